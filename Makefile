@@ -1,0 +1,122 @@
+# till: `make` builds ./till; `make help` lists the rest.
+#
+#   MODE=sanitize   build as one of the modes below, each in its own folder; ./till is the release
+#   CC=clang        another compiler        CI=1   warnings are errors
+#   SUITE="sim"     only these suites       V=1    show the commands
+MODE   ?= release
+B      ?= build/$(MODE)
+PREFIX ?= /usr/local
+Q      := $(if $(V),,@)
+
+CFLAGS_release  := -O2 -g
+CFLAGS_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+                   -fno-omit-frame-pointer
+# gcc 12 with --coverage crashes in the pass behind -Wformat.
+CFLAGS_coverage := -O0 -g --coverage -Wno-format
+CFLAGS_check    := -O2 -g -march=x86-64-v3
+CFLAGS_fuzz     := $(CFLAGS_sanitize) -fsanitize=fuzzer-no-link
+FLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -MMD -MP -pthread -fno-strict-aliasing \
+          -Wall -Wextra -Wconversion -Wshadow $(if $(CI),-Werror) $(CFLAGS_$(MODE))
+LDLIBS := -luring -llz4 -lm -pthread
+
+objects   = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+LIB      := $(call objects,base/*.c engine/*.c wal/*.c net/*.c cli/*.c bench/*.c)
+REAL     := $(B)/base/disk_posix.o $(filter $(B)/net/io_uring%.o,$(LIB))
+PROGRAMS := $(B)/till $(B)/test-unit $(B)/test-model $(B)/test-sim
+FUZZERS  := $(B)/fuzz-block $(B)/fuzz-frames $(B)/fuzz-text
+TARGETS  := all run bench test sanitize fuzz coverage tidy format install help
+BUILD     = +$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: $(TARGETS) programs fuzzers deps deps-check clean
+# Under -j these come first when they are asked for together with others.
+$(TARGETS): | $(filter deps deps-check clean,$(MAKECMDGOALS))
+
+all: ## build ./till
+	$(BUILD) $(if $(filter release,$(MODE)),till,$(B)/till)
+run: all ## a small flash sale with a kill -9 in the middle, checked afterwards
+	./till demo
+bench: all ## measure a server on this machine
+	./till bench
+test: all ## all tests, or those of SUITE
+	$(BUILD) programs
+	$(Q)tests/run --mode $(MODE) $(SUITE)
+sanitize: ## the tests under the address and undefined behaviour sanitizers
+	$(BUILD) MODE=sanitize programs
+	$(Q)tests/run --mode sanitize $(SUITE)
+coverage: ## the tests, and how much of each file they reach
+	$(BUILD) MODE=coverage programs
+	$(Q)tests/run --mode coverage $(SUITE)
+	$(Q)tests/coverage
+fuzz: ## each fuzzer for FUZZ_SECONDS (30)
+	$(BUILD) MODE=fuzz CC=clang fuzzers
+	$(Q)tests/fuzz/run
+tidy: all ## layout, include rules, clang-tidy, cppcheck
+	$(Q)tests/tidy/run
+format: ## settle the layout of all sources
+	clang-format -i $$(find . -path ./build -prune -o -name '*.[ch]' -print)
+install: all ## to PREFIX (/usr/local), under DESTDIR
+	install -D -m 755 till $(DESTDIR)$(PREFIX)/bin/till
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s%s\n", $$1, $$2}' Makefile
+clean: ## remove what was built
+	rm -rf build till
+
+deps: ## install with apt-get what building and testing needs and is not there
+deps-check: ## the same for the sanitizers, fuzz, tidy and format
+deps:       PACKAGES := liburing-dev libxxhash-dev liblz4-dev python3
+deps-check: PACKAGES := clang clang-tidy clang-format libclang-rt-14-dev cppcheck valgrind
+deps deps-check:
+	@missing=$$(for package in $(PACKAGES); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || \
+	    echo $$package; \
+	done); \
+	if [ -z "$$missing" ]; then echo "  DEPS nothing is missing"; exit; fi; \
+	echo "  DEPS installing" $$missing; \
+	root=$$([ $$(id -u) = 0 ] || echo sudo); \
+	$$root apt-get -q update && $$root env DEBIAN_FRONTEND=noninteractive \
+	    apt-get -q -y --no-install-recommends install $$missing
+
+till: $(B)/till
+	$(Q)cp -f $< $@
+programs: $(PROGRAMS)
+fuzzers: $(FUZZERS)
+$(B)/till: $(B)/main.o $(LIB)
+$(B)/test-unit: $(call objects,tests/unit/*.c tests/test.c) $(LIB)
+$(B)/test-model: $(call objects,tests/model/*.c tests/test.c) \
+                 $(filter $(B)/base/% $(B)/engine/%,$(LIB))
+$(B)/test-sim: $(call objects,tests/sim/*.c tests/test.c) $(filter-out $(REAL),$(LIB))
+$(FUZZERS): $(B)/fuzz-%: $(B)/tests/fuzz/fuzz_%.o $(filter-out $(B)/bench/%,$(LIB))
+$(FUZZERS): LDFLAGS += -fsanitize=fuzzer
+
+$(PROGRAMS) $(FUZZERS):
+	@echo "  LINK $@"
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/%.o: %.c
+	@echo "  CC   $<"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
+
+# Beside ./till: the yardstick, the client of its peers, and fixed work to count instructions of.
+BESIDE := $(B)/limit $(B)/peer-client $(B)/stages
+.PHONY: bench-limit bench-peers bench-check
+bench-limit: all ## till beside a bare server that only answers and writes
+	$(BUILD) $(B)/limit >&2
+	$(Q)python3 bench/peers/peers.py --build $(B) --only till,limit $(PEERS)
+bench-peers: all ## the same beside Redis, PostgreSQL and Tarantool; PEERS="--seconds 2"
+	$(BUILD) $(B)/limit $(B)/peer-client >&2
+	$(Q)python3 bench/peers/peers.py --build $(B) $(PEERS)
+bench-check: all ## against the recorded ratio to the limit and instruction counts; RECORD=1
+	$(BUILD) $(B)/limit >&2
+	$(BUILD) MODE=check build/check/stages
+	$(Q)python3 bench/check/check.py --build $(B) $(if $(RECORD),--record)
+programs: $(B)/limit
+$(B)/test-unit: $(call objects,$(filter-out bench/peers/client.c,$(wildcard bench/peers/*.c)))
+$(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c cli/options.c)
+$(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c cli/options.c \
+                    bench/load.c bench/histogram.c)
+$(B)/stages: $(call objects,bench/check/*.c base/*.c engine/*.c wal/block.c)
+$(BESIDE):
+	@echo "  LINK $@"
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,51 @@
+/* Mappings behind arenas. They are reserved without being taken; whoever serves takes them before
+ * it starts (memory_populate), whoever only reads a log lets page faults take what it touches. */
+#include "base/arena.h"
+
+#include <sys/mman.h>
+
+#include "base/assert.h"
+
+static const uint64_t huge_page_bytes = 2ULL << 20;
+
+static uint64_t round_up(uint64_t size, uint64_t to)
+{
+    return (size + to - 1) / to * to;
+}
+
+void *memory_map(uint64_t size_bytes)
+{
+    void *memory = mmap(NULL, round_up(size_bytes, huge_page_bytes), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    /* Advice only: without huge pages everything works, with more TLB misses. */
+    (void)madvise(memory, round_up(size_bytes, huge_page_bytes), MADV_HUGEPAGE);
+    return memory;
+}
+
+bool memory_populate(void *memory, uint64_t size_bytes)
+{
+    return madvise(memory, round_up(size_bytes, huge_page_bytes), MADV_POPULATE_WRITE) == 0;
+}
+
+void memory_unmap(void *memory, uint64_t size_bytes)
+{
+    if (memory != NULL)
+        TILL_ASSERT(munmap(memory, round_up(size_bytes, huge_page_bytes)) == 0);
+}
+
+bool arena_init(struct arena *arena, uint32_t record_size, uint32_t capacity)
+{
+    TILL_ASSERT(record_size > 0 && capacity < UINT32_MAX);
+    *arena = (struct arena){.record_size = record_size, .capacity = capacity};
+    arena->mapped_bytes = (uint64_t)record_size * ((uint64_t)capacity + 1);
+    arena->records = memory_map(arena->mapped_bytes);
+    return arena->records != NULL;
+}
+
+void arena_deinit(struct arena *arena)
+{
+    memory_unmap(arena->records, arena->mapped_bytes);
+    *arena = (struct arena){.records = NULL};
+}

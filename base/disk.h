@@ -1,0 +1,56 @@
+/* The data folder: the blocking half of the I/O seam, used at start-up and by the offline tools.
+ *
+ * Two implementations are linked under these names: base/disk_posix.c, and the seeded simulation
+ * of the tests, whose crash keeps only what was made durable. Names are file names inside the
+ * folder, never paths. Every function that returns int gives 0 (or a handle or count) or -errno.
+ * Handles are small non-negative integers, valid until disk_file_close. */
+#ifndef TILL_BASE_DISK_H
+#define TILL_BASE_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { DISK_NAME_SIZE = 64, DISK_ENTRIES_MAX = 65536 };
+
+enum disk_mode {
+    DISK_READ,  /* the folder must exist; no lock is taken */
+    DISK_WRITE, /* creates the folder; takes its lock, -EWOULDBLOCK when another process has it */
+};
+
+struct disk;
+
+struct disk_entry {
+    char name[DISK_NAME_SIZE];
+    uint64_t size_bytes;
+};
+
+int disk_open(struct disk **disk, const char *path, enum disk_mode mode);
+void disk_close(struct disk *disk);
+const char *disk_path(const struct disk *disk);
+
+/* Fills up to entries_max entries with the regular files, sorted by name; returns how many there
+ * are (more than entries_max when some were left out). */
+int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_max);
+
+/* Opens a file; writable files are opened with O_DIRECT | O_DSYNC where the file system has it,
+ * so that a completed write is a durable one. */
+int disk_file_open(struct disk *disk, const char *name, bool writable);
+void disk_file_close(struct disk *disk, int file);
+
+/* Reads up to size bytes at offset; fewer only at the end of the file. Buffer, offset and size are
+ * multiples of WAL_ALIGN on writable files. */
+int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes, size_t size);
+
+/* Writes all of size bytes at offset and makes them durable. Same alignment. */
+int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size);
+
+/* Creates name with size_bytes zero bytes, durable with its blocks allocated and written, published
+ * atomically (partial name, sync, rename, sync of the folder). -EEXIST when name exists. */
+int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes);
+
+/* Renames and removes are durable when they return. */
+int disk_rename(struct disk *disk, const char *from, const char *to);
+int disk_remove(struct disk *disk, const char *name);
+
+#endif

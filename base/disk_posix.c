@@ -1,0 +1,295 @@
+/* The data folder on a POSIX file system; handles are file descriptors.
+ *
+ * Good path: a writer makes the folder, takes its lock, and opens files with O_DIRECT | O_DSYNC,
+ * so that a completed write is durable and touches no page cache. Names change by rename or unlink
+ * followed by an fsync of the folder. New files are made under a partial name, in full, and
+ * renamed.
+ *
+ * What can fail: every system call, as -errno. A file system that refuses O_DIRECT (tmpfs, some
+ * network ones) is used without it. A full disk leaves nothing behind.
+ *
+ * What always holds: one process at most has the folder open for writing. A partial file belongs
+ * to that process alone, so those that a crash left are removed when the folder is opened. */
+#include "base/disk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+#define PARTIAL_SUFFIX ".partial"
+
+enum { ZERO_WRITE_SIZE = 1 << 20, PARTIAL_NAME_SIZE = DISK_NAME_SIZE + sizeof PARTIAL_SUFFIX };
+
+struct disk {
+    int folder;
+    int lock; /* -1: opened for reading */
+    char path[];
+};
+
+/* Never written: the source of all zero-filling. */
+static alignas(WAL_ALIGN) uint8_t zeros[ZERO_WRITE_SIZE];
+
+static int folder_sync(const struct disk *disk)
+{
+    return fsync(disk->folder) == 0 ? 0 : -errno;
+}
+
+/* Makes the folder when there is none; its own name is then made durable too. */
+static int folder_create(const char *path)
+{
+    if (mkdir(path, 0755) != 0)
+        return errno == EEXIST ? 0 : -errno;
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -errno;
+    int result = 0;
+    int parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 || fsync(parent) != 0)
+        result = -errno;
+    if (parent >= 0)
+        close(parent);
+    close(folder);
+    return result;
+}
+
+static int folder_lock(struct disk *disk)
+{
+    disk->lock = openat(disk->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (disk->lock < 0)
+        return -errno;
+    return flock(disk->lock, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+}
+
+static bool name_is_partial(const char *name)
+{
+    size_t size = strlen(name);
+    size_t suffix_size = strlen(PARTIAL_SUFFIX);
+    return size > suffix_size && strcmp(name + size - suffix_size, PARTIAL_SUFFIX) == 0;
+}
+
+/* A stream of the folder's entries of its own: closedir then leaves the disk's descriptor open. */
+static DIR *folder_entries(const struct disk *disk)
+{
+    int folder = openat(disk->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return NULL;
+    DIR *entries = fdopendir(folder);
+    if (entries == NULL)
+        close(folder);
+    return entries;
+}
+
+static int partials_remove(const struct disk *disk)
+{
+    DIR *entries = folder_entries(disk);
+    if (entries == NULL)
+        return -errno;
+    int result = 0;
+    for (struct dirent *entry; result == 0 && (entry = readdir(entries)) != NULL;) {
+        if (name_is_partial(entry->d_name) && unlinkat(disk->folder, entry->d_name, 0) != 0)
+            result = -errno;
+    }
+    closedir(entries);
+    return result;
+}
+
+int disk_open(struct disk **disk_out, const char *path, enum disk_mode mode)
+{
+    *disk_out = NULL;
+    int result = mode == DISK_WRITE ? folder_create(path) : 0;
+    if (result < 0)
+        return result;
+    struct disk *disk = malloc(sizeof *disk + strlen(path) + 1);
+    if (disk == NULL)
+        return -ENOMEM;
+    disk->lock = -1;
+    strcpy(disk->path, path);
+    disk->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (disk->folder < 0)
+        result = -errno;
+    if (result == 0 && mode == DISK_WRITE)
+        result = folder_lock(disk);
+    if (result == 0 && mode == DISK_WRITE)
+        result = partials_remove(disk);
+    if (result < 0) {
+        disk_close(disk);
+        return result;
+    }
+    *disk_out = disk;
+    return 0;
+}
+
+void disk_close(struct disk *disk)
+{
+    if (disk == NULL)
+        return;
+    if (disk->lock >= 0)
+        close(disk->lock);
+    if (disk->folder >= 0)
+        close(disk->folder);
+    free(disk);
+}
+
+const char *disk_path(const struct disk *disk)
+{
+    return disk->path;
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+    return strcmp(((const struct disk_entry *)a)->name, ((const struct disk_entry *)b)->name);
+}
+
+int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_max)
+{
+    DIR *stream = folder_entries(disk);
+    if (stream == NULL)
+        return -errno;
+    uint32_t count = 0;
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL; errno = 0) {
+        struct stat status;
+        size_t name_size = strlen(entry->d_name) + 1;
+        /* A file that is gone between the two calls was not there. */
+        if (name_size > DISK_NAME_SIZE ||
+            fstatat(disk->folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(status.st_mode))
+            continue;
+        if (count < entries_max) {
+            memcpy(entries[count].name, entry->d_name, name_size);
+            entries[count].size_bytes = (uint64_t)status.st_size;
+        }
+        count++;
+    }
+    int result = -errno;
+    closedir(stream);
+    if (result < 0)
+        return result;
+    if (count > 0 && entries_max > 0)
+        qsort(entries, count < entries_max ? count : entries_max, sizeof *entries, entry_compare);
+    return (int)count;
+}
+
+/* Opens with O_DIRECT where the file system has it. */
+static int open_direct(const struct disk *disk, const char *name, int flags)
+{
+    int file = openat(disk->folder, name, flags | O_DIRECT | O_CLOEXEC, 0644);
+    if (file < 0 && errno == EINVAL)
+        file = openat(disk->folder, name, flags | O_CLOEXEC, 0644);
+    return file < 0 ? -errno : file;
+}
+
+int disk_file_open(struct disk *disk, const char *name, bool writable)
+{
+    TILL_ASSERT(strchr(name, '/') == NULL);
+    if (writable)
+        return open_direct(disk, name, O_RDWR | O_DSYNC);
+    int file = openat(disk->folder, name, O_RDONLY | O_CLOEXEC);
+    return file < 0 ? -errno : file;
+}
+
+void disk_file_close(struct disk *disk, int file)
+{
+    (void)disk;
+    /* Its writes were durable when they returned: closing has nothing left to report. */
+    close(file);
+}
+
+int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes, size_t size)
+{
+    (void)disk;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t count = pread(file, (uint8_t *)bytes + done, size - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return -errno;
+        done += (size_t)count;
+        /* Only the end of the file cuts a read off inside a page, and a direct read cannot go on
+         * from there. */
+        if (count == 0 || done % WAL_ALIGN != 0)
+            break;
+    }
+    return (int64_t)done;
+}
+
+int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size)
+{
+    (void)disk;
+    size_t done = 0;
+    while (done < size) {
+        ssize_t count =
+            pwrite(file, (const uint8_t *)bytes + done, size - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return count < 0 ? -errno : -EIO;
+        done += (size_t)count;
+    }
+    return 0;
+}
+
+/* Allocating first finds a full disk before anything is written, and keeps the file in one piece.
+ */
+static int zero_fill(struct disk *disk, int file, uint64_t size_bytes)
+{
+    if (fallocate(file, 0, 0, (off_t)size_bytes) != 0 && errno != EOPNOTSUPP)
+        return -errno;
+    int result = 0;
+    for (uint64_t offset = 0; result == 0 && offset < size_bytes; offset += ZERO_WRITE_SIZE) {
+        uint64_t left = size_bytes - offset;
+        size_t size = left < ZERO_WRITE_SIZE ? (size_t)left : ZERO_WRITE_SIZE;
+        result = disk_file_write(disk, file, offset, zeros, size);
+    }
+    if (result == 0 && fsync(file) != 0)
+        result = -errno;
+    return result;
+}
+
+int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
+{
+    char partial[PARTIAL_NAME_SIZE];
+    TILL_ASSERT(disk->lock >= 0 && size_bytes % WAL_ALIGN == 0);
+    TILL_ASSERT(strchr(name, '/') == NULL && strlen(name) < DISK_NAME_SIZE);
+    if (faccessat(disk->folder, name, F_OK, 0) == 0)
+        return -EEXIST;
+    snprintf(partial, sizeof partial, "%s" PARTIAL_SUFFIX, name);
+    int file = open_direct(disk, partial, O_RDWR | O_CREAT | O_TRUNC);
+    if (file < 0)
+        return file;
+    int result = zero_fill(disk, file, size_bytes);
+    close(file);
+    if (result == 0 && renameat(disk->folder, partial, disk->folder, name) != 0)
+        result = -errno;
+    if (result < 0) {
+        /* What is wrong has been found; a partial file that stays is removed at the next start. */
+        (void)unlinkat(disk->folder, partial, 0);
+        return result;
+    }
+    return folder_sync(disk);
+}
+
+int disk_rename(struct disk *disk, const char *from, const char *to)
+{
+    if (renameat(disk->folder, from, disk->folder, to) != 0)
+        return -errno;
+    return folder_sync(disk);
+}
+
+int disk_remove(struct disk *disk, const char *name)
+{
+    if (unlinkat(disk->folder, name, 0) != 0)
+        return -errno;
+    return folder_sync(disk);
+}

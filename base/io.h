@@ -1,0 +1,89 @@
+/* The I/O seam: everything the server asks of the outside world while it runs.
+ *
+ * A completion interface: calls start an operation, io_wait submits what was started and returns
+ * events. Two implementations are linked under these names: net/io_uring.c, and the seeded
+ * simulation of the tests. The same server runs on both. Nothing here blocks but io_wait.
+ *
+ * Every operation carries the caller's `user` (below 2^56), which comes back in its events. One
+ * thread uses an io; io_wake alone may be called from others. */
+#ifndef TILL_BASE_IO_H
+#define TILL_BASE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+
+enum { IO_USER_BITS = 56, IO_ERROR_SIZE = 512, IO_EVENTS_MAX = 256 };
+
+struct io;
+
+struct io_options {
+    uint32_t connections_max;
+    uint32_t buffer_size;  /* bytes of one receive buffer; a power of two */
+    uint32_t buffer_count; /* receive buffers in all; a power of two, at most 32768 */
+};
+
+enum io_kind {
+    IO_ACCEPTED = 1, /* result: the new connection's fd, or -errno (accepting goes on) */
+    IO_RECEIVED,     /* result: bytes in `bytes`, 0 at the end of the stream, or -errno; after the
+                        last two nothing more is received */
+    IO_SENT,         /* result: bytes sent, perhaps fewer than asked, or -errno */
+    IO_CLOSED,       /* the connection's last event: its user may be used for another one */
+    IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno (a short write is -EIO) */
+    IO_PREPARED,     /* result: 0 when the file exists, or -errno */
+    IO_STOP,         /* someone asks the process to stop (SIGTERM, SIGINT) */
+};
+
+struct io_event {
+    uint64_t user;
+    uint8_t *bytes; /* IO_RECEIVED: 64-byte aligned, writable, with 64 writable bytes before them */
+    int32_t result;
+    uint32_t buffer; /* IO_RECEIVED with result > 0: to give back with io_buffer_release */
+    uint8_t kind;
+};
+
+/* NULL on failure, with a message that names the cause and the remedy. */
+struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]);
+void io_destroy(struct io *io);
+
+/* One line on what was found: kernel features in use. */
+const char *io_describe(const struct io *io);
+
+/* Starts what was asked for since the last call, waits until at least wait_events events are there
+ * or timeout_us passed (0: does not wait; UINT64_MAX: no bound), and fills up to events_max.
+ * Returns their number, or -errno when the io itself is broken. */
+int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_t wait_events,
+            uint64_t timeout_us);
+void io_wake(struct io *io);
+
+/* Microseconds since the Unix epoch. May step; the server never lets its own time go back. */
+uint64_t io_time_us(struct io *io);
+
+/* Binds ADDR:PORT ([ADDR]:PORT for IPv6; port 0 takes a free one), and accepts until destroyed.
+ * Returns the bound port, or -errno. */
+int io_listen(struct io *io, const char *address, uint64_t user);
+
+/* Receives into provided buffers until the end, an error, or io_receive_pause; what had been
+ * received before the pause still arrives. Each event's buffer must be given back. */
+void io_receive(struct io *io, int fd, uint64_t user);
+void io_receive_pause(struct io *io, int fd, uint64_t user);
+void io_buffer_release(struct io *io, uint32_t buffer);
+
+/* One send at a time per connection; the bytes stay untouched until IO_SENT. */
+void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t size);
+
+/* Cancels what is under way on the connection, closes it, and ends with IO_CLOSED. */
+void io_close(struct io *io, int fd, uint64_t user);
+
+/* Writes a durable block: aligned to WAL_ALIGN in memory, offset and size; untouched until
+ * IO_WRITTEN. Several may be in flight; they may complete in any order. */
+void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const void *bytes,
+              size_t size, uint64_t user);
+
+/* disk_create_zeroed off this thread; one at a time. name stays valid until IO_PREPARED. */
+void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t size_bytes,
+                uint64_t user);
+
+#endif

@@ -1,0 +1,64 @@
+/* Every limit of till, named in one place, with the relations between them asserted.
+ *
+ * Capacities that a person may want to change are options of `till serve` (engine/engine.h); what
+ * stands here is fixed by the formats or by the shape of the code. */
+#ifndef TILL_BASE_LIMITS_H
+#define TILL_BASE_LIMITS_H
+
+#include <assert.h>
+
+/* Frames, see docs/protocol.md. */
+#define FRAME_SIZE_MAX   8192 /* bytes, header included, requests and replies alike */
+#define FRAME_ALIGN      8    /* every frame's size is a multiple of this */
+#define PROTOCOL_VERSION 1
+
+/* Messages: rows of each repeated group. */
+#define ORDER_LINES_MAX      32
+#define ORDER_PIECES_MAX     64 /* (line, warehouse) allocations of one order */
+#define STOCK_ITEMS_MAX      64
+#define SALE_POOLS_MAX       64
+#define HISTORY_ROWS_MAX     64
+#define CONCERNED_ORDERS_MAX 32
+#define NAME_SIZE            32 /* bytes of a SKU's name, zero-padded */
+
+/* Decisions. */
+#define BATCH_COMMANDS_MAX 64 /* commands handed to the engine at once */
+
+/* Values. Money and points are signed 64-bit; these bounds leave every product and sum that the
+ * engine forms inside 63 bits: 32 lines x 2^32 pieces x price stays below 2^63 only if checked,
+ * so additions are checked as well; the bounds give the early, clear error. */
+#define PRICE_MAX          1000000000000000LL /* 10^15 minor units */
+#define POINTS_MAX         1000000000000000LL
+#define QUANTITY_MAX       1000000000000LL /* stock of one (SKU, warehouse) */
+#define CURRENCY_MAX       999             /* ISO 4217 numbers have three digits */
+#define POINTS_SHARE_WHOLE 10000           /* parts of the total that a share counts in */
+#define TOTAL_MAX          (1LL << 62)     /* of an order, in minor units */
+
+/* Time, in microseconds unless the name says otherwise. */
+#define US_PER_SECOND        1000000ULL
+#define TIME_US_MAX          (1ULL << 62)
+#define HOLD_DEFAULT_S       (15 * 60)
+#define HOLD_MAX_S           (7 * 24 * 3600)
+#define TICK_US              US_PER_SECOND /* a hold outlives its deadline by at most this */
+#define KEY_RETENTION_US     (24ULL * 3600 * US_PER_SECOND)
+#define EVENT_RETENTION_US   (7ULL * 24 * 3600 * US_PER_SECOND)
+#define POINTS_GRACE_US      (24ULL * 3600 * US_PER_SECOND)
+#define HOLDS_PER_EXPIRE_MAX 4096 /* holds that one hold.expire may end */
+
+/* The log, see wal/block.h. */
+#define WAL_ALIGN          4096
+#define WAL_BLOCK_SIZE_MAX (256 * 1024) /* stored bytes of one block, header included */
+#define WAL_SEGMENT_SIZE   (64ULL * 1024 * 1024)
+#define WAL_WRITES_MAX     8 /* blocks in flight to the disk, */
+#define WAL_WRITES_DEFAULT 2 /* unless told otherwise */
+
+/* Connections. */
+#define CONNECTIONS_MAX 65536
+
+static_assert(FRAME_SIZE_MAX % FRAME_ALIGN == 0, "frames are aligned");
+static_assert(WAL_BLOCK_SIZE_MAX % WAL_ALIGN == 0, "blocks are aligned");
+static_assert(WAL_SEGMENT_SIZE % WAL_BLOCK_SIZE_MAX == 0, "a segment holds whole blocks");
+static_assert(ORDER_PIECES_MAX >= ORDER_LINES_MAX, "each line may have one warehouse at least");
+static_assert(16 + 8 + STOCK_ITEMS_MAX * 80 <= FRAME_SIZE_MAX, "stock.get's reply fits a frame");
+
+#endif

@@ -1,0 +1,493 @@
+/* `till bench`: how many orders a second, and how long each takes.
+ *
+ *   options -> workload -> [own server] -> set up the shop -> clients run -> audit -> report, plot
+ *
+ * A closed loop keeps every connection's window full; with --rate requests are due at fixed times,
+ * and latency counts from then. After a warm-up the clocks, the server's processor time and the
+ * histograms start at the same moment, and stop together. Every answer of the whole run is checked,
+ * and the stock is added up in the end; anything that is not as it has to be fails the run.
+ *
+ * Without --connect the server is a child on the real disk, pinned to the first core, with room for
+ * what the run can come to. It takes its memory when it starts, so the bench refuses a run whose
+ * room does not fit into the memory that is free. The child's folder goes when it has stopped. */
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "bench/engine_only.h"
+#include "bench/figures.h"
+#include "bench/plot.h"
+#include "cli/capacity.h"
+#include "cli/cli.h"
+
+#define NS_PER_SECOND 1000000000ULL
+
+enum {
+    SECONDS_MAX = 3600,
+    START_TIMEOUT_MS = 120 * 1000,
+    STOP_TIMEOUT_MS = 60 * 1000,
+
+    /* What a run can come to: more than any server has been seen to do. */
+    RATE_MAX = 7 * 1000 * 1000,
+    ENGINE_RATE_MAX = 8 * 1000 * 1000, /* with making requests and judging answers */
+    ANSWER_NS_MIN = 15 * 1000,         /* a request is out for at least so long */
+    MEMORY_PERCENT = 45,               /* of what is available goes to the own server */
+    REQUESTS_MIN = 256 * 1024,
+};
+
+struct bench_options {
+    const char *connect;
+    const char *folder;
+    const char *workload;
+    const char *plot;
+    uint32_t connections;
+    uint32_t in_flight;
+    uint32_t rate;
+    uint32_t seconds;
+    uint32_t warm_up;
+    uint32_t count;
+    uint32_t clients;
+    uint32_t skus;
+    uint32_t customers;
+    uint32_t lines;
+    bool json;
+    bool engine_only;
+    bool stages;
+    bool allow_remote;
+    bool unpinned;
+};
+
+struct bench {
+    struct bench_options options;
+    struct workload workload;
+    struct workload_share *shares;
+    struct clients clients;
+    struct figures figures;
+    struct child server;
+    struct random random;
+    int server_core;        /* -1: not pinned */
+    int cores[CLIENTS_MAX]; /* of the clients */
+    char audit[WORKLOAD_ERROR_SIZE];
+};
+
+static uint64_t warm_up_ns(const struct bench_options *options)
+{
+    if (options->warm_up != 0)
+        return options->warm_up * NS_PER_SECOND;
+    return options->seconds < 4 ? options->seconds * NS_PER_SECOND / 4 : NS_PER_SECOND;
+}
+
+/* The most requests that the run can come to. */
+static uint64_t requests_max(const struct bench_options *options)
+{
+    uint64_t in_flight = (uint64_t)options->connections * options->in_flight;
+    uint64_t rate = in_flight * NS_PER_SECOND / ANSWER_NS_MIN;
+    rate = rate < RATE_MAX ? rate : RATE_MAX;
+    if (options->engine_only)
+        rate = ENGINE_RATE_MAX;
+    else if (options->rate != 0)
+        rate = options->rate;
+    uint64_t warm_up = rate * warm_up_ns(options) / NS_PER_SECOND;
+    uint64_t measured = options->count != 0 ? options->count : rate * options->seconds;
+    return warm_up + measured;
+}
+
+static uint64_t engine_bytes(const struct engine_options *capacities)
+{
+    char error[256];
+    struct engine *engine = engine_create(capacities, error, sizeof error);
+    uint64_t bytes = engine != NULL ? engine_memory_bytes(engine) : UINT64_MAX;
+    if (engine != NULL)
+        engine_destroy(engine);
+    return bytes;
+}
+
+/* Sizes an engine for the run, or for as much of it as the free memory has room for. False when
+ * that is too little to run at all. */
+static bool fit_capacities(struct bench *bench)
+{
+    struct figures *figures = &bench->figures;
+    uint64_t wanted = requests_max(&bench->options), requests = wanted;
+    uint64_t room = figures->machine.memory_bytes / 100 * MEMORY_PERCENT;
+    for (;; requests = requests * 7 / 8) {
+        figures->capacities = engine_options_default;
+        workload_capacities(&bench->workload, requests, &figures->capacities);
+        figures->memory_bytes = engine_bytes(&figures->capacities);
+        if (figures->memory_bytes <= room)
+            break;
+        if (requests < REQUESTS_MIN) {
+            fprintf(stderr,
+                    "till bench: the server's tables would take %" PRIu64 " MiB, and %" PRIu64
+                    " MiB are available: fewer --customers, or less to measure\n",
+                    figures->memory_bytes >> 20, figures->machine.memory_bytes >> 20);
+            return false;
+        }
+    }
+    if (requests < wanted)
+        fprintf(stderr,
+                "till bench: there is memory for %" PRIu64 " requests; a run that comes to "
+                "more ends early\n",
+                requests);
+    return true;
+}
+
+/* Runs do with a shop behind a client; false after a message. */
+static bool with_shop(struct bench *bench, const char *address,
+                      bool (*run)(struct bench *bench, const struct shop *shop))
+{
+    struct client client;
+    if (!client_open(&client, address, false)) {
+        fprintf(stderr, "till bench: %s: %s\n", address, client.error);
+        return false;
+    }
+    const struct shop shop = shop_of_client(&client, &bench->random);
+    bool done = run(bench, &shop) && shop_settle(&client);
+    if (!done && client.error[0] != '\0')
+        fprintf(stderr, "till bench: %s\n", client.error);
+    client_close(&client);
+    return done;
+}
+
+static bool set_up(struct bench *bench, const struct shop *shop)
+{
+    return workload_set_up(&bench->workload, shop);
+}
+
+static bool audit(struct bench *bench, const struct shop *shop)
+{
+    return workload_audit(&bench->workload, bench->shares, shop, bench->audit);
+}
+
+static bool init_shares(struct bench *bench)
+{
+    const struct bench_options *options = &bench->options;
+    uint32_t connections = options->connections / options->clients + 1;
+    bench->shares = calloc(options->clients, sizeof *bench->shares);
+    bool whole = bench->shares != NULL;
+    for (uint32_t i = 0; whole && i < options->clients; i++)
+        whole = share_init(&bench->shares[i], &bench->workload, i, connections,
+                           connections * options->in_flight);
+    if (!whole)
+        fprintf(stderr, "till bench: no memory for %u connections\n", options->connections);
+    return whole;
+}
+
+static void deinit_shares(struct bench *bench)
+{
+    for (uint32_t i = 0; bench->shares != NULL && i < bench->options.clients; i++)
+        share_deinit(&bench->shares[i]);
+    free(bench->shares);
+}
+
+/* Prints and draws; true when the run was whole and nothing was wrong. */
+static bool report(struct bench *bench, bool whole)
+{
+    const struct clients *clients = &bench->clients;
+    const struct bench_options *options = &bench->options;
+    bench->figures.clients = clients;
+    bench->figures.workload = &bench->workload;
+    bench->figures.audit = bench->audit;
+    if (options->json)
+        figures_print_json(&bench->figures);
+    else
+        figures_print(&bench->figures);
+    if (clients->error[0] != '\0')
+        fprintf(stderr, "till bench: %s\n", clients->error);
+    if (bench->audit[0] != '\0')
+        fprintf(stderr, "till bench: %s\n", bench->audit);
+    if (clients->ended != NULL)
+        fprintf(stderr, "till bench: ended early, %s\n", clients->ended);
+    bool drawn = options->plot == NULL || plot_write(options->plot, &bench->figures);
+    if (!drawn)
+        fprintf(stderr, "till bench: %s: %s\n", options->plot, strerror(errno));
+    return whole && drawn && clients->wrong_answers == 0 && bench->audit[0] == '\0' &&
+           clients->ended == NULL && !interrupted;
+}
+
+static bool run_clients(struct bench *bench, const char *text, const struct load_address *address)
+{
+    const struct bench_options *options = &bench->options;
+    const struct clients_options clients_options = {
+        .threads = options->clients,
+        .connections = options->connections,
+        .in_flight = options->in_flight,
+        .rate = options->rate,
+        .warm_up_ns = warm_up_ns(options),
+        .measure_ns = (options->count != 0 ? SECONDS_MAX : options->seconds) * NS_PER_SECOND,
+        .count = options->count,
+        .cores = bench->server_core >= 0 ? bench->cores : NULL,
+        .live = isatty(STDERR_FILENO) && !options->json,
+    };
+    bool good = clients_init(&bench->clients, &clients_options, address, bench->shares);
+    if (good) {
+        bool whole = clients_run(&bench->clients, &bench->server);
+        if (whole && !interrupted && !with_shop(bench, text, audit) && bench->audit[0] == '\0')
+            whole = false;
+        good = report(bench, whole);
+    } else {
+        fprintf(stderr, "till bench: %s: %s\n", text, bench->clients.error);
+    }
+    clients_deinit(&bench->clients);
+    return good;
+}
+
+/* Everything between a server that listens and the printed result. */
+static int bench_server(struct bench *bench, const char *text)
+{
+    struct load_address address;
+    if (!load_address_read(&address, text)) {
+        fprintf(stderr, "till bench: '%s' is not ADDR:PORT\n", text);
+        return EXIT_USAGE;
+    }
+    if (!bench->options.allow_remote && !load_address_is_loopback(&address)) {
+        fprintf(stderr,
+                "till bench: %s is another machine, which a bench would load with all it has; "
+                "--allow-remote if that is meant\n",
+                text);
+        return EXIT_USAGE;
+    }
+    bool good =
+        with_shop(bench, text, set_up) && init_shares(bench) && run_clients(bench, text, &address);
+    deinit_shares(bench);
+    return good ? EXIT_OK : EXIT_FAILED;
+}
+
+/* The first core is the server's, the others are the clients' in turn; with one core, nobody is
+ * pinned. */
+static void choose_cores(struct bench *bench)
+{
+    cpu_set_t allowed;
+    int others[CPU_SETSIZE];
+    uint32_t count = 0;
+    bench->server_core = -1;
+    if (bench->options.unpinned || core_count() < 2 ||
+        sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    for (int core = 0; core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET((size_t)core, &allowed))
+            continue;
+        if (bench->server_core < 0)
+            bench->server_core = core;
+        else
+            others[count++] = core;
+    }
+    for (uint32_t i = 0; i < bench->options.clients; i++)
+        bench->cores[i] = others[i % count];
+    bench->figures.pinned = true;
+}
+
+/* The capacities as options of `till serve`; returns how many there are. */
+static uint32_t capacity_arguments(struct engine_options *capacities,
+                                   char texts[2 * CAPACITY_COUNT][32])
+{
+    struct option_row rows[CAPACITY_COUNT];
+    capacity_rows(capacities, rows);
+    for (uint32_t i = 0; i < CAPACITY_COUNT; i++) {
+        char *option = texts[2 * i];
+        snprintf(option, sizeof texts[0], "--%s", rows[i].name);
+        for (char *c = option; *c != '\0'; c++)
+            *c = *c == '_' ? '-' : *c;
+        snprintf(texts[2 * i + 1], sizeof texts[0], "%u", *(const uint32_t *)rows[i].target);
+    }
+    return 2 * CAPACITY_COUNT;
+}
+
+/* Starts a server with room for the run and runs the bench against it. */
+static int bench_child(struct bench *bench, const char *scratch)
+{
+    char data[SCRATCH_PATH_SIZE + 8], log[SCRATCH_PATH_SIZE + 16], error[CHILD_ERROR_SIZE] = "";
+    char connections[24], texts[2 * CAPACITY_COUNT][32];
+    const char *arguments[2 * CAPACITY_COUNT + 3] = {"--connections", connections};
+    uint32_t count = capacity_arguments(&bench->figures.capacities, texts);
+    for (uint32_t i = 0; i < count; i++)
+        arguments[2 + i] = texts[i];
+    snprintf(data, sizeof data, "%s/data", scratch);
+    snprintf(log, sizeof log, "%s/server.log", scratch);
+    snprintf(connections, sizeof connections, "%u", bench->options.connections + 64);
+    const struct child_options options = {
+        .folder = data,
+        .log = log,
+        .arguments = arguments,
+        .core = bench->server_core,
+        .timeout_ms = START_TIMEOUT_MS,
+    };
+    int code = EXIT_FAILED;
+    if (bench->server_core >= 0)
+        core_pin(bench->cores[0]);
+    if (child_serve(&bench->server, &options, error)) {
+        code = bench_server(bench, bench->server.address);
+        if (!child_stop(&bench->server, STOP_TIMEOUT_MS, error))
+            code = EXIT_FAILED;
+        else
+            error[0] = '\0';
+    }
+    if (error[0] != '\0')
+        fprintf(stderr, "till bench: %s\n", error);
+    return code;
+}
+
+/* Runs the bench against a server of its own, in a folder that goes afterwards. */
+static int bench_own_server(struct bench *bench)
+{
+    char scratch[SCRATCH_PATH_SIZE];
+    if (!scratch_create(scratch, bench->options.folder, "till-bench")) {
+        fprintf(stderr, "till bench: no folder in %s: %s\n", bench->options.folder,
+                strerror(errno));
+        return EXIT_FAILED;
+    }
+    machine_look(&bench->figures.machine, scratch);
+    bench->figures.own_server = true;
+    choose_cores(bench);
+    int code = fit_capacities(bench) ? bench_child(bench, scratch) : EXIT_FAILED;
+    scratch_remove(scratch);
+    return code;
+}
+
+static int bench_engine(struct bench *bench)
+{
+    const struct bench_options *options = &bench->options;
+    machine_look(&bench->figures.machine, NULL);
+    if (!fit_capacities(bench))
+        return EXIT_FAILED;
+    const struct engine_run_options run = {
+        .seconds = options->seconds,
+        .count = options->count,
+        .json = options->json,
+        .stages = options->stages,
+        .capacities = bench->figures.capacities,
+    };
+    return engine_only(&bench->workload, &run, &bench->figures.machine);
+}
+
+static int bench_run(struct bench *bench)
+{
+    const struct bench_options *options = &bench->options;
+    char error[WORKLOAD_ERROR_SIZE];
+    const struct workload_options workload_options = {
+        .name = options->workload,
+        .skus = options->skus,
+        .customers = options->customers,
+        .lines = options->lines,
+        .shares = options->engine_only ? 1 : options->clients,
+        .requests = requests_max(options),
+    };
+    if (!workload_init(&bench->workload, &workload_options, error)) {
+        fprintf(stderr, "till bench: %s\n", error);
+        return EXIT_USAGE;
+    }
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    bench->random.state = random_seed();
+    bench->server_core = -1;
+    interrupt_catch();
+    int code;
+    if (options->engine_only) {
+        code = bench_engine(bench);
+    } else if (options->connect != NULL) {
+        machine_look(&bench->figures.machine, options->folder);
+        code = bench_server(bench, options->connect);
+    } else {
+        code = bench_own_server(bench);
+    }
+    workload_deinit(&bench->workload);
+    return code;
+}
+
+/* False after a message that names the limit. */
+static bool limits_are_valid(const struct bench_options *options)
+{
+    const struct {
+        const char *name;
+        uint32_t value;
+        uint32_t max;
+    } limits[] = {
+        {"connections", options->connections, CONNECTIONS_MAX - 64},
+        {"in-flight", options->in_flight, FRAME_IN_FLIGHT_MAX},
+        {"seconds", options->seconds, SECONDS_MAX},
+        {"warm-up", options->warm_up, SECONDS_MAX},
+        {"clients", options->clients,
+         options->connections < CLIENTS_MAX ? options->connections : CLIENTS_MAX},
+        {"skus", options->skus, WORKLOAD_SKUS_MAX},
+        {"lines", options->lines, ORDER_LINES_MAX},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        if (limits[i].value > limits[i].max) {
+            fprintf(stderr, "till bench: --%s is at most %u\n", limits[i].name, limits[i].max);
+            return false;
+        }
+    }
+    if (options->engine_only && (options->connect != NULL || options->plot != NULL)) {
+        fprintf(stderr, "till bench: --engine-only has no --connect and no --plot\n");
+        return false;
+    }
+    if (options->stages && !options->engine_only)
+        fprintf(stderr, "till bench: --stages needs --engine-only\n");
+    return options->engine_only || !options->stages;
+}
+
+int cli_bench(int argc, char **argv)
+{
+    static struct bench memory;
+    struct bench_options *options = &memory.options;
+    *options = (struct bench_options){.folder = ".",
+                                      .workload = "hot",
+                                      .connections = 64,
+                                      .in_flight = 64,
+                                      .seconds = 5,
+                                      .clients = 1,
+                                      .skus = 1000,
+                                      .customers = 4 << 20,
+                                      .lines = 8};
+    const struct option_row rows[] = {
+        {"connect", OPTION_TEXT, &options->connect, "ADDR:PORT",
+         "a server that runs already; without it one is started"},
+        {"folder", OPTION_TEXT, &options->folder, "DIR",
+         "where the own server's data goes for the time of the run (.)"},
+        {"workload", OPTION_TEXT, &options->workload, "NAME", "one of those below (hot)"},
+        {"connections", OPTION_COUNT, &options->connections, "N", "connections"},
+        {"in_flight", OPTION_COUNT, &options->in_flight, "N", "unanswered requests on each"},
+        {"rate", OPTION_COUNT, &options->rate, "N",
+         "an open loop: so many requests a second; latency counts from when each was due"},
+        {"seconds", OPTION_COUNT, &options->seconds, "N", "length of the measured part"},
+        {"count", OPTION_COUNT, &options->count, "N", "or its length in requests"},
+        {"warm_up", OPTION_COUNT, &options->warm_up, "N",
+         "seconds before it; 0: one, or a quarter of a short run"},
+        {"clients", OPTION_COUNT, &options->clients, "N", "client threads, a core for each"},
+        {"skus", OPTION_COUNT, &options->skus, "N", "SKUs of zipf, cart, lifecycle and read"},
+        {"customers", OPTION_COUNT, &options->customers, "N", "customers, drawn evenly"},
+        {"lines", OPTION_COUNT, &options->lines, "N", "the most lines of a cart"},
+        {"json", OPTION_FLAG, &options->json, NULL, "print one line of JSON"},
+        {"plot", OPTION_TEXT, &options->plot, "FILE.svg", "draw latency and throughput"},
+        {"engine_only", OPTION_FLAG, &options->engine_only, NULL,
+         "the engine in this process: no network, no log"},
+        {"stages", OPTION_FLAG, &options->stages, NULL,
+         "with --engine-only: each stage of an order's way by itself"},
+        {"unpinned", OPTION_FLAG, &options->unpinned, NULL,
+         "let server and clients run on any core, not on one each"},
+        {"allow_remote", OPTION_FLAG, &options->allow_remote, NULL,
+         "let --connect name another machine"},
+    };
+    const size_t row_count = sizeof rows / sizeof rows[0];
+    int operands = options_parse(argc, argv, rows, row_count);
+    if (operands == OPTIONS_HELP) {
+        printf("usage: till bench [options]\n"
+               "Measures orders per second and latency, and checks every answer.\n\n");
+        options_print(stdout, rows, row_count);
+        printf("\nworkloads:\n");
+        workload_print(stdout);
+        return EXIT_OK;
+    }
+    if (operands > 0)
+        fprintf(stderr, "till bench: '%s' is not expected; see till bench --help\n", argv[1]);
+    if (operands != 0 || !limits_are_valid(options))
+        return EXIT_USAGE;
+    return bench_run(&memory);
+}

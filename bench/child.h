@@ -1,0 +1,73 @@
+/* A child: `till serve` in a process of its own, for the bench and the demo; and a scratch folder
+ * for what it writes.
+ *
+ * The binary is the one that is running. A child is stopped, killed and awaited by its pid alone,
+ * and dies with its parent. */
+#ifndef TILL_BENCH_CHILD_H
+#define TILL_BENCH_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    CHILD_ERROR_SIZE = 2048,
+    CHILD_ADDRESS_SIZE = 96,
+    CHILD_ARGUMENTS_MAX = 48,
+    SCRATCH_PATH_SIZE = 256,
+};
+
+struct child {
+    pid_t pid; /* 0: none */
+    char address[CHILD_ADDRESS_SIZE];
+
+    /* Private. */
+    int out;
+};
+
+struct child_options {
+    const char *folder;           /* of the server's data */
+    const char *log;              /* the file that its stderr is appended to */
+    const char *const *arguments; /* further ones of `serve`, ended by NULL; NULL for none */
+    int core;                     /* to be pinned to; -1: none */
+    uint32_t timeout_ms;          /* for start and recovery */
+};
+
+/* Starts a server on a free loopback port and waits until it listens. False with an error that
+ * includes the end of its log; no process is left then. */
+bool child_serve(struct child *child, const struct child_options *options,
+                 char error[CHILD_ERROR_SIZE]);
+
+/* Ends it with SIGKILL, as a power cut would, and takes it off the process table. */
+void child_kill(struct child *child);
+
+/* Asks it to stop with SIGTERM. True when it exits with 0 within the time; it is gone either way,
+ * and error says how. */
+bool child_stop(struct child *child, uint32_t timeout_ms, char error[CHILD_ERROR_SIZE]);
+
+/* Is it running still? */
+bool child_alive(const struct child *child);
+
+/* Processor time that all its threads have used. */
+uint64_t child_cpu_ns(const struct child *child);
+
+/* Runs `till SUBCOMMAND ARGUMENT` to its end. Returns the exit code, or -1 when it had to be killed
+ * or could not be run; text gets what it printed, at most size - 1 bytes. */
+int child_run(const char *subcommand, const char *argument, uint32_t timeout_ms, char *text,
+              size_t size);
+
+/* A new empty folder in parent, and its removal with everything in it. */
+bool scratch_create(char path[SCRATCH_PATH_SIZE], const char *parent, const char *prefix);
+void scratch_remove(const char *path);
+
+/* The first and second core that this process may use; second -1 when there is one only. */
+void cores_choose(int *first, int *second);
+void core_pin(int core);
+uint32_t core_count(void);
+
+/* From now on SIGINT and SIGTERM set this, so that children and folders are cleaned up. */
+extern volatile int interrupted;
+void interrupt_catch(void);
+
+#endif

@@ -1,0 +1,402 @@
+/* `till demo`: the whole promise in under a minute, on the machine of whoever asks.
+ *
+ *   set up     a shop with 4 hot SKUs in a sale's pools and 300 others, in two warehouses
+ *   rush       100,000 buyers at once, over real connections; kill -9 in the middle
+ *   aftermath  abandoned carts end and their goods are fought over; kill -9 once more
+ *   audit      every order, stock and balance against the notes of every answer
+ *   end        SIGTERM, which has to end with 0, and `till verify` on the folder
+ *
+ * After a kill the answers that had already left the server are still read from the sockets: they
+ * are acknowledgements, and must hold. Then it starts again on the same folder, and every request
+ * without an answer is sent again as it was. Every wait has a deadline. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/audit.h"
+#include "bench/child.h"
+#include "bench/crowd.h"
+#include "bench/report.h"
+#include "bench/shop.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+
+#define NS_PER_MS 1000000ULL
+
+enum {
+    CONNECTIONS = 64,
+    IN_FLIGHT = 32,
+    KILLS = 2,
+    RUSH_KILL_CARTS = BUYERS * 2 / 5, /* arrived when the first kill comes */
+    AFTERMATH_KILL_MS = 3000,         /* after the doors opened */
+    CLOSING_MS = 5000,                /* from then on everybody pays */
+    TURN_MS = 5,
+    SHOW_MS = 1000,
+    SHOW_TTY_MS = 100,
+    DEADLINE_MS = 25 * 1000,
+    START_TIMEOUT_MS = 20 * 1000,
+    STOP_TIMEOUT_MS = 20 * 1000,
+    HOLDS_TIMEOUT_MS = 10 * 1000,
+    VERIFY_TIMEOUT_MS = 60 * 1000,
+    VERDICT_SIZE = 512,
+};
+
+struct demo {
+    struct crowd crowd;
+    struct audit audit;
+    struct load load;
+    struct child server;
+    struct child_options server_options;
+    char error[CHILD_ERROR_SIZE + 64]; /* why the demo could not go on */
+    bool live;                         /* progress in place, on a terminal */
+
+    uint64_t opened_ms;
+    uint64_t shown_ms;
+    uint64_t shown_placings;
+    uint64_t down_ms; /* from a kill to the first requests afterwards, summed */
+    uint64_t rush_ms; /* until every cart had an answer, without the time the server was down */
+    uint64_t rush_placings;
+    uint32_t kills;
+    uint64_t recovery_ms[KILLS];
+    uint64_t killed_in_flight[KILLS];
+    char verdict[VERDICT_SIZE];
+};
+
+static uint64_t clock_ms(void)
+{
+    return load_clock_ns() / NS_PER_MS;
+}
+
+static bool fail(struct demo *demo, const char *what, const char *why)
+{
+    snprintf(demo->error, sizeof demo->error, "%s: %s", what, why);
+    return false;
+}
+
+/* One line of what is going on: once a second, or in place on a terminal. */
+static void show(struct demo *demo, bool now)
+{
+    struct crowd *crowd = &demo->crowd;
+    uint64_t passed_ms = crowd->now_ms - demo->shown_ms;
+    if (!now && passed_ms < (uint64_t)(demo->live ? SHOW_TTY_MS : SHOW_MS))
+        return;
+    double rate = passed_ms == 0
+                      ? 0
+                      : (double)(crowd->placings - demo->shown_placings) * 1000 / (double)passed_ms;
+    fprintf(stderr,
+            "%s%5.1f s  %6u orders came, %7.0f answers/s, hot units sold and paid: %4u of %d%s",
+            demo->live ? "\r" : "", (double)(crowd->now_ms - demo->opened_ms) / 1000,
+            crowd->arrived, rate, crowd->hot_confirmed, HOT_UNITS, demo->live ? "\033[K" : "\n");
+    demo->shown_ms = crowd->now_ms;
+    demo->shown_placings = crowd->placings;
+}
+
+__attribute__((format(printf, 2, 3))) static void tell(const struct demo *demo, const char *format,
+                                                       ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs(demo->live ? "\r\033[K" : "", stderr);
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, "\n");
+    va_end(arguments);
+}
+
+static bool set_up(struct demo *demo)
+{
+    struct random random = {.state = demo->crowd.seed};
+    struct client client;
+    struct pool_body pools[HOT_SKUS * WAREHOUSES];
+    struct sale_put_body sale = {
+        .sale = SALE,
+        .hold = SALE_HOLD_S,
+        .points_share = POINTS_SHARE,
+        .rate_points = 1,
+        .rate_money = 1,
+        .customer_sku_max = CUSTOMER_SKU_MAX,
+        .customer_sale_max = CUSTOMER_SALE_MAX,
+        .flags = sale_flags_FAIL_AT_ONCE,
+    };
+    if (!client_open(&client, demo->server.address, false))
+        return fail(demo, "setting up", client.error);
+    const struct shop shop = shop_of_client(&client, &random);
+    bool done = true;
+    for (uint64_t sku = 1; done && sku <= SKUS; sku++) {
+        done = shop_put_sku(&shop, sku, crowd_price(sku), CURRENCY_EUR);
+        for (uint32_t warehouse = 1; done && warehouse <= WAREHOUSES; warehouse++) {
+            uint32_t units = crowd_stock(sku, warehouse);
+            done = shop_put_stock(&shop, sku, warehouse, units);
+            if (crowd_is_hot(sku))
+                pools[sale.pool_count++] =
+                    (struct pool_body){.sku = sku, .quantity = units, .warehouse = warehouse};
+        }
+    }
+    for (uint32_t buyer = 0; done && buyer < BUYERS; buyer += POINTS_EVERY)
+        done = shop_credit_points(&shop, crowd_customer(&demo->crowd, buyer), POINTS_CREDITED);
+    done = done && shop_open_sale(&shop, &sale, pools) && shop_settle(&client);
+    if (!done)
+        fail(demo, "setting up", client.error);
+    client_close(&client);
+    return done;
+}
+
+static bool start_server(struct demo *demo)
+{
+    char error[CHILD_ERROR_SIZE];
+    return child_serve(&demo->server, &demo->server_options, error) ||
+           fail(demo, "starting", error);
+}
+
+static bool connect_crowd(struct demo *demo)
+{
+    struct load_address address;
+    if (!load_address_read(&address, demo->server.address))
+        return fail(demo, "the server's address", demo->server.address);
+    return load_connect(&demo->load, &address) || fail(demo, "connecting", demo->load.error);
+}
+
+/* Kills the server with requests in flight, takes what it had still said, starts it again. */
+static bool kill_and_recover(struct demo *demo)
+{
+    uint64_t killed_ms = clock_ms();
+    load_fill(&demo->load);
+    demo->killed_in_flight[demo->kills] = demo->load.in_flight;
+    child_kill(&demo->server);
+    demo->crowd.paused = true;
+    while (demo->load.connected != 0 && clock_ms() < killed_ms + START_TIMEOUT_MS)
+        load_turn(&demo->load, TURN_MS);
+    load_disconnect(&demo->load);
+
+    uint64_t started_ms = clock_ms();
+    if (!start_server(demo))
+        return false;
+    demo->recovery_ms[demo->kills] = clock_ms() - started_ms;
+    if (!connect_crowd(demo))
+        return false;
+    demo->crowd.paused = false;
+    demo->down_ms += clock_ms() - killed_ms;
+    demo->crowd.now_ms = clock_ms();
+    tell(demo,
+         "         kill -9 with %" PRIu64 " requests in flight; recovered in %" PRIu64
+         " ms, asking again",
+         demo->killed_in_flight[demo->kills], demo->recovery_ms[demo->kills]);
+    demo->kills++;
+    return true;
+}
+
+static bool time_for_kill(const struct demo *demo)
+{
+    if (demo->kills == 0)
+        return demo->crowd.arrived >= RUSH_KILL_CARTS;
+    uint64_t open_ms = demo->crowd.now_ms - demo->opened_ms - demo->down_ms;
+    return demo->kills < KILLS && demo->rush_ms != 0 && open_ms >= AFTERMATH_KILL_MS;
+}
+
+static void open_doors(struct demo *demo)
+{
+    demo->opened_ms = demo->shown_ms = demo->crowd.now_ms = clock_ms();
+    tell(demo, "The doors open.");
+}
+
+/* From the opening until everybody is served and the hot goods are sold. */
+static bool sell(struct demo *demo)
+{
+    struct crowd *crowd = &demo->crowd;
+    open_doors(demo);
+    while (!crowd_settled(crowd) || demo->kills < KILLS) {
+        crowd->now_ms = clock_ms();
+        uint64_t open_ms = crowd->now_ms - demo->opened_ms - demo->down_ms;
+        if (crowd->now_ms - demo->opened_ms > DEADLINE_MS) {
+            crowd_complain(crowd, &crowd->wrong, NO_CART, "the sale did not come to its end");
+            break;
+        }
+        if (interrupted)
+            return fail(demo, "selling", "interrupted");
+        crowd->closing = open_ms > CLOSING_MS;
+        if (demo->rush_ms == 0 && crowd->answered == CARTS) {
+            demo->rush_ms = open_ms > 0 ? open_ms : 1;
+            demo->rush_placings = crowd->placings;
+        }
+        if (time_for_kill(demo) && !kill_and_recover(demo))
+            return false;
+        load_fill(&demo->load);
+        if (!load_turn(&demo->load, TURN_MS))
+            return fail(demo, "selling", demo->load.error);
+        show(demo, false);
+    }
+    crowd->over = true;
+    load_fill(&demo->load);
+    uint64_t end_ms = clock_ms() + START_TIMEOUT_MS;
+    while (demo->load.in_flight != 0 && clock_ms() < end_ms)
+        load_turn(&demo->load, TURN_MS);
+    crowd->now_ms = clock_ms();
+    show(demo, true);
+    if (demo->live)
+        fprintf(stderr, "\n");
+    return demo->load.in_flight == 0 || fail(demo, "selling", "requests were never answered");
+}
+
+/* Abandoned carts end within a tick of their deadline. */
+static bool await_holds(struct demo *demo)
+{
+    struct client client;
+    struct client_reply reply;
+    const struct empty_body question = {0};
+    uint64_t end_ms = clock_ms() + HOLDS_TIMEOUT_MS;
+    bool ended = false;
+    if (!client_open(&client, demo->server.address, false))
+        return fail(demo, "waiting for holds", client.error);
+    while (!ended && clock_ms() < end_ms) {
+        const struct timespec pause = {.tv_nsec = 50 * (long)NS_PER_MS};
+        nanosleep(&pause, NULL);
+        if (!client_call(&client, MESSAGE_stats, &question, sizeof question, &reply) ||
+            reply.outcome != OUTCOME_OK)
+            break;
+        const struct stats_reply_body *stats = reply.body;
+        ended = stats->pending == 0;
+    }
+    if (!ended)
+        fail(demo, "waiting for holds to end", client.error);
+    client_close(&client);
+    return ended;
+}
+
+/* Stops the server and lets `till verify` read the folder; its last line is the verdict. */
+static bool stop_and_verify(struct demo *demo)
+{
+    char error[CHILD_ERROR_SIZE], text[4096];
+    if (!child_stop(&demo->server, STOP_TIMEOUT_MS, error))
+        return fail(demo, "stopping", error);
+    int code =
+        child_run("verify", demo->server_options.folder, VERIFY_TIMEOUT_MS, text, sizeof text);
+    size_t size = strlen(text);
+    while (size != 0 && text[size - 1] == '\n')
+        text[--size] = '\0';
+    const char *line = strrchr(text, '\n') != NULL ? strrchr(text, '\n') + 1 : text;
+    if (code == EXIT_OK)
+        snprintf(demo->verdict, sizeof demo->verdict, "ok");
+    else
+        snprintf(demo->verdict, sizeof demo->verdict, "%.*s", (int)sizeof demo->verdict - 1,
+                 *line != '\0' ? line : "no answer");
+    return true;
+}
+
+/* Everything between an empty folder and a report that can be given. */
+static bool run(struct demo *demo)
+{
+    const struct load_driver driver = crowd_driver(&demo->crowd);
+    tell(demo, "%d buyers for %d units of hot goods, %d other SKUs, 2 warehouses; data in %s",
+         BUYERS, HOT_UNITS, COMMON_SKUS, demo->server_options.folder);
+    if (!load_init(&demo->load, &driver, CONNECTIONS, IN_FLIGHT))
+        return fail(demo, "starting", demo->load.error);
+    if (!start_server(demo) || !set_up(demo) || !connect_crowd(demo) || !sell(demo))
+        return false;
+    tell(demo, "Waiting for the last abandoned carts, then the audit.");
+    load_disconnect(&demo->load);
+    char error[CHILD_ERROR_SIZE];
+    if (!await_holds(demo))
+        return false;
+    if (!audit_run(&demo->audit, &demo->crowd, demo->server.address, CONNECTIONS, error,
+                   sizeof error))
+        return fail(demo, "auditing", error);
+    return stop_and_verify(demo);
+}
+
+static int report_on(const struct demo *demo, double seconds, bool json)
+{
+    const struct report report = {
+        .crowd = &demo->crowd,
+        .audit = &demo->audit,
+        .verdict = demo->verdict,
+        .recovery_ms = demo->recovery_ms,
+        .killed_in_flight = demo->killed_in_flight,
+        .kills = demo->kills,
+        .connections = CONNECTIONS,
+        .seconds = seconds,
+        .orders_per_second = (double)demo->rush_placings * 1000 / (double)demo->rush_ms,
+    };
+    if (json)
+        report_print_json(&report);
+    else
+        report_print(&report);
+    return report_is_good(&report) ? EXIT_OK : EXIT_FAILED;
+}
+
+/* Room for this crowd and some more: a small server recovers fastest. */
+static const char *const capacities[] = {
+    "--skus",     "4k",   "--stocks",      "8k",   "--tallies", "512k", "--customers", "256k",
+    "--lots",     "16k",  "--ledger",      "256k", "--orders",  "256k", "--lines",     "256k",
+    "--pieces",   "256k", "--point-takes", "64k",  "--moneys",  "256k", "--steps",     "512k",
+    "--payments", "256k", "--deadlines",   "256k", "--keys",    "64k",  NULL,
+};
+
+/* Runs the demo in a scratch folder under parent. */
+static int demo_in(struct demo *demo, const char *parent, bool keep, bool json)
+{
+    char scratch[SCRATCH_PATH_SIZE], data[SCRATCH_PATH_SIZE + 8], log[SCRATCH_PATH_SIZE + 16];
+    uint64_t started_ms = clock_ms();
+    if (!scratch_create(scratch, parent, "till-demo")) {
+        fprintf(stderr, "till demo: no folder in %s: %s\n", parent, strerror(errno));
+        return EXIT_FAILED;
+    }
+    snprintf(data, sizeof data, "%s/data", scratch);
+    snprintf(log, sizeof log, "%s/server.log", scratch);
+    demo->server_options = (struct child_options){.folder = data,
+                                                  .log = log,
+                                                  .arguments = capacities,
+                                                  .core = -1,
+                                                  .timeout_ms = START_TIMEOUT_MS};
+    int code = EXIT_FAILED;
+    if (run(demo))
+        code = report_on(demo, (double)(clock_ms() - started_ms) / 1000, json);
+    else
+        fprintf(stderr, "till demo: %s\n", demo->error);
+    demo->crowd.paused = true;
+    load_deinit(&demo->load);
+    child_kill(&demo->server);
+    if (keep)
+        fprintf(stderr, "The data is in %s; till verify %s reads it.\n", data, data);
+    else
+        scratch_remove(scratch);
+    return code;
+}
+
+int cli_demo(int argc, char **argv)
+{
+    static struct demo demo;
+    const char *folder = ".";
+    bool json = false, keep = false;
+    const struct option_row rows[] = {
+        {"folder", OPTION_TEXT, &folder, "DIR", "where the server's data goes for the time (.)"},
+        {"keep", OPTION_FLAG, &keep, NULL, "leave the data there"},
+        {"json", OPTION_FLAG, &json, NULL, "print the report as one line of JSON"},
+    };
+    const size_t row_count = sizeof rows / sizeof rows[0];
+    int operands = options_parse(argc, argv, rows, row_count);
+    if (operands == OPTIONS_HELP) {
+        printf("usage: till demo [options]\n"
+               "A flash sale with a hundred thousand buyers and a server that is killed in the "
+               "middle.\n\n");
+        options_print(stdout, rows, row_count);
+        return EXIT_OK;
+    }
+    if (operands != 0) {
+        if (operands > 0)
+            fprintf(stderr, "till demo: no operands; see till demo --help\n");
+        return EXIT_USAGE;
+    }
+    if (!crowd_init(&demo.crowd, random_seed())) {
+        fprintf(stderr, "till demo: no memory for the buyers\n");
+        return EXIT_FAILED;
+    }
+    demo.live = isatty(STDERR_FILENO);
+    interrupt_catch();
+    int code = demo_in(&demo, folder, keep, json);
+    crowd_deinit(&demo.crowd);
+    return code;
+}

@@ -1,0 +1,33 @@
+/* The figures of one bench with the conditions that they hold under, for a person, as JSON, and
+ * drawn (bench/plot.c). */
+#ifndef TILL_BENCH_FIGURES_H
+#define TILL_BENCH_FIGURES_H
+
+#include "bench/clients.h"
+#include "bench/machine.h"
+
+struct figures {
+    const struct clients *clients;
+    const struct workload *workload;
+    struct machine machine;
+    bool pinned;
+    bool own_server;                  /* and with it its processor time and its capacities */
+    struct engine_options capacities; /* of the own server */
+    uint64_t memory_bytes;            /* of its tables */
+    const char *audit;                /* what did not add up in the end; empty: nothing */
+};
+
+/* The core of the busiest client was full: the figures are the client's, not the server's. */
+bool figures_client_was_full(const struct figures *figures);
+
+/* One line: workload, connections, in flight, rate. */
+enum { CONDITIONS_SIZE = 192 };
+const char *figures_conditions(const struct figures *figures, char text[CONDITIONS_SIZE]);
+
+void figures_print(const struct figures *figures);
+void figures_print_json(const struct figures *figures);
+
+/* Text as the inside of a JSON string; text is cut where there is no room. */
+const char *json_text(const char *text, char *room, size_t size);
+
+#endif

@@ -1,0 +1,191 @@
+/* `till serve`: opens the data folder, recovers its log, listens, and runs the loop until it is
+ * asked to stop or must not go on. Says on stdout what it allocates, what it found and where it
+ * listens; the line `listening on ADDR:PORT` is a promise to scripts. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/capacity.h"
+#include "cli/cli.h"
+#include "net/server.h"
+
+struct serve {
+    struct server_options options;
+    const char *data;
+    uint32_t segment_mib;
+    uint64_t progress_us;
+    bool quiet;
+};
+
+enum { OWN_ROWS = 8, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
+
+static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
+{
+    const struct option_row own[OWN_ROWS] = {
+        {"data", OPTION_TEXT, &serve->data, "DIR", "the data folder, made when it is not there"},
+        {"listen", OPTION_TEXT, &serve->options.listen, "ADDR:PORT",
+         "where clients connect; [ADDR]:PORT for IPv6, port 0 for a free one"},
+        {"connections", OPTION_COUNT, &serve->options.connections_max, "N", "at once, at most"},
+        {"output_chunks", OPTION_COUNT, &serve->options.output_chunks, "N",
+         "32 KiB pieces of memory for replies, shared by all connections"},
+        {"log_writes", OPTION_COUNT, &serve->options.wal_writes, "N",
+         "blocks of the log under way to the disk at once, 1 to 8"},
+        {"log_segment", OPTION_COUNT, &serve->segment_mib, "N", "size of a log segment, in MiB"},
+        {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
+         "take memory when it is first used, not at the start: slower orders, a smaller process"},
+        {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
+    };
+    memcpy(rows, own, sizeof own);
+    capacity_rows(&serve->options.engine, rows + OWN_ROWS);
+}
+
+static void print_help(const struct option_row *rows)
+{
+    printf("usage: till serve [options]\n\n"
+           "Serves a shop from memory, every change durable in the log of its data folder.\n"
+           "Stops on SIGTERM or SIGINT after answering what it has received.\n\n");
+    options_print(stdout, rows, OWN_ROWS);
+    printf("\nHow many of each there is room for (suffixes k, m, g; a CAPACITY answer carries the\n"
+           "number of the table, the first of these being 1):\n");
+    options_print(stdout, rows + OWN_ROWS, CAPACITY_COUNT);
+}
+
+static bool limits_are_valid(const struct serve *serve)
+{
+    const struct server_options *options = &serve->options;
+    if (options->connections_max > CONNECTIONS_MAX)
+        fprintf(stderr, "till serve: --connections is at most %d\n", CONNECTIONS_MAX);
+    else if (options->wal_writes > WAL_WRITES_MAX)
+        fprintf(stderr, "till serve: --log-writes is at most %d\n", WAL_WRITES_MAX);
+    else if (options->output_chunks > 1u << 20 || options->output_chunks < 16)
+        fprintf(stderr, "till serve: --output-chunks is 16 to 1m\n");
+    else if (serve->segment_mib < 4 || serve->segment_mib > 1024)
+        fprintf(stderr, "till serve: --log-segment is 4 to 1024 (MiB)\n");
+    else
+        return true;
+    return false;
+}
+
+static void print_line(void *context, const char *line)
+{
+    (void)context;
+    puts(line);
+}
+
+/* Progress of the recovery, on a terminal at most ten times a second. */
+static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct serve *serve = context;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
+    if (!isatty(STDERR_FILENO) || now_us - serve->progress_us < 100000)
+        return;
+    serve->progress_us = now_us;
+    fprintf(stderr, "\rreading the log: %3.0f %% of %.1f MiB",
+            bytes_total > 0 ? 100.0 * (double)bytes_read / (double)bytes_total : 100.0,
+            (double)bytes_total / (1 << 20));
+}
+
+static void print_start(const struct serve *serve, const struct server *server, const struct io *io)
+{
+    struct server_start start = server_start(server);
+    const char *colon = strrchr(serve->options.listen, ':');
+    if (serve->progress_us != 0)
+        fprintf(stderr, "\n");
+    if (!serve->quiet) {
+        printf("memory:\n");
+        engine_print_memory(server_engine(server), print_line, NULL);
+    }
+    printf("io: %s\n", io_describe(io));
+    printf("data: %s, seq %" PRIu64 ", %" PRIu64 " commands in %" PRIu64 " blocks replayed\n",
+           serve->data, start.seq, start.commands, start.blocks);
+    if (start.torn_bytes > 0)
+        printf("data: cut %" PRIu64 " bytes of a torn write off the log's end\n", start.torn_bytes);
+    printf("listening on %.*s:%u\n", (int)(colon - serve->options.listen), serve->options.listen,
+           start.port);
+    fflush(stdout);
+}
+
+/* Runs an opened folder and loop; the exit code. */
+static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
+{
+    char error[SERVER_ERROR_SIZE];
+    struct server *server = server_create(&serve->options, io, disk, error, sizeof error);
+    if (server == NULL) {
+        fprintf(stderr, "till serve: %s\n", error);
+        return EXIT_FAILED;
+    }
+    print_start(serve, server, io);
+    int go_on = 1;
+    while (go_on > 0)
+        go_on = server_turn(server, UINT64_MAX);
+    if (go_on < 0) {
+        /* Writes may be under way to memory that must stay: the process ends as it is. */
+        fprintf(stderr, "till serve: %s\n", server_error(server));
+        fflush(NULL);
+        _exit(EXIT_FAILED);
+    }
+    printf("stopped at seq %" PRIu64 "\n", engine_seq(server_engine(server)));
+    server_destroy(server);
+    return EXIT_OK;
+}
+
+static int serve_open(struct serve *serve)
+{
+    char error[IO_ERROR_SIZE];
+    struct io_options io_options = server_io_options(&serve->options);
+    struct disk *disk = NULL;
+    int opened = disk_open(&disk, serve->data, DISK_WRITE);
+    if (opened != 0) {
+        fprintf(stderr, "till serve: %s: %s\n", serve->data,
+                opened == -EWOULDBLOCK ? "another till serves this folder" : strerror(-opened));
+        return EXIT_FAILED;
+    }
+    struct io *io = io_create(&io_options, error);
+    if (io == NULL)
+        fprintf(stderr, "till serve: %s\n", error);
+    int code = io != NULL ? serve_run(serve, io, disk) : EXIT_FAILED;
+    if (io != NULL)
+        io_destroy(io);
+    disk_close(disk);
+    return code;
+}
+
+int cli_serve(int argc, char **argv)
+{
+    struct serve serve = {
+        .options = server_options_default, .data = "till-data", .segment_mib = 64};
+    struct option_row rows[SERVE_ROWS];
+    serve.options.engine = engine_options_default;
+    serve.options.wal_writes = WAL_WRITES_DEFAULT;
+    serve_rows(&serve, rows);
+    int operands = options_parse(argc, argv, rows, SERVE_ROWS);
+    if (operands == OPTIONS_HELP) {
+        print_help(rows);
+        return EXIT_OK;
+    }
+    if (operands > 0)
+        fprintf(stderr, "till serve: '%s' is not expected; see till serve --help\n", argv[1]);
+    if (operands != 0 || !limits_are_valid(&serve))
+        return EXIT_USAGE;
+    if (strrchr(serve.options.listen, ':') == NULL) {
+        fprintf(stderr, "till serve: --listen '%s' is not ADDR:PORT\n", serve.options.listen);
+        return EXIT_USAGE;
+    }
+    if (getrandom(&serve.options.engine.hash_seed, sizeof(uint64_t), 0) != sizeof(uint64_t)) {
+        perror("till serve: getrandom");
+        return EXIT_FAILED;
+    }
+    /* A limit on file sizes is then an error of the write, like a full disk, not a death. */
+    signal(SIGXFSZ, SIG_IGN);
+    serve.options.wal_segment_size = (uint64_t)serve.segment_mib << 20;
+    serve.options.progress = show_progress;
+    serve.options.context = &serve;
+    return serve_open(&serve);
+}

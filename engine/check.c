@@ -1,0 +1,324 @@
+/* Every invariant of the state, restated as plainly as can be and checked over everything: sums
+ * are made anew from the orders and compared with what the tables say. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/state.h"
+
+struct check {
+    const struct engine *engine;
+    char *error;
+    size_t error_size;
+    int64_t *reserved; /* by stock */
+    int64_t *committed;
+    int64_t *pooled;
+    int64_t *taken; /* by pool */
+    int64_t *tally; /* by tally */
+    int64_t *held;  /* by lot */
+    int64_t *left;  /* by customer: lots' left, lots' held, ledger */
+    int64_t *held_of;
+    int64_t *ledger;
+    bool *has_deadline; /* by order */
+    uint64_t states[order_state_CANCELLED + 1];
+    uint64_t refund_orders;
+    uint64_t takes;
+};
+
+__attribute__((format(printf, 2, 3))) static bool violated(struct check *check, const char *format,
+                                                           ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(check->error, check->error_size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static bool order_has(const struct order *order)
+{
+    return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
+}
+
+static void sum_pieces(struct check *check, const struct order *order)
+{
+    const struct engine *engine = check->engine;
+    const struct piece *pieces = order_pieces(engine, order);
+    for (unsigned i = 0; i < order->piece_count; i++) {
+        const struct piece *piece = &pieces[i];
+        int64_t *sums = order->state == order_state_PENDING ? check->reserved : check->committed;
+        sums[piece->stock] += piece->quantity;
+        if (piece->pooled != 0)
+            check->taken[pool_find(engine, order->sale, piece->stock)] += piece->quantity;
+        if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
+            continue;
+        uint32_t sku = stock_at(engine, piece->stock)->sku;
+        check->tally[tally_find(engine, order->customer, order->sale, sku)] += piece->quantity;
+        check->tally[tally_find(engine, order->customer, order->sale, 0)] += piece->quantity;
+    }
+}
+
+/* Lines against pieces: nothing allocated beyond what was asked for, and the total is theirs. */
+static bool check_lines(struct check *check, const struct order *order, const char *id)
+{
+    const struct engine *engine = check->engine;
+    const struct line *lines = order_lines(engine, order);
+    const struct piece *pieces = order_pieces(engine, order);
+    uint64_t allocated[ORDER_LINES_MAX] = {0};
+    int64_t total = 0;
+    for (unsigned i = 0; i < order->piece_count; i++) {
+        const struct piece *piece = &pieces[i];
+        if (piece->line >= order->line_count || piece->quantity == 0 ||
+            stock_at(engine, piece->stock)->sku != lines[piece->line].sku)
+            return violated(check, "order %s has a piece that is not of its lines", id);
+        allocated[piece->line] += piece->quantity;
+        total += (int64_t)piece->quantity * lines[piece->line].price;
+    }
+    for (unsigned i = 0; i < order->line_count; i++) {
+        if (allocated[i] > lines[i].quantity)
+            return violated(check, "order %s has more allocated than asked for on line %u", id,
+                            i + 1);
+    }
+    if (total != order->total)
+        return violated(check, "order %s: the lines make %" PRId64 ", the total is %" PRId64, id,
+                        total, order->total);
+    return true;
+}
+
+static bool check_order_points(struct check *check, const struct order *order, const char *id)
+{
+    const struct engine *engine = check->engine;
+    const struct money *money = money_at(engine, order->money);
+    int64_t points = 0;
+    for (uint32_t at = money->takes; at != 0; at = point_take_at(engine, at)->next) {
+        const struct point_take *take = point_take_at(engine, at);
+        points += take->points;
+        check->takes++;
+        if (order->state == order_state_PENDING)
+            check->held[take->lot] += take->points;
+    }
+    if (points != (order_has(order) ? money->points_used : 0))
+        return violated(check, "order %s used %" PRId64 " points and has taken %" PRId64, id,
+                        money->points_used, points);
+    return true;
+}
+
+static bool check_order_money(struct check *check, const struct order *order, const char *id)
+{
+    const struct money *money = money_at(check->engine, order->money);
+    if (money->points_value < 0 || money->points_value > order->total)
+        return violated(check, "order %s: points worth %" PRId64 " of a total of %" PRId64, id,
+                        money->points_value, order->total);
+    if (money->refund_due < 0 || money->refund_due > money->captured)
+        return violated(check, "order %s: %" PRId64 " due for refund of %" PRId64 " captured", id,
+                        money->refund_due, money->captured);
+    check->refund_orders += money->refund_due > 0;
+    return check_order_points(check, order, id);
+}
+
+static bool check_history(struct check *check, const struct order *order, const char *id)
+{
+    const struct engine *engine = check->engine;
+    uint32_t version = order->version;
+    uint8_t state = order->state;
+    for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous) {
+        const struct step *step = step_at(engine, at);
+        if (step->version != version || (version == order->version && step->state != state))
+            return violated(check, "order %s: its history breaks at version %u", id, version);
+        version--;
+    }
+    if (version != 1)
+        return violated(check, "order %s has version %u and %u steps", id, order->version,
+                        order->version - version + 1);
+    return true;
+}
+
+static void note_deadline(void *context, uint64_t bucket_us, uint32_t index)
+{
+    struct check *check = context;
+    if (deadline_bucket_us(order_at(check->engine, index)->deadline_us) == bucket_us)
+        check->has_deadline[index] = true;
+}
+
+static bool check_orders(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    char id[ID_TEXT_SIZE];
+    deadlines_each(&engine->deadlines, note_deadline, check);
+    for (uint32_t i = 1; i <= engine->orders.count; i++) {
+        const struct order *order = order_at(engine, i);
+        id_format(order->id, id);
+        if (order_find(engine, order->id) != i)
+            return violated(check, "order %s is there twice, or is not found", id);
+        if (order->state < order_state_PENDING || order->state > order_state_CANCELLED)
+            return violated(check, "order %s has no legal state", id);
+        check->states[order->state]++;
+        if (!check_lines(check, order, id) || !check_order_money(check, order, id) ||
+            !check_history(check, order, id))
+            return false;
+        if (order_has(order))
+            sum_pieces(check, order);
+        if (order->state == order_state_PENDING && !check->has_deadline[i])
+            return violated(check, "order %s is PENDING without a deadline to come", id);
+    }
+    return true;
+}
+
+static bool check_counts(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (unsigned state = 1; state <= order_state_CANCELLED; state++) {
+        if (check->states[state] != engine->orders_by_state[state])
+            return violated(check, "%" PRIu64 " orders are %s, %" PRIu64 " are counted",
+                            check->states[state], named_value_name(FIELD_order_state, state),
+                            engine->orders_by_state[state]);
+    }
+    if (engine->steps_reserved != check->states[order_state_PENDING])
+        return violated(check, "steps are reserved for %u orders, not for those PENDING",
+                        engine->steps_reserved);
+    if (check->refund_orders != engine->refund_order_count)
+        return violated(check, "%" PRIu64 " orders have a refund due, %" PRIu64 " are counted",
+                        check->refund_orders, engine->refund_order_count);
+    if (engine->point_takes.count - engine->point_takes_free_count != check->takes)
+        return violated(check, "point takes are lost: %u of %u are free, %" PRIu64 " in use",
+                        engine->point_takes_free_count, engine->point_takes.count, check->takes);
+    return true;
+}
+
+static bool check_pools(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->pools.count; i++) {
+        const struct pool *pool = pool_at(engine, i);
+        uint32_t sale = sale_at(engine, pool->sale)->sale;
+        if (pool->left < 0 || pool->taken < 0)
+            return violated(check, "sale %u: a pool is negative", sale);
+        if (pool->taken != check->taken[i])
+            return violated(check, "sale %u: a pool counts %" PRId64 " taken, orders have %" PRId64,
+                            sale, pool->taken, check->taken[i]);
+        check->pooled[pool->stock] += pool->left;
+    }
+    for (uint32_t i = 1; i <= engine->tallies.count; i++) {
+        const struct tally *tally = tally_at(engine, i);
+        if ((int64_t)tally->quantity != check->tally[i])
+            return violated(check, "sale %u: a customer's count is %" PRIu64 ", not %" PRId64,
+                            sale_at(engine, tally->sale)->sale, tally->quantity, check->tally[i]);
+    }
+    return true;
+}
+
+static bool check_stocks(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->stocks.count; i++) {
+        const struct stock *stock = stock_at(engine, i);
+        uint64_t sku = sku_at(engine, stock->sku)->sku;
+        if (stock->on_hand != stock->available + stock_promised(stock))
+            return violated(check, "sku %" PRIu64 " in warehouse %u: on_hand is not its parts' sum",
+                            sku, stock->warehouse);
+        if (stock->on_hand < 0 || stock->pooled < 0 || stock->reserved < 0 ||
+            stock->committed < 0 || stock->unsellable < 0)
+            return violated(check, "sku %" PRIu64 " in warehouse %u: a part is negative", sku,
+                            stock->warehouse);
+        if (stock->reserved != check->reserved[i] || stock->committed != check->committed[i] ||
+            stock->pooled != check->pooled[i])
+            return violated(check,
+                            "sku %" PRIu64 " in warehouse %u: reserved %" PRId64
+                            " committed %" PRId64 " pooled %" PRId64 ", orders and pools have "
+                            "%" PRId64 " %" PRId64 " %" PRId64,
+                            sku, stock->warehouse, stock->reserved, stock->committed, stock->pooled,
+                            check->reserved[i], check->committed[i], check->pooled[i]);
+    }
+    return true;
+}
+
+static void sum_points(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->lots.count; i++) {
+        const struct lot *lot = lot_at(engine, i);
+        check->left[lot->customer] += lot->left;
+        check->held_of[lot->customer] += lot->held;
+    }
+    for (uint32_t i = 1; i <= engine->ledger.count; i++) {
+        const struct ledger_entry *entry = ledger_entry_at(engine, i);
+        int64_t sign = entry->kind == LEDGER_CREDIT || entry->kind == LEDGER_RETURN  ? 1
+                       : entry->kind == LEDGER_SPEND || entry->kind == LEDGER_EXPIRE ? -1
+                                                                                     : 0;
+        check->ledger[lot_at(engine, entry->lot)->customer] += sign * entry->points;
+    }
+}
+
+static bool check_points(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    char id[ID_TEXT_SIZE];
+    for (uint32_t i = 1; i <= engine->lots.count; i++) {
+        const struct lot *lot = lot_at(engine, i);
+        if (lot->left < 0 || lot->held < 0 || lot->held != check->held[i] ||
+            (lot->linked != 0) != (lot->left > 0))
+            return violated(check,
+                            "lot %u: left %" PRId64 ", held %" PRId64 ", orders hold %" PRId64, i,
+                            lot->left, lot->held, check->held[i]);
+    }
+    sum_points(check);
+    for (uint32_t i = 1; i <= engine->customers.count; i++) {
+        const struct customer *customer = customer_at(engine, i);
+        id_format(customer->id, id);
+        if (customer_find(engine, customer->id, hash_id(engine, customer->id)) != i)
+            return violated(check, "customer %s is there twice, or is not found", id);
+        if (customer->spendable != check->left[i] || customer->held != check->held_of[i])
+            return violated(check, "customer %s: points are not the sum of the lots", id);
+        if (customer->spendable + customer->held != check->ledger[i])
+            return violated(check, "customer %s: points are not the sum of the ledger", id);
+    }
+    return true;
+}
+
+static bool sums_init(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    struct {
+        int64_t **sums;
+        uint32_t count;
+    } all[] = {
+        {&check->reserved, engine->stocks.count},  {&check->committed, engine->stocks.count},
+        {&check->pooled, engine->stocks.count},    {&check->taken, engine->pools.count},
+        {&check->tally, engine->tallies.count},    {&check->held, engine->lots.count},
+        {&check->left, engine->customers.count},   {&check->held_of, engine->customers.count},
+        {&check->ledger, engine->customers.count},
+    };
+    bool made = true;
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        *all[i].sums = calloc(all[i].count + 1u, sizeof(int64_t));
+        made &= *all[i].sums != NULL;
+    }
+    check->has_deadline = calloc(engine->orders.count + 1u, sizeof(bool));
+    return made && check->has_deadline != NULL;
+}
+
+static void sums_deinit(struct check *check)
+{
+    free(check->reserved);
+    free(check->committed);
+    free(check->pooled);
+    free(check->taken);
+    free(check->tally);
+    free(check->held);
+    free(check->left);
+    free(check->held_of);
+    free(check->ledger);
+    free(check->has_deadline);
+}
+
+bool engine_check(const struct engine *engine, char *error, size_t error_size)
+{
+    struct check check = {.engine = engine, .error = error, .error_size = error_size};
+    bool holds = sums_init(&check)
+                     ? check_orders(&check) && check_counts(&check) && check_pools(&check) &&
+                           check_stocks(&check) && check_points(&check)
+                     : violated(&check, "out of memory while checking");
+    sums_deinit(&check);
+    return holds;
+}

@@ -1,0 +1,364 @@
+/* The engine's front: making and unmaking it, and the way of a batch through it.
+ *
+ * A batch is prefetched first (hash all keys, touch the index slots, then the records) and then
+ * decided one command after the other, so that the memory latencies of a batch overlap. Keyed
+ * commands pass through the memory of keys before and after their handler. */
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/state.h"
+
+const struct engine_options engine_options_default = {
+#define CAPACITY_DEFAULT(name, default, text) .name = (default),
+    ENGINE_CAPACITIES(CAPACITY_DEFAULT)
+#undef CAPACITY_DEFAULT
+};
+
+struct arena_plan {
+    const char *name;
+    size_t arena_offset;
+    uint32_t record_size;
+    size_t capacity_offset;
+};
+
+#define ARENA(record, table)                                                                       \
+    {                                                                                              \
+#table, offsetof(struct engine, table), sizeof(struct record),                             \
+            offsetof(struct engine_options, table)                                                 \
+    }
+static const struct arena_plan arenas[] = {
+    ARENA(sku, skus),     ARENA(stock, stocks),        ARENA(sale, sales),
+    ARENA(pool, pools),   ARENA(tally, tallies),       ARENA(customer, customers),
+    ARENA(lot, lots),     ARENA(ledger_entry, ledger), ARENA(order, orders),
+    ARENA(line, lines),   ARENA(piece, pieces),        ARENA(point_take, point_takes),
+    ARENA(money, moneys), ARENA(step, steps),
+};
+#undef ARENA
+
+struct index_plan {
+    size_t index_offset;
+    size_t capacity_offset;
+    const char *table; /* that it finds */
+};
+
+#define INDEX(index, table)                                                                        \
+    {                                                                                              \
+        offsetof(struct engine, index), offsetof(struct engine_options, table), #table             \
+    }
+static const struct index_plan indexes[] = {
+    INDEX(sku_index, skus),           INDEX(name_index, skus),    INDEX(stock_index, stocks),
+    INDEX(sale_index, sales),         INDEX(pool_index, pools),   INDEX(tally_index, tallies),
+    INDEX(customer_index, customers), INDEX(order_index, orders),
+};
+#undef INDEX
+
+enum {
+    ARENA_COUNT = sizeof arenas / sizeof arenas[0],
+    INDEX_COUNT = sizeof indexes / sizeof indexes[0],
+    CAPACITY_MAX = 1 << 30, /* of any table: the top bits of an index have other uses */
+};
+
+static struct arena *plan_arena(struct engine *engine, const struct arena_plan *plan)
+{
+    return (struct arena *)((uint8_t *)engine + plan->arena_offset);
+}
+
+static struct index *plan_index(struct engine *engine, const struct index_plan *plan)
+{
+    return (struct index *)((uint8_t *)engine + plan->index_offset);
+}
+
+static uint32_t plan_capacity(const struct engine_options *options, size_t offset)
+{
+    uint32_t capacity = 0;
+    memcpy(&capacity, (const uint8_t *)options + offset, sizeof capacity);
+    return capacity;
+}
+
+static bool options_are_valid(const struct engine_options *options, char *error, size_t error_size)
+{
+#define CAPACITY_CHECK(name, default, text)                                                        \
+    if (options->name == 0 || options->name > CAPACITY_MAX) {                                      \
+        snprintf(error, error_size, "the capacity of %s must be 1 to %d", #name, CAPACITY_MAX);    \
+        return false;                                                                              \
+    }
+    ENGINE_CAPACITIES(CAPACITY_CHECK)
+#undef CAPACITY_CHECK
+    return true;
+}
+
+static bool tables_init(struct engine *engine)
+{
+    const struct engine_options *options = &engine->options;
+    bool all = true;
+    for (unsigned i = 0; i < ARENA_COUNT; i++)
+        all &= arena_init(plan_arena(engine, &arenas[i]), arenas[i].record_size,
+                          plan_capacity(options, arenas[i].capacity_offset));
+    for (unsigned i = 0; i < INDEX_COUNT; i++)
+        all &= index_init(plan_index(engine, &indexes[i]),
+                          plan_capacity(options, indexes[i].capacity_offset));
+    all &= keys_init(&engine->keys, sizeof(struct key_record), options->keys);
+    all &= keys_init(&engine->payments, sizeof(struct payment), options->payments);
+    all &= deadlines_init(&engine->deadlines, options->deadlines);
+    return all;
+}
+
+struct engine *engine_create(const struct engine_options *options, char *error, size_t error_size)
+{
+    if (!options_are_valid(options, error, error_size))
+        return NULL;
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    engine->options = *options;
+    if (!tables_init(engine)) {
+        snprintf(error, error_size,
+                 "the tables could not be mapped: lower the capacities, or raise the limit of "
+                 "virtual memory (ulimit -v)");
+        engine_destroy(engine);
+        return NULL;
+    }
+    return engine;
+}
+
+void engine_destroy(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    for (unsigned i = 0; i < ARENA_COUNT; i++)
+        arena_deinit(plan_arena(engine, &arenas[i]));
+    for (unsigned i = 0; i < INDEX_COUNT; i++)
+        index_deinit(plan_index(engine, &indexes[i]));
+    keys_deinit(&engine->keys);
+    keys_deinit(&engine->payments);
+    deadlines_deinit(&engine->deadlines);
+    free(engine);
+}
+
+static bool arena_populate(struct arena *arena)
+{
+    return memory_populate(arena->records, arena->mapped_bytes);
+}
+
+static bool index_populate(struct index *index)
+{
+    return memory_populate(index->slots, index_bytes(index));
+}
+
+bool engine_populate(struct engine *engine)
+{
+    bool all = true;
+    for (unsigned i = 0; all && i < ARENA_COUNT; i++)
+        all = arena_populate(plan_arena(engine, &arenas[i]));
+    for (unsigned i = 0; all && i < INDEX_COUNT; i++)
+        all = index_populate(plan_index(engine, &indexes[i]));
+    return all && arena_populate(&engine->keys.records) && index_populate(&engine->keys.index) &&
+           arena_populate(&engine->payments.records) && index_populate(&engine->payments.index) &&
+           arena_populate(&engine->deadlines.chunks) &&
+           memory_populate(engine->deadlines.buckets, deadlines_buckets_bytes());
+}
+
+struct memory_row {
+    const char *name;
+    uint64_t capacity;
+    uint64_t bytes;
+};
+
+/* One row per capacity, in arenas' order with the rings and deadlines behind; returns the sum. */
+enum { MEMORY_ROWS = ARENA_COUNT + 3 };
+
+static uint64_t memory_rows(const struct engine *engine, struct memory_row rows[MEMORY_ROWS])
+{
+    const struct engine_options *options = &engine->options;
+    const struct memory_ring *keys = &engine->keys;
+    const struct memory_ring *payments = &engine->payments;
+    uint64_t total = 0;
+    for (unsigned i = 0; i < ARENA_COUNT; i++) {
+        uint32_t capacity = plan_capacity(options, arenas[i].capacity_offset);
+        rows[i] = (struct memory_row){arenas[i].name, capacity,
+                                      ((uint64_t)capacity + 1) * arenas[i].record_size};
+        for (unsigned j = 0; j < INDEX_COUNT; j++) {
+            if (strcmp(indexes[j].table, arenas[i].name) == 0)
+                rows[i].bytes += index_slots_for(capacity) * sizeof(uint64_t);
+        }
+    }
+    struct memory_row *rest = rows + ARENA_COUNT;
+    rest[0] =
+        (struct memory_row){"deadlines", options->deadlines, deadlines_bytes(&engine->deadlines)};
+    rest[1] = (struct memory_row){"payments", options->payments,
+                                  payments->records.mapped_bytes + index_bytes(&payments->index)};
+    rest[2] = (struct memory_row){"keys", options->keys,
+                                  keys->records.mapped_bytes + index_bytes(&keys->index)};
+    for (unsigned i = 0; i < MEMORY_ROWS; i++)
+        total += rows[i].bytes;
+    return total;
+}
+
+uint64_t engine_memory_bytes(const struct engine *engine)
+{
+    struct memory_row rows[MEMORY_ROWS];
+    return memory_rows(engine, rows);
+}
+
+void engine_print_memory(const struct engine *engine,
+                         void (*print)(void *context, const char *line), void *context)
+{
+    struct memory_row rows[MEMORY_ROWS];
+    char line[128];
+    uint64_t total = memory_rows(engine, rows);
+    for (unsigned i = 0; i < MEMORY_ROWS; i++) {
+        snprintf(line, sizeof line, "  %-12s %11llu  %9.1f MiB  %6.1f bytes each", rows[i].name,
+                 (unsigned long long)rows[i].capacity, (double)rows[i].bytes / (1 << 20),
+                 (double)rows[i].bytes / (double)rows[i].capacity);
+        print(context, line);
+    }
+    snprintf(line, sizeof line, "  %-12s %11s  %9.1f MiB", "in all", "", (double)total / (1 << 20));
+    print(context, line);
+}
+
+typedef enum outcome handler(struct engine *engine, struct command *command);
+
+static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
+    [MESSAGE_sku_put] = handle_sku_put,
+    [MESSAGE_stock_adjust] = handle_stock_adjust,
+    [MESSAGE_stock_set] = handle_stock_set,
+    [MESSAGE_stock_get] = handle_stock_get,
+    [MESSAGE_sale_put] = handle_sale_put,
+    [MESSAGE_sale_open] = handle_sale_open,
+    [MESSAGE_sale_pause] = handle_sale_pause,
+    [MESSAGE_sale_close] = handle_sale_close,
+    [MESSAGE_points_credit] = handle_points_credit,
+    [MESSAGE_points_balance] = handle_points_balance,
+    [MESSAGE_order_place] = handle_order_place,
+    [MESSAGE_payment_event] = handle_payment_event,
+    [MESSAGE_order_cancel] = handle_order_cancel,
+    [MESSAGE_hold_extend] = handle_hold_extend,
+    [MESSAGE_hold_release] = handle_hold_release,
+    [MESSAGE_hold_expire] = handle_hold_expire,
+    [MESSAGE_order_get] = handle_order_get,
+    [MESSAGE_order_history] = handle_order_history,
+    [MESSAGE_stats] = handle_stats,
+};
+
+/* Keyed messages are those whose first field is a key. */
+static bool is_keyed(const struct message_info *message)
+{
+    return message->request->fields[0].type == FIELD_key;
+}
+
+/* The first answer of a keyed command again. Which orders a deficit concerns is listed anew. */
+static enum outcome replay_key(struct engine *engine, struct command *command,
+                               const struct message_info *message, const struct key_record *known)
+{
+    memcpy(reply_begin(engine, command, message->reply->size_bytes), known->reply,
+           message->reply->size_bytes);
+    if (command->number != MESSAGE_stock_set)
+        return OUTCOME_REPLAYED;
+    const struct stock_set_body *body = command->body;
+    struct stock_level_body *reply = (struct stock_level_body *)command->reply;
+    reply->order_count = 0;
+    if (reply->available < 0)
+        list_concerned(engine, command,
+                       stock_find(engine, sku_find(engine, body->sku), body->warehouse));
+    return OUTCOME_REPLAYED;
+}
+
+static enum outcome decide_keyed(struct engine *engine, struct command *command,
+                                 const struct message_info *message)
+{
+    struct id key;
+    memcpy(&key, command->body, sizeof key);
+    if (id_is_zero(key))
+        return reject_field(engine, 1);
+    uint64_t fingerprint = checksum64_seeded(command->body, command->size, command->number);
+    const struct key_record *known = key_find(engine, key);
+    if (known != NULL) {
+        if (known->fingerprint != fingerprint)
+            return reject(engine, OUTCOME_IDEM_MISMATCH, 0, 0);
+        return replay_key(engine, command, message, known);
+    }
+    enum outcome outcome = handlers[command->number](engine, command);
+    if (engine->accepted)
+        key_add(engine, key, fingerprint, command->reply, message->reply->size_bytes);
+    return outcome;
+}
+
+static void decide_one(struct engine *engine, struct command *command)
+{
+    const struct message_info *message = message_info(command->number);
+    TILL_ASSERT(message != NULL && handlers[command->number] != NULL);
+    engine->accepted = false;
+    command->reply = NULL;
+    command->reply_size = 0;
+    command->outcome = (uint16_t)(is_keyed(message) ? decide_keyed(engine, command, message)
+                                                    : handlers[command->number](engine, command));
+    command->accepted = engine->accepted;
+    if (command->reply != NULL)
+        return;
+    struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
+    *reply = (struct rejection_body){
+        .seq = engine->seq, .subject = engine->subject, .value = engine->value};
+    engine->rejected_count++;
+}
+
+void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands, uint32_t count)
+{
+    TILL_ASSERT(count <= BATCH_COMMANDS_MAX && now_us <= TIME_US_MAX);
+    if (now_us > engine->time_us)
+        engine->time_us = now_us;
+    for (uint32_t i = 0; i < count; i++) {
+        if (commands[i].number == MESSAGE_order_place)
+            place_prefetch_slots(engine, &commands[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (commands[i].number == MESSAGE_order_place)
+            place_prefetch_records(engine, &commands[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        decide_one(engine, &commands[i]);
+}
+
+uint32_t engine_reply_bound(unsigned number, const void *body)
+{
+    const struct message_info *message = message_info(number);
+    uint32_t rows = message->reply_rows_max;
+    if (number == MESSAGE_order_place) {
+        const struct order_place_body *place = body;
+        rows = place->allocation == allocation_RANK ? rows : place->line_count;
+    }
+    if (number == MESSAGE_stock_get)
+        rows = ((const struct stock_get_body *)body)->item_count + 1u;
+    uint32_t size = message->reply->size_bytes;
+    if (message->reply_row != NULL)
+        size += rows * message->reply_row->size_bytes;
+    return size > sizeof(struct rejection_body) ? size : (uint32_t)sizeof(struct rejection_body);
+}
+
+uint64_t engine_seq(const struct engine *engine)
+{
+    return engine->seq;
+}
+
+uint64_t engine_digest(const struct engine *engine)
+{
+    return engine->digest;
+}
+
+uint64_t engine_time_us(const struct engine *engine)
+{
+    return engine->time_us;
+}
+
+uint64_t engine_holds_due(struct engine *engine, uint64_t now_us)
+{
+    return deadlines_due(&engine->deadlines, now_us);
+}
+
+uint64_t engine_next_due_us(const struct engine *engine)
+{
+    return deadlines_next_us(&engine->deadlines);
+}

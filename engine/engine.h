@@ -1,0 +1,110 @@
+/* The engine: a shop's whole state in memory, and the one place that decides.
+ *
+ * It is handed commands and a time, and changes its state or leaves it alone; it knows no clock,
+ * no socket and no disk, allocates nothing after init, and given the same commands and times
+ * reaches the same state, to the digest. A command is *accepted* when it changed something; only
+ * those are logged. A rejection leaves no trace. */
+#ifndef TILL_ENGINE_ENGINE_H
+#define TILL_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "engine/messages.h"
+
+/* CAPACITY(name, default, text): how many of each the engine has room for. Each is an option of
+ * `till serve`, a row of the memory table it prints, and the `subject` of a CAPACITY rejection (in
+ * this order, from 1). */
+#define ENGINE_CAPACITIES(CAPACITY)                                                                \
+    CAPACITY(skus, 64u << 10, "SKUs")                                                              \
+    CAPACITY(stocks, 128u << 10, "(SKU, warehouse) pairs")                                         \
+    CAPACITY(sales, 4u << 10, "sales")                                                             \
+    CAPACITY(pools, 128u << 10, "(sale, SKU, warehouse) pools")                                    \
+    CAPACITY(tallies, 1u << 20, "(customer, sale, SKU) counts for per-customer limits")            \
+    CAPACITY(customers, 1u << 20, "customers")                                                     \
+    CAPACITY(lots, 1u << 20, "lots of points")                                                     \
+    CAPACITY(ledger, 2u << 20, "entries of the points ledger")                                     \
+    CAPACITY(orders, 2u << 20, "orders")                                                           \
+    CAPACITY(lines, 1u << 20, "lines of orders that have more than one")                           \
+    CAPACITY(pieces, 1u << 20, "allocations of orders that have more than one")                    \
+    CAPACITY(point_takes, 512u << 10, "points taken from a lot by an order")                       \
+    CAPACITY(moneys, 2u << 20, "orders with points or payments")                                   \
+    CAPACITY(steps, 4u << 20, "transitions of orders after the first")                             \
+    CAPACITY(deadlines, 4u << 20, "deadlines of holds, extensions counted")                        \
+    CAPACITY(payments, 2u << 20, "payment events in the last 7 days")                              \
+    CAPACITY(keys, 1u << 20, "idempotency keys in the last 24 hours")
+
+struct engine_options {
+#define CAPACITY_MEMBER(name, default, text) uint32_t name;
+    ENGINE_CAPACITIES(CAPACITY_MEMBER)
+#undef CAPACITY_MEMBER
+    uint64_t hash_seed; /* decides no outcome; a secret keeps clients from choosing collisions */
+};
+
+extern const struct engine_options engine_options_default;
+
+/* Where replies go: the engine writes bodies one behind the other, each after `gap` bytes that
+ * are left for a frame header. The caller has made room: engine_reply_bound per command. */
+struct reply_sink {
+    uint8_t *cursor;
+    uint32_t gap;
+};
+
+/* One command on its way through. */
+struct command {
+    const void *body;        /* 8-byte aligned; passed message_check_request */
+    struct reply_sink *sink; /* NULL: no reply is wanted (replay) */
+    uint32_t size;           /* of the body, rows included */
+    uint16_t number;         /* a QUERY, COMMAND or INTERNAL message */
+
+    /* Filled by engine_decide. */
+    uint16_t outcome;    /* enum outcome */
+    bool accepted;       /* it changed the state and has taken the next seq: log it */
+    uint8_t *reply;      /* the body in the sink; NULL without one */
+    uint32_t reply_size; /* bytes of it, a multiple of 8 */
+
+    /* Private to the engine, between prefetch and decision: of order.place's ids. */
+    uint32_t order_hash;
+    uint32_t customer_hash;
+};
+
+struct engine;
+
+/* Maps and sizes everything. NULL when memory is short; error then says what was asked for. */
+struct engine *engine_create(const struct engine_options *options, char *error, size_t error_size);
+void engine_destroy(struct engine *engine);
+
+/* Takes the memory of all tables from the system now, so that no decision waits for it later.
+ * False when there is not enough. */
+bool engine_populate(struct engine *engine);
+
+/* Bytes of all tables at capacity, and what each takes as lines for a person. */
+uint64_t engine_memory_bytes(const struct engine *engine);
+void engine_print_memory(const struct engine *engine,
+                         void (*print)(void *context, const char *line), void *context);
+
+/* Decides count commands (at most BATCH_COMMANDS_MAX) in order, all at time now_us. A time before
+ * the last one given is raised to it. */
+void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands,
+                   uint32_t count);
+
+/* The most bytes of body that the reply to this request may take. */
+uint32_t engine_reply_bound(unsigned number, const void *body);
+
+/* The last change, the digest of everything up to it, and the time of the last decision. */
+uint64_t engine_seq(const struct engine *engine);
+uint64_t engine_digest(const struct engine *engine);
+uint64_t engine_time_us(const struct engine *engine);
+
+/* Deadlines that hold.expire would look at now (those of extended and ended holds count until it
+ * has), and the time from which on there is one: UINT64_MAX when there is none at all. */
+uint64_t engine_holds_due(struct engine *engine, uint64_t now_us);
+uint64_t engine_next_due_us(const struct engine *engine);
+
+/* Checks every invariant of the state. True when all hold; else error names the first that does
+ * not and where. Reads everything: seconds for millions of orders. */
+bool engine_check(const struct engine *engine, char *error, size_t error_size);
+
+#endif

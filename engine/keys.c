@@ -1,0 +1,144 @@
+/* The memory of what was already done: idempotency keys and payment events.
+ *
+ * Both are rings: records are added at the end and forgotten from the front once their retention
+ * has passed. A record that is due to be forgotten counts as absent wherever it is met, and is
+ * really taken out only when its place is needed, so that looking changes nothing. */
+#include "engine/state.h"
+
+bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity)
+{
+    *ring = (struct memory_ring){.first = 0};
+    bool records = arena_init(&ring->records, record_size, capacity);
+    return index_init(&ring->index, capacity) && records;
+}
+
+void keys_deinit(struct memory_ring *ring)
+{
+    arena_deinit(&ring->records);
+    index_deinit(&ring->index);
+}
+
+uint64_t memory_ring_count(const struct memory_ring *ring)
+{
+    return ring->end - ring->first;
+}
+
+/* Records stand at 1 + position modulo capacity. */
+static uint32_t ring_slot(const struct memory_ring *ring, uint64_t position)
+{
+    return (uint32_t)(position % ring->records.capacity) + 1;
+}
+
+static bool ring_is_full(const struct memory_ring *ring)
+{
+    return memory_ring_count(ring) == ring->records.capacity;
+}
+
+static const struct key_record *key_at(const struct engine *engine, uint32_t slot)
+{
+    return arena_at(&engine->keys.records, slot);
+}
+
+static const struct payment *payment_at(const struct engine *engine, uint32_t slot)
+{
+    return arena_at(&engine->payments.records, slot);
+}
+
+static bool is_kept(const struct engine *engine, uint64_t time_us, uint64_t retention_us)
+{
+    return time_us + retention_us > engine->time_us;
+}
+
+const struct key_record *key_find(const struct engine *engine, struct id key)
+{
+    struct index_walk walk = index_walk(&engine->keys.index, hash_id(engine, key));
+    uint32_t slot = 0;
+    while ((slot = index_next(&walk)) != 0) {
+        const struct key_record *record = key_at(engine, slot);
+        if (id_equal(record->key, key) && is_kept(engine, record->time_us, KEY_RETENTION_US))
+            return record;
+    }
+    return NULL;
+}
+
+/* Forgets the front of the ring when its retention has passed. */
+static void keys_forget(struct engine *engine)
+{
+    struct memory_ring *ring = &engine->keys;
+    if (ring->first == ring->end)
+        return;
+    uint32_t slot = ring_slot(ring, ring->first);
+    const struct key_record *oldest = key_at(engine, slot);
+    if (is_kept(engine, oldest->time_us, KEY_RETENTION_US))
+        return;
+    index_remove(&ring->index, hash_id(engine, oldest->key), slot);
+    ring->first++;
+}
+
+bool key_has_room(struct engine *engine)
+{
+    keys_forget(engine);
+    return !ring_is_full(&engine->keys);
+}
+
+void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
+             size_t reply_size)
+{
+    struct memory_ring *ring = &engine->keys;
+    uint32_t slot = ring_slot(ring, ring->end++);
+    struct key_record *record = arena_at(&ring->records, slot);
+    *record =
+        (struct key_record){.key = key, .fingerprint = fingerprint, .time_us = engine->time_us};
+    TILL_ASSERT(reply_size <= sizeof record->reply);
+    memcpy(record->reply, reply, reply_size);
+    index_insert(&ring->index, hash_id(engine, key), slot);
+    digest_mix(engine, fingerprint, key.low);
+}
+
+static uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider)
+{
+    return hash_words(engine, event.low ^ provider, event.high);
+}
+
+const struct payment *payment_find(const struct engine *engine, struct id event, uint32_t provider)
+{
+    struct index_walk walk =
+        index_walk(&engine->payments.index, payment_hash(engine, event, provider));
+    uint32_t slot = 0;
+    while ((slot = index_next(&walk)) != 0) {
+        const struct payment *payment = payment_at(engine, slot);
+        if (id_equal(payment->event, event) && payment->provider == provider &&
+            is_kept(engine, payment->time_us, EVENT_RETENTION_US))
+            return payment;
+    }
+    return NULL;
+}
+
+static void payments_forget(struct engine *engine)
+{
+    struct memory_ring *ring = &engine->payments;
+    if (ring->first == ring->end)
+        return;
+    uint32_t slot = ring_slot(ring, ring->first);
+    const struct payment *oldest = payment_at(engine, slot);
+    if (is_kept(engine, oldest->time_us, EVENT_RETENTION_US))
+        return;
+    index_remove(&ring->index, payment_hash(engine, oldest->event, oldest->provider), slot);
+    ring->first++;
+}
+
+bool payment_has_room(struct engine *engine)
+{
+    payments_forget(engine);
+    return !ring_is_full(&engine->payments);
+}
+
+struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider)
+{
+    struct memory_ring *ring = &engine->payments;
+    uint32_t slot = ring_slot(ring, ring->end++);
+    struct payment *payment = arena_at(&ring->records, slot);
+    *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
+    index_insert(&ring->index, payment_hash(engine, event, provider), slot);
+    return payment;
+}

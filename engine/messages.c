@@ -1,0 +1,219 @@
+/* The message tables as data, and the one structural check that every request passes before the
+ * engine sees it. What passes here is well-formed; what it means is for the handlers to judge. */
+#include "engine/messages.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+#define FIELD_TYPE_ROW(name, c_type, coding, separator)                                            \
+    [FIELD_##name] = {#name, sizeof(c_type), CODING_##coding, separator},
+static const struct field_type_info field_types[FIELD_TYPE_COUNT] = {FIELD_TYPES(FIELD_TYPE_ROW)};
+#undef FIELD_TYPE_ROW
+
+#define NAMED_ROW(P, type, number, NAME) {#NAME, FIELD_##type, number},
+static const struct named_value_info named[] = {NAMED_VALUES(NAMED_ROW, )};
+#undef NAMED_ROW
+
+enum { NAMED_COUNT = sizeof named / sizeof named[0] };
+
+#define FIELD_ROW(S, field_type, field_name, field_text)                                           \
+    {.name = #field_name,                                                                          \
+     .text = field_text,                                                                           \
+     .type = FIELD_##field_type,                                                                   \
+     .offset = (uint8_t)offsetof(struct S, field_name)},
+#define SHAPE_FIELDS(name, FIELDS)                                                                 \
+    static const struct field_info name##_fields[] = {FIELDS(FIELD_ROW, name##_body)};
+SHAPES(SHAPE_FIELDS)
+#undef SHAPE_FIELDS
+#undef FIELD_ROW
+
+bool field_type_is_flags(unsigned type)
+{
+    return type == FIELD_place_flags || type == FIELD_sale_flags || type == FIELD_stock_flags;
+}
+
+/* Which values a type admits: bit v for the value v of an enumerated type, the union of the bits
+ * of a flag type, 0 for types that admit everything. */
+#define IS_FLAGS(type)                                                                             \
+    (FIELD_##type == FIELD_place_flags || FIELD_##type == FIELD_sale_flags ||                      \
+     FIELD_##type == FIELD_stock_flags)
+#define MASK_TERM(P, type, value, NAME)                                                            \
+    | (FIELD_##type != FIELD_##P ? 0ULL : IS_FLAGS(type) ? (uint64_t)(value) : 1ULL << (value))
+#define MASK_ROW(name, c_type, coding, separator)                                                  \
+    [FIELD_##name] = 0ULL NAMED_VALUES(MASK_TERM, name),
+static const uint64_t admitted[FIELD_TYPE_COUNT] = {FIELD_TYPES(MASK_ROW)};
+#undef MASK_ROW
+#undef MASK_TERM
+#undef IS_FLAGS
+
+/* A name ends at its first zero byte, and only zeros follow. */
+static bool name_is_valid(const struct name *name)
+{
+    size_t size = strnlen(name->bytes, NAME_SIZE);
+    for (size_t i = size; i < NAME_SIZE; i++) {
+        if (name->bytes[i] != '\0')
+            return false;
+    }
+    return true;
+}
+
+static inline bool field_is_valid(unsigned type, const void *field)
+{
+    uint64_t value = 0;
+    bool zero = field_types[type].coding == CODING_ZERO;
+    uint64_t mask = admitted[type];
+    if (type == FIELD_name)
+        return name_is_valid(field);
+    if (!zero && mask == 0)
+        return true;
+    memcpy(&value, field, field_types[type].size_bytes);
+    if (zero)
+        return value == 0;
+    if (field_type_is_flags(type))
+        return (value & ~mask) == 0;
+    return value < 64 && (mask >> value & 1) != 0;
+}
+
+/* One straight-line checker per shape; the compiler drops the fields that admit everything. */
+#define CHECK_FIELD(S, type, name, text) &field_is_valid(FIELD_##type, &typed->name)
+#define SHAPE_CHECK(name, FIELDS)                                                                  \
+    static bool check_##name(const void *body)                                                     \
+    {                                                                                              \
+        const struct name##_body *typed = body;                                                    \
+        return true FIELDS(CHECK_FIELD, _);                                                        \
+    }
+SHAPES(SHAPE_CHECK)
+#undef SHAPE_CHECK
+#undef CHECK_FIELD
+
+/* The offset of a shape's count field, plus one; 0 without one: a sum in which only `count` fields
+ * have a weight. */
+#define COUNT_WEIGHT(S, field_type, field_name, field_text)                                        \
+    +(FIELD_##field_type == FIELD_count ? (int16_t)offsetof(struct S, field_name) + 1 : 0)
+#define SHAPE_ROW(shape_name, FIELDS)                                                              \
+    static const struct shape_info shape_##shape_name = {                                          \
+        .name = #shape_name,                                                                       \
+        .fields = shape_name##_fields,                                                             \
+        .field_count = sizeof shape_name##_fields / sizeof shape_name##_fields[0],                 \
+        .size_bytes = sizeof(struct shape_name##_body),                                            \
+        .check = check_##shape_name,                                                               \
+        .count_offset = (int16_t)(-1 FIELDS(COUNT_WEIGHT, shape_name##_body)),                     \
+    };
+SHAPES(SHAPE_ROW)
+#undef SHAPE_ROW
+#undef COUNT_WEIGHT
+
+#define MESSAGE_ROW(message_number, c_name, text_name, KIND, request_shape, row, rows_max,         \
+                    reply_shape, reply_row_shape, reply_max, message_help)                         \
+    [message_number] = {                                                                           \
+        .name = text_name,                                                                         \
+        .help = message_help,                                                                      \
+        .number = message_number,                                                                  \
+        .kind = KIND_##KIND,                                                                       \
+        .request_rows_max = rows_max,                                                              \
+        .reply_rows_max = reply_max,                                                               \
+        .request = &shape_##request_shape,                                                         \
+        .request_row = (rows_max) > 0 ? &shape_##row : NULL,                                       \
+        .reply = &shape_##reply_shape,                                                             \
+        .reply_row = (reply_max) > 0 ? &shape_##reply_row_shape : NULL,                            \
+    },
+/* Named by messages without rows; never reached. */
+static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
+static const struct message_info messages[MESSAGE_NUMBER_MAX + 1] = {MESSAGES(MESSAGE_ROW)};
+#undef MESSAGE_ROW
+
+const struct field_type_info *field_type_info(unsigned type)
+{
+    TILL_ASSERT(type < FIELD_TYPE_COUNT);
+    return &field_types[type];
+}
+
+const struct shape_info *rejection_shape(void)
+{
+    return &shape_rejection;
+}
+
+const struct message_info *message_info(unsigned number)
+{
+    if (number > MESSAGE_NUMBER_MAX || messages[number].name == NULL)
+        return NULL;
+    return &messages[number];
+}
+
+const struct message_info *message_find(const char *name, size_t size)
+{
+    for (unsigned i = 0; i <= MESSAGE_NUMBER_MAX; i++) {
+        const char *candidate = messages[i].name;
+        if (candidate != NULL && strlen(candidate) == size && memcmp(candidate, name, size) == 0)
+            return &messages[i];
+    }
+    return NULL;
+}
+
+const struct named_value_info *named_values(size_t *count)
+{
+    *count = NAMED_COUNT;
+    return named;
+}
+
+const char *named_value_name(unsigned type, uint64_t value)
+{
+    for (size_t i = 0; i < NAMED_COUNT; i++) {
+        if (named[i].type == type && named[i].value == value)
+            return named[i].name;
+    }
+    return NULL;
+}
+
+bool named_value_find(unsigned type, const char *name, size_t size, uint16_t *value)
+{
+    for (size_t i = 0; i < NAMED_COUNT; i++) {
+        if (named[i].type == type && strlen(named[i].name) == size &&
+            memcmp(named[i].name, name, size) == 0) {
+            *value = named[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint16_t shape_rows(const struct shape_info *shape, const void *body)
+{
+    uint16_t rows = 0;
+    if (shape->count_offset >= 0)
+        memcpy(&rows, (const uint8_t *)body + shape->count_offset, sizeof rows);
+    return rows;
+}
+
+bool message_check_request(const struct message_info *message, const void *body, size_t size,
+                           const char **reason)
+{
+    const struct shape_info *shape = message->request;
+    if (size < shape->size_bytes) {
+        *reason = "the body is shorter than its fixed fields";
+        return false;
+    }
+    uint16_t rows = shape_rows(shape, body);
+    if (rows > message->request_rows_max) {
+        *reason = "more rows than the message allows";
+        return false;
+    }
+    size_t row_size = rows > 0 ? message->request_row->size_bytes : 0;
+    if (size != shape->size_bytes + rows * row_size) {
+        *reason = "the size does not match the row count";
+        return false;
+    }
+    if (!shape->check(body)) {
+        *reason = "a reserved byte is not zero, a value or flag not defined, or a name not padded";
+        return false;
+    }
+    const uint8_t *row = (const uint8_t *)body + shape->size_bytes;
+    for (uint16_t i = 0; i < rows; i++, row += row_size) {
+        if (!message->request_row->check(row)) {
+            *reason = "a reserved byte of a row is not zero";
+            return false;
+        }
+    }
+    return true;
+}

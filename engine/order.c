@@ -1,0 +1,430 @@
+/* An order's parts, and every transition of its life.
+ *
+ *                 handle_payment_event                       (shipping)
+ *   PENDING ------------------------------> CONFIRMED ------------------------> ...
+ *     | | |                                  ^   |
+ *     | | | handle_payment_event             |   | handle_order_cancel
+ *     | | +------------> FAILED -------------+   v
+ *     | | handle_hold_expire, hold_release   |  CANCELLED
+ *     | +--------------> EXPIRED ------------+   ^
+ *     |                   (paid late)            |
+ *     +------------------------------------------+ handle_order_cancel
+ *
+ * PENDING holds stock (reserved), points (held) and the customer's count; CONFIRMED has them
+ * (committed, spent, counted); the others hold nothing. What an order took is in its pieces and
+ * point takes, so that giving back returns it to where it came from, exactly once. A PENDING order
+ * keeps one step in reserve: it can always end. */
+#include "engine/state.h"
+
+uint32_t order_find(const struct engine *engine, struct id id)
+{
+    return order_find_hashed(engine, id, hash_id(engine, id));
+}
+
+uint32_t order_find_hashed(const struct engine *engine, struct id id, uint32_t hash)
+{
+    struct index_walk walk = index_walk(&engine->order_index, hash);
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0) {
+        if (id_equal(order_at(engine, index)->id, id))
+            return index;
+    }
+    return 0;
+}
+
+bool order_is_inline(const struct order *order)
+{
+    return order->line_count == 1 && order->piece_count == 1;
+}
+
+const struct line *order_lines(const struct engine *engine, const struct order *order)
+{
+    return order_is_inline(order) ? &order->line : line_at(engine, order->lines);
+}
+
+const struct piece *order_pieces(const struct engine *engine, const struct order *order)
+{
+    return order_is_inline(order) ? &order->piece : piece_at(engine, order->pieces);
+}
+
+struct piece *order_pieces_edit(struct engine *engine, struct order *order)
+{
+    return order_is_inline(order) ? &order->piece : piece_edit(engine, order->pieces);
+}
+
+int64_t order_money_due(const struct engine *engine, const struct order *order)
+{
+    return order->total - money_at(engine, order->money)->points_value;
+}
+
+uint8_t order_money_state(const struct engine *engine, const struct order *order)
+{
+    const struct money *money = money_at(engine, order->money);
+    if (money->refund_due > 0)
+        return money_state_REFUND_DUE;
+    if (money->captured > 0)
+        return money_state_CAPTURED;
+    bool due = order->state == order_state_PENDING && order_money_due(engine, order) > 0;
+    return due ? money_state_DUE : money_state_NONE;
+}
+
+bool order_is_ended(const struct engine *engine, const struct order *order)
+{
+    return order->state == order_state_PENDING && order->deadline_us <= engine->time_us;
+}
+
+uint64_t order_hold_max_us(const struct engine *engine, const struct order *order)
+{
+    uint32_t hold_max_s = order->sale != 0 ? sale_at(engine, order->sale)->hold_max_s : HOLD_MAX_S;
+    return order->placed_us + hold_max_s * US_PER_SECOND;
+}
+
+bool order_has_step_room(const struct engine *engine, uint32_t count)
+{
+    return arena_room(&engine->steps) - engine->steps_reserved >= count;
+}
+
+/* The order's money record, made when there is none; the caller has checked for room. */
+struct money *order_money_edit(struct engine *engine, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    if (order->money == 0) {
+        order->money = arena_take(&engine->moneys, 1);
+        TILL_ASSERT(order->money != 0);
+        money_edit(engine, order->money)->order = index;
+    }
+    return money_edit(engine, order->money);
+}
+
+/* Records a transition or change: one more version, one more step. */
+void order_step(struct engine *engine, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    uint32_t step = arena_take(&engine->steps, 1);
+    TILL_ASSERT(step != 0);
+    order->version++;
+    *step_edit(engine, step) = (struct step){
+        .seq = engine->seq,
+        .time_us = engine->time_us,
+        .version = order->version,
+        .previous = order->steps,
+        .state = order->state,
+        .money = order_money_state(engine, order),
+    };
+    order->steps = step;
+    digest_mix(engine, (uint64_t)index << 32 | order->version,
+               order->deadline_us ^ (uint64_t)order->state << 56);
+}
+
+void order_enter(struct engine *engine, uint32_t index, uint8_t state)
+{
+    struct order *order = order_edit(engine, index);
+    if (order->state == order_state_PENDING)
+        engine->steps_reserved--;
+    engine->orders_by_state[order->state]--;
+    engine->orders_by_state[state]++;
+    order->state = state;
+    order_step(engine, index);
+}
+
+/* The pool that a sale's orders take a stock from; 0: from available. */
+uint32_t stock_source(const struct engine *engine, uint32_t sale, uint32_t stock)
+{
+    const struct sale *terms = sale_at(engine, sale);
+    if (sale == 0 || terms->pools == 0 || terms->state == sale_state_CLOSED)
+        return 0;
+    return pool_find(engine, sale, stock);
+}
+
+/* What can be taken from there. */
+int64_t stock_gives(const struct engine *engine, uint32_t sale, uint32_t stock)
+{
+    uint32_t pool = stock_source(engine, sale, stock);
+    int64_t gives = pool != 0 ? pool_at(engine, pool)->left : stock_at(engine, stock)->available;
+    return gives > 0 ? gives : 0;
+}
+
+/* Counts a piece for its customer's limits, or with a negative sign takes it off. */
+static void piece_tally(struct engine *engine, const struct order *order, const struct piece *piece,
+                        int64_t sign)
+{
+    if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
+        return;
+    int64_t quantity = sign * (int64_t)piece->quantity;
+    uint32_t sku = stock_at(engine, piece->stock)->sku;
+    tally_add(engine, order->customer, order->sale, sku, quantity);
+    tally_add(engine, order->customer, order->sale, 0, quantity);
+}
+
+/* Counts what an order holds or has: for a sale that begins to count. */
+void order_tally(struct engine *engine, uint32_t index)
+{
+    const struct order *order = order_at(engine, index);
+    const struct piece *pieces = order_pieces(engine, order);
+    for (unsigned i = 0; i < order->piece_count; i++)
+        piece_tally(engine, order, &pieces[i], 1);
+}
+
+/* Moves the order's pieces from pool or available to reserved. */
+void order_take_stock(struct engine *engine, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    struct piece *pieces = order_pieces_edit(engine, order);
+    for (unsigned i = 0; i < order->piece_count; i++) {
+        struct piece *piece = &pieces[i];
+        struct stock *stock = stock_edit(engine, piece->stock);
+        uint32_t pool = stock_source(engine, order->sale, piece->stock);
+        piece->pooled = pool != 0;
+        if (pool != 0) {
+            pool_edit(engine, pool)->left -= piece->quantity;
+            pool_edit(engine, pool)->taken += piece->quantity;
+            stock->pooled -= piece->quantity;
+        } else {
+            stock->available -= piece->quantity;
+        }
+        stock->reserved += piece->quantity;
+        piece_tally(engine, order, piece, 1);
+        stock_digest(engine, piece->stock);
+    }
+}
+
+/* Stock from reserved to committed, points from held to spent: the order is sold. */
+void order_commit(struct engine *engine, uint32_t index)
+{
+    const struct order *order = order_at(engine, index);
+    const struct piece *pieces = order_pieces(engine, order);
+    for (unsigned i = 0; i < order->piece_count; i++) {
+        struct stock *stock = stock_edit(engine, pieces[i].stock);
+        stock->reserved -= pieces[i].quantity;
+        stock->committed += pieces[i].quantity;
+        stock_digest(engine, pieces[i].stock);
+    }
+    if (order->money != 0)
+        points_spend(engine, index);
+}
+
+static void piece_give_back(struct engine *engine, const struct order *order,
+                            const struct piece *piece)
+{
+    struct stock *stock = stock_edit(engine, piece->stock);
+    if (order->state == order_state_PENDING)
+        stock->reserved -= piece->quantity;
+    else
+        stock->committed -= piece->quantity;
+    bool to_pool = false;
+    if (piece->pooled != 0) {
+        struct pool *pool = pool_edit(engine, pool_find(engine, order->sale, piece->stock));
+        to_pool = sale_at(engine, order->sale)->state != sale_state_CLOSED;
+        pool->taken -= piece->quantity;
+        if (to_pool)
+            pool->left += piece->quantity;
+    }
+    if (to_pool)
+        stock->pooled += piece->quantity;
+    else
+        stock->available += piece->quantity;
+    piece_tally(engine, order, piece, -1);
+    stock_digest(engine, piece->stock);
+}
+
+/* Everything a PENDING or CONFIRMED order holds or has goes back, and it enters a state that holds
+ * nothing. */
+void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
+{
+    const struct order *order = order_at(engine, index);
+    const struct piece *pieces = order_pieces(engine, order);
+    TILL_ASSERT(order->state == order_state_PENDING || order->state == order_state_CONFIRMED);
+    for (unsigned i = 0; i < order->piece_count; i++)
+        piece_give_back(engine, order, &pieces[i]);
+    if (order->state == order_state_PENDING)
+        points_release(engine, index);
+    else
+        points_return(engine, index);
+    order_enter(engine, index, state);
+}
+
+void order_refund_due_add(struct engine *engine, uint32_t index, int64_t amount)
+{
+    struct money *money = order_money_edit(engine, index);
+    if (money->refund_due == 0 && amount > 0)
+        engine->refund_order_count++;
+    money->refund_due += amount;
+    digest_mix(engine, (uint64_t)money->refund_due, (uint64_t)money->captured ^ index);
+}
+
+/* Could the same pieces be taken once more, by stock alone? */
+static bool pieces_can_be_retaken(const struct engine *engine, const struct order *order)
+{
+    const struct piece *pieces = order_pieces(engine, order);
+    for (unsigned i = 0; i < order->piece_count; i++) {
+        int64_t needed = 0;
+        for (unsigned j = 0; j <= i; j++)
+            needed += pieces[j].stock == pieces[i].stock ? pieces[j].quantity : 0;
+        if (needed > stock_gives(engine, order->sale, pieces[i].stock))
+            return false;
+    }
+    return true;
+}
+
+/* Do the sale's limits allow its customer to have this order as well? */
+static bool limits_allow_retaking(const struct engine *engine, const struct order *order)
+{
+    const struct sale *sale = sale_at(engine, order->sale);
+    const struct piece *pieces = order_pieces(engine, order);
+    uint64_t sale_quantity = 0;
+    if (order->sale == 0 || !sale->counted)
+        return true;
+    for (unsigned i = 0; i < order->piece_count; i++) {
+        uint32_t sku = stock_at(engine, pieces[i].stock)->sku;
+        uint64_t quantity = 0;
+        for (unsigned j = 0; j <= i; j++)
+            quantity += stock_at(engine, pieces[j].stock)->sku == sku ? pieces[j].quantity : 0;
+        quantity += tally_of(engine, order->customer, order->sale, sku);
+        sale_quantity += pieces[i].quantity;
+        if (sale->customer_sku_max != 0 && quantity > sale->customer_sku_max)
+            return false;
+    }
+    sale_quantity += tally_of(engine, order->customer, order->sale, 0);
+    return sale->customer_sale_max == 0 || sale_quantity <= sale->customer_sale_max;
+}
+
+/* Is everything that an EXPIRED or FAILED order once held there again? */
+bool order_can_retake(const struct engine *engine, uint32_t index)
+{
+    const struct order *order = order_at(engine, index);
+    int64_t points = money_at(engine, order->money)->points_used;
+    return pieces_can_be_retaken(engine, order) && limits_allow_retaking(engine, order) &&
+           points <= points_available(engine, order->customer);
+}
+
+void order_status_reply(const struct engine *engine, uint32_t index,
+                        struct order_status_body *reply)
+{
+    const struct order *order = order_at(engine, index);
+    reply->seq = engine->seq;
+    reply->state = order->state;
+    reply->money = order_money_state(engine, order);
+    reply->version = order->version;
+    reply->hold_ends = order->state == order_state_PENDING ? order->deadline_us : 0;
+    reply->refund_due = money_at(engine, order->money)->refund_due;
+}
+
+static enum outcome bad_transition(struct engine *engine, const struct order *order)
+{
+    uint8_t state = order_is_ended(engine, order) ? order_state_EXPIRED : order->state;
+    return reject(engine, OUTCOME_BAD_TRANSITION, state, 0);
+}
+
+enum outcome handle_order_cancel(struct engine *engine, struct command *command)
+{
+    const struct order_change_body *body = command->body;
+    uint32_t index = order_find(engine, body->order);
+    const struct order *order = order_at(engine, index);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    bool confirmed = order->state == order_state_CONFIRMED;
+    if (order_is_ended(engine, order) || (order->state != order_state_PENDING && !confirmed))
+        return bad_transition(engine, order);
+    if (confirmed && !order_has_step_room(engine, 1))
+        return REJECT_FULL(engine, steps);
+    if (confirmed) {
+        enum outcome outcome = check_points_room(engine, 0, 2 * points_take_count(engine, order));
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+
+    engine_accept(engine);
+    const struct money *money = money_at(engine, order->money);
+    if (money->captured > money->refund_due)
+        order_refund_due_add(engine, index, money->captured - money->refund_due);
+    order_give_back(engine, index, order_state_CANCELLED);
+    order_status_reply(engine, index,
+                       reply_begin(engine, command, sizeof(struct order_status_body)));
+    return OUTCOME_OK;
+}
+
+/* Is this order's hold running, so that it may be extended or released? */
+static enum outcome check_hold(struct engine *engine, uint32_t index)
+{
+    const struct order *order = order_at(engine, index);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    if (order->state == order_state_EXPIRED || order_is_ended(engine, order))
+        return reject(engine, OUTCOME_HOLD_EXPIRED, 0, (int64_t)order->deadline_us);
+    if (order->state != order_state_PENDING)
+        return bad_transition(engine, order);
+    return OUTCOME_OK;
+}
+
+enum outcome handle_hold_extend(struct engine *engine, struct command *command)
+{
+    const struct hold_extend_body *body = command->body;
+    if (body->hold == 0 || body->hold > HOLD_MAX_S)
+        return reject_field(engine, hold_extend_field_hold);
+    uint32_t index = order_find(engine, body->order);
+    enum outcome outcome = check_hold(engine, index);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    uint64_t deadline_us = engine->time_us + body->hold * US_PER_SECOND;
+    uint64_t cap_us = order_hold_max_us(engine, order_at(engine, index));
+    if (deadline_us > cap_us)
+        deadline_us = cap_us;
+    if (deadline_us <= engine->time_us)
+        deadline_us = order_at(engine, index)->deadline_us;
+    if (!order_has_step_room(engine, 1))
+        return REJECT_FULL(engine, steps);
+    if (!deadlines_has_room(&engine->deadlines, engine->time_us, deadline_us))
+        return REJECT_FULL(engine, deadlines);
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+
+    engine_accept(engine);
+    order_edit(engine, index)->deadline_us = deadline_us;
+    deadlines_add(&engine->deadlines, deadline_us, index);
+    order_step(engine, index);
+    order_status_reply(engine, index,
+                       reply_begin(engine, command, sizeof(struct order_status_body)));
+    return OUTCOME_OK;
+}
+
+enum outcome handle_hold_release(struct engine *engine, struct command *command)
+{
+    const struct order_change_body *body = command->body;
+    uint32_t index = order_find(engine, body->order);
+    enum outcome outcome = check_hold(engine, index);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+
+    engine_accept(engine);
+    order_edit(engine, index)->deadline_us = engine->time_us;
+    order_give_back(engine, index, order_state_EXPIRED);
+    order_status_reply(engine, index,
+                       reply_begin(engine, command, sizeof(struct order_status_body)));
+    return OUTCOME_OK;
+}
+
+/* Accepted whenever an entry was looked at, a stale one included: the same entries must be gone
+ * after a replay. */
+enum outcome handle_hold_expire(struct engine *engine, struct command *command)
+{
+    const struct hold_expire_body *body = command->body;
+    if (body->holds == 0 || body->holds > HOLDS_PER_EXPIRE_MAX)
+        return reject_field(engine, hold_expire_field_holds);
+    if (deadlines_due(&engine->deadlines, engine->time_us) == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    engine_accept(engine);
+    for (uint32_t i = 0; i < body->holds; i++) {
+        uint32_t index = deadlines_take(&engine->deadlines, engine->time_us);
+        if (index == 0)
+            break;
+        if (order_is_ended(engine, order_at(engine, index)))
+            order_give_back(engine, index, order_state_EXPIRED);
+    }
+    struct seq_reply_body *reply = reply_begin(engine, command, sizeof *reply);
+    reply->seq = engine->seq;
+    return OUTCOME_OK;
+}

@@ -1,0 +1,202 @@
+/* What payment providers say: applied once per (provider, event id).
+ *
+ * payment_effect is docs/rules.md's table: from the order's state and the event it tells what to
+ * do, before anything is done. */
+#include "engine/state.h"
+
+enum effect {
+    EFFECT_RECORD,  /* nothing but a note on the order */
+    EFFECT_CONFIRM, /* sold */
+    EFFECT_RETAKE,  /* sold after all: what it held is there again */
+    EFFECT_FAIL,    /* given back */
+    EFFECT_REFUND,  /* captured, and due for refund at once */
+    EFFECT_PARK,    /* for a person */
+};
+
+/* `state` is the order's, an ended hold counted as EXPIRED already. */
+static enum effect payment_effect(const struct engine *engine, uint32_t index, uint8_t state,
+                                  const struct payment_event_body *event)
+{
+    const struct order *order = order_at(engine, index);
+    bool same_currency = event->currency == order->currency;
+    bool right = same_currency && event->amount == order_money_due(engine, order);
+    if (event->status == payment_status_FAILURE) {
+        bool fails = state == order_state_PENDING && order->sale != 0 &&
+                     (sale_at(engine, order->sale)->flags & sale_flags_FAIL_AT_ONCE) != 0;
+        return fails ? EFFECT_FAIL : EFFECT_RECORD;
+    }
+    if (state == order_state_PENDING)
+        return right ? EFFECT_CONFIRM : EFFECT_PARK;
+    if (!same_currency)
+        return EFFECT_PARK;
+    bool ended = state == order_state_EXPIRED || state == order_state_FAILED;
+    return right && ended ? EFFECT_RETAKE : EFFECT_REFUND;
+}
+
+static void payment_digest(struct engine *engine, const struct payment *payment)
+{
+    digest_mix(engine, payment->event.low ^ (uint64_t)payment->amount,
+               payment->event.high ^ (uint64_t)payment->outcome << 32 ^ payment->provider);
+}
+
+static void money_capture(struct engine *engine, uint32_t index, int64_t amount)
+{
+    struct money *money = order_money_edit(engine, index);
+    money->captured += amount;
+    digest_mix(engine, (uint64_t)money->captured, index);
+}
+
+/* The order takes again what it once held, and is sold at once. */
+static void order_retake(struct engine *engine, uint32_t index)
+{
+    order_take_stock(engine, index);
+    int64_t points = money_at(engine, order_at(engine, index)->money)->points_used;
+    if (points > 0)
+        points_hold(engine, index, points);
+    order_commit(engine, index);
+    order_enter(engine, index, order_state_CONFIRMED);
+}
+
+static void payment_apply(struct engine *engine, uint32_t index, enum effect effect, int64_t amount)
+{
+    switch (effect) {
+    case EFFECT_RECORD:
+    case EFFECT_PARK:
+        order_step(engine, index);
+        break;
+    case EFFECT_CONFIRM:
+        money_capture(engine, index, amount);
+        order_commit(engine, index);
+        order_enter(engine, index, order_state_CONFIRMED);
+        break;
+    case EFFECT_RETAKE:
+        if (order_can_retake(engine, index)) {
+            money_capture(engine, index, amount);
+            order_retake(engine, index);
+            break;
+        }
+        /* fallthrough */
+    case EFFECT_REFUND:
+        money_capture(engine, index, amount);
+        order_refund_due_add(engine, index, amount);
+        order_step(engine, index);
+        break;
+    case EFFECT_FAIL:
+        order_give_back(engine, index, order_state_FAILED);
+        break;
+    }
+}
+
+/* Room for whatever the event may need, whichever way it goes. */
+static enum outcome check_room(struct engine *engine, uint32_t index, enum effect effect)
+{
+    const struct order *order = order_at(engine, index);
+    uint32_t expired = 0;
+    uint32_t lots = 0;
+    int64_t points = money_at(engine, order->money)->points_used;
+    if (effect == EFFECT_RETAKE && points > 0) {
+        /* An ended hold gives its points back first, to lots that may then be needed too. */
+        uint32_t takes = points_take_count(engine, order);
+        lots = takes + points_lots_needed(engine, order->customer, points, &expired);
+        expired += takes;
+    }
+    if (!payment_has_room(engine))
+        return REJECT_FULL(engine, payments);
+    if (!order_has_step_room(engine, 1))
+        return REJECT_FULL(engine, steps);
+    if (order->money == 0 && arena_room(&engine->moneys) == 0)
+        return REJECT_FULL(engine, moneys);
+    if (effect == EFFECT_RETAKE && order->sale != 0 && sale_at(engine, order->sale)->counted &&
+        arena_room(&engine->tallies) < order->piece_count + 1u)
+        return REJECT_FULL(engine, tallies);
+    return check_points_room(engine, lots, expired);
+}
+
+/* The answer that this event got first. */
+static enum outcome payment_replay(struct engine *engine, struct command *command,
+                                   const struct payment *payment)
+{
+    const struct payment_event_body *body = command->body;
+    if (!id_equal(order_at(engine, payment->order)->id, body->order) ||
+        payment->status != body->status || payment->amount != body->amount ||
+        payment->currency != body->currency)
+        return reject(engine, OUTCOME_EVENT_CONFLICT, body->provider, 0);
+    if (payment->outcome != OUTCOME_OK) {
+        struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
+        *reply = payment->parked;
+        return (enum outcome)payment->outcome;
+    }
+    struct order_status_body *reply = reply_begin(engine, command, sizeof *reply);
+    *reply = payment->applied;
+    return OUTCOME_REPLAYED;
+}
+
+static enum outcome check_event(struct engine *engine, const struct payment_event_body *body)
+{
+    if (id_is_zero(body->event))
+        return reject_field(engine, payment_event_field_event);
+    if (id_is_zero(body->order))
+        return reject_field(engine, payment_event_field_order);
+    if (body->amount < 0)
+        return reject_field(engine, payment_event_field_amount);
+    if (body->provider == 0)
+        return reject_field(engine, payment_event_field_provider);
+    if (body->currency == 0)
+        return reject_field(engine, payment_event_field_currency);
+    return OUTCOME_OK;
+}
+
+/* What was captured so far plus this amount must stay a number. */
+static bool captured_would_overflow(const struct engine *engine, uint32_t index, int64_t amount)
+{
+    return amount > TOTAL_MAX - money_at(engine, order_at(engine, index)->money)->captured;
+}
+
+enum outcome handle_payment_event(struct engine *engine, struct command *command)
+{
+    const struct payment_event_body *body = command->body;
+    enum outcome outcome = check_event(engine, body);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    const struct payment *known = payment_find(engine, body->event, body->provider);
+    if (known != NULL)
+        return payment_replay(engine, command, known);
+    uint32_t index = order_find(engine, body->order);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    const struct order *order = order_at(engine, index);
+    bool ended = order_is_ended(engine, order);
+    enum effect effect =
+        payment_effect(engine, index, ended ? order_state_EXPIRED : order->state, body);
+    bool captures = effect == EFFECT_CONFIRM || effect == EFFECT_RETAKE || effect == EFFECT_REFUND;
+    if (captures && captured_would_overflow(engine, index, body->amount))
+        return reject(engine, OUTCOME_OVERFLOW, 0, TOTAL_MAX);
+    outcome = check_room(engine, index, effect);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+
+    engine_accept(engine);
+    if (ended)
+        order_give_back(engine, index, order_state_EXPIRED);
+    payment_apply(engine, index, effect, body->amount);
+    struct payment *payment = payment_add(engine, body->event, body->provider);
+    payment->amount = body->amount;
+    payment->order = index;
+    payment->status = body->status;
+    payment->currency = body->currency;
+    if (effect == EFFECT_PARK) {
+        payment->outcome = OUTCOME_AMOUNT_MISMATCH;
+        engine->parked_count++;
+        struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
+        reply->seq = engine->seq;
+        reply->subject = order->currency;
+        reply->value = order_money_due(engine, order);
+        payment->parked = *reply;
+    } else {
+        struct order_status_body *reply = reply_begin(engine, command, sizeof *reply);
+        order_status_reply(engine, index, reply);
+        payment->applied = *reply;
+    }
+    payment_digest(engine, payment);
+    return (enum outcome)payment->outcome;
+}

@@ -1,0 +1,636 @@
+/* order.place: one command, one decision.
+ *
+ * Everything is judged on a plan, in docs/rules.md's order, before anything is written: what is
+ * refused leaves no trace, and refusing is the fastest path. The plan then becomes the order. */
+#include "engine/state.h"
+
+__extension__ typedef __int128 wide;
+
+struct planned_piece {
+    uint32_t stock;
+    uint32_t quantity;
+    uint32_t line;
+};
+
+struct plan {
+    const struct order_place_body *body;
+    const struct line_body *lines;
+    uint32_t order_hash;
+    uint32_t customer_hash;
+    uint32_t sale;            /* index; 0: none */
+    uint32_t customer;        /* index; 0: not known yet */
+    uint32_t fixed_warehouse; /* with SINGLE: the one that a line names; 0: none does */
+    uint16_t currency;
+    uint16_t piece_count;
+    uint32_t skus[ORDER_LINES_MAX]; /* index of each line's SKU */
+    struct planned_piece pieces[ORDER_PIECES_MAX];
+    int64_t total;
+    int64_t points_used;
+    int64_t points_value;
+    uint32_t lots;    /* that the points come from */
+    uint32_t expired; /* lots to sweep on the way */
+    uint32_t tallies_new;
+    uint64_t deadline_us;
+    uint32_t hold_s;
+};
+
+void place_prefetch_slots(struct engine *engine, struct command *command)
+{
+    const struct order_place_body *body = command->body;
+    const struct line_body *line = (const struct line_body *)(body + 1);
+    command->order_hash = hash_id(engine, body->order);
+    command->customer_hash = hash_id(engine, body->customer);
+    index_prefetch(&engine->order_index, command->order_hash);
+    index_prefetch(&engine->customer_index, command->customer_hash);
+    index_prefetch(&engine->sku_index, hash_words(engine, line->sku, 1));
+}
+
+void place_prefetch_records(struct engine *engine, struct command *command)
+{
+    struct index_walk walk = index_walk(&engine->customer_index, command->customer_hash);
+    uint32_t customer = index_next(&walk);
+    if (customer != 0)
+        __builtin_prefetch(customer_at(engine, customer), 1);
+    walk = index_walk(&engine->order_index, command->order_hash);
+    uint32_t order = index_next(&walk);
+    if (order != 0)
+        __builtin_prefetch(order_at(engine, order));
+}
+
+static enum outcome check_lines(struct engine *engine, const struct order_place_body *body,
+                                const struct line_body *lines)
+{
+    enum { ROW = order_place_field_end - 1 };
+    uint32_t warehouse = 0;
+    for (unsigned i = 0; i < body->line_count; i++) {
+        if (lines[i].quantity == 0)
+            return reject_field(engine, ROW + line_field_quantity);
+        if (lines[i].sku == 0)
+            return reject_field(engine, ROW + line_field_sku);
+        if (lines[i].price < 0 || lines[i].price > PRICE_MAX)
+            return reject_field(engine, ROW + line_field_price);
+        if (body->allocation == allocation_EXPLICIT && lines[i].warehouse == 0)
+            return reject_field(engine, ROW + line_field_warehouse);
+        if (lines[i].warehouse == 0)
+            continue;
+        if (body->allocation == allocation_SINGLE && warehouse != 0 &&
+            lines[i].warehouse != warehouse)
+            return reject_field(engine, ROW + line_field_warehouse);
+        warehouse = lines[i].warehouse;
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome check_body(struct engine *engine, const struct order_place_body *body,
+                               const struct line_body *lines)
+{
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_place_field_order);
+    if (id_is_zero(body->customer))
+        return reject_field(engine, order_place_field_customer);
+    if (body->points < 0 || body->points > POINTS_MAX)
+        return reject_field(engine, order_place_field_points);
+    if (body->hold > HOLD_MAX_S)
+        return reject_field(engine, order_place_field_hold);
+    if (body->line_count == 0)
+        return reject_field(engine, order_place_field_line_count);
+    return check_lines(engine, body, lines);
+}
+
+static enum outcome check_sale(struct engine *engine, struct plan *plan)
+{
+    if (plan->body->sale == 0)
+        return OUTCOME_OK;
+    plan->sale = sale_find(engine, plan->body->sale);
+    if (plan->sale == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, plan->body->sale, 0);
+    const struct sale *sale = sale_at(engine, plan->sale);
+    if (sale->state != sale_state_OPEN || engine->time_us < sale->opens_us ||
+        engine->time_us >= sale->closes_us)
+        return reject(engine, OUTCOME_SALE_NOT_OPEN, sale->sale, (int64_t)sale->opens_us);
+    return OUTCOME_OK;
+}
+
+static enum outcome check_prices(struct engine *engine, struct plan *plan)
+{
+    plan->currency = plan->body->currency;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        const struct line_body *line = &plan->lines[i];
+        plan->skus[i] = sku_find(engine, line->sku);
+        if (plan->skus[i] == 0)
+            return reject(engine, OUTCOME_NOT_FOUND, line->sku, 0);
+        const struct sku *sku = sku_at(engine, plan->skus[i]);
+        if (plan->currency == 0)
+            plan->currency = sku->currency;
+        if (sku->currency != plan->currency)
+            return reject(engine, OUTCOME_CURRENCY_MISMATCH, line->sku, sku->currency);
+        if (sku->price != line->price)
+            return reject(engine, OUTCOME_PRICE_MISMATCH, line->sku, sku->price);
+    }
+    return OUTCOME_OK;
+}
+
+/* What a stock still gives after what the plan has taken from it. */
+static int64_t plan_gives(const struct engine *engine, const struct plan *plan, uint32_t stock)
+{
+    int64_t gives = stock_gives(engine, plan->sale, stock);
+    for (unsigned i = 0; i < plan->piece_count; i++)
+        gives -= plan->pieces[i].stock == stock ? plan->pieces[i].quantity : 0;
+    return gives;
+}
+
+/* Takes up to *missing from a stock, and off *missing. False when the plan is full. */
+static bool plan_take(const struct engine *engine, struct plan *plan, unsigned line, uint32_t stock,
+                      uint32_t *missing)
+{
+    int64_t gives = plan_gives(engine, plan, stock);
+    uint32_t taken = gives < *missing ? (uint32_t)gives : *missing;
+    if (taken == 0)
+        return true;
+    if (plan->piece_count == ORDER_PIECES_MAX)
+        return false;
+    plan->pieces[plan->piece_count++] =
+        (struct planned_piece){.stock = stock, .quantity = taken, .line = line};
+    *missing -= taken;
+    return true;
+}
+
+/* What all lines of this line's SKU could have had together, before this order. */
+static int64_t line_remaining(const struct engine *engine, const struct plan *plan, unsigned line)
+{
+    bool single = plan->body->allocation == allocation_SINGLE;
+    uint32_t wanted = plan->lines[line].warehouse;
+    int64_t remaining = 0;
+    if (single)
+        wanted = plan->fixed_warehouse;
+    for (uint32_t at = sku_at(engine, plan->skus[line])->stocks; at != 0;) {
+        const struct stock *stock = stock_at(engine, at);
+        int64_t gives =
+            wanted == 0 || wanted == stock->warehouse ? stock_gives(engine, plan->sale, at) : 0;
+        if (!single)
+            remaining += gives;
+        else if (gives > remaining)
+            remaining = gives;
+        at = stock->next;
+    }
+    return remaining;
+}
+
+static enum outcome reject_short(struct engine *engine, const struct plan *plan, unsigned line)
+{
+    int64_t remaining = line_remaining(engine, plan, line);
+    return reject(engine, remaining == 0 ? OUTCOME_SOLD_OUT : OUTCOME_INSUFFICIENT_STOCK,
+                  plan->lines[line].sku, remaining);
+}
+
+static enum outcome reject_pieces(struct engine *engine)
+{
+    return reject(engine, OUTCOME_CAPACITY, CAPACITY_pieces, ORDER_PIECES_MAX);
+}
+
+/* RANK and EXPLICIT: each line in turn from the warehouses it may use, by ascending number. */
+static enum outcome allocate_ranked(struct engine *engine, struct plan *plan)
+{
+    bool partial = (plan->body->flags & place_flags_PARTIAL) != 0;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        uint32_t wanted = plan->lines[i].warehouse;
+        uint32_t missing = plan->lines[i].quantity;
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): every line's SKU has been found. */
+        for (uint32_t at = sku_at(engine, plan->skus[i])->stocks; at != 0 && missing > 0;) {
+            const struct stock *stock = stock_at(engine, at);
+            bool usable = wanted == 0 || wanted == stock->warehouse;
+            if (usable && !plan_take(engine, plan, i, at, &missing))
+                return reject_pieces(engine);
+            at = stock->next;
+        }
+        if (missing > 0 && !partial)
+            return reject_short(engine, plan, i);
+    }
+    return OUTCOME_OK;
+}
+
+/* Where each line's SKU stands in its list of stocks, while all go through the warehouses by
+ * ascending number together. */
+struct cursors {
+    uint32_t stocks[ORDER_LINES_MAX];
+};
+
+static void cursors_begin(const struct engine *engine, const struct plan *plan,
+                          struct cursors *cursors)
+{
+    for (unsigned i = 0; i < plan->body->line_count; i++)
+        cursors->stocks[i] = sku_at(engine, plan->skus[i])->stocks;
+}
+
+/* The lowest warehouse above `after` that one of the lines could use; 0 when there is none. */
+static uint32_t cursors_next(const struct engine *engine, const struct plan *plan,
+                             struct cursors *cursors, uint32_t after)
+{
+    uint32_t lowest = 0;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        uint32_t at = cursors->stocks[i];
+        while (at != 0 && stock_at(engine, at)->warehouse <= after)
+            at = stock_at(engine, at)->next;
+        cursors->stocks[i] = at;
+        if (at != 0 && (lowest == 0 || stock_at(engine, at)->warehouse < lowest))
+            lowest = stock_at(engine, at)->warehouse;
+    }
+    return lowest;
+}
+
+/* Plans all lines from the warehouse that the cursors have reached, each as far as it goes; returns
+ * the units planned. */
+static uint64_t plan_warehouse(const struct engine *engine, struct plan *plan,
+                               const struct cursors *cursors, uint32_t warehouse)
+{
+    uint64_t units = 0;
+    plan->piece_count = 0;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        uint32_t stock = cursors->stocks[i];
+        uint32_t missing = plan->lines[i].quantity;
+        if (stock == 0 || stock_at(engine, stock)->warehouse != warehouse)
+            continue;
+        bool taken = plan_take(engine, plan, i, stock, &missing);
+        TILL_ASSERT(taken); /* a piece a line: a plan of one warehouse is never full */
+        units += plan->lines[i].quantity - missing;
+    }
+    return units;
+}
+
+/* No warehouse fills all lines: the first line whose SKU falls short in all of them decides, else
+ * the first line. */
+static enum outcome reject_single(struct engine *engine, const struct plan *plan)
+{
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        uint64_t needed = 0;
+        for (unsigned j = 0; j < plan->body->line_count; j++)
+            needed += plan->skus[j] == plan->skus[i] ? plan->lines[j].quantity : 0;
+        if ((uint64_t)line_remaining(engine, plan, i) < needed)
+            return reject_short(engine, plan, i);
+    }
+    return reject_short(engine, plan, 0);
+}
+
+static enum outcome allocate_single(struct engine *engine, struct plan *plan)
+{
+    struct cursors cursors;
+    uint64_t wanted_units = 0;
+    uint64_t best_units = 0;
+    uint32_t best = 0;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        wanted_units += plan->lines[i].quantity;
+        if (plan->lines[i].warehouse != 0)
+            plan->fixed_warehouse = plan->lines[i].warehouse;
+    }
+    cursors_begin(engine, plan, &cursors);
+    uint32_t warehouse = 0;
+    while ((warehouse = cursors_next(engine, plan, &cursors, warehouse)) != 0) {
+        if (plan->fixed_warehouse != 0 && warehouse != plan->fixed_warehouse)
+            continue;
+        uint64_t units = plan_warehouse(engine, plan, &cursors, warehouse);
+        if (units == wanted_units)
+            return OUTCOME_OK;
+        if (units > best_units) {
+            best_units = units;
+            best = warehouse;
+        }
+    }
+    if ((plan->body->flags & place_flags_PARTIAL) == 0)
+        return reject_single(engine, plan);
+    plan->piece_count = 0;
+    if (best != 0) {
+        cursors_begin(engine, plan, &cursors);
+        warehouse = cursors_next(engine, plan, &cursors, best - 1);
+        plan_warehouse(engine, plan, &cursors, warehouse);
+    }
+    return OUTCOME_OK;
+}
+
+static enum outcome allocate(struct engine *engine, struct plan *plan)
+{
+    enum outcome outcome = plan->body->allocation == allocation_SINGLE
+                               ? allocate_single(engine, plan)
+                               : allocate_ranked(engine, plan);
+    if (outcome == OUTCOME_OK && plan->piece_count == 0)
+        return reject(engine, OUTCOME_SOLD_OUT, plan->lines[0].sku, 0);
+    return outcome;
+}
+
+static bool line_repeats(const struct plan *plan, unsigned line)
+{
+    for (unsigned i = 0; i < line; i++) {
+        if (plan->skus[i] == plan->skus[line])
+            return true;
+    }
+    return false;
+}
+
+static uint64_t plan_quantity(const struct plan *plan, uint32_t sku)
+{
+    uint64_t quantity = 0;
+    for (unsigned i = 0; i < plan->piece_count; i++) {
+        if (sku == 0 || plan->skus[plan->pieces[i].line] == sku)
+            quantity += plan->pieces[i].quantity;
+    }
+    return quantity;
+}
+
+static enum outcome check_limit(struct engine *engine, struct plan *plan, uint32_t sku,
+                                uint32_t max)
+{
+    uint32_t tally = plan->customer != 0 ? tally_find(engine, plan->customer, plan->sale, sku) : 0;
+    uint64_t has = tally_at(engine, tally)->quantity;
+    uint64_t quantity = plan_quantity(plan, sku);
+    plan->tallies_new += tally == 0 && quantity > 0;
+    if (max == 0 || quantity == 0 || has + quantity <= max)
+        return OUTCOME_OK;
+    return reject(engine, OUTCOME_CUSTOMER_LIMIT, sku != 0 ? sku_at(engine, sku)->sku : 0,
+                  has < max ? (int64_t)(max - has) : 0);
+}
+
+static enum outcome check_limits(struct engine *engine, struct plan *plan)
+{
+    const struct sale *sale = sale_at(engine, plan->sale);
+    if (plan->sale == 0 || !sale->counted)
+        return OUTCOME_OK;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        if (line_repeats(plan, i))
+            continue;
+        enum outcome outcome = check_limit(engine, plan, plan->skus[i], sale->customer_sku_max);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    return check_limit(engine, plan, 0, sale->customer_sale_max);
+}
+
+static enum outcome check_total(struct engine *engine, struct plan *plan)
+{
+    wide total = 0;
+    for (unsigned i = 0; i < plan->piece_count; i++)
+        total += (wide)plan->pieces[i].quantity * plan->lines[plan->pieces[i].line].price;
+    if (total > TOTAL_MAX)
+        return reject(engine, OUTCOME_OVERFLOW, 0, TOTAL_MAX);
+    plan->total = (int64_t)total;
+    return OUTCOME_OK;
+}
+
+static int64_t clamp_points(wide points)
+{
+    return points > INT64_MAX ? INT64_MAX : (int64_t)points;
+}
+
+/* The most points that an order of this total may use in this sale. */
+static int64_t points_cap(const struct sale *sale, int64_t total)
+{
+    if (sale->rate_points == 0)
+        return 0;
+    wide share = (wide)total * sale->points_share / POINTS_SHARE_WHOLE;
+    int64_t cap = clamp_points(share * sale->rate_points / sale->rate_money);
+    int64_t fits = clamp_points((wide)total * sale->rate_points / sale->rate_money);
+    if (sale->points_max != 0 && sale->points_max < cap)
+        cap = sale->points_max;
+    return cap < fits ? cap : fits;
+}
+
+static enum outcome check_points(struct engine *engine, struct plan *plan)
+{
+    int64_t asked = plan->body->points;
+    if (asked == 0)
+        return OUTCOME_OK;
+    const struct sale *sale = sale_at(engine, plan->sale);
+    int64_t cap = plan->sale != 0 ? points_cap(sale, plan->total) : plan->total;
+    int64_t available = points_available(engine, plan->customer);
+    int64_t used = asked < available ? asked : available;
+    used = used < cap ? used : cap;
+    if (used < asked && (plan->body->flags & place_flags_POINTS_EXACT) != 0) {
+        if (available < asked)
+            return reject(engine, OUTCOME_INSUFFICIENT_POINTS, 0, available);
+        return reject(engine, OUTCOME_POINTS_CAP, 0, cap);
+    }
+    plan->points_used = used;
+    if (used == 0)
+        return OUTCOME_OK;
+    plan->points_value =
+        plan->sale == 0 ? used : (int64_t)((wide)used * sale->rate_money / sale->rate_points);
+    plan->lots = points_lots_needed(engine, plan->customer, used, &plan->expired);
+    return OUTCOME_OK;
+}
+
+static void plan_hold(const struct engine *engine, struct plan *plan)
+{
+    const struct sale *sale = sale_at(engine, plan->sale);
+    uint32_t hold_max_s = plan->sale != 0 ? sale->hold_max_s : HOLD_MAX_S;
+    uint32_t hold_s = plan->body->hold;
+    if (hold_s == 0)
+        hold_s = plan->sale != 0 ? sale->hold_s : HOLD_DEFAULT_S;
+    plan->hold_s = hold_s < hold_max_s ? hold_s : hold_max_s;
+    plan->deadline_us = engine->time_us + plan->hold_s * US_PER_SECOND;
+}
+
+static bool plan_is_paid(const struct plan *plan)
+{
+    return (plan->body->flags & place_flags_PAID) != 0;
+}
+
+static bool plan_is_confirmed(const struct plan *plan)
+{
+    return plan_is_paid(plan) || plan->total == plan->points_value;
+}
+
+static bool plan_is_inline(const struct plan *plan)
+{
+    return plan->body->line_count == 1 && plan->piece_count == 1;
+}
+
+static enum outcome check_room(struct engine *engine, const struct plan *plan)
+{
+    bool has_money = plan->points_used > 0 || (plan_is_paid(plan) && plan->total > 0);
+    bool confirmed = plan_is_confirmed(plan);
+    if (arena_room(&engine->orders) == 0)
+        return REJECT_FULL(engine, orders);
+    if (plan->customer == 0 && arena_room(&engine->customers) == 0)
+        return REJECT_FULL(engine, customers);
+    if (!plan_is_inline(plan) && arena_room(&engine->lines) < plan->body->line_count)
+        return REJECT_FULL(engine, lines);
+    if (!plan_is_inline(plan) && arena_room(&engine->pieces) < plan->piece_count)
+        return REJECT_FULL(engine, pieces);
+    if (has_money && arena_room(&engine->moneys) == 0)
+        return REJECT_FULL(engine, moneys);
+    if (arena_room(&engine->tallies) < plan->tallies_new)
+        return REJECT_FULL(engine, tallies);
+    if (!confirmed && !order_has_step_room(engine, 1))
+        return REJECT_FULL(engine, steps);
+    if (!confirmed && !deadlines_has_room(&engine->deadlines, engine->time_us, plan->deadline_us))
+        return REJECT_FULL(engine, deadlines);
+    return plan->lots > 0 ? check_points_room(engine, plan->lots, plan->expired) : OUTCOME_OK;
+}
+
+/* Writes the lines and pieces, inside the order or in their arenas, and chains each piece to its
+ * stock. */
+static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    struct line *lines = &order->line;
+    struct piece *pieces = &order->piece;
+    uint32_t place = index;
+    if (!plan_is_inline(plan)) {
+        order->lines = arena_take(&engine->lines, plan->body->line_count);
+        order->pieces = arena_take(&engine->pieces, plan->piece_count);
+        lines = line_edit(engine, order->lines);
+        pieces = piece_edit(engine, order->pieces);
+        place = order->pieces | PIECE_IN_ARENA;
+    }
+    for (unsigned i = 0; i < plan->body->line_count; i++)
+        lines[i] = (struct line){.price = plan->lines[i].price,
+                                 .sku = plan->skus[i],
+                                 .quantity = plan->lines[i].quantity};
+    for (unsigned i = 0; i < plan->piece_count; i++, place++) {
+        struct stock *stock = stock_edit(engine, plan->pieces[i].stock);
+        pieces[i] = (struct piece){.stock = plan->pieces[i].stock,
+                                   .quantity = plan->pieces[i].quantity,
+                                   .next = stock->pieces,
+                                   .order = index,
+                                   .line = (uint16_t)plan->pieces[i].line};
+        stock->pieces = place;
+    }
+}
+
+static uint32_t write_order(struct engine *engine, const struct plan *plan, uint64_t fingerprint)
+{
+    uint32_t index = arena_take(&engine->orders, 1);
+    struct order *order = order_edit(engine, index);
+    uint32_t customer = plan->customer != 0
+                            ? plan->customer
+                            : customer_add(engine, plan->body->customer, plan->customer_hash);
+    /* The record is fresh, so zero but for what is written here. */
+    order->id = plan->body->order;
+    order->placed_seq = engine->seq;
+    order->placed_us = engine->time_us;
+    order->deadline_us = plan->deadline_us;
+    order->fingerprint = fingerprint;
+    order->total = plan->total;
+    order->customer = customer;
+    order->sale = plan->sale;
+    order->customer_next = customer_at(engine, customer)->orders;
+    order->version = 1;
+    order->hold_s = plan->hold_s;
+    order->currency = plan->currency;
+    order->state = order_state_PENDING;
+    order->line_count = (uint8_t)plan->body->line_count;
+    order->piece_count = (uint8_t)plan->piece_count;
+    customer_edit(engine, customer)->orders = index;
+    if (plan->sale != 0)
+        sale_edit(engine, plan->sale)->has_orders = true;
+    index_insert(&engine->order_index, plan->order_hash, index);
+    write_parts(engine, plan, index);
+    digest_mix(engine, fingerprint, (uint64_t)plan->total);
+    return index;
+}
+
+/* The order takes what was planned; one that needs no payment is sold at once. */
+static void write_effects(struct engine *engine, const struct plan *plan, uint32_t index)
+{
+    order_take_stock(engine, index);
+    if (plan->points_used > 0) {
+        const struct sale *sale = sale_at(engine, plan->sale);
+        struct money *money = order_money_edit(engine, index);
+        money->points_used = plan->points_used;
+        money->points_value = plan->points_value;
+        money->rate_points = plan->sale != 0 ? sale->rate_points : 1;
+        money->rate_money = plan->sale != 0 ? sale->rate_money : 1;
+        points_hold(engine, index, plan->points_used);
+    }
+    struct order *order = order_edit(engine, index);
+    if (!plan_is_confirmed(plan)) {
+        engine->orders_by_state[order_state_PENDING]++;
+        engine->steps_reserved++;
+        deadlines_add(&engine->deadlines, plan->deadline_us, index);
+        return;
+    }
+    int64_t due = plan->total - plan->points_value;
+    if (due > 0)
+        order_money_edit(engine, index)->captured = due;
+    order_commit(engine, index);
+    order->state = order_state_CONFIRMED;
+    order->born = (uint8_t)(ORDER_BORN_CONFIRMED | (due > 0 ? ORDER_BORN_PAID : 0));
+    engine->orders_by_state[order_state_CONFIRMED]++;
+}
+
+/* The answer as first decided; everything in it stays as it was placed. */
+static void place_reply(struct engine *engine, struct command *command, uint32_t index)
+{
+    const struct order *order = order_at(engine, index);
+    const struct money *money = money_at(engine, order->money);
+    const struct piece *pieces = order_pieces(engine, order);
+    uint32_t size = (uint32_t)(sizeof(struct order_place_reply_body) +
+                               order->piece_count * sizeof(struct take_body));
+    bool confirmed = (order->born & ORDER_BORN_CONFIRMED) != 0;
+    struct order_place_reply_body *reply = reply_begin(engine, command, size);
+    struct take_body *rows = (struct take_body *)(reply + 1);
+    reply->seq = order->placed_seq;
+    reply->total = order->total;
+    reply->points_used = money->points_used;
+    reply->points_value = money->points_value;
+    reply->money_due = order->total - money->points_value;
+    reply->hold_ends = confirmed ? 0 : order->placed_us + order->hold_s * US_PER_SECOND;
+    reply->state = confirmed ? order_state_CONFIRMED : order_state_PENDING;
+    reply->currency = order->currency;
+    reply->take_count = order->piece_count;
+    for (unsigned i = 0; i < order->piece_count; i++) {
+        rows[i].line = (uint16_t)(pieces[i].line + 1);
+        rows[i].quantity = pieces[i].quantity;
+        rows[i].warehouse = stock_at(engine, pieces[i].stock)->warehouse;
+    }
+}
+
+static enum outcome judge(struct engine *engine, struct plan *plan)
+{
+    enum outcome outcome = check_sale(engine, plan);
+    if (outcome == OUTCOME_OK)
+        outcome = check_prices(engine, plan);
+    if (outcome == OUTCOME_OK)
+        outcome = allocate(engine, plan);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    plan->customer = customer_find(engine, plan->body->customer, plan->customer_hash);
+    outcome = check_limits(engine, plan);
+    if (outcome == OUTCOME_OK)
+        outcome = check_total(engine, plan);
+    if (outcome == OUTCOME_OK)
+        outcome = check_points(engine, plan);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    plan_hold(engine, plan);
+    return check_room(engine, plan);
+}
+
+enum outcome handle_order_place(struct engine *engine, struct command *command)
+{
+    struct plan plan;
+    plan.body = command->body;
+    plan.lines = (const struct line_body *)(plan.body + 1);
+    plan.order_hash = command->order_hash;
+    plan.customer_hash = command->customer_hash;
+    plan.sale = plan.customer = plan.fixed_warehouse = 0;
+    plan.lots = plan.expired = plan.tallies_new = 0;
+    plan.points_used = plan.points_value = 0;
+    plan.piece_count = 0;
+    enum outcome outcome = check_body(engine, plan.body, plan.lines);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    uint32_t known = order_find_hashed(engine, plan.body->order, plan.order_hash);
+    if (known != 0) {
+        if (order_at(engine, known)->fingerprint != checksum64(command->body, command->size))
+            return reject(engine, OUTCOME_IDEM_MISMATCH, 0, 0);
+        place_reply(engine, command, known);
+        return OUTCOME_REPLAYED;
+    }
+    outcome = judge(engine, &plan);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    engine_accept(engine);
+    uint32_t index = write_order(engine, &plan, checksum64(command->body, command->size));
+    write_effects(engine, &plan, index);
+    place_reply(engine, command, index);
+    return OUTCOME_OK;
+}

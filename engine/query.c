@@ -1,0 +1,186 @@
+/* Queries: they read, and change nothing. What they show may be held back by the server until it
+ * is durable; here it is simply the state. */
+#include "engine/state.h"
+
+static void stock_row_add(struct stock_row_body *row, const struct stock *stock, bool clamp)
+{
+    row->on_hand += stock->on_hand;
+    row->available += clamp && stock->available < 0 ? 0 : stock->available;
+    row->pooled += stock->pooled;
+    row->reserved_for_orders += stock->reserved;
+    row->committed += stock->committed;
+    row->unsellable += stock->unsellable;
+}
+
+static void stock_row_fill(const struct engine *engine, uint32_t index, uint32_t warehouse,
+                           struct stock_row_body *row)
+{
+    const struct sku *sku = sku_at(engine, index);
+    row->sku = sku->sku;
+    row->warehouse = warehouse;
+    row->currency = sku->currency;
+    row->price = sku->price;
+    if (warehouse != 0) {
+        stock_row_add(row, stock_at(engine, stock_find(engine, index, warehouse)), false);
+        return;
+    }
+    for (uint32_t at = sku->stocks; at != 0; at = stock_at(engine, at)->next)
+        stock_row_add(row, stock_at(engine, at), true);
+}
+
+enum outcome handle_stock_get(struct engine *engine, struct command *command)
+{
+    const struct stock_get_body *body = command->body;
+    const struct item_body *items = (const struct item_body *)(body + 1);
+    uint32_t skus[STOCK_ITEMS_MAX];
+    uint32_t named = body->name.bytes[0] != '\0';
+    uint32_t count = named + body->item_count;
+    if (count == 0 || count > STOCK_ITEMS_MAX)
+        return reject_field(engine, stock_get_field_item_count);
+    if (named && (skus[0] = sku_find_name(engine, &body->name)) == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    for (uint32_t i = named; i < count; i++) {
+        skus[i] = sku_find(engine, items[i - named].sku);
+        if (skus[i] == 0)
+            return reject(engine, OUTCOME_NOT_FOUND, items[i - named].sku, 0);
+    }
+    struct stock_get_reply_body *reply = reply_begin(
+        engine, command, (uint32_t)(sizeof *reply + count * sizeof(struct stock_row_body)));
+    struct stock_row_body *rows = (struct stock_row_body *)(reply + 1);
+    reply->seq = engine->seq;
+    reply->stock_count = (uint16_t)count;
+    for (uint32_t i = 0; i < count; i++)
+        stock_row_fill(engine, skus[i], i < named ? 0 : items[i - named].warehouse, &rows[i]);
+    return OUTCOME_OK;
+}
+
+/* One row per piece, and one for a line that got none; returns how many. */
+static uint16_t piece_rows(const struct engine *engine, const struct order *order,
+                           struct piece_body *rows)
+{
+    const struct line *lines = order_lines(engine, order);
+    const struct piece *pieces = order_pieces(engine, order);
+    uint16_t count = 0;
+    unsigned next = 0;
+    for (uint16_t i = 0; i < order->line_count; i++) {
+        unsigned first = next;
+        for (; next < order->piece_count && pieces[next].line == i; next++) {
+        }
+        for (unsigned j = first; j < next || j == first; j++) {
+            bool given = j < next;
+            rows[count++] = (struct piece_body){
+                .sku = sku_at(engine, lines[i].sku)->sku,
+                .quantity = lines[i].quantity,
+                .warehouse = given ? stock_at(engine, pieces[j].stock)->warehouse : 0,
+                .price = lines[i].price,
+                .allocated = given ? pieces[j].quantity : 0,
+                .line = (uint16_t)(i + 1),
+            };
+        }
+    }
+    return count;
+}
+
+enum outcome handle_order_get(struct engine *engine, struct command *command)
+{
+    const struct order_id_body *body = command->body;
+    uint32_t index = order_find(engine, body->order);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    const struct order *order = order_at(engine, index);
+    const struct money *money = money_at(engine, order->money);
+    struct piece_body rows[ORDER_PIECES_MAX + ORDER_LINES_MAX];
+    uint16_t count = piece_rows(engine, order, rows);
+    struct order_get_reply_body *reply =
+        reply_begin(engine, command, (uint32_t)(sizeof *reply + count * sizeof rows[0]));
+    memcpy(reply + 1, rows, count * sizeof rows[0]);
+    *reply = (struct order_get_reply_body){
+        .seq = engine->seq,
+        .customer = customer_at(engine, order->customer)->id,
+        .total = order->total,
+        .points_used = money->points_used,
+        .points_value = money->points_value,
+        .money_due = order_money_due(engine, order),
+        .captured = money->captured,
+        .refund_due = money->refund_due,
+        .placed = order->placed_us,
+        .hold_ends = order->state == order_state_PENDING ? order->deadline_us : 0,
+        .version = order->version,
+        .sale = sale_at(engine, order->sale)->sale,
+        .state = order->state,
+        .money = order_money_state(engine, order),
+        .currency = order->currency,
+        .piece_count = count,
+    };
+    return OUTCOME_OK;
+}
+
+/* The step of the placing, which stands in the order itself. */
+static struct step_body first_step(const struct order *order)
+{
+    bool confirmed = (order->born & ORDER_BORN_CONFIRMED) != 0;
+    bool paid = (order->born & ORDER_BORN_PAID) != 0;
+    return (struct step_body){
+        .seq = order->placed_seq,
+        .time = order->placed_us,
+        .version = 1,
+        .state = confirmed ? order_state_CONFIRMED : order_state_PENDING,
+        .money = !confirmed ? money_state_DUE
+                 : paid     ? money_state_CAPTURED
+                            : money_state_NONE,
+    };
+}
+
+enum outcome handle_order_history(struct engine *engine, struct command *command)
+{
+    const struct order_id_body *body = command->body;
+    uint32_t index = order_find(engine, body->order);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    const struct order *order = order_at(engine, index);
+    uint16_t count =
+        (uint16_t)(order->version < HISTORY_ROWS_MAX ? order->version : HISTORY_ROWS_MAX);
+    struct order_history_reply_body *reply =
+        reply_begin(engine, command, (uint32_t)(sizeof *reply + count * sizeof(struct step_body)));
+    struct step_body *rows = (struct step_body *)(reply + 1);
+    reply->seq = engine->seq;
+    reply->step_count = count;
+    rows[0] = first_step(order);
+    for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous) {
+        const struct step *step = step_at(engine, at);
+        if (step->version <= count)
+            rows[step->version - 1] = (struct step_body){.seq = step->seq,
+                                                         .time = step->time_us,
+                                                         .version = step->version,
+                                                         .state = step->state,
+                                                         .money = step->money};
+    }
+    return OUTCOME_OK;
+}
+
+enum outcome handle_stats(struct engine *engine, struct command *command)
+{
+    struct stats_reply_body *reply = reply_begin(engine, command, sizeof *reply);
+    *reply = (struct stats_reply_body){
+        .seq = engine->seq,
+        .digest = engine->digest,
+        .time = engine->time_us,
+        .skus = engine->skus.count,
+        .stocks = engine->stocks.count,
+        .sales = engine->sales.count,
+        .customers = engine->customers.count,
+        .orders = engine->orders.count,
+        .pending = engine->orders_by_state[order_state_PENDING],
+        .confirmed = engine->orders_by_state[order_state_CONFIRMED],
+        .expired = engine->orders_by_state[order_state_EXPIRED],
+        .failed = engine->orders_by_state[order_state_FAILED],
+        .cancelled = engine->orders_by_state[order_state_CANCELLED],
+        .payments = memory_ring_count(&engine->payments),
+        .parked = engine->parked_count,
+        .refund_orders = engine->refund_order_count,
+        .keys = memory_ring_count(&engine->keys),
+        .holds_due = deadlines_due(&engine->deadlines, engine->time_us),
+        .rejected = engine->rejected_count,
+    };
+    return OUTCOME_OK;
+}

@@ -1,0 +1,309 @@
+/* Sales: their terms, the pools set aside for them, and what each customer took in them.
+ *
+ * READY --sale.open--> OPEN <--sale.open/sale.pause--> PAUSED;  any but CLOSED --sale.close-->
+ * CLOSED
+ *
+ * A pool's units are in its stock's `pooled` while nobody has them, and in `reserved` or
+ * `committed` while `taken` counts them. */
+#include "engine/state.h"
+
+uint32_t sale_find(const struct engine *engine, uint32_t sale)
+{
+    struct index_walk walk = index_walk(&engine->sale_index, hash_words(engine, sale, 2));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0) {
+        if (sale_at(engine, index)->sale == sale)
+            return index;
+    }
+    return 0;
+}
+
+uint32_t pool_find(const struct engine *engine, uint32_t sale, uint32_t stock)
+{
+    struct index_walk walk = index_walk(&engine->pool_index, hash_words(engine, sale, stock));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0) {
+        const struct pool *pool = pool_at(engine, index);
+        if (pool->sale == sale && pool->stock == stock)
+            return index;
+    }
+    return 0;
+}
+
+static uint32_t tally_hash(const struct engine *engine, uint32_t customer, uint32_t sale,
+                           uint32_t sku)
+{
+    return hash_words(engine, (uint64_t)customer << 32 | sale, sku);
+}
+
+uint32_t tally_find(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku)
+{
+    struct index_walk walk =
+        index_walk(&engine->tally_index, tally_hash(engine, customer, sale, sku));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0) {
+        const struct tally *tally = tally_at(engine, index);
+        if (tally->customer == customer && tally->sale == sale && tally->sku == sku)
+            return index;
+    }
+    return 0;
+}
+
+uint64_t tally_of(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku)
+{
+    return tally_at(engine, tally_find(engine, customer, sale, sku))->quantity;
+}
+
+void tally_add(struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku,
+               int64_t quantity)
+{
+    uint32_t index = tally_find(engine, customer, sale, sku);
+    if (index == 0) {
+        index = arena_take(&engine->tallies, 1);
+        TILL_ASSERT(index != 0);
+        *tally_edit(engine, index) =
+            (struct tally){.customer = customer, .sale = sale, .sku = sku, .quantity = 0};
+        index_insert(&engine->tally_index, tally_hash(engine, customer, sale, sku), index);
+    }
+    tally_edit(engine, index)->quantity += (uint64_t)quantity;
+}
+
+static void sale_reply(struct engine *engine, struct command *command, uint32_t index)
+{
+    struct sale_reply_body *reply = reply_begin(engine, command, sizeof *reply);
+    reply->seq = engine->seq;
+    reply->state = sale_at(engine, index)->state;
+}
+
+/* The terms as kept, with the defaults filled in. */
+static struct sale sale_terms(const struct sale_put_body *body)
+{
+    uint32_t hold_max_s = body->hold_max != 0 ? body->hold_max : HOLD_MAX_S;
+    uint32_t hold_s = body->hold != 0 ? body->hold : HOLD_DEFAULT_S;
+    if (body->hold == 0 && hold_s > hold_max_s)
+        hold_s = hold_max_s;
+    return (struct sale){
+        .opens_us = body->opens,
+        .closes_us = body->closes != 0 ? body->closes : UINT64_MAX,
+        .points_max = body->points_max,
+        .sale = body->sale,
+        .hold_s = hold_s,
+        .hold_max_s = hold_max_s,
+        .points_share = body->points_share,
+        .rate_points = body->rate_points,
+        .rate_money = body->rate_money,
+        .customer_sku_max = body->customer_sku_max,
+        .customer_sale_max = body->customer_sale_max,
+        .flags = body->flags,
+        .counted = body->customer_sku_max != 0 || body->customer_sale_max != 0,
+    };
+}
+
+static enum outcome check_terms(struct engine *engine, const struct sale_put_body *body)
+{
+    struct sale terms = sale_terms(body);
+    if (body->closes != 0 && body->opens != 0 && body->closes <= body->opens)
+        return reject_field(engine, sale_put_field_closes);
+    if (body->points_max < 0)
+        return reject_field(engine, sale_put_field_points_max);
+    if (body->sale == 0)
+        return reject_field(engine, sale_put_field_sale);
+    if (body->hold > HOLD_MAX_S)
+        return reject_field(engine, sale_put_field_hold);
+    if (body->hold_max > HOLD_MAX_S)
+        return reject_field(engine, sale_put_field_hold_max);
+    if (terms.hold_s > terms.hold_max_s)
+        return reject_field(engine, sale_put_field_hold);
+    if (body->points_share > POINTS_SHARE_WHOLE)
+        return reject_field(engine, sale_put_field_points_share);
+    if ((body->rate_points == 0) != (body->rate_money == 0))
+        return reject_field(engine, body->rate_points == 0 ? sale_put_field_rate_points
+                                                           : sale_put_field_rate_money);
+    return OUTCOME_OK;
+}
+
+/* One pool row, judged: stock found, enough to give or to take back. */
+struct pool_change {
+    uint32_t stock;
+    uint32_t pool; /* 0: a new one */
+    int64_t delta; /* from available to pooled */
+};
+
+static enum outcome check_pool(struct engine *engine, uint32_t sale, const struct pool_body *row,
+                               struct pool_change *change)
+{
+    uint32_t sku = sku_find(engine, row->sku);
+    change->stock = sku == 0 ? 0 : stock_find(engine, sku, row->warehouse);
+    if (change->stock == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, row->sku, 0);
+    change->pool = sale == 0 ? 0 : pool_find(engine, sale, change->stock);
+    const struct pool *pool = pool_at(engine, change->pool);
+    const struct stock *stock = stock_at(engine, change->stock);
+    int64_t available = stock->available > 0 ? stock->available : 0;
+    change->delta = (int64_t)row->quantity - (pool->left + pool->taken);
+    if (row->quantity < pool->taken)
+        return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, row->sku, pool->taken);
+    if (change->delta > available)
+        return reject(engine, OUTCOME_INSUFFICIENT_STOCK, row->sku, available);
+    return OUTCOME_OK;
+}
+
+static enum outcome check_pools(struct engine *engine, uint32_t sale,
+                                const struct sale_put_body *body, struct pool_change *changes)
+{
+    const struct pool_body *rows = (const struct pool_body *)(body + 1);
+    uint32_t new_count = 0;
+    for (unsigned i = 0; i < body->pool_count; i++) {
+        enum outcome outcome = check_pool(engine, sale, &rows[i], &changes[i]);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        for (unsigned j = 0; j < i; j++) {
+            if (changes[j].stock == changes[i].stock)
+                return reject_field(engine, sale_put_field_end - 1 + pool_field_sku);
+        }
+        new_count += changes[i].pool == 0;
+    }
+    if (arena_room(&engine->pools) < new_count)
+        return REJECT_FULL(engine, pools);
+    return OUTCOME_OK;
+}
+
+static void pool_resize(struct engine *engine, uint32_t sale, const struct pool_change *change)
+{
+    uint32_t index = change->pool;
+    if (index == 0) {
+        index = arena_take(&engine->pools, 1);
+        *pool_edit(engine, index) = (struct pool){
+            .sale = sale, .stock = change->stock, .next = sale_at(engine, sale)->pools};
+        sale_edit(engine, sale)->pools = index;
+        index_insert(&engine->pool_index, hash_words(engine, sale, change->stock), index);
+    }
+    struct stock *stock = stock_edit(engine, change->stock);
+    pool_edit(engine, index)->left += change->delta;
+    stock->pooled += change->delta;
+    stock->available -= change->delta;
+    stock_digest(engine, change->stock);
+}
+
+static bool order_counts(const struct order *order, uint32_t sale)
+{
+    return order->sale == sale &&
+           (order->state == order_state_PENDING || order->state == order_state_CONFIRMED);
+}
+
+/* A sale that had orders before it got limits must count them: one pass over all orders. */
+static bool tallies_have_room(const struct engine *engine, uint32_t sale)
+{
+    uint64_t needed = 0;
+    for (uint32_t i = 1; i <= engine->orders.count; i++) {
+        const struct order *order = order_at(engine, i);
+        if (order_counts(order, sale))
+            needed += order->line_count + 1u;
+    }
+    return needed <= arena_room(&engine->tallies);
+}
+
+static void tallies_count(struct engine *engine, uint32_t sale)
+{
+    for (uint32_t i = 1; i <= engine->orders.count; i++) {
+        if (order_counts(order_at(engine, i), sale))
+            order_tally(engine, i);
+    }
+}
+
+enum outcome handle_sale_put(struct engine *engine, struct command *command)
+{
+    const struct sale_put_body *body = command->body;
+    struct pool_change changes[SALE_POOLS_MAX];
+    enum outcome outcome = check_terms(engine, body);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    uint32_t index = sale_find(engine, body->sale);
+    if (sale_at(engine, index)->state == sale_state_CLOSED)
+        return reject(engine, OUTCOME_BAD_TRANSITION, sale_state_CLOSED, 0);
+    outcome = check_pools(engine, index, body, changes);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (index == 0 && arena_room(&engine->sales) == 0)
+        return REJECT_FULL(engine, sales);
+    struct sale terms = sale_terms(body);
+    const struct sale *old = sale_at(engine, index);
+    bool begins_to_count = terms.counted && !old->counted && old->has_orders;
+    if (begins_to_count && !tallies_have_room(engine, index))
+        return REJECT_FULL(engine, tallies);
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+
+    engine_accept(engine);
+    if (index == 0) {
+        index = arena_take(&engine->sales, 1);
+        index_insert(&engine->sale_index, hash_words(engine, body->sale, 2), index);
+        terms.state = sale_state_READY;
+    } else {
+        terms.state = old->state;
+        terms.pools = old->pools;
+        terms.counted = terms.counted || old->counted;
+        terms.has_orders = old->has_orders;
+    }
+    *sale_edit(engine, index) = terms;
+    if (begins_to_count)
+        tallies_count(engine, index);
+    for (unsigned i = 0; i < body->pool_count; i++)
+        pool_resize(engine, index, &changes[i]);
+    sale_reply(engine, command, index);
+    return OUTCOME_OK;
+}
+
+/* What is left in the pools of a sale that ends becomes available again. */
+static void pools_drain(struct engine *engine, uint32_t sale)
+{
+    for (uint32_t index = sale_at(engine, sale)->pools; index != 0;) {
+        struct pool *pool = pool_edit(engine, index);
+        struct stock *stock = stock_edit(engine, pool->stock);
+        stock->pooled -= pool->left;
+        stock->available += pool->left;
+        pool->left = 0;
+        stock_digest(engine, pool->stock);
+        index = pool->next;
+    }
+}
+
+static enum outcome sale_change(struct engine *engine, struct command *command, unsigned from_mask,
+                                uint8_t to)
+{
+    const struct sale_change_body *body = command->body;
+    uint32_t index = sale_find(engine, body->sale);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, body->sale, 0);
+    uint8_t state = sale_at(engine, index)->state;
+    if ((from_mask >> state & 1) == 0)
+        return reject(engine, OUTCOME_BAD_TRANSITION, state, 0);
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+
+    engine_accept(engine);
+    sale_edit(engine, index)->state = to;
+    digest_mix(engine, index, to);
+    if (to == sale_state_CLOSED)
+        pools_drain(engine, index);
+    sale_reply(engine, command, index);
+    return OUTCOME_OK;
+}
+
+enum outcome handle_sale_open(struct engine *engine, struct command *command)
+{
+    return sale_change(engine, command, 1u << sale_state_READY | 1u << sale_state_PAUSED,
+                       sale_state_OPEN);
+}
+
+enum outcome handle_sale_pause(struct engine *engine, struct command *command)
+{
+    return sale_change(engine, command, 1u << sale_state_OPEN, sale_state_PAUSED);
+}
+
+enum outcome handle_sale_close(struct engine *engine, struct command *command)
+{
+    return sale_change(engine, command,
+                       1u << sale_state_READY | 1u << sale_state_OPEN | 1u << sale_state_PAUSED,
+                       sale_state_CLOSED);
+}

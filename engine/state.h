@@ -1,0 +1,463 @@
+/* The engine's state: its records and tables, and the few helpers every handler uses. Private to
+ * engine/; everyone else sees engine/engine.h.
+ *
+ * Records refer to each other by index, 0 for none. Handlers first look and judge without writing
+ * anything; from engine_accept on nothing can fail any more. */
+#ifndef TILL_ENGINE_STATE_H
+#define TILL_ENGINE_STATE_H
+
+#include "base/arena.h"
+#include "base/checksum.h"
+#include "engine/deadlines.h"
+#include "engine/engine.h"
+#include "engine/index.h"
+
+struct sku {
+    uint64_t sku;
+    int64_t price;
+    uint32_t stocks; /* first of its (SKU, warehouse) pairs, by ascending warehouse */
+    uint16_t currency;
+    uint16_t zero;
+    struct name name;
+    uint64_t zero2;
+};
+
+/* on_hand = available + pooled + reserved + committed + unsellable, always. */
+struct stock {
+    int64_t on_hand;
+    int64_t available;
+    int64_t pooled;
+    int64_t reserved;
+    int64_t committed;
+    int64_t unsellable;
+    uint32_t sku;
+    uint32_t warehouse;
+    uint32_t next;   /* of the same SKU */
+    uint32_t pieces; /* newest piece taken here: see piece_of */
+};
+
+struct sale {
+    uint64_t opens_us;
+    uint64_t closes_us; /* UINT64_MAX: never */
+    int64_t points_max;
+    uint32_t sale;
+    uint32_t hold_s;
+    uint32_t hold_max_s;
+    uint32_t points_share;
+    uint32_t rate_points;
+    uint32_t rate_money;
+    uint32_t customer_sku_max;
+    uint32_t customer_sale_max;
+    uint32_t pools; /* newest */
+    uint16_t flags;
+    uint8_t state;
+    bool counted;    /* it has, or had, per-customer limits: tallies are kept */
+    bool has_orders; /* one at least was placed in it */
+};
+
+/* What a sale may give of a stock: size = left + taken; stock.pooled sums the `left`s. */
+struct pool {
+    int64_t left;
+    int64_t taken; /* held and sold */
+    uint32_t sale;
+    uint32_t stock;
+    uint32_t next; /* of the same sale */
+    uint32_t zero;
+};
+
+/* Units that a customer holds or has in a sale: of one SKU, or (sku 0) in all. */
+struct tally {
+    uint32_t customer;
+    uint32_t sale;
+    uint32_t sku;
+    uint32_t zero;
+    uint64_t quantity;
+};
+
+struct customer {
+    struct id id;
+    int64_t spendable; /* sum of `left` over lots, those expired but not yet swept included */
+    int64_t held;      /* sum of `held` over lots */
+    uint32_t lots;     /* linked by ascending expiry; only those with points */
+    uint32_t ledger;   /* newest entry */
+    uint32_t orders;   /* newest */
+    uint32_t zero;
+    uint64_t zero2;
+    uint64_t zero3;
+};
+
+struct lot {
+    int64_t left;        /* may be spent */
+    int64_t held;        /* by PENDING orders */
+    uint64_t expires_us; /* UINT64_MAX: never */
+    uint32_t customer;
+    uint32_t next;
+    uint32_t linked; /* 1 while in its customer's list */
+    uint32_t zero;
+};
+
+enum ledger_kind {
+    LEDGER_CREDIT = 1, /* + */
+    LEDGER_HOLD,
+    LEDGER_RELEASE,
+    LEDGER_SPEND,  /* - */
+    LEDGER_RETURN, /* + */
+    LEDGER_EXPIRE, /* - */
+};
+
+struct ledger_entry {
+    uint64_t seq;
+    uint64_t time_us;
+    int64_t points;
+    uint32_t order; /* 0: none */
+    uint32_t lot;
+    uint32_t previous; /* of the same customer */
+    uint32_t kind;
+};
+
+/* Points that an order took from a lot. */
+struct point_take {
+    int64_t points;
+    uint32_t lot;
+    uint32_t next; /* of the same order, or in the free list */
+};
+
+struct line {
+    int64_t price;
+    uint32_t sku;
+    uint32_t quantity;
+};
+
+/* Stock that a line took from one place. */
+struct piece {
+    uint32_t stock;
+    uint32_t quantity;
+    uint32_t next; /* the next older piece of this stock */
+    uint32_t order;
+    uint16_t line;   /* from 0 */
+    uint16_t pooled; /* 1: from the sale's pool */
+};
+
+enum { ORDER_BORN_CONFIRMED = 1, ORDER_BORN_PAID = 2 };
+
+/* 128 bytes, the commonest order whole: one line from one warehouse stands inside; others have
+ * their lines and pieces in arenas of their own. */
+struct order {
+    struct id id;
+    uint64_t placed_seq;
+    uint64_t placed_us;
+    uint64_t deadline_us;
+    uint64_t fingerprint; /* of the order.place that made it */
+    int64_t total;
+    uint32_t customer;
+    uint32_t sale;
+    uint32_t customer_next; /* the customer's next older order */
+    uint32_t money;         /* 0: no points, nothing captured, nothing to refund */
+    uint32_t steps;         /* newest transition after the placing */
+    uint32_t version;
+    uint32_t hold_s; /* as first decided */
+    uint16_t currency;
+    uint8_t state;
+    uint8_t born; /* ORDER_BORN_* */
+    uint8_t line_count;
+    uint8_t piece_count;
+    uint16_t zero;
+    union {
+        struct {
+            uint32_t lines; /* index of the first; unless there is one line and one piece */
+            uint32_t pieces;
+        };
+        struct piece piece;
+    };
+    struct line line;
+};
+
+static_assert(sizeof(struct order) == 128, "two cache lines an order");
+
+/* An order's money, from the first points or payment on. */
+struct money {
+    int64_t points_used;
+    int64_t points_value;
+    int64_t captured;
+    int64_t refund_due;
+    uint32_t rate_points;
+    uint32_t rate_money;
+    uint32_t takes; /* first point_take */
+    uint32_t order;
+    uint64_t zero[2];
+};
+
+static_assert(sizeof(struct money) == 64, "one cache line");
+
+struct step {
+    uint64_t seq;
+    uint64_t time_us;
+    uint32_t version;
+    uint32_t previous;
+    uint8_t state;
+    uint8_t money;
+    uint16_t zero;
+    uint32_t zero2;
+};
+
+struct payment {
+    struct id event;
+    uint64_t time_us;
+    int64_t amount;
+    uint32_t provider;
+    uint32_t order;
+    uint8_t status;
+    uint8_t outcome; /* OK, or AMOUNT_MISMATCH: parked */
+    uint16_t currency;
+    uint32_t zero;
+    union {
+        struct order_status_body applied;
+        struct rejection_body parked;
+    };
+};
+
+struct key_record {
+    struct id key;
+    uint64_t fingerprint;
+    uint64_t time_us;
+    uint8_t reply[32];
+};
+
+static_assert(sizeof(struct key_record) == 64, "one cache line");
+
+/* A bounded first-in first-out table of records that are forgotten after a while. */
+struct memory_ring {
+    struct arena records;
+    struct index index;
+    uint64_t first; /* records ever forgotten */
+    uint64_t end;   /* records ever added */
+};
+
+struct engine {
+    struct engine_options options;
+
+    uint64_t seq;
+    uint64_t digest;
+    uint64_t time_us;
+
+    /* Of the command being decided. */
+    uint64_t subject;
+    int64_t value;
+    bool accepted;
+
+    struct arena skus, stocks, sales, pools, tallies, customers, lots, ledger, orders, lines,
+        pieces, point_takes, moneys, steps;
+    struct index sku_index, name_index, stock_index, sale_index, pool_index, tally_index,
+        customer_index, order_index;
+    struct memory_ring keys, payments;
+    struct deadlines deadlines;
+
+    uint32_t point_takes_free; /* chain of free ones, and how many */
+    uint32_t point_takes_free_count;
+    /* What PENDING orders still need to end, whatever else fills the tables. */
+    uint32_t steps_reserved;
+    uint32_t ledger_reserved;
+
+    uint64_t orders_by_state[order_state_CANCELLED + 1];
+    uint64_t parked_count;
+    uint64_t refund_order_count;
+    uint64_t rejected_count;
+
+    uint64_t scratch[FRAME_SIZE_MAX / 8]; /* where replies go that nobody wants */
+};
+
+/* Typed access to the tables. The `_at` functions read; whoever changes a record takes it from an
+ * `_edit` function, so that every change of a record can be seen in the code. */
+#define RECORD_ACCESS(type, table)                                                                 \
+    static inline const struct type *type##_at(const struct engine *engine, uint32_t index)        \
+    {                                                                                              \
+        return (const struct type *)arena_at(&engine->table, index);                               \
+    }                                                                                              \
+    static inline struct type *type##_edit(struct engine *engine, uint32_t index)                  \
+    {                                                                                              \
+        return (struct type *)arena_at(&engine->table, index);                                     \
+    }
+RECORD_ACCESS(sku, skus)
+RECORD_ACCESS(stock, stocks)
+RECORD_ACCESS(sale, sales)
+RECORD_ACCESS(pool, pools)
+RECORD_ACCESS(tally, tallies)
+RECORD_ACCESS(customer, customers)
+RECORD_ACCESS(lot, lots)
+RECORD_ACCESS(ledger_entry, ledger)
+RECORD_ACCESS(order, orders)
+RECORD_ACCESS(line, lines)
+RECORD_ACCESS(piece, pieces)
+RECORD_ACCESS(point_take, point_takes)
+RECORD_ACCESS(money, moneys)
+RECORD_ACCESS(step, steps)
+#undef RECORD_ACCESS
+
+/* Where a piece stands: inside its order (the order's number), or in the pieces arena. */
+#define PIECE_IN_ARENA (1u << 31)
+
+static inline const struct piece *piece_of(const struct engine *engine, uint32_t place)
+{
+    return (place & PIECE_IN_ARENA) != 0 ? piece_at(engine, place & ~PIECE_IN_ARENA)
+                                         : &order_at(engine, place)->piece;
+}
+
+/* Numbers of the capacities, as CAPACITY rejections carry them. */
+enum capacity_number {
+    CAPACITY_none,
+#define CAPACITY_ENUM(name, default, text) CAPACITY_##name,
+    ENGINE_CAPACITIES(CAPACITY_ENUM)
+#undef CAPACITY_ENUM
+};
+
+static inline uint32_t hash_words(const struct engine *engine, uint64_t a, uint64_t b)
+{
+    return (uint32_t)(mix64(a ^ engine->options.hash_seed, b) >> 32);
+}
+
+static inline uint32_t hash_id(const struct engine *engine, struct id id)
+{
+    return hash_words(engine, id.low, id.high);
+}
+
+/* Mixes two words of what changed into the digest. */
+static inline void digest_mix(struct engine *engine, uint64_t a, uint64_t b)
+{
+    engine->digest = mix64(engine->digest ^ a, b);
+}
+
+static inline enum outcome reject(struct engine *engine, enum outcome outcome, uint64_t subject,
+                                  int64_t value)
+{
+    engine->subject = subject;
+    engine->value = value;
+    return outcome;
+}
+
+static inline enum outcome reject_field(struct engine *engine, unsigned field)
+{
+    return reject(engine, OUTCOME_INVALID, field, 0);
+}
+
+/* Room in a table, or the CAPACITY rejection of it. */
+#define REJECT_FULL(engine, table)                                                                 \
+    reject(engine, OUTCOME_CAPACITY, CAPACITY_##table, (int64_t)(engine)->options.table)
+
+/* The command will change the state: it takes the next seq. */
+static inline void engine_accept(struct engine *engine)
+{
+    TILL_ASSERT(!engine->accepted);
+    engine->accepted = true;
+    engine->seq++;
+    digest_mix(engine, engine->seq, engine->time_us);
+}
+
+/* Room for a reply body of size bytes, zeroed. */
+static inline void *reply_begin(struct engine *engine, struct command *command, uint32_t size)
+{
+    uint8_t *body = (uint8_t *)engine->scratch;
+    if (command->sink != NULL) {
+        body = command->sink->cursor + command->sink->gap;
+        command->sink->cursor = body + size;
+    }
+    memset(body, 0, size);
+    command->reply = body;
+    command->reply_size = size;
+    return body;
+}
+
+/* keys.c: the memory of idempotency keys and payment events. */
+bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
+void keys_deinit(struct memory_ring *ring);
+const struct key_record *key_find(const struct engine *engine, struct id key);
+bool key_has_room(struct engine *engine);
+void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
+             size_t reply_size);
+const struct payment *payment_find(const struct engine *engine, struct id event, uint32_t provider);
+bool payment_has_room(struct engine *engine);
+struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider);
+uint64_t memory_ring_count(const struct memory_ring *ring);
+
+/* stock.c */
+uint32_t sku_find(const struct engine *engine, uint64_t sku);
+uint32_t sku_find_name(const struct engine *engine, const struct name *name);
+uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehouse);
+int64_t stock_promised(const struct stock *stock);
+void stock_digest(struct engine *engine, uint32_t index);
+enum outcome handle_sku_put(struct engine *engine, struct command *command);
+enum outcome handle_stock_adjust(struct engine *engine, struct command *command);
+enum outcome handle_stock_set(struct engine *engine, struct command *command);
+void list_concerned(const struct engine *engine, struct command *command, uint32_t stock);
+
+/* sale.c */
+uint32_t sale_find(const struct engine *engine, uint32_t sale);
+uint32_t pool_find(const struct engine *engine, uint32_t sale, uint32_t stock);
+uint32_t tally_find(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku);
+uint64_t tally_of(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku);
+void tally_add(struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku,
+               int64_t quantity);
+enum outcome handle_sale_put(struct engine *engine, struct command *command);
+enum outcome handle_sale_open(struct engine *engine, struct command *command);
+enum outcome handle_sale_pause(struct engine *engine, struct command *command);
+enum outcome handle_sale_close(struct engine *engine, struct command *command);
+
+/* points.c */
+uint32_t customer_find(const struct engine *engine, struct id id, uint32_t hash);
+uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash);
+int64_t points_available(const struct engine *engine, uint32_t customer);
+uint32_t points_lots_needed(const struct engine *engine, uint32_t customer, int64_t points,
+                            uint32_t *expired);
+enum outcome check_points_room(struct engine *engine, uint32_t lots, uint32_t expired);
+void points_hold(struct engine *engine, uint32_t order, int64_t points);
+void points_release(struct engine *engine, uint32_t order);
+void points_spend(struct engine *engine, uint32_t order);
+void points_return(struct engine *engine, uint32_t order);
+uint32_t points_take_count(const struct engine *engine, const struct order *order);
+enum outcome handle_points_credit(struct engine *engine, struct command *command);
+enum outcome handle_points_balance(struct engine *engine, struct command *command);
+
+/* place.c */
+void place_prefetch_slots(struct engine *engine, struct command *command);
+void place_prefetch_records(struct engine *engine, struct command *command);
+enum outcome handle_order_place(struct engine *engine, struct command *command);
+
+/* order.c: an order's parts and its transitions. */
+uint32_t order_find(const struct engine *engine, struct id id);
+uint32_t order_find_hashed(const struct engine *engine, struct id id, uint32_t hash);
+const struct line *order_lines(const struct engine *engine, const struct order *order);
+const struct piece *order_pieces(const struct engine *engine, const struct order *order);
+struct piece *order_pieces_edit(struct engine *engine, struct order *order);
+bool order_is_inline(const struct order *order);
+int64_t order_money_due(const struct engine *engine, const struct order *order);
+uint8_t order_money_state(const struct engine *engine, const struct order *order);
+bool order_is_ended(const struct engine *engine, const struct order *order);
+uint64_t order_hold_max_us(const struct engine *engine, const struct order *order);
+bool order_has_step_room(const struct engine *engine, uint32_t count);
+struct money *order_money_edit(struct engine *engine, uint32_t order);
+void order_enter(struct engine *engine, uint32_t order, uint8_t state);
+void order_step(struct engine *engine, uint32_t order);
+uint32_t stock_source(const struct engine *engine, uint32_t sale, uint32_t stock);
+int64_t stock_gives(const struct engine *engine, uint32_t sale, uint32_t stock);
+void order_tally(struct engine *engine, uint32_t order);
+void order_take_stock(struct engine *engine, uint32_t order);
+void order_commit(struct engine *engine, uint32_t order);
+void order_give_back(struct engine *engine, uint32_t order, uint8_t state);
+void order_refund_due_add(struct engine *engine, uint32_t order, int64_t amount);
+bool order_can_retake(const struct engine *engine, uint32_t order);
+void order_status_reply(const struct engine *engine, uint32_t order,
+                        struct order_status_body *reply);
+enum outcome handle_order_cancel(struct engine *engine, struct command *command);
+enum outcome handle_hold_extend(struct engine *engine, struct command *command);
+enum outcome handle_hold_release(struct engine *engine, struct command *command);
+enum outcome handle_hold_expire(struct engine *engine, struct command *command);
+
+/* payment.c */
+enum outcome handle_payment_event(struct engine *engine, struct command *command);
+
+/* query.c */
+enum outcome handle_stock_get(struct engine *engine, struct command *command);
+enum outcome handle_order_get(struct engine *engine, struct command *command);
+enum outcome handle_order_history(struct engine *engine, struct command *command);
+enum outcome handle_stats(struct engine *engine, struct command *command);
+
+#endif

@@ -1,0 +1,228 @@
+/* SKUs, and their stock in each warehouse.
+ *
+ * available + pooled + reserved + committed + unsellable = on_hand holds after every change, and
+ * on_hand changes here alone (what orders do only moves units between the parts). */
+#include "engine/state.h"
+
+uint32_t sku_find(const struct engine *engine, uint64_t sku)
+{
+    struct index_walk walk = index_walk(&engine->sku_index, hash_words(engine, sku, 1));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0) {
+        if (sku_at(engine, index)->sku == sku)
+            return index;
+    }
+    return 0;
+}
+
+static uint32_t name_hash(const struct engine *engine, const struct name *name)
+{
+    return (uint32_t)checksum64_seeded(name, sizeof *name, engine->options.hash_seed);
+}
+
+static bool name_is_empty(const struct name *name)
+{
+    return name->bytes[0] == '\0';
+}
+
+uint32_t sku_find_name(const struct engine *engine, const struct name *name)
+{
+    struct index_walk walk = index_walk(&engine->name_index, name_hash(engine, name));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0) {
+        if (memcmp(&sku_at(engine, index)->name, name, sizeof *name) == 0)
+            return index;
+    }
+    return 0;
+}
+
+uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehouse)
+{
+    struct index_walk walk = index_walk(&engine->stock_index, hash_words(engine, sku, warehouse));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0) {
+        const struct stock *stock = stock_at(engine, index);
+        if (stock->sku == sku && stock->warehouse == warehouse)
+            return index;
+    }
+    return 0;
+}
+
+int64_t stock_promised(const struct stock *stock)
+{
+    return stock->pooled + stock->reserved + stock->committed + stock->unsellable;
+}
+
+void stock_digest(struct engine *engine, uint32_t index)
+{
+    const struct stock *stock = stock_at(engine, index);
+    digest_mix(engine, (uint64_t)stock->available ^ (uint64_t)stock->pooled << 32,
+               (uint64_t)stock->reserved ^ (uint64_t)stock->committed << 32 ^
+                   (uint64_t)stock->on_hand << 16 ^ index);
+}
+
+static void sku_rename(struct engine *engine, uint32_t index, const struct name *name)
+{
+    struct sku *sku = sku_edit(engine, index);
+    if (memcmp(&sku->name, name, sizeof *name) == 0)
+        return;
+    if (!name_is_empty(&sku->name))
+        index_remove(&engine->name_index, name_hash(engine, &sku->name), index);
+    sku->name = *name;
+    if (!name_is_empty(name))
+        index_insert(&engine->name_index, name_hash(engine, name), index);
+}
+
+enum outcome handle_sku_put(struct engine *engine, struct command *command)
+{
+    const struct sku_put_body *body = command->body;
+    if (body->sku == 0)
+        return reject_field(engine, sku_put_field_sku);
+    if (body->price < 0 || body->price > PRICE_MAX)
+        return reject_field(engine, sku_put_field_price);
+    if (body->currency == 0 || body->currency > CURRENCY_MAX)
+        return reject_field(engine, sku_put_field_currency);
+    uint32_t index = sku_find(engine, body->sku);
+    if (body->name.bytes[0] != '\0') {
+        uint32_t owner = sku_find_name(engine, &body->name);
+        if (owner != 0 && owner != index)
+            return reject_field(engine, sku_put_field_name);
+    }
+    if (index == 0 && arena_room(&engine->skus) == 0)
+        return REJECT_FULL(engine, skus);
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+
+    engine_accept(engine);
+    if (index == 0) {
+        index = arena_take(&engine->skus, 1);
+        sku_edit(engine, index)->sku = body->sku;
+        index_insert(&engine->sku_index, hash_words(engine, body->sku, 1), index);
+    }
+    struct sku *sku = sku_edit(engine, index);
+    sku->price = body->price;
+    sku->currency = body->currency;
+    sku_rename(engine, index, &body->name);
+    digest_mix(engine, (uint64_t)sku->price, index);
+    struct seq_reply_body *reply = reply_begin(engine, command, sizeof *reply);
+    reply->seq = engine->seq;
+    return OUTCOME_OK;
+}
+
+/* Adds the pair, linked into its SKU's list by ascending warehouse. */
+static uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
+{
+    uint32_t index = arena_take(&engine->stocks, 1);
+    struct stock *stock = stock_edit(engine, index);
+    uint32_t *place = &sku_edit(engine, sku)->stocks;
+    while (*place != 0 && stock_at(engine, *place)->warehouse < warehouse)
+        place = &stock_edit(engine, *place)->next;
+    stock->sku = sku;
+    stock->warehouse = warehouse;
+    stock->next = *place;
+    *place = index;
+    index_insert(&engine->stock_index, hash_words(engine, sku, warehouse), index);
+    return index;
+}
+
+static void stock_level_reply(const struct engine *engine, uint32_t index,
+                              struct stock_level_body *reply)
+{
+    const struct stock *stock = stock_at(engine, index);
+    reply->seq = engine->seq;
+    reply->on_hand = stock->on_hand;
+    reply->available = stock->available;
+}
+
+/* The last of a stock command: on_hand and available become what they should. */
+static void stock_change(struct engine *engine, struct command *command, uint32_t sku,
+                         uint32_t index, uint32_t warehouse, int64_t on_hand)
+{
+    engine_accept(engine);
+    if (index == 0)
+        index = stock_add(engine, sku, warehouse);
+    struct stock *stock = stock_edit(engine, index);
+    stock->on_hand = on_hand;
+    stock->available = on_hand - stock_promised(stock);
+    stock_digest(engine, index);
+    stock_level_reply(engine, index, reply_begin(engine, command, sizeof(struct stock_level_body)));
+    if (command->number == MESSAGE_stock_set && stock->available < 0)
+        list_concerned(engine, command, index);
+}
+
+enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
+{
+    const struct stock_adjust_body *body = command->body;
+    if (body->delta == 0)
+        return reject_field(engine, stock_adjust_field_delta);
+    if (body->warehouse == 0)
+        return reject_field(engine, stock_adjust_field_warehouse);
+    uint32_t sku = sku_find(engine, body->sku);
+    if (sku == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, body->sku, 0);
+    uint32_t index = stock_find(engine, sku, body->warehouse);
+    const struct stock *stock = stock_at(engine, index);
+    int64_t available = stock->available > 0 ? stock->available : 0;
+    if (body->delta > QUANTITY_MAX - stock->on_hand)
+        return reject(engine, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
+    if (body->delta < -available)
+        return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
+    if (index == 0 && arena_room(&engine->stocks) == 0)
+        return REJECT_FULL(engine, stocks);
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+    stock_change(engine, command, sku, index, body->warehouse, stock->on_hand + body->delta);
+    return OUTCOME_OK;
+}
+
+enum outcome handle_stock_set(struct engine *engine, struct command *command)
+{
+    const struct stock_set_body *body = command->body;
+    if (body->on_hand < 0 || body->on_hand > QUANTITY_MAX)
+        return reject_field(engine, stock_set_field_on_hand);
+    if (body->warehouse == 0)
+        return reject_field(engine, stock_set_field_warehouse);
+    uint32_t sku = sku_find(engine, body->sku);
+    if (sku == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, body->sku, 0);
+    uint32_t index = stock_find(engine, sku, body->warehouse);
+    const struct stock *stock = stock_at(engine, index);
+    if (body->expected != stock->on_hand)
+        return reject(engine, OUTCOME_STALE_VERSION, 0, stock->on_hand);
+    if (body->on_hand < stock_promised(stock) && (body->flags & stock_flags_ALLOW_DEFICIT) == 0)
+        return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
+    if (index == 0 && arena_room(&engine->stocks) == 0)
+        return REJECT_FULL(engine, stocks);
+    if (!key_has_room(engine))
+        return REJECT_FULL(engine, keys);
+    stock_change(engine, command, sku, index, body->warehouse, body->on_hand);
+    return OUTCOME_OK;
+}
+
+static bool order_holds_stock(const struct order *order)
+{
+    return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
+}
+
+/* Appends the newest orders that hold this stock to the reply just written. */
+void list_concerned(const struct engine *engine, struct command *command, uint32_t stock)
+{
+    struct stock_level_body *reply = (struct stock_level_body *)command->reply;
+    struct order_id_body *row = (struct order_id_body *)(reply + 1);
+    uint32_t last = 0;
+    uint32_t place = stock_at(engine, stock)->pieces;
+    reply->order_count = 0;
+    while (place != 0 && reply->order_count < CONCERNED_ORDERS_MAX) {
+        const struct piece *piece = piece_of(engine, place);
+        const struct order *order = order_at(engine, piece->order);
+        if (piece->order != last && order_holds_stock(order)) {
+            row[reply->order_count++].order = order->id;
+            last = piece->order;
+        }
+        place = piece->next;
+    }
+    uint32_t size = (uint32_t)sizeof(struct order_id_body) * reply->order_count;
+    command->reply_size += size;
+    if (command->sink != NULL)
+        command->sink->cursor += size;
+}

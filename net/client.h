@@ -1,0 +1,68 @@
+/* A small C client that pipelines: one connection, blocking sockets, requests queued and flushed
+ * together, replies taken in order.
+ *
+ *   client_open, then any number of client_queue, client_flush and client_receive, client_close.
+ *
+ * The caller keeps at most client_in_flight_max requests unanswered. */
+#ifndef TILL_NET_CLIENT_H
+#define TILL_NET_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/frame.h"
+
+enum { CLIENT_ERROR_SIZE = 256 };
+
+/* Where a client looks for a server when it is not told: this machine, TILL_PORT_DEFAULT. */
+#define CLIENT_ADDRESS_DEFAULT "127.0.0.1:7411"
+
+struct client_reply {
+    uint32_t request;
+    uint16_t number;  /* message number */
+    uint16_t outcome; /* enum outcome */
+    uint32_t size;    /* of the body */
+    const void *body; /* valid until the next call */
+};
+
+struct client {
+    char error[CLIENT_ERROR_SIZE]; /* of the last call that failed */
+    uint32_t in_flight;            /* queued and not answered yet */
+    uint32_t in_flight_max;        /* as the server's hello said */
+    uint64_t server_epoch;
+    uint64_t server_seq;
+
+    /* Private. */
+    int fd;
+    bool checksum;
+    uint32_t request_next;
+    uint8_t *out;
+    size_t out_size;
+    uint8_t *in;
+    size_t in_capacity;
+    size_t in_start;
+    size_t in_end;
+};
+
+/* Connects to ADDR:PORT ([ADDR]:PORT for IPv6) and says hello. False with client->error; nothing
+ * is left open then. */
+bool client_open(struct client *client, const char *address, bool checksum);
+void client_close(struct client *client);
+
+/* Queues a request; flushes by itself when its buffer is full. *request is the number its reply
+ * will carry. */
+bool client_queue(struct client *client, unsigned number, const void *body, uint32_t size,
+                  uint32_t *request);
+bool client_flush(struct client *client);
+
+/* Takes the next reply, waiting up to timeout_ms (-1: for ever). False on error, time-out, or when
+ * the server closed the connection; the error tells which, with the server's reason if it gave
+ * one. */
+bool client_receive(struct client *client, struct client_reply *reply, int timeout_ms);
+
+/* Queue, flush, receive: one request with nothing else in flight. */
+bool client_call(struct client *client, unsigned number, const void *body, uint32_t size,
+                 struct client_reply *reply);
+
+#endif

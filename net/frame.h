@@ -1,0 +1,39 @@
+/* The frame: what goes over the wire, both ways.
+ *
+ *   offset size field
+ *        0    4 size      of the whole frame, a multiple of 8, 24 to FRAME_SIZE_MAX
+ *        4    2 type      message number; in a reply with bit 15 set
+ *        6    2 outcome   of a reply (base/status.h); zero in a request
+ *        8    4 request   chosen by the client, comes back in the reply
+ *       12    4 checksum  low half of XXH3-64 of the frame with this field zero, when the hello
+ *                         agreed on it; else zero
+ *       16      body      engine/messages.h
+ *
+ * A reply whose outcome is OK or REPLAYED carries the message's reply body; any other outcome
+ * carries the rejection body. Replies come in the order of the requests of a connection. */
+#ifndef TILL_NET_FRAME_H
+#define TILL_NET_FRAME_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+
+struct frame {
+    uint32_t size;
+    uint16_t type;
+    uint16_t outcome;
+    uint32_t request;
+    uint32_t checksum;
+};
+
+static_assert(sizeof(struct frame) == 16 && offsetof(struct frame, request) == 8, "wire layout");
+
+#define FRAME_REPLY            0x8000u
+#define FRAME_MAGIC            0x6370722d6c6c6974ULL /* "till-rpc" */
+#define FRAME_FEATURE_CHECKSUM 1u
+#define FRAME_IN_FLIGHT_MAX    4096u
+#define TILL_PORT_DEFAULT      7411
+
+#endif

@@ -1,0 +1,495 @@
+/* Listeners, connections, receive buffers.
+ *
+ * Good path: a multishot accept per listener hands out connections; one multishot receive per
+ * connection fills provided buffers; one send at a time per connection.
+ *
+ * What can fail: a multishot operation ends by itself now and then and is armed again. Without
+ * buffers a connection starves: it is listed, and armed again in the order of the list once
+ * buffers were released. Without file descriptors accepting pauses for a moment.
+ *
+ * What must hold: a connection's fd is closed only when nothing of it is under way in the kernel,
+ * which holds the file as long as anything is; closed earlier, the FIN would never leave, and
+ * something late could meet the next connection under this number. */
+#include "net/io_uring.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    LISTEN_BACKLOG = 4096,
+    ACCEPT_DELAY_MS = 50, /* before accepting again when there were no file descriptors */
+    ADDRESS_SIZE = 256,
+};
+
+/* Buffers. */
+
+static uint8_t *buffer_bytes(const struct buffers *buffers, uint32_t index)
+{
+    return buffers->memory + index * buffers->stride_bytes + BUFFER_HEADROOM;
+}
+
+static void buffer_free(struct buffers *buffers, uint32_t index)
+{
+    TILL_ASSERT(buffers->free_count < buffers->count);
+    buffers->free[buffers->free_count++] = (uint16_t)index;
+}
+
+/* Makes free buffers known to the kernel, up to the target. */
+static void buffers_provide(struct buffers *buffers)
+{
+    if (buffers->was_short && buffers->free_count > 0 && buffers->provided_target < buffers->count)
+        buffers->provided_target *= 2;
+    buffers->was_short = false;
+
+    int added = 0;
+    while (buffers->provided_count < buffers->provided_target && buffers->free_count > 0) {
+        uint32_t index = buffers->free[--buffers->free_count];
+        io_uring_buf_ring_add(buffers->ring, buffer_bytes(buffers, index), buffers->size_bytes,
+                              (uint16_t)index, io_uring_buf_ring_mask(buffers->count), added++);
+        buffers->provided_count++;
+    }
+    if (added > 0)
+        io_uring_buf_ring_advance(buffers->ring, added);
+}
+
+void io_buffer_release(struct io *io, uint32_t buffer)
+{
+    struct buffers *buffers = &io->buffers;
+    TILL_ASSERT(buffer < buffers->count && buffers->is_taken[buffer]);
+    buffers->is_taken[buffer] = false;
+    buffer_free(buffers, buffer);
+}
+
+/* Connections. */
+
+static struct connection *connection_at(struct io *io, int fd)
+{
+    TILL_ASSERT(fd >= 0 && (uint32_t)fd < io->connections_count);
+    TILL_ASSERT(io->connections[fd].is_open);
+    return &io->connections[fd];
+}
+
+/* The connection that a completion belongs to; NULL when it is closed. */
+static struct connection *connection_of(struct io *io, const struct io_uring_cqe *cqe)
+{
+    struct connection *connection = &io->connections[(uint32_t)cqe->user_data];
+    uint32_t generation = (uint32_t)(cqe->user_data >> 32) & GENERATION_MASK;
+    return connection->is_open && connection->generation == generation ? connection : NULL;
+}
+
+static bool receive_is_under_way(const struct connection *connection)
+{
+    return connection->receive == RECEIVE_ARMED || connection->receive == RECEIVE_CANCELING;
+}
+
+static void connection_arm(struct io *io, struct connection *connection, int fd)
+{
+    TILL_ASSERT(!receive_is_under_way(connection) && !connection->is_closing);
+    struct io_uring_sqe *sqe =
+        io_operation(io, OPERATION_RECEIVE, connection->generation, (uint32_t)fd);
+    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    connection->receive = RECEIVE_ARMED;
+}
+
+static void connection_starve(struct io *io, struct connection *connection, int fd)
+{
+    struct connection_list *list = &io->starving;
+    connection->receive = RECEIVE_STARVING;
+    if (connection->is_listed)
+        return;
+    connection->is_listed = true;
+    connection->starving_next = NONE;
+    if (list->last == NONE)
+        list->first = (uint32_t)fd + 1;
+    else
+        io->connections[list->last - 1].starving_next = (uint32_t)fd + 1;
+    list->last = (uint32_t)fd + 1;
+}
+
+/* Cancels by user_data, which the kernel finds by hash; by fd it would look at every operation.
+ * Success is silent: the canceled operation's own completion tells. */
+static void cancel(struct io *io, enum operation by, enum operation of,
+                   const struct connection *connection, int fd)
+{
+    struct io_uring_sqe *sqe = io_operation(io, by, connection->generation, (uint32_t)fd);
+    io_uring_prep_cancel64(sqe, operation_data(of, connection->generation, (uint32_t)fd), 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void receive_cancel(struct io *io, struct connection *connection, int fd)
+{
+    if (connection->receive == RECEIVE_STARVING)
+        connection->receive = RECEIVE_IDLE;
+    if (connection->receive != RECEIVE_ARMED)
+        return;
+    connection->receive = RECEIVE_CANCELING;
+    cancel(io, OPERATION_CANCEL_RECEIVE, OPERATION_RECEIVE, connection, fd);
+}
+
+/* A cancellation that found nothing: mostly the operation had just ended by itself. If it has
+ * not, it was between two states, and is canceled again. */
+bool io_take_cancel(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
+{
+    (void)event;
+    struct connection *connection = connection_of(io, cqe);
+    int fd = (int)(uint32_t)cqe->user_data;
+    if (connection == NULL)
+        return false;
+    if (cqe->user_data >> 56 == OPERATION_CANCEL_SEND) {
+        if (connection->is_sending)
+            cancel(io, OPERATION_CANCEL_SEND, OPERATION_SEND, connection, fd);
+    } else if (connection->receive == RECEIVE_CANCELING) {
+        connection->receive = RECEIVE_ARMED;
+        if (!connection->is_wanted)
+            receive_cancel(io, connection, fd);
+    }
+    return false;
+}
+
+/* Closes a closing connection once nothing of it is under way: true with its last event. */
+static bool connection_finish(struct connection *connection, int fd, struct io_event *event)
+{
+    if (receive_is_under_way(connection) || connection->is_sending)
+        return false;
+    TILL_ASSERT(connection->is_closing);
+    close(fd);
+    connection->is_open = false;
+    connection->generation = (connection->generation + 1) & GENERATION_MASK;
+    *event = (struct io_event){.user = connection->user_close, .kind = IO_CLOSED};
+    return true;
+}
+
+/* The last completion of a multishot receive. */
+static void receive_ended(struct io *io, struct connection *connection, int fd, int result)
+{
+    TILL_ASSERT(receive_is_under_way(connection));
+    connection->receive = RECEIVE_IDLE;
+    if (result == -ENOBUFS)
+        io->buffers.was_short = true;
+    else if (result <= 0 && result != -ECANCELED)
+        connection->is_wanted = false; /* the end of the stream, or an error */
+    if (!connection->is_wanted)
+        return;
+    if (result == -ENOBUFS)
+        connection_starve(io, connection, fd);
+    else
+        connection_arm(io, connection, fd);
+}
+
+bool io_take_receive(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
+{
+    struct buffers *buffers = &io->buffers;
+    struct connection *connection = connection_of(io, cqe);
+    int fd = (int)(uint32_t)cqe->user_data;
+    bool has_buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0;
+    uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+    bool is_event = connection != NULL && !connection->is_closing && cqe->res != -ENOBUFS &&
+                    cqe->res != -ECANCELED;
+
+    if (has_buffer) {
+        buffers->provided_count--;
+        if (is_event && cqe->res > 0)
+            buffers->is_taken[buffer] = true;
+        else
+            buffer_free(buffers, buffer);
+    }
+    if (connection == NULL)
+        return false;
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
+        receive_ended(io, connection, fd, cqe->res);
+    if (connection->is_closing)
+        return connection_finish(connection, fd, event);
+    if (!is_event)
+        return false;
+    *event = (struct io_event){
+        .user = connection->user_receive,
+        .bytes = cqe->res > 0 ? buffer_bytes(buffers, buffer) : NULL,
+        .result = cqe->res,
+        .buffer = buffer,
+        .kind = IO_RECEIVED,
+    };
+    return true;
+}
+
+void io_receive(struct io *io, int fd, uint64_t user)
+{
+    struct connection *connection = connection_at(io, fd);
+    TILL_ASSERT(!connection->is_closing);
+    connection->user_receive = user;
+    connection->is_wanted = true;
+    if (connection->receive != RECEIVE_IDLE)
+        return; /* armed or starving; or canceling: then its last completion arms it again */
+    if (connection->is_listed)
+        connection->receive = RECEIVE_STARVING;
+    else
+        connection_arm(io, connection, fd);
+}
+
+void io_receive_pause(struct io *io, int fd, uint64_t user)
+{
+    struct connection *connection = connection_at(io, fd);
+    connection->user_receive = user;
+    connection->is_wanted = false;
+    receive_cancel(io, connection, fd);
+}
+
+void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t size)
+{
+    struct connection *connection = connection_at(io, fd);
+    TILL_ASSERT(!connection->is_sending && !connection->is_closing);
+    TILL_ASSERT(size > 0 && size <= INT32_MAX);
+    connection->user_send = user;
+    connection->is_sending = true;
+    io_uring_prep_send(io_operation(io, OPERATION_SEND, connection->generation, (uint32_t)fd), fd,
+                       bytes, size, MSG_WAITALL | MSG_NOSIGNAL);
+}
+
+bool io_take_send(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
+{
+    struct connection *connection = connection_of(io, cqe);
+    if (connection == NULL)
+        return false;
+    connection->is_sending = false;
+    if (connection->is_closing)
+        return connection_finish(connection, (int)(uint32_t)cqe->user_data, event);
+    *event = (struct io_event){.user = connection->user_send, .kind = IO_SENT, .result = cqe->res};
+    return true;
+}
+
+void io_close(struct io *io, int fd, uint64_t user)
+{
+    struct connection *connection = connection_at(io, fd);
+    TILL_ASSERT(!connection->is_closing);
+    connection->user_close = user;
+    connection->is_wanted = false;
+    connection->is_closing = true;
+    receive_cancel(io, connection, fd);
+    if (connection->is_sending)
+        cancel(io, OPERATION_CANCEL_SEND, OPERATION_SEND, connection, fd);
+    (void)shutdown(fd, SHUT_RDWR); /* the peer learns of it at once; it may be gone already */
+    if (receive_is_under_way(connection) || connection->is_sending)
+        return; /* the last completion closes it */
+    connection->closed_next = NONE;
+    if (io->closed.last == NONE)
+        io->closed.first = (uint32_t)fd + 1;
+    else
+        io->connections[io->closed.last - 1].closed_next = (uint32_t)fd + 1;
+    io->closed.last = (uint32_t)fd + 1;
+}
+
+uint32_t io_sockets_closed(struct io *io, struct io_event *events, uint32_t events_max)
+{
+    uint32_t count = 0;
+    while (io->closed.first != NONE && count < events_max) {
+        int fd = (int)io->closed.first - 1;
+        io->closed.first = io->connections[fd].closed_next;
+        if (io->closed.first == NONE)
+            io->closed.last = NONE;
+        bool is_closed = connection_finish(&io->connections[fd], fd, &events[count]);
+        TILL_ASSERT(is_closed);
+        count++;
+    }
+    return count;
+}
+
+/* Arms those that starve, the longest waiting first, one for each buffer that the kernel has. One
+ * that finds no data takes none; the next turn then arms others. */
+bool io_sockets_feed(struct io *io)
+{
+    struct connection_list *list = &io->starving;
+    buffers_provide(&io->buffers);
+    uint32_t left = io->buffers.provided_count;
+    while (list->first != NONE && left > 0) {
+        int fd = (int)list->first - 1;
+        struct connection *connection = &io->connections[fd];
+        list->first = connection->starving_next;
+        if (list->first == NONE)
+            list->last = NONE;
+        connection->is_listed = false;
+        if (!connection->is_open || connection->receive != RECEIVE_STARVING)
+            continue; /* paused or closed meanwhile */
+        connection_arm(io, connection, fd);
+        left--;
+    }
+    return list->first != NONE && io->buffers.provided_count > 0;
+}
+
+/* Listeners. */
+
+static void accept_arm(struct io *io, uint32_t index)
+{
+    io_uring_prep_multishot_accept(io_operation(io, OPERATION_ACCEPT, 0, index),
+                                   io->listeners[index].fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+bool io_take_accept_delay(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
+{
+    (void)event;
+    accept_arm(io, (uint32_t)cqe->user_data);
+    return false;
+}
+
+/* After an error other than a client's own haste the next try would fail as well: it waits. */
+static void accept_ended(struct io *io, uint32_t index, int result)
+{
+    static struct __kernel_timespec delay = {.tv_nsec = ACCEPT_DELAY_MS * 1000000};
+    if (result >= 0 || result == -ECONNABORTED)
+        accept_arm(io, index);
+    else
+        io_uring_prep_timeout(io_operation(io, OPERATION_ACCEPT_DELAY, 0, index), &delay, 0, 0);
+}
+
+bool io_take_accept(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
+{
+    uint32_t index = (uint32_t)cqe->user_data;
+    int result = cqe->res;
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
+        accept_ended(io, index, result);
+    if (result >= 0 && (uint32_t)result >= io->connections_count) {
+        close(result);
+        result = -EMFILE;
+    }
+    if (result >= 0) {
+        struct connection *connection = &io->connections[result];
+        TILL_ASSERT(!connection->is_open);
+        *connection = (struct connection){
+            .generation = connection->generation,
+            .starving_next = connection->starving_next,
+            .is_listed = connection->is_listed,
+            .is_open = true,
+        };
+    }
+    *event =
+        (struct io_event){.user = io->listeners[index].user, .kind = IO_ACCEPTED, .result = result};
+    return true;
+}
+
+/* Splits ADDR:PORT and [ADDR]:PORT. An empty ADDR means every address of this machine. */
+static int address_split(const char *address, char host[ADDRESS_SIZE], const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon - address >= ADDRESS_SIZE)
+        return -EINVAL;
+    size_t size = (size_t)(colon - address);
+    if (size >= 2 && address[0] == '[' && address[size - 1] == ']') {
+        address++;
+        size -= 2;
+    } else if (memchr(address, ':', size) != NULL) {
+        return -EINVAL; /* an IPv6 address without its brackets */
+    }
+    memcpy(host, address, size);
+    host[size] = '\0';
+    *port = colon + 1;
+    size_t digits = strspn(*port, "0123456789");
+    if (digits == 0 || digits > 5 || (*port)[digits] != '\0' || atoi(*port) > UINT16_MAX)
+        return -EINVAL;
+    return 0;
+}
+
+/* Binds one of the addresses that a name stands for. Accepted sockets inherit TCP_NODELAY. */
+static int listener_open(const struct addrinfo *info)
+{
+    int one = 1;
+    int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0 ||
+        bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static int bound_port(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6.sin6_port = 0};
+    socklen_t size = sizeof bound;
+    if (getsockname(fd, &bound.any, &size) != 0)
+        return -errno;
+    return ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
+}
+
+int io_listen(struct io *io, const char *address, uint64_t user)
+{
+    char host[ADDRESS_SIZE];
+    const char *port;
+    if (io->listeners_count == LISTENERS_MAX)
+        return -EMFILE;
+    int fd = address_split(address, host, &port);
+    if (fd < 0)
+        return fd;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *infos = NULL;
+    int failure = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &infos);
+    if (failure != 0)
+        return failure == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL;
+    fd = -EADDRNOTAVAIL;
+    for (const struct addrinfo *info = infos; info != NULL && fd < 0; info = info->ai_next)
+        fd = listener_open(info);
+    freeaddrinfo(infos);
+    if (fd < 0)
+        return fd;
+    uint32_t index = io->listeners_count++;
+    io->listeners[index] = (struct listener){.user = user, .fd = fd};
+    accept_arm(io, index);
+    return bound_port(fd);
+}
+
+/* Their memory. */
+
+int io_sockets_init(struct io *io, const struct io_options *options)
+{
+    struct buffers *buffers = &io->buffers;
+    TILL_ASSERT(options->buffer_count > 0 && options->buffer_count <= 32768);
+    TILL_ASSERT((options->buffer_count & (options->buffer_count - 1)) == 0);
+    TILL_ASSERT(options->buffer_size >= 64 && options->buffer_size % 64 == 0);
+    buffers->count = options->buffer_count;
+    buffers->size_bytes = options->buffer_size;
+    /* The headroom also keeps the buffers from lying a power of two apart, in the same few sets
+     * of the caches. */
+    buffers->stride_bytes = (uint64_t)options->buffer_size + BUFFER_HEADROOM;
+    buffers->memory = memory_map(buffers->stride_bytes * buffers->count);
+    buffers->ring = memory_map(sizeof(struct io_uring_buf) * buffers->count);
+    buffers->is_taken = memory_map(buffers->count);
+    buffers->free = memory_map(sizeof(uint16_t) * buffers->count);
+    io->connections_count = options->connections_max + CONNECTIONS_SLACK;
+    io->connections = memory_map(sizeof(struct connection) * io->connections_count);
+    if (buffers->memory == NULL || buffers->ring == NULL || buffers->is_taken == NULL ||
+        buffers->free == NULL || io->connections == NULL)
+        return -ENOMEM;
+    buffers->provided_target = buffers->count < BUFFERS_FIRST ? buffers->count : BUFFERS_FIRST;
+    for (uint32_t i = buffers->count; i-- > 0;)
+        buffer_free(buffers, i);
+    return 0;
+}
+
+void io_sockets_deinit(struct io *io)
+{
+    struct buffers *buffers = &io->buffers;
+    for (uint32_t i = 0; i < io->listeners_count; i++)
+        close(io->listeners[i].fd);
+    for (uint32_t fd = 0; io->connections != NULL && fd < io->connections_count; fd++) {
+        if (io->connections[fd].is_open)
+            close((int)fd);
+    }
+    memory_unmap(io->connections, sizeof(struct connection) * io->connections_count);
+    memory_unmap(buffers->free, sizeof(uint16_t) * buffers->count);
+    memory_unmap(buffers->is_taken, buffers->count);
+    memory_unmap(buffers->ring, sizeof(struct io_uring_buf) * buffers->count);
+    memory_unmap(buffers->memory, buffers->stride_bytes * buffers->count);
+}

@@ -1,0 +1,251 @@
+/* The pipeline: a batch of commands is decided, the accepted ones go to the log's open block, and
+ * the replies wait in their connections' outputs until the log is durable up to everything that
+ * they could have seen.
+ *
+ *   pipeline_add -> [batch] -> pipeline_decide -> engine_decide -> command_encode -> wal_append
+ *                                                      |
+ *   pipeline_send <- pipeline_release <- block durable <- output, marked with the block
+ *
+ * No reply, a query's or a rejection's either, is released before the newest block with commands
+ * is durable: nothing is ever shown that a crash could take back. When the log has no room, the
+ * batch stays undecided and everything behind it waits. When its disk is full, commands are
+ * answered STORAGE_FULL and queries go on. */
+#include "base/assert.h"
+#include "base/checksum.h"
+#include "engine/codec.h"
+#include "net/server_state.h"
+
+enum {
+    TIME_RECORD_SIZE_MAX = 16,
+    EXPIRE_HOLDS_MIN = 256, /* a hold.expire ends at least so many, */
+    EXPIRE_SHARE = 256,     /* or this share of those due: a flood passes in some hundred turns */
+};
+
+static void frame_finish(struct frame *frame, uint16_t number, enum outcome outcome,
+                         uint32_t request, uint32_t body_size, bool checksum)
+{
+    *frame = (struct frame){
+        .size = (uint32_t)sizeof *frame + body_size,
+        .type = (uint16_t)(number | FRAME_REPLY),
+        .outcome = (uint16_t)outcome,
+        .request = request,
+    };
+    if (checksum)
+        frame->checksum = (uint32_t)checksum64(frame, frame->size);
+}
+
+/* What was just written to the output may be sent once the log is durable as far as it goes now. */
+static void output_mark(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    uint64_t block = wal_block_last(server->wal);
+    if (block <= server->block_released) {
+        session->output.released = session->output.written;
+        session_make_sendable(server, number);
+        return;
+    }
+    struct session_mark *mark = &session->marks[block % SESSION_MARKS];
+    if (mark->block != block)
+        session_list_add(&server->marked[block % SESSION_MARKS], number);
+    *mark = (struct session_mark){.block = block, .written = session->output.written};
+}
+
+static void block_release(struct server *server, uint64_t block)
+{
+    struct session_list *list = &server->marked[block % SESSION_MARKS];
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct session *session = session_at(server, list->numbers[i]);
+        struct session_mark *mark = &session->marks[block % SESSION_MARKS];
+        if (mark->block != block)
+            continue;
+        if (mark->written > session->output.released)
+            session->output.released = mark->written;
+        mark->block = 0;
+        session_make_sendable(server, list->numbers[i]);
+    }
+    list->count = 0;
+}
+
+/* Releases what waited for blocks that are durable by now. */
+void pipeline_release(struct server *server)
+{
+    uint64_t durable = wal_block_durable(server->wal);
+    while (server->block_released < durable)
+        block_release(server, ++server->block_released);
+}
+
+void pipeline_send(struct server *server)
+{
+    for (uint32_t i = 0; i < server->sendable.count; i++) {
+        uint32_t number = server->sendable.numbers[i];
+        struct session *session = session_at(server, number);
+        const uint8_t *bytes = NULL;
+        session->is_sendable = false;
+        bool open = session->state != SESSION_FREE && session->state != SESSION_CLOSING;
+        size_t size = open && !session->sending
+                          ? output_sendable(&session->output, &server->outputs, &bytes)
+                          : 0;
+        if (size > 0) {
+            io_send(server->io, session->fd, session_user(server, number), bytes, size);
+            session->sending = true;
+            session->send_since_us = server->now_us;
+        } else if (session->state == SESSION_DRAINING && !session->sending &&
+                   session->output.sent == session->output.written && session->undecided == 0) {
+            session_close(server, number);
+        }
+    }
+    server->sendable.count = 0;
+}
+
+/* Adds a request to the batch; without room for its reply, tells what must happen first. */
+enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame)
+{
+    struct session *session = session_at(server, number);
+    const void *body = frame + 1;
+    uint32_t reply_max = (uint32_t)sizeof *frame + engine_reply_bound(frame->type, body);
+    enum output_room room = output_reserve(&session->output, &server->outputs, reply_max);
+    if (room != OUTPUT_ROOM)
+        return room;
+    uint32_t i = server->batch_count++;
+    uint32_t size = frame->size - (uint32_t)sizeof *frame;
+    server->commands[i] = (struct command){
+        .body = body, .sink = &session->output.sink, .size = size, .number = frame->type};
+    server->frames[i] = *frame;
+    server->owners[i] = number;
+    server->batch_encoded_max += command_encoded_max(size);
+    session->undecided++;
+    return OUTPUT_ROOM;
+}
+
+/* Puts hold.expire into the batch, when deadlines have passed. */
+void pipeline_expire_holds(struct server *server)
+{
+    uint64_t due = engine_holds_due(server->engine, server->now_us);
+    if (due == 0 || server->is_stalled || server->batch_count > 0)
+        return;
+    uint64_t holds = due / EXPIRE_SHARE > EXPIRE_HOLDS_MIN ? due / EXPIRE_SHARE : EXPIRE_HOLDS_MIN;
+    server->expire = (struct hold_expire_body){
+        .holds = (uint32_t)(holds < HOLDS_PER_EXPIRE_MAX ? holds : HOLDS_PER_EXPIRE_MAX)};
+    server->commands[0] = (struct command){
+        .body = &server->expire, .size = sizeof server->expire, .number = MESSAGE_hold_expire};
+    server->owners[0] = 0;
+    server->batch_count = 1;
+    server->batch_encoded_max = command_encoded_max(sizeof server->expire);
+}
+
+static void batch_log(struct server *server)
+{
+    struct column_writer writer = {.ids = wal_ids(server->wal), .fields = wal_fields(server->wal)};
+    uint32_t accepted_count = 0;
+    for (uint32_t i = 0; i < server->batch_count; i++) {
+        const struct command *command = &server->commands[i];
+        if (!command->accepted)
+            continue;
+        if (accepted_count++ == 0) {
+            uint64_t delta_us = wal_begin_time(server->wal, engine_time_us(server->engine));
+            if (delta_us > 0)
+                time_encode(delta_us, &writer);
+        }
+        command_encode(command->number, command->body, &writer);
+    }
+    if (accepted_count > 0)
+        wal_append(server->wal, writer.ids, writer.fields, accepted_count,
+                   engine_digest(server->engine));
+}
+
+/* The disk is full: what would need the log is refused, what only reads is decided. */
+static void batch_refuse_commands(struct server *server)
+{
+    for (uint32_t i = 0; i < server->batch_count; i++) {
+        struct command *command = &server->commands[i];
+        if (message_info(command->number)->kind == KIND_QUERY) {
+            engine_decide(server->engine, server->now_us, command, 1);
+            continue;
+        }
+        command->accepted = false;
+        command->outcome = OUTCOME_STORAGE_FULL;
+        if (command->sink == NULL)
+            continue;
+        struct rejection_body *body =
+            (struct rejection_body *)(command->sink->cursor + command->sink->gap);
+        *body = (struct rejection_body){.seq = engine_seq(server->engine)};
+        command->reply = (uint8_t *)body;
+        command->reply_size = sizeof *body;
+        command->sink->cursor = command->reply + sizeof *body;
+    }
+}
+
+/* Replies become frames, and each owner's output is marked with what it waits for. */
+static void batch_answer(struct server *server)
+{
+    for (uint32_t i = 0; i < server->batch_count; i++) {
+        const struct command *command = &server->commands[i];
+        uint32_t number = server->owners[i];
+        if (number == 0)
+            continue;
+        frame_finish((struct frame *)command->reply - 1, command->number,
+                     (enum outcome)command->outcome, server->frames[i].request, command->reply_size,
+                     session_at(server, number)->checksum);
+    }
+    for (uint32_t i = 0; i < server->batch_count; i++) {
+        uint32_t number = server->owners[i];
+        struct session *session = session_at(server, number);
+        if (number == 0 || session->undecided == 0)
+            continue;
+        session->undecided = 0;
+        output_commit(&session->output, &server->outputs);
+        output_mark(server, number);
+        if (session->is_closed)
+            session_free(server, number);
+    }
+}
+
+/* Gives back the receive buffers that only the batch still needed. */
+static void batch_inputs_release(struct server *server)
+{
+    while (server->inputs_done != 0) {
+        uint32_t buffer = server->inputs_done;
+        server->inputs_done = server->inputs[buffer].next;
+        io_buffer_release(server->io, buffer - 1);
+    }
+}
+
+/* Decides the batch. False when the log has no room yet: the batch stays, and is_stalled is set. */
+bool pipeline_decide(struct server *server)
+{
+    if (server->batch_count > 0) {
+        enum wal_room room =
+            wal_room(server->wal, server->batch_encoded_max + TIME_RECORD_SIZE_MAX);
+        /* When a stall ends, whoever came to wait meanwhile must be looked at again. */
+        server->has_room_again |= server->is_stalled && room != WAL_ROOM_LATER;
+        server->is_stalled = room == WAL_ROOM_LATER;
+        if (server->is_stalled)
+            return false;
+        if (room == WAL_ROOM_FULL) {
+            batch_refuse_commands(server);
+        } else {
+            engine_decide(server->engine, server->now_us, server->commands, server->batch_count);
+            batch_log(server);
+        }
+        batch_answer(server);
+    }
+    batch_inputs_release(server);
+    server->batch_count = 0;
+    server->batch_encoded_max = 0;
+    server->batch_number++;
+    return true;
+}
+
+/* A reply that the engine has no part in; the batch is empty, and the output has reserved room for
+ * it. */
+void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,
+                     enum outcome outcome, const void *body, uint32_t size)
+{
+    struct session *session = session_at(server, number);
+    struct frame *frame = (struct frame *)session->output.sink.cursor;
+    memcpy(frame + 1, body, size);
+    frame_finish(frame, request->type, outcome, request->request, size, session->checksum);
+    session->output.sink.cursor += frame->size;
+    output_commit(&session->output, &server->outputs);
+    output_mark(server, number);
+}

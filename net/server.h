@@ -1,0 +1,67 @@
+/* The server: one thread, one loop, from sockets through the engine and the log back to sockets.
+ *
+ *   server_create recovers the folder's log into a fresh engine and listens; server_turn is one
+ *   turn of the loop; server_destroy frees everything, also after a failure.
+ *
+ * It runs on whatever implements base/io.h and base/disk.h. */
+#ifndef TILL_NET_SERVER_H
+#define TILL_NET_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "base/io.h"
+#include "engine/engine.h"
+#include "wal/wal.h"
+
+enum { SERVER_ERROR_SIZE = 768 };
+
+struct server_options {
+    const char *listen; /* ADDR:PORT or [ADDR]:PORT; port 0: a free one */
+    struct engine_options engine;
+    uint64_t wal_segment_size; /* 0: the default */
+    uint32_t wal_writes;       /* blocks in flight to the disk; 0: the default */
+    uint32_t connections_max;
+    uint32_t output_chunks;  /* in all, of OUTPUT_CHUNK_SIZE bytes */
+    uint64_t slow_reader_us; /* a send without progress for so long ends the connection */
+    uint64_t greeting_us;    /* and so does a connection without a hello */
+    bool lazy_memory;        /* take memory as it is touched, not at start-up */
+
+    /* Told while the log is read at start-up, unless NULL. */
+    void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    void *context;
+};
+
+extern const struct server_options server_options_default;
+
+struct server;
+
+/* The io that a server of these options needs. */
+struct io_options server_io_options(const struct server_options *options);
+
+/* NULL on failure, with a message. io and disk outlive the server. */
+struct server *server_create(const struct server_options *options, struct io *io, struct disk *disk,
+                             char *error, size_t error_size);
+void server_destroy(struct server *server);
+
+/* One turn: waits up to timeout_us for something to happen and does all there is to do. 1: go on;
+ * 0: it was asked to stop and has stopped, everything decided is durable and answered; -1: it must
+ * not go on (server_error says why): nothing was answered that is not durable. */
+int server_turn(struct server *server, uint64_t timeout_us);
+const char *server_error(const struct server *server);
+
+/* What was found at start-up, and where it listens. */
+struct server_start {
+    uint16_t port;
+    uint64_t commands; /* replayed */
+    uint64_t blocks;
+    uint64_t seq;
+    uint64_t torn_bytes; /* cut off the log's end */
+};
+struct server_start server_start(const struct server *server);
+
+const struct engine *server_engine(const struct server *server);
+
+#endif

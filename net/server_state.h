@@ -1,0 +1,116 @@
+/* The server's insides, shared by the files that make it up: server.c (life and turn), input.c
+ * (bytes to commands) and pipeline.c (commands to decisions, log and replies). */
+#ifndef TILL_NET_SERVER_STATE_H
+#define TILL_NET_SERVER_STATE_H
+
+#include "net/server.h"
+#include "net/session.h"
+
+/* Receive buffers, and the size of each: what a turn can take in. */
+enum { SERVER_BUFFERS = 1024, SERVER_BUFFER_SIZE = 16 * 1024 };
+
+/* The log's epoch. It grows when another server takes over as primary, which none can yet. */
+#define SERVER_EPOCH 1
+
+/* `user` of an operation: kind, generation of the session, number of the session. */
+enum user_kind { USER_LISTEN = 1, USER_SESSION, USER_REFUSED, USER_WAL_WRITE, USER_WAL_PREPARE };
+
+static inline uint64_t user_of(enum user_kind kind, uint16_t generation, uint32_t number)
+{
+    return (uint64_t)kind << 48 | (uint64_t)generation << 32 | number;
+}
+
+static inline enum user_kind user_kind(uint64_t user)
+{
+    return (enum user_kind)(user >> 48);
+}
+
+/* A receive buffer that a session has not done with. */
+struct input {
+    uint8_t *bytes;
+    uint32_t size;
+    uint32_t next; /* of the same session, or in the list of those to give back */
+};
+
+/* A list of session numbers, each at most once, for this turn or until room appears. */
+struct session_list {
+    uint32_t *numbers;
+    uint32_t count;
+};
+
+struct server {
+    struct server_options options;
+    struct io *io;
+    struct disk *disk;
+    struct engine *engine;
+    struct wal *wal;
+    struct server_start start;
+    uint64_t now_us; /* of this turn; never goes back */
+    uint64_t scanned_us;
+    bool is_stopping;
+    uint64_t stop_us;
+    char error[SERVER_ERROR_SIZE];
+
+    struct session *sessions; /* numbered from 1 */
+    uint8_t *stashes;         /* FRAME_SIZE_MAX bytes each */
+    uint32_t session_free;
+    uint32_t session_count; /* in use */
+    uint32_t session_high;  /* the highest number ever used */
+    struct output_pool outputs;
+    struct input *inputs; /* by receive buffer, numbered from 1 */
+
+    /* The open batch: parsed, not decided. */
+    struct command commands[BATCH_COMMANDS_MAX];
+    struct frame frames[BATCH_COMMANDS_MAX]; /* the requests' headers */
+    uint32_t owners[BATCH_COMMANDS_MAX];     /* session numbers; 0: the server itself */
+    uint32_t batch_count;
+    uint64_t batch_number;
+    size_t batch_encoded_max;
+    uint32_t inputs_done; /* buffers that the batch may still point into */
+    bool has_room_again;  /* since sessions began to wait, something was sent or made durable */
+    bool is_stalled;      /* the log has no room: nothing is decided until a block is durable */
+    struct hold_expire_body expire;
+
+    struct session_list sendable;
+    struct session_list waiting;
+    struct session_list marked[SESSION_MARKS]; /* by block: whose output it releases */
+    uint64_t block_released;                   /* every block up to it has released its output */
+};
+
+static inline struct session *session_at(struct server *server, uint32_t number)
+{
+    return &server->sessions[number];
+}
+
+static inline uint64_t session_user(struct server *server, uint32_t number)
+{
+    return user_of(USER_SESSION, session_at(server, number)->generation, number);
+}
+
+static inline void session_list_add(struct session_list *list, uint32_t number)
+{
+    list->numbers[list->count++] = number;
+}
+
+/* input.c */
+void input_received(struct server *server, uint32_t number, const struct io_event *event);
+void input_handle(struct server *server, uint32_t number);
+void input_handle_waiting(struct server *server);
+void input_drop(struct server *server, uint32_t number);
+
+/* pipeline.c */
+enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame);
+bool pipeline_decide(struct server *server);
+void pipeline_expire_holds(struct server *server);
+void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,
+                     enum outcome outcome, const void *body, uint32_t size);
+void pipeline_release(struct server *server);
+void pipeline_send(struct server *server);
+
+/* server.c */
+void session_close(struct server *server, uint32_t number);
+void session_drain(struct server *server, uint32_t number);
+void session_free(struct server *server, uint32_t number);
+void session_make_sendable(struct server *server, uint32_t number);
+
+#endif

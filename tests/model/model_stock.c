@@ -1,0 +1,276 @@
+/* The model's SKUs and stock.
+ *
+ * on_hand is what was set and adjusted; everything else about a (SKU, warehouse) is summed up from
+ * the orders and the pools whenever it is needed. So giving back needs no code at all: an order
+ * that has ended is no longer part of the sum. */
+#include <string.h>
+
+#include "tests/model/model.h"
+
+int model_find_sku(const struct model *model, uint64_t sku)
+{
+    for (int i = 0; i < model->skus.count; i++) {
+        if (model->skus.items[i].sku == sku)
+            return i;
+    }
+    return MODEL_NONE;
+}
+
+static int find_sku_by_name(const struct model *model, const struct name *name)
+{
+    if (name->bytes[0] == '\0')
+        return MODEL_NONE;
+    for (int i = 0; i < model->skus.count; i++) {
+        if (memcmp(&model->skus.items[i].name, name, sizeof *name) == 0)
+            return i;
+    }
+    return MODEL_NONE;
+}
+
+int model_find_stock(const struct model *model, uint64_t sku, uint32_t warehouse)
+{
+    for (int i = 0; i < model->stocks.count; i++) {
+        if (model->stocks.items[i].sku == sku && model->stocks.items[i].warehouse == warehouse)
+            return i;
+    }
+    return MODEL_NONE;
+}
+
+void model_sum_stock(struct model *model)
+{
+    for (int i = 0; i < model->stocks.count; i++) {
+        struct model_stock *stock = &model->stocks.items[i];
+        stock->pooled = stock->reserved = stock->committed = 0;
+    }
+    for (int i = 0; i < model->pools.count; i++)
+        model->pools.items[i].used = 0;
+    for (int i = 0; i < model->pieces.count; i++) {
+        const struct model_piece *piece = &model->pieces.items[i];
+        const struct model_order *order = &model->orders.items[piece->order];
+        if (!model_order_is_live(order))
+            continue;
+        if (order->state == order_state_PENDING)
+            model->stocks.items[piece->stock].reserved += piece->quantity;
+        else
+            model->stocks.items[piece->stock].committed += piece->quantity;
+        if (piece->pool != MODEL_NONE)
+            model->pools.items[piece->pool].used += piece->quantity;
+    }
+    for (int i = 0; i < model->pools.count; i++) {
+        struct model_pool *pool = &model->pools.items[i];
+        int sale = model_find_sale(model, pool->sale);
+        bool is_closed = model->sales.items[sale].state == sale_state_CLOSED;
+        pool->left = is_closed ? 0 : pool->size - pool->used;
+        model->stocks.items[pool->stock].pooled += pool->left;
+    }
+    for (int i = 0; i < model->stocks.count; i++) {
+        struct model_stock *stock = &model->stocks.items[i];
+        stock->available = stock->on_hand - stock->pooled - stock->reserved - stock->committed;
+    }
+}
+
+static int64_t clamped(int64_t amount)
+{
+    return amount > 0 ? amount : 0;
+}
+
+int64_t model_could_give(const struct model *model, uint32_t sale, uint64_t sku, uint32_t warehouse)
+{
+    int stock = model_find_stock(model, sku, warehouse);
+    if (stock == MODEL_NONE)
+        return 0;
+    int pool = model_find_pool(model, sale, sku, warehouse);
+    int of_sale = model_find_sale(model, sale);
+    if (pool != MODEL_NONE && model->sales.items[of_sale].state != sale_state_CLOSED)
+        return model->pools.items[pool].left;
+    return clamped(model->stocks.items[stock].available);
+}
+
+void model_sku_put(struct model *model, const struct model_request *request,
+                   struct model_reply *reply)
+{
+    const struct sku_put_body *body = request->body;
+    int same_name = find_sku_by_name(model, &body->name);
+    int known = model_find_sku(model, body->sku);
+    unsigned invalid = 0;
+    if (body->sku == 0)
+        invalid = sku_put_field_sku;
+    else if (body->price < 0 || body->price > PRICE_MAX)
+        invalid = sku_put_field_price;
+    else if (body->currency == 0 || body->currency > CURRENCY_MAX)
+        invalid = sku_put_field_currency;
+    else if (same_name != MODEL_NONE && same_name != known)
+        invalid = sku_put_field_name;
+    if (invalid != 0) {
+        model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
+        return;
+    }
+    model_accept(model, reply);
+    if (known == MODEL_NONE) {
+        known = model->skus.count;
+        *MODEL_ADD(&model->skus) = (struct model_sku){.sku = body->sku};
+    }
+    model->skus.items[known].price = body->price;
+    model->skus.items[known].currency = body->currency;
+    model->skus.items[known].name = body->name;
+    model_answer(model, reply, sizeof(struct seq_reply_body));
+}
+
+static int64_t promised(const struct model_stock *stock)
+{
+    return stock->pooled + stock->reserved + stock->committed;
+}
+
+/* The pair as it stands, all zero when there is none. */
+static struct model_stock stock_as_is(struct model *model, uint64_t sku, uint32_t warehouse)
+{
+    model_sum_stock(model);
+    int index = model_find_stock(model, sku, warehouse);
+    if (index == MODEL_NONE)
+        return (struct model_stock){.sku = sku, .warehouse = warehouse};
+    return model->stocks.items[index];
+}
+
+static void stock_becomes(struct model *model, struct model_reply *reply, uint64_t sku,
+                          uint32_t warehouse, int64_t on_hand)
+{
+    int index = model_find_stock(model, sku, warehouse);
+    if (index == MODEL_NONE) {
+        index = model->stocks.count;
+        *MODEL_ADD(&model->stocks) = (struct model_stock){.sku = sku, .warehouse = warehouse};
+    }
+    model->stocks.items[index].on_hand = on_hand;
+    model_sum_stock(model);
+    struct stock_level_body *level = model_answer(model, reply, sizeof *level);
+    level->on_hand = on_hand;
+    level->available = model->stocks.items[index].available;
+}
+
+void model_stock_adjust(struct model *model, const struct model_request *request,
+                        struct model_reply *reply)
+{
+    const struct stock_adjust_body *body = request->body;
+    if (body->delta == 0 || body->warehouse == 0) {
+        model_reject(model, reply, OUTCOME_INVALID,
+                     body->delta == 0 ? stock_adjust_field_delta : stock_adjust_field_warehouse, 0);
+        return;
+    }
+    if (model_find_sku(model, body->sku) == MODEL_NONE) {
+        model_reject(model, reply, OUTCOME_NOT_FOUND, body->sku, 0);
+        return;
+    }
+    struct model_stock stock = stock_as_is(model, body->sku, body->warehouse);
+    if (body->delta < 0 && (wide)stock.available + body->delta < 0) {
+        model_reject(model, reply, OUTCOME_STOCK_BELOW_RESERVED, body->sku, promised(&stock));
+        return;
+    }
+    if ((wide)stock.on_hand + body->delta > QUANTITY_MAX) {
+        model_reject(model, reply, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
+        return;
+    }
+    model_accept(model, reply);
+    stock_becomes(model, reply, body->sku, body->warehouse, stock.on_hand + body->delta);
+}
+
+void model_answer_orders_concerned(const struct model *model, struct model_reply *reply,
+                                   uint64_t sku, uint32_t warehouse)
+{
+    struct stock_level_body *level = (struct stock_level_body *)reply->words;
+    int stock = model_find_stock(model, sku, warehouse);
+    reply->size = sizeof *level;
+    level->order_count = 0;
+    if (level->available >= 0)
+        return;
+    for (int i = model->orders.count - 1; i >= 0; i--) {
+        const struct model_order *order = &model->orders.items[i];
+        bool holds_some = false;
+        for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
+            holds_some |= model->pieces.items[p].stock == stock;
+        if (!holds_some || !model_order_is_live(order))
+            continue;
+        if (level->order_count == CONCERNED_ORDERS_MAX)
+            break;
+        level->order_count++;
+        struct order_id_body *row = model_answer_row(reply, sizeof *row);
+        row->order = order->order;
+    }
+}
+
+void model_stock_set(struct model *model, const struct model_request *request,
+                     struct model_reply *reply)
+{
+    const struct stock_set_body *body = request->body;
+    bool on_hand_is_valid = body->on_hand >= 0 && body->on_hand <= QUANTITY_MAX;
+    if (!on_hand_is_valid || body->warehouse == 0) {
+        model_reject(model, reply, OUTCOME_INVALID,
+                     on_hand_is_valid ? stock_set_field_warehouse : stock_set_field_on_hand, 0);
+        return;
+    }
+    if (model_find_sku(model, body->sku) == MODEL_NONE) {
+        model_reject(model, reply, OUTCOME_NOT_FOUND, body->sku, 0);
+        return;
+    }
+    struct model_stock stock = stock_as_is(model, body->sku, body->warehouse);
+    if (body->expected != stock.on_hand) {
+        model_reject(model, reply, OUTCOME_STALE_VERSION, 0, stock.on_hand);
+        return;
+    }
+    if (body->on_hand < promised(&stock) && (body->flags & stock_flags_ALLOW_DEFICIT) == 0) {
+        model_reject(model, reply, OUTCOME_STOCK_BELOW_RESERVED, body->sku, promised(&stock));
+        return;
+    }
+    model_accept(model, reply);
+    stock_becomes(model, reply, body->sku, body->warehouse, body->on_hand);
+    model_answer_orders_concerned(model, reply, body->sku, body->warehouse);
+}
+
+static void answer_stock(const struct model *model, struct model_reply *reply, int sku,
+                         uint32_t warehouse)
+{
+    struct stock_row_body *row = model_answer_row(reply, sizeof *row);
+    row->sku = model->skus.items[sku].sku;
+    row->warehouse = warehouse;
+    row->currency = model->skus.items[sku].currency;
+    row->price = model->skus.items[sku].price;
+    for (int i = 0; i < model->stocks.count; i++) {
+        const struct model_stock *stock = &model->stocks.items[i];
+        if (stock->sku != row->sku || (warehouse != 0 && stock->warehouse != warehouse))
+            continue;
+        row->on_hand += stock->on_hand;
+        row->available += warehouse == 0 ? clamped(stock->available) : stock->available;
+        row->pooled += stock->pooled;
+        row->reserved_for_orders += stock->reserved;
+        row->committed += stock->committed;
+    }
+}
+
+void model_stock_get(struct model *model, const struct model_request *request,
+                     struct model_reply *reply)
+{
+    const struct stock_get_body *body = request->body;
+    const struct item_body *items = (const struct item_body *)(body + 1);
+    bool has_name = body->name.bytes[0] != '\0';
+    int row_count = body->item_count + has_name;
+    if (row_count == 0 || row_count > STOCK_ITEMS_MAX) {
+        model_reject(model, reply, OUTCOME_INVALID, stock_get_field_item_count, 0);
+        return;
+    }
+    int named = find_sku_by_name(model, &body->name);
+    if (has_name && named == MODEL_NONE) {
+        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+        return;
+    }
+    model_sum_stock(model);
+    struct stock_get_reply_body *answer = model_answer(model, reply, sizeof *answer);
+    answer->stock_count = (uint16_t)row_count;
+    if (has_name)
+        answer_stock(model, reply, named, 0);
+    for (int i = 0; i < body->item_count; i++) {
+        int sku = model_find_sku(model, items[i].sku);
+        if (sku == MODEL_NONE) {
+            model_reject(model, reply, OUTCOME_NOT_FOUND, items[i].sku, 0);
+            return;
+        }
+        answer_stock(model, reply, sku, items[i].warehouse);
+    }
+}

@@ -1,0 +1,464 @@
+/* The player. Batch by batch, the engine decides first, then the model decides the same requests
+ * one by one, and all that can be seen from outside is compared. What was accepted goes through
+ * the log's codec into a second engine, which has another hash seed and other batches, and must
+ * come to the same state.
+ *
+ * With a tiny capacity the engine may refuse what the model would accept: then the model is left as
+ * it was. It may refuse nothing else for want of room.
+ *
+ * An assertion that fails in the engine is caught here like any other fault, so that its sequence
+ * can be shrunk too; that engine is abandoned, not destroyed. */
+#include "tests/model/play.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "engine/codec.h"
+
+enum { ERROR_SIZE = 512, REPLY_GAP = 16, SHRINK_ATTEMPTS_MAX = 1500 };
+
+struct player {
+    const struct sequence *sequence;
+    const struct play_options *options;
+    struct play_counts *counts;
+    struct failure failure;
+    struct engine *engine;
+    struct engine *second; /* the one that replays */
+    struct model *model;
+    struct column_writer writer;
+    uint8_t *ids;
+    uint8_t *fields;
+    uint64_t time_written;
+    uint64_t commands_written;
+    int item;
+};
+
+static sigjmp_buf assertion_failed;
+
+static void on_abort(int signal_number)
+{
+    siglongjmp(assertion_failed, signal_number);
+}
+
+struct play_options play_options_for(int count)
+{
+    uint32_t n = (uint32_t)count + 64;
+    struct play_options options = {.check_every = 1};
+    options.engine = (struct engine_options){
+        .skus = 64,
+        .stocks = 512,
+        .sales = n,
+        .pools = 16 * n,
+        .tallies = 16 * n,
+        .customers = n,
+        .lots = n,
+        .ledger = 16 * n,
+        .orders = n,
+        .lines = 32 * n,
+        .pieces = 64 * n,
+        .point_takes = 16 * n,
+        .moneys = n,
+        .steps = 4 * n,
+        .deadlines = n,
+        .payments = n,
+        .keys = n,
+        .hash_seed = 0x9e3779b97f4a7c15ULL,
+    };
+    return options;
+}
+
+/* Notes the first fault; what follows is text for a person. */
+__attribute__((format(printf, 3, 4))) static void fail(struct player *player, enum fault fault,
+                                                       const char *format, ...)
+{
+    if (player->failure.fault != FAULT_NONE)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(player->failure.text, sizeof player->failure.text, format, arguments);
+    va_end(arguments);
+    player->failure.fault = fault;
+    player->failure.item = player->item;
+    player->failure.seed = player->sequence->seed;
+}
+
+static void check_invariants(struct player *player, const struct engine *engine)
+{
+    char error[ERROR_SIZE] = "";
+    if (!engine_check(engine, error, sizeof error))
+        fail(player, FAULT_INVARIANT, "%s", error);
+}
+
+static void write_accepted(struct player *player, const struct command *command, uint64_t time)
+{
+    if (time > player->time_written)
+        time_encode(time - player->time_written, &player->writer);
+    player->time_written = time;
+    command_encode(command->number, command->body, &player->writer);
+    player->commands_written++;
+}
+
+static bool is_full_answer(const struct player *player, const struct command *command)
+{
+    if (player->options->tiny == 0 || command->outcome != OUTCOME_CAPACITY)
+        return false;
+    struct rejection_body body;
+    memcpy(&body, command->reply, sizeof body);
+    return body.subject == (uint64_t)player->options->tiny;
+}
+
+/* What the model cannot know: the digest, and how many keys and payments that are too old to decide
+ * anything are still in memory. */
+static void adopt_unknown(struct stats_reply_body *expected, const struct stats_reply_body *actual)
+{
+    expected->digest = actual->digest;
+    if (actual->keys > expected->keys)
+        expected->keys = actual->keys;
+    if (actual->payments > expected->payments)
+        expected->payments = actual->payments;
+    if (actual->parked > expected->parked)
+        expected->parked = actual->parked;
+}
+
+/* The model decides what the engine has decided, and the two are compared. */
+static void compare(struct player *player, const struct model_request *request,
+                    const struct command *command, uint64_t time)
+{
+    struct model_reply expected;
+    bool is_full = is_full_answer(player, command);
+    if (is_full) {
+        struct model *copy = model_copy(player->model);
+        model_decide(copy, time, request, &expected);
+        model_destroy(copy);
+        if (expected.accepted && !command->accepted) {
+            model_refused(player->model, time);
+            return;
+        }
+    } else {
+        model_decide(player->model, time, request, &expected);
+    }
+    if (request->number == MESSAGE_stats && command->reply_size == expected.size)
+        adopt_unknown((struct stats_reply_body *)expected.words,
+                      (const struct stats_reply_body *)command->reply);
+    if (command->outcome == expected.outcome && command->accepted == expected.accepted &&
+        command->reply_size == expected.size &&
+        memcmp(command->reply, expected.words, expected.size) == 0)
+        return;
+    fail(player, FAULT_REPLY, " ");
+    FILE *text = fmemopen(player->failure.text, sizeof player->failure.text, "w");
+    TILL_ASSERT(text != NULL);
+    fprintf(text, "\n  time %" PRIu64 "  ", time);
+    request_print(text, request);
+    fprintf(text, "  engine  ");
+    reply_print(text, request->number, command->outcome, command->accepted, command->reply,
+                command->reply_size);
+    fprintf(text, "  model   ");
+    reply_print(text, request->number, expected.outcome, expected.accepted, expected.words,
+                expected.size);
+    fclose(text);
+}
+
+/* What must hold between two batches. */
+static void check_between(struct player *player, uint64_t seq_before, uint64_t digest_before)
+{
+    struct engine *engine = player->engine;
+    uint64_t now = player->model->now;
+    bool has_changed = engine_seq(engine) != seq_before;
+    if (engine_seq(engine) != player->model->seq)
+        fail(player, FAULT_STATE, "seq is %" PRIu64 ", must be %" PRIu64, engine_seq(engine),
+             player->model->seq);
+    if (engine_time_us(engine) != now)
+        fail(player, FAULT_STATE, "time is %" PRIu64 ", must be %" PRIu64, engine_time_us(engine),
+             now);
+    if (has_changed != (engine_digest(engine) != digest_before))
+        fail(player, FAULT_STATE, "the digest %s", has_changed ? "stayed" : "changed");
+    uint64_t due = engine_holds_due(engine, now);
+    if (due != model_holds_due(player->model, now))
+        fail(player, FAULT_STATE, "%" PRIu64 " holds are due, must be %" PRIu64, due,
+             model_holds_due(player->model, now));
+    uint64_t next = engine_next_due_us(engine);
+    uint64_t next_expected = model_next_due(player->model);
+    if (due == 0 ? next != next_expected : next > now)
+        fail(player, FAULT_STATE, "the next hold is due at %" PRIu64 ", must be %" PRIu64, next,
+             next_expected);
+}
+
+/* Plays items [first, last), one batch. */
+static void play_batch(struct player *player, int first, int last)
+{
+    struct command commands[BATCH_COMMANDS_MAX];
+    uint32_t count = (uint32_t)(last - first);
+    size_t room = 0;
+    for (int i = first; i < last; i++) {
+        struct model_request request = sequence_request(player->sequence, i);
+        commands[i - first] =
+            (struct command){.body = request.body, .size = request.size, .number = request.number};
+        room += engine_reply_bound(request.number, request.body) + REPLY_GAP;
+    }
+    uint8_t *replies = aligned_alloc(64, (room + 63) / 64 * 64);
+    TILL_ASSERT(replies != NULL);
+    struct reply_sink sink = {replies, REPLY_GAP};
+    for (uint32_t i = 0; i < count; i++)
+        commands[i].sink = &sink;
+    uint64_t seq = engine_seq(player->engine);
+    uint64_t digest = engine_digest(player->engine);
+    player->item = first;
+    engine_decide(player->engine, player->sequence->items[first].time, commands, count);
+    TILL_ASSERT(sink.cursor <= replies + room);
+    uint64_t time = engine_time_us(player->engine);
+    for (int i = first; i < last && player->failure.fault == FAULT_NONE; i++) {
+        const struct command *command = &commands[i - first];
+        struct model_request request = sequence_request(player->sequence, i);
+        player->item = i;
+        compare(player, &request, command, time);
+        if (command->accepted)
+            write_accepted(player, command, time);
+        if (player->counts != NULL) {
+            player->counts->outcomes[command->outcome]++;
+            player->counts->accepted += command->accepted;
+        }
+    }
+    free(replies);
+    if (player->failure.fault == FAULT_NONE)
+        check_between(player, seq, digest);
+}
+
+/* Decides up to BATCH_COMMANDS_MAX of the log's commands that have one time; false at its end. */
+static bool replay_batch(struct player *player, struct column_reader *reader,
+                         struct logged_command *logged, bool *has_next, uint32_t count_max)
+{
+    struct command commands[BATCH_COMMANDS_MAX];
+    static struct logged_command batch[BATCH_COMMANDS_MAX];
+    uint32_t count = 0;
+    bool malformed = false;
+    while (*has_next && count < count_max && (count == 0 || logged->time_us == batch[0].time_us)) {
+        batch[count] = *logged;
+        commands[count] = (struct command){
+            .body = batch[count].body, .size = batch[count].size, .number = batch[count].number};
+        count++;
+        *has_next = command_decode(reader, logged, &malformed);
+    }
+    if (malformed)
+        fail(player, FAULT_REPLAY, "the log is malformed");
+    if (count == 0)
+        return false;
+    engine_decide(player->second, batch[0].time_us, commands, count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!commands[i].accepted)
+            fail(player, FAULT_REPLAY, "%s at seq %" PRIu64 " is rejected in replay: %s",
+                 message_info(commands[i].number)->name, engine_seq(player->second),
+                 outcome_name(commands[i].outcome));
+    }
+    return player->failure.fault == FAULT_NONE;
+}
+
+/* Asks both engines the same; their answers must be the same. */
+static void ask_both(struct player *player, uint16_t number, const void *body, uint32_t size)
+{
+    static uint64_t replies[2][FRAME_SIZE_MAX / 8];
+    struct engine *engines[2] = {player->engine, player->second};
+    struct command commands[2];
+    for (int i = 0; i < 2; i++) {
+        struct reply_sink sink = {(uint8_t *)replies[i], 0};
+        commands[i] = (struct command){.body = body, .sink = &sink, .size = size, .number = number};
+        engine_decide(engines[i], player->model->now, &commands[i], 1);
+    }
+    if (number == MESSAGE_stats) {
+        for (int i = 0; i < 2; i++)
+            ((struct stats_reply_body *)replies[i])->rejected = 0;
+    }
+    if (commands[0].outcome == commands[1].outcome &&
+        commands[0].reply_size == commands[1].reply_size &&
+        memcmp(replies[0], replies[1], commands[0].reply_size) == 0)
+        return;
+    fail(player, FAULT_REPLAY, " ");
+    FILE *text = fmemopen(player->failure.text, sizeof player->failure.text, "w");
+    TILL_ASSERT(text != NULL);
+    fprintf(text, "after replay, ");
+    request_print(text, &(struct model_request){body, size, number});
+    for (int i = 0; i < 2; i++) {
+        fprintf(text, "  %s  ", i == 0 ? "first engine" : "replayed one");
+        reply_print(text, number, commands[i].outcome, commands[i].accepted, replies[i],
+                    commands[i].reply_size);
+    }
+    fclose(text);
+}
+
+static void ask_both_everything(struct player *player)
+{
+    const struct model *model = player->model;
+    for (int i = 0; i < model->stocks.count; i++) {
+        struct {
+            struct stock_get_body fixed;
+            struct item_body items[2];
+        } stock = {.fixed = {.item_count = 2}};
+        stock.items[0].sku = stock.items[1].sku = model->stocks.items[i].sku;
+        stock.items[0].warehouse = model->stocks.items[i].warehouse;
+        ask_both(player, MESSAGE_stock_get, &stock, sizeof stock);
+    }
+    for (int i = 0; i < model->skus.count; i++) {
+        struct stock_get_body stock = {.name = model->skus.items[i].name};
+        ask_both(player, MESSAGE_stock_get, &stock, sizeof stock);
+    }
+    for (int i = 0; i < model->orders.count; i++) {
+        struct order_id_body order = {model->orders.items[i].order};
+        ask_both(player, MESSAGE_order_get, &order, sizeof order);
+        ask_both(player, MESSAGE_order_history, &order, sizeof order);
+    }
+    for (int i = 0; i < model->customers.count; i++) {
+        struct points_balance_body customer = {model->customers.items[i].customer};
+        ask_both(player, MESSAGE_points_balance, &customer, sizeof customer);
+    }
+    struct empty_body stats = {0};
+    ask_both(player, MESSAGE_stats, &stats, sizeof stats);
+}
+
+static void replay(struct player *player)
+{
+    static struct logged_command logged;
+    char error[ERROR_SIZE];
+    struct engine_options options = player->options->engine;
+    options.hash_seed ^= 0xd1b54a32d192ed03ULL;
+    player->second = engine_create(&options, error, sizeof error);
+    TILL_ASSERT(player->second != NULL);
+    struct column_reader reader = {
+        .ids = reader_init(player->ids, (size_t)(player->writer.ids - player->ids)),
+        .fields = reader_init(player->fields, (size_t)(player->writer.fields - player->fields)),
+    };
+    bool malformed = false;
+    bool has_next = command_decode(&reader, &logged, &malformed);
+    uint32_t count_max = 1;
+    while (replay_batch(player, &reader, &logged, &has_next, count_max))
+        count_max = count_max % BATCH_COMMANDS_MAX + 1;
+    if (engine_seq(player->second) != player->commands_written)
+        fail(player, FAULT_REPLAY, "replay ends at seq %" PRIu64 " of %" PRIu64,
+             engine_seq(player->second), player->commands_written);
+    if (engine_digest(player->second) != engine_digest(player->engine))
+        fail(player, FAULT_REPLAY, "replay leads to another digest");
+    check_invariants(player, player->second);
+    if (player->failure.fault == FAULT_NONE)
+        ask_both_everything(player);
+}
+
+static void play_and_replay(struct player *player)
+{
+    int batch = 0;
+    for (int first = 0; first < player->sequence->count;) {
+        int last = first + 1;
+        while (last < player->sequence->count && !player->sequence->items[last - 1].ends_batch &&
+               last - first < BATCH_COMMANDS_MAX)
+            last++;
+        play_batch(player, first, last);
+        if (player->failure.fault == FAULT_NONE && batch++ % player->options->check_every == 0)
+            check_invariants(player, player->engine);
+        if (player->failure.fault != FAULT_NONE)
+            return;
+        first = last;
+    }
+    check_invariants(player, player->engine);
+    replay(player);
+}
+
+struct failure play(const struct sequence *sequence, const struct play_options *options,
+                    struct play_counts *counts)
+{
+    char error[ERROR_SIZE];
+    struct player *player = calloc(1, sizeof *player);
+    TILL_ASSERT(player != NULL);
+    size_t column_size = 0;
+    for (int i = 0; i < sequence->count; i++)
+        column_size += command_encoded_max(sequence->items[i].size) + 16;
+    player->sequence = sequence;
+    player->options = options;
+    player->counts = counts;
+    player->model = model_create();
+    player->ids = malloc(column_size + 1);
+    player->fields = malloc(column_size + 1);
+    TILL_ASSERT(player->ids != NULL && player->fields != NULL);
+    player->writer = (struct column_writer){player->ids, player->fields};
+    player->engine = engine_create(&options->engine, error, sizeof error);
+    TILL_ASSERT(player->engine != NULL);
+
+    struct sigaction action = {.sa_handler = on_abort};
+    struct sigaction action_before;
+    sigaction(SIGABRT, &action, &action_before);
+    if (sigsetjmp(assertion_failed, 1) == 0) {
+        play_and_replay(player);
+        engine_destroy(player->engine);
+        if (player->second != NULL)
+            engine_destroy(player->second);
+    } else {
+        fail(player, FAULT_ASSERTION, "an assertion failed in this batch");
+    }
+    sigaction(SIGABRT, &action_before, NULL);
+
+    struct failure failure = player->failure;
+    model_destroy(player->model);
+    free(player->ids);
+    free(player->fields);
+    free(player);
+    return failure;
+}
+
+/* The sequence without items [from, from + count). */
+static struct sequence without(const struct sequence *sequence, int from, int count, bool singly)
+{
+    struct sequence rest = {.seed = sequence->seed};
+    for (int i = 0; i < sequence->count; i++) {
+        struct model_request request = sequence_request(sequence, i);
+        if (i >= from && i < from + count)
+            continue;
+        sequence_add(&rest, sequence->items[i].time, request.number, request.body, request.size);
+        rest.items[rest.count - 1].ends_batch = singly || sequence->items[i].ends_batch;
+    }
+    return rest;
+}
+
+/* Replaces *sequence by a shorter candidate if that still fails; the candidate is used up. */
+static bool try_shorter(struct sequence *sequence, struct sequence candidate,
+                        const struct play_options *options, enum fault fault)
+{
+    struct failure failure = play(&candidate, options, NULL);
+    if (failure.fault != fault) {
+        sequence_deinit(&candidate);
+        return false;
+    }
+    sequence_deinit(sequence);
+    *sequence = candidate;
+    if (fault != FAULT_REPLAY && failure.item + 1 < sequence->count)
+        sequence->count = failure.item + 1;
+    sequence->items[sequence->count - 1].ends_batch = true;
+    return true;
+}
+
+struct sequence play_shrink(const struct sequence *sequence, const struct play_options *options,
+                            enum fault fault)
+{
+    struct play_options often = *options;
+    struct sequence shrunk = without(sequence, 0, 0, false);
+    int attempts = 0;
+    often.check_every = 1;
+    try_shorter(&shrunk, without(&shrunk, 0, 0, false), &often, fault);
+    try_shorter(&shrunk, without(&shrunk, 0, 0, true), &often, fault);
+    for (int chunk = shrunk.count / 2; chunk > 0; chunk /= 2) {
+        bool has_shrunk = true;
+        while (has_shrunk && attempts < SHRINK_ATTEMPTS_MAX) {
+            has_shrunk = false;
+            for (int from = shrunk.count - chunk; from >= 0; from -= chunk) {
+                if (attempts++ >= SHRINK_ATTEMPTS_MAX)
+                    break;
+                if (shrunk.count > chunk)
+                    has_shrunk |=
+                        try_shorter(&shrunk, without(&shrunk, from, chunk, false), &often, fault);
+                if (from > shrunk.count)
+                    from = shrunk.count;
+            }
+        }
+    }
+    return shrunk;
+}

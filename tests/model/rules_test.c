@@ -1,0 +1,440 @@
+/* Cases worked out by hand from docs/rules.md. Each is decided by the model and checked against
+ * figures written here, and then played on the engine, which must decide the same. So the model is
+ * held to the rules, and the engine to the model. */
+#include <string.h>
+
+#include "tests/model/play.h"
+#include "tests/test.h"
+
+enum { EURO = 978, SECOND = US_PER_SECOND, START = 1000000000 };
+
+static struct sequence script;
+static struct model *model;
+static struct model_reply reply;
+static uint64_t now;
+static uint64_t keys;
+
+static void script_start(void)
+{
+    memset(&script, 0, sizeof script);
+    model = model_create();
+    now = START;
+    keys = 1000;
+}
+
+static void script_end(void)
+{
+    struct play_options options = play_options_for(script.count);
+    struct failure failure = play(&script, &options, NULL);
+    if (failure.fault != FAULT_NONE)
+        fprintf(stderr, "  request %d: %s\n", failure.item, failure.text);
+    model_destroy(model);
+    sequence_deinit(&script);
+    CHECK(failure.fault == FAULT_NONE);
+}
+
+static uint16_t ask(uint16_t number, const void *body, size_t size)
+{
+    struct model_request request = {body, (uint32_t)size, number};
+    const char *reason;
+    CHECK(message_check_request(message_info(number), body, size, &reason));
+    sequence_add(&script, now, number, body, (uint32_t)size);
+    model_decide(model, now, &request, &reply);
+    return reply.outcome;
+}
+
+static struct id id(uint64_t low)
+{
+    return (struct id){.low = low};
+}
+
+static void put_sku(uint64_t sku, int64_t price)
+{
+    struct sku_put_body body = {.key = id(++keys), .sku = sku, .price = price, .currency = EURO};
+    CHECK_EQUAL(ask(MESSAGE_sku_put, &body, sizeof body), OUTCOME_OK);
+}
+
+static void add_stock(uint64_t sku, uint32_t warehouse, int64_t delta)
+{
+    struct stock_adjust_body body = {
+        .key = id(++keys), .sku = sku, .warehouse = warehouse, .delta = delta};
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &body, sizeof body), OUTCOME_OK);
+}
+
+/* A sale that is open; terms need no key. */
+static void open_sale(struct sale_put_body terms)
+{
+    terms.key = id(++keys);
+    struct sale_change_body change = {.key = id(++keys), .sale = terms.sale};
+    CHECK_EQUAL(ask(MESSAGE_sale_put, &terms, sizeof terms), OUTCOME_OK);
+    CHECK_EQUAL(ask(MESSAGE_sale_open, &change, sizeof change), OUTCOME_OK);
+}
+
+static uint16_t credit(uint64_t customer, int64_t points, uint64_t expires)
+{
+    struct points_credit_body body = {
+        .key = id(++keys), .customer = id(customer), .points = points, .expires = expires};
+    return ask(MESSAGE_points_credit, &body, sizeof body);
+}
+
+struct placing {
+    struct order_place_body fixed;
+    struct line_body lines[3];
+};
+
+static uint16_t place(struct placing placing)
+{
+    while (placing.fixed.line_count < 3 && placing.lines[placing.fixed.line_count].sku != 0)
+        placing.fixed.line_count++;
+    return ask(MESSAGE_order_place, &placing,
+               sizeof placing.fixed + placing.fixed.line_count * sizeof placing.lines[0]);
+}
+
+static const struct order_place_reply_body *placed(void)
+{
+    return (const struct order_place_reply_body *)reply.words;
+}
+
+static const struct take_body *take(int index)
+{
+    return (const struct take_body *)(placed() + 1) + index;
+}
+
+static const struct order_status_body *status(void)
+{
+    return (const struct order_status_body *)reply.words;
+}
+
+static void check_rejection(uint64_t subject, int64_t value)
+{
+    const struct rejection_body *body = (const struct rejection_body *)reply.words;
+    CHECK_EQUAL(reply.size, sizeof *body);
+    CHECK_EQUAL(body->subject, subject);
+    CHECK_EQUAL(body->value, value);
+}
+
+static uint16_t pay(uint64_t event, uint64_t order, int64_t amount, uint8_t outcome)
+{
+    struct payment_event_body body = {.event = id(event),
+                                      .order = id(order),
+                                      .amount = amount,
+                                      .provider = 1,
+                                      .status = outcome,
+                                      .currency = EURO};
+    return ask(MESSAGE_payment_event, &body, sizeof body);
+}
+
+static uint16_t change(uint16_t number, uint64_t order)
+{
+    struct order_change_body body = {.key = id(++keys), .order = id(order)};
+    return ask(number, &body, sizeof body);
+}
+
+static uint16_t expire_holds(void)
+{
+    struct hold_expire_body body = {.holds = HOLDS_PER_EXPIRE_MAX};
+    return ask(MESSAGE_hold_expire, &body, sizeof body);
+}
+
+static const struct points_balance_reply_body *balance(uint64_t customer)
+{
+    struct points_balance_body body = {id(customer)};
+    CHECK_EQUAL(ask(MESSAGE_points_balance, &body, sizeof body), OUTCOME_OK);
+    return (const struct points_balance_reply_body *)reply.words;
+}
+
+TEST(points_are_bounded_by_share_rate_and_balance)
+{
+    script_start();
+    put_sku(1, 999);
+    add_stock(1, 1, 10);
+    open_sale(
+        (struct sale_put_body){.sale = 5, .points_share = 5000, .rate_points = 3, .rate_money = 7});
+    CHECK_EQUAL(credit(9, 1000, 0), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .sale = 5, .points = 1000},
+        .lines = {{.sku = 1, .quantity = 1, .price = 999}},
+    };
+    /* Half of 999 is 499, worth floor(499 x 3 / 7) = 213 points; they pay floor(213 x 7 / 3). */
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, 213);
+    CHECK_EQUAL(placed()->points_value, 497);
+    CHECK_EQUAL(placed()->money_due, 502);
+    CHECK_EQUAL(balance(9)->held, 213);
+
+    placing.fixed.order = id(2);
+    placing.fixed.flags = place_flags_POINTS_EXACT;
+    placing.fixed.points = 700;
+    CHECK_EQUAL(place(placing), OUTCOME_POINTS_CAP);
+    check_rejection(0, 213);
+    placing.fixed.points = 788;
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_POINTS);
+    check_rejection(0, 787);
+    script_end();
+}
+
+TEST(points_pay_a_whole_order_which_confirms_at_once)
+{
+    script_start();
+    put_sku(1, 50);
+    add_stock(1, 1, 1);
+    CHECK_EQUAL(credit(9, 80, 0), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9), .points = 80},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 50}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(placed()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(placed()->hold_ends, 0);
+    CHECK_EQUAL(balance(9)->balance, 30);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(status()->money, money_state_NONE);
+    CHECK_EQUAL(balance(9)->available, 80);
+    script_end();
+}
+
+TEST(points_held_past_their_expiry_come_back_for_a_day)
+{
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 1);
+    CHECK_EQUAL(credit(9, 40, now + 5 * SECOND), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9), .points = 30},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+                }),
+                OUTCOME_OK);
+    now += 5 * SECOND;
+    CHECK_EQUAL(balance(9)->balance, 30);
+    CHECK_EQUAL(balance(9)->available, 0);
+    now += SECOND;
+    CHECK_EQUAL(change(MESSAGE_hold_release, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 30);
+    CHECK_EQUAL(balance(9)->next_expiry, now + POINTS_GRACE_US);
+    now += POINTS_GRACE_US;
+    CHECK_EQUAL(balance(9)->balance, 0);
+    script_end();
+}
+
+TEST(single_takes_the_first_warehouse_that_fills_all)
+{
+    script_start();
+    put_sku(1, 10);
+    put_sku(2, 20);
+    add_stock(1, 1, 5);
+    add_stock(2, 2, 5);
+    add_stock(1, 3, 4);
+    add_stock(2, 3, 2);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9)},
+        .lines = {{.sku = 1, .quantity = 4, .price = 10}, {.sku = 2, .quantity = 2, .price = 20}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->total, 80);
+    CHECK_EQUAL(take(0)->warehouse, 3);
+    CHECK_EQUAL(take(1)->warehouse, 3);
+
+    /* Each SKU alone could be filled now, but not from one warehouse. */
+    placing.fixed.order = id(2);
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 5);
+    placing.fixed.flags = place_flags_PARTIAL;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->take_count, 1);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    CHECK_EQUAL(take(0)->quantity, 4);
+    script_end();
+}
+
+TEST(rank_goes_across_warehouses_and_names_what_was_left)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 2, 2);
+    add_stock(1, 7, 3);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .allocation = allocation_RANK},
+        .lines = {{.sku = 1, .quantity = 1, .price = 10}, {.sku = 1, .quantity = 5, .price = 10}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 5);
+    placing.fixed.flags = place_flags_PARTIAL;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->take_count, 3);
+    CHECK_EQUAL(take(1)->warehouse, 2);
+    CHECK_EQUAL(take(1)->quantity, 1);
+    CHECK_EQUAL(take(2)->warehouse, 7);
+    CHECK_EQUAL(take(2)->quantity, 3);
+    placing.fixed.order = id(2);
+    CHECK_EQUAL(place(placing), OUTCOME_SOLD_OUT);
+    check_rejection(1, 0);
+    script_end();
+}
+
+TEST(late_payment_takes_again_or_becomes_due_for_refund)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 1);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .hold = 1},
+        .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->hold_ends, now + SECOND);
+    now += SECOND;
+    /* The hold has ended: the event first expires it, then takes the stock again. */
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(status()->version, 3);
+
+    add_stock(1, 1, 1);
+    placing.fixed.order = id(2);
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    now += 2 * SECOND;
+    CHECK_EQUAL(expire_holds(), OUTCOME_OK);
+    placing.fixed.order = id(3);
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(pay(2, 2, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_EXPIRED);
+    CHECK_EQUAL(status()->money, money_state_REFUND_DUE);
+    CHECK_EQUAL(status()->refund_due, 10);
+    script_end();
+}
+
+TEST(wrong_amount_is_parked_and_answered_alike_again)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 1);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(pay(1, 1, 11, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    check_rejection(EURO, 10);
+    CHECK(reply.accepted);
+    CHECK_EQUAL(pay(1, 1, 11, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK(!reply.accepted);
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_SUCCESS), OUTCOME_EVENT_CONFLICT);
+    CHECK_EQUAL(pay(2, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->version, 3);
+    CHECK_EQUAL(pay(3, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 10);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 20);
+    script_end();
+}
+
+TEST(ended_hold_refuses_cancel_extend_and_release)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 1);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9), .hold = 2},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(expire_holds(), OUTCOME_NOT_FOUND);
+    now += 2 * SECOND;
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_BAD_TRANSITION);
+    check_rejection(order_state_EXPIRED, 0);
+    CHECK_EQUAL(change(MESSAGE_hold_release, 1), OUTCOME_HOLD_EXPIRED);
+    check_rejection(0, START + 2 * SECOND);
+    struct hold_extend_body extend = {.key = id(++keys), .order = id(1), .hold = 5};
+    CHECK_EQUAL(ask(MESSAGE_hold_extend, &extend, sizeof extend), OUTCOME_HOLD_EXPIRED);
+    now += SECOND;
+    CHECK_EQUAL(expire_holds(), OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_hold_release, 1), OUTCOME_HOLD_EXPIRED);
+    check_rejection(0, START + 2 * SECOND);
+    script_end();
+}
+
+TEST(deficit_lists_the_newest_orders_first)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    for (uint64_t order = 1; order <= 3; order++)
+        CHECK_EQUAL(place((struct placing){
+                        .fixed = {.order = id(order), .customer = id(9)},
+                        .lines = {{.sku = 1, .quantity = 2, .price = 10}},
+                    }),
+                    OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 2), OUTCOME_OK);
+    struct stock_set_body set = {
+        .key = id(1), .sku = 1, .warehouse = 1, .expected = 9, .on_hand = 3};
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_STOCK_BELOW_RESERVED);
+    check_rejection(1, 4);
+    set.flags = stock_flags_ALLOW_DEFICIT;
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    const struct stock_level_body *level = (const struct stock_level_body *)reply.words;
+    const struct order_id_body *rows = (const struct order_id_body *)(level + 1);
+    CHECK_EQUAL(level->available, -1);
+    CHECK_EQUAL(level->order_count, 2);
+    CHECK_EQUAL(rows[0].order.low, 3);
+    CHECK_EQUAL(rows[1].order.low, 1);
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_REPLAYED);
+    script_end();
+}
+
+TEST(key_decides_for_a_day)
+{
+    script_start();
+    put_sku(1, 10);
+    struct stock_adjust_body add = {.key = id(1), .sku = 1, .warehouse = 1, .delta = 5};
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_OK);
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_REPLAYED);
+    CHECK_EQUAL(reply.words[0], 2);
+    add.delta = 6;
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_IDEM_MISMATCH);
+    now += KEY_RETENTION_US - 1;
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_IDEM_MISMATCH);
+    now += 1;
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_OK);
+    script_end();
+}
+
+TEST(sale_pool_gives_alone_and_closing_gives_it_back)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 10);
+    struct {
+        struct sale_put_body fixed;
+        struct pool_body pool;
+    } sale = {
+        .fixed = {.key = id(1), .sale = 5, .pool_count = 1, .customer_sku_max = 3},
+        .pool = {.sku = 1, .warehouse = 1, .quantity = 4},
+    };
+    struct sale_change_body open = {.key = id(2), .sale = 5};
+    CHECK_EQUAL(ask(MESSAGE_sale_put, &sale, sizeof sale), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .sale = 5},
+        .lines = {{.sku = 1, .quantity = 5, .price = 10}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_SALE_NOT_OPEN);
+    CHECK_EQUAL(ask(MESSAGE_sale_open, &open, sizeof open), OUTCOME_OK);
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 4);
+    placing.lines[0].quantity = 4;
+    CHECK_EQUAL(place(placing), OUTCOME_CUSTOMER_LIMIT);
+    check_rejection(1, 3);
+    placing.lines[0].quantity = 2;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    open.key = id(3);
+    CHECK_EQUAL(ask(MESSAGE_sale_close, &open, sizeof open), OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    struct {
+        struct stock_get_body fixed;
+        struct item_body item;
+    } get = {.fixed = {.item_count = 1}, .item = {.sku = 1, .warehouse = 1}};
+    CHECK_EQUAL(ask(MESSAGE_stock_get, &get, sizeof get), OUTCOME_OK);
+    const struct stock_row_body *row =
+        (const struct stock_row_body *)((const struct stock_get_reply_body *)reply.words + 1);
+    CHECK_EQUAL(row->available, 10);
+    CHECK_EQUAL(row->pooled, 0);
+    script_end();
+}

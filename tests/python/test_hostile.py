@@ -1,0 +1,427 @@
+"""Clients that break the rules, on purpose or by accident: each costs its own connection and
+nothing else. After every one of them a good connection still works, old or new, and at the end
+the server stops as it should and its folder is sound."""
+
+import contextlib
+import socket
+import struct
+import time
+
+import harness
+from harness import check, check_equal, test
+from till_client import (CHECKSUMS, HEADER, MAGIC, PROTOCOL, REPLY, Closed, Connection,
+                         ServerError, decode_reply, encode_body, encode_frame)
+
+USD = 840
+SKU = 0x5E11E12  # the witness's, which no random frame hits
+STATS = PROTOCOL.messages["stats"].number
+PLACE = PROTOCOL.messages["order.place"].number
+ATTEMPTS = 3000
+
+
+class Witness:
+    """A server with a good connection that stays, and the check that nothing else was harmed."""
+
+    def __init__(self, run):
+        self.run = run
+        self.server = run.serve()
+        self.client = self.server.client()
+        self.random = run.random
+        self.calls = 0
+        self.check_call("sku.put", key=self.key(), sku=SKU, price=100, currency=USD)
+        self.check_call("stock.adjust", key=self.key(), sku=SKU, delta=10**9, warehouse=1)
+
+    def key(self):
+        return self.random.getrandbits(128) | 1
+
+    def check_call(self, name, /, **fields):
+        reply = self.client.call(name, **fields)
+        check_equal(reply.outcome, "OK", f"the outcome of the witness's {name}")
+        return reply
+
+    def check_alive(self):
+        check(self.server.is_alive(), "the server died")
+        self.calls += 1
+        self.check_call("order.place", **place(self.key()))
+        with self.server.client(checksum=self.calls % 2 == 0) as other:
+            check_equal(other.call("stats").outcome, "OK", "stats on a new connection")
+
+    def seq(self):
+        return self.check_call("stats").body["seq"]
+
+    def finish(self):
+        self.check_alive()
+        self.client.close()
+        self.run.finish(self.server)
+
+
+def place(order):
+    return {"order": order, "customer": 9, "currency": USD,
+            "rows": [{"sku": SKU, "quantity": 1, "price": 100}]}
+
+
+def hello_frame(body=None, number=1, **fields):
+    fields = {"magic": MAGIC, "version": 1} | fields
+    return encode_frame(number, 1, body or encode_body("hello", **fields))
+
+
+def read_to_the_end(connection, checksum=False):
+    """Every frame until the server closes; they must all be well-formed. Returns the outcomes and
+    the reason of the error frame, None when there was none."""
+    outcomes = []
+    while True:
+        try:
+            outcomes.append(decode_reply(connection.receive(), checksum).outcome)
+        except ServerError as error:
+            with contextlib.suppress(Closed):
+                connection.receive()
+                check(False, "something follows the error frame")
+            return outcomes, str(error)
+        except Closed:
+            return outcomes, None
+
+
+def expect_error(witness, label, data, hello=True):
+    """The data ends its connection with an error frame, and does nothing."""
+    before = witness.seq()
+    with Connection(witness.server.address) as connection:
+        connection.send((hello_frame() if hello else b"") + data)
+        outcomes, reason = read_to_the_end(connection)
+    check_equal(outcomes, ["OK"] if hello else [], f"the replies before {label}")
+    check(reason, f"{label} is closed without a reason")
+    check_equal(witness.seq(), before, f"seq after {label}")
+    witness.check_alive()
+
+
+@test
+def malformed_headers_are_told_and_closed(run):
+    witness = Witness(run)
+    body = encode_body("stats")
+    for size in (0, 1, 7, 8, 15, 16, 17, 20, 23, 25, 28, 8193, 8196, 8200, 65536, 2**31, 2**32 - 8,
+                 2**32 - 1):
+        expect_error(witness, f"a size of {size}", HEADER.pack(size, STATS, 0, 2, 0) + body)
+    for number in (0, 3, 15, 35, 63, 64, 255, 0x7FFF, 0xFFFF, STATS | REPLY, 1 | REPLY, 2 | REPLY):
+        expect_error(witness, f"the type {number:#x}", encode_frame(number, 2, body))
+    for outcome in (1, 2, 0xFFFF):
+        expect_error(witness, f"the outcome {outcome}",
+                     encode_frame(STATS, 2, body, outcome=outcome))
+    expect_error(witness, "an error frame from the client", encode_frame(2, 2, bytes(8)))
+    witness.finish()
+
+
+@test
+def malformed_hellos_are_told_and_closed(run):
+    witness = Witness(run)
+    good = encode_body("hello", magic=MAGIC, version=1)
+    for label, frame in {
+        "no hello": encode_frame(STATS, 1, encode_body("stats")),
+        "an order for a hello": encode_frame(PLACE, 1, encode_body("order.place", **place(5))),
+        "HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "another magic": hello_frame(magic=MAGIC ^ 1),
+        "version 0": hello_frame(version=0),
+        "version 2": hello_frame(version=2),
+        "unknown features": hello_frame(features=CHECKSUMS | 2),
+        "a reserved byte": hello_frame(reserved=1),
+        "a token": hello_frame(token="secret"),
+        "an outcome": encode_frame(1, 1, good, outcome=1),
+        "a checksum": encode_frame(1, 1, good, checksum=True),
+        "a short hello": hello_frame(good[:-8]),
+        "a long hello": hello_frame(good + bytes(8)),
+    }.items():
+        expect_error(witness, label, frame, hello=False)
+    expect_error(witness, "a second hello", hello_frame())
+    witness.finish()
+
+
+@test
+def malformed_bodies_are_told_and_closed(run):
+    """Every message: each reserved byte, undefined flags and values, rows that lie, other sizes."""
+    witness = Witness(run)
+    for message in PROTOCOL.messages.values():
+        if message.kind not in ("QUERY", "COMMAND"):
+            continue
+
+        def broken(label, body):
+            expect_error(witness, f"{message.name} with {label}",
+                         encode_frame(message.number, 2, body))
+
+        good = message.request.pack({})
+        broken("a body cut short", good[:-8] if len(good) > 8 else b"")
+        broken("bytes behind its body", good + bytes(8))
+        offset = 0
+        for name, kind in message.request.fields:
+            wrong = None
+            if kind.coding == "zero":
+                wrong = 1 << run.random.randrange(8 * kind.size)
+            elif kind.by_value:
+                wrong = (1 << 8 * kind.size) - 1
+            if wrong is not None:
+                patch = wrong.to_bytes(kind.size, "little")
+                broken(f"{name} {wrong}", good[:offset] + patch + good[offset + kind.size :])
+            if kind.name == "count":
+                for count in (1, message.request_rows_max, message.request_rows_max + 1, 65535):
+                    patch = count.to_bytes(2, "little")
+                    broken(f"{count} rows and none", good[:offset] + patch + good[offset + 2 :])
+            offset += kind.size
+        if message.request_row:
+            row = message.request_row.pack({})
+            broken("a row not counted", good + row)
+            most = message.request_rows_max
+            broken("too many rows", encode_body(message.name, [{}] * (most + 1))[: 8192 - 16])
+    broken_row = encode_body("stock.get", [{"sku": 1, "reserved": 1}])
+    expect_error(witness, "a reserved byte in a row",
+                 encode_frame(PROTOCOL.messages["stock.get"].number, 2, broken_row))
+    witness.finish()
+
+
+@test
+def damaged_checksums_are_told_and_closed(run):
+    witness = Witness(run)
+    for _ in range(200):
+        with witness.server.client(checksum=True) as client:
+            frame = bytearray(encode_frame(PLACE, 7, encode_body("order.place",
+                                                                 **place(witness.key())), True))
+            at = run.random.randrange(4, len(frame))
+            frame[at] ^= 1 << run.random.randrange(8)
+            before = witness.seq()
+            client.send(frame)
+            outcomes, reason = read_to_the_end(client, checksum=True)
+            check_equal(outcomes, [], "replies")
+            check(reason, f"a flipped bit in byte {at} is closed without a reason")
+            check_equal(witness.seq(), before, "seq after a damaged frame")
+    with witness.server.client() as plain:
+        plain.send(encode_frame(STATS, 7, encode_body("stats"), True))
+        outcomes, reason = read_to_the_end(plain)
+        check(outcomes == [] and reason, "a checksum that was not agreed on is refused")
+    witness.finish()
+
+
+@test
+def the_servers_own_command_is_forbidden(run):
+    witness = Witness(run)
+    with witness.server.client() as client:
+        check_equal(client.call("hold.expire", holds=1).outcome, "FORBIDDEN", "hold.expire")
+        check_equal(client.call("stats").outcome, "OK", "stats on the same connection")
+    witness.finish()
+
+
+def sample_frames(random):
+    """A well-formed frame of some message, its values small so that some of them are known."""
+    message = random.choice([m for m in PROTOCOL.messages.values() if m.name != "error"])
+
+    def values(shape):
+        chosen = {}
+        for name, kind in shape.fields:
+            if kind.coding == "bytes":
+                chosen[name] = random.choice(("", "one", "two"))
+            elif kind.by_value:
+                chosen[name] = random.choice(list(kind.by_value))
+            elif kind.coding != "zero" and kind.name != "count":
+                chosen[name] = random.choice((0, 1, 2, 9, 100, USD))
+        return chosen
+
+    rows = []
+    if message.request_row:
+        rows = [values(message.request_row)
+                for _ in range(random.randint(0, min(4, message.request_rows_max)))]
+    body = encode_body(message.name, rows, **values(message.request))
+    return encode_frame(message.number, random.getrandbits(32), body)
+
+
+def mutate(random, data):
+    data = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(data)) if data else 0
+        way = random.randrange(6)
+        if way == 0 and data:
+            data[at] ^= 1 << random.randrange(8)
+        elif way == 1 and data:
+            data[at] = random.choice((0, 1, 0x7F, 0x80, 0xFF))
+        elif way == 2:
+            del data[at : at + random.choice((1, 4, 8, 16))]
+        elif way == 3:
+            data[at:at] = random.randbytes(random.choice((1, 8, 24)))
+        elif way == 4 and len(data) >= 4:
+            struct.pack_into("<I", data, 0, random.choice((16, 24, 40, 8192, len(data))))
+        else:
+            data += data[at : at + 64]
+    return bytes(data)
+
+
+@test
+def random_bytes_do_no_harm(run):
+    witness = Witness(run)
+    for i in range(ATTEMPTS // 4):
+        with Connection(witness.server.address) as connection:
+            if run.random.random() < 0.5:
+                connection.send(hello_frame())
+            with contextlib.suppress(OSError):
+                connection.send(run.random.randbytes(run.random.randint(1, 20_000)))
+                connection.socket.shutdown(socket.SHUT_WR)
+            read_to_the_end(connection)
+        if i % 50 == 0:
+            witness.check_alive()
+    witness.finish()
+
+
+@test
+def random_mutations_do_no_harm(run):
+    """Streams of valid frames with a few changes; whatever is answered is well-formed."""
+    witness = Witness(run)
+    seen = {}
+    for i in range(ATTEMPTS):
+        frames = [sample_frames(run.random) for _ in range(run.random.randint(1, 8))]
+        at = run.random.randrange(len(frames))
+        frames[at] = mutate(run.random, frames[at])
+        start = hello_frame() if run.random.random() < 0.9 else mutate(run.random, hello_frame())
+        with Connection(witness.server.address) as connection:
+            with contextlib.suppress(OSError):
+                connection.send(start + b"".join(frames))
+                connection.socket.shutdown(socket.SHUT_WR)
+            outcomes, reason = read_to_the_end(connection)
+        for outcome in [*outcomes, "closed with a reason" if reason else "closed"]:
+            seen[outcome] = seen.get(outcome, 0) + 1
+        if i % 100 == 0:
+            witness.check_alive()
+    print("  ", ", ".join(f"{count} {outcome}" for outcome, count in sorted(seen.items())))
+    witness.finish()
+
+
+@test
+def valid_frames_in_any_pieces_are_answered(run):
+    """One byte at a time, and in random cuts: TCP keeps no frames."""
+    witness = Witness(run)
+    frames = [encode_frame(PLACE, i, encode_body("order.place", **place(witness.key())))
+              for i in range(2, 40)]
+    stream = hello_frame() + b"".join(frames)
+    for longest in (1, 3, 17, 200):
+        with Connection(witness.server.address) as connection:
+            at = 0
+            while at < len(stream):
+                size = run.random.randint(1, longest)
+                connection.send(stream[at : at + size])
+                at += size
+            replies = [decode_reply(connection.receive()) for _ in range(1 + len(frames))]
+        check_equal([reply.request for reply in replies], list(range(1, 40)), "requests answered")
+        expected = "OK" if longest == 1 else "REPLAYED"
+        check_equal({reply.outcome for reply in replies[1:]}, {expected}, "outcomes")
+        witness.check_alive()
+    witness.finish()
+
+
+@test
+def frames_cut_by_a_close_do_nothing(run):
+    witness = Witness(run)
+    frame = encode_frame(PLACE, 2, encode_body("order.place", **place(witness.key())))
+    for cut in range(len(frame)):
+        before = witness.seq()
+        with Connection(witness.server.address) as connection:
+            connection.send(hello_frame() + frame[:cut])
+            check_equal(decode_reply(connection.receive()).outcome, "OK", "hello")
+            if cut % 2:
+                # Ends in a reset instead of a regular close.
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                             struct.pack("ii", 1, 0))
+        check_equal(witness.seq(), before, f"seq after a frame cut at {cut}")
+    witness.finish()
+
+
+@test
+def silent_connections_disturb_nobody(run):
+    """Half-open ones: nothing sent, part of a hello, a hello and part of a frame."""
+    witness = Witness(run)
+    starts = (b"", hello_frame()[:3], hello_frame()[:40], hello_frame(),
+              hello_frame() + encode_frame(STATS, 2, encode_body("stats"))[:20])
+    with contextlib.ExitStack() as stack:
+        for i in range(500):
+            connection = stack.enter_context(Connection(witness.server.address))
+            connection.send(starts[i % len(starts)])
+        for _ in range(20):
+            witness.check_alive()
+    for _ in range(1000):
+        Connection(witness.server.address).close()
+    witness.finish()
+
+
+@test
+def a_half_closed_connection_gets_its_replies(run):
+    """What was sent completely is answered, the part of a frame behind it is dropped."""
+    witness = Witness(run)
+    frames = [encode_frame(PLACE, i, encode_body("order.place", **place(witness.key())))
+              for i in range(2, 500)]
+    for tail in (b"", frames[0][:50]):
+        with Connection(witness.server.address) as connection:
+            connection.send(hello_frame() + b"".join(frames) + tail)
+            connection.socket.shutdown(socket.SHUT_WR)
+            outcomes, reason = read_to_the_end(connection)
+            expected = "REPLAYED" if tail else "OK"
+            check_equal(outcomes, ["OK"] + [expected] * len(frames), "outcomes")
+            check_equal(reason, None, "the reason of an error")
+    witness.finish()
+
+
+def send_until_stuck(connection, request):
+    """Sends requests and reads no reply until the socket takes no more for half a second. Returns
+    how many were sent completely, and the rest of the last one; None when it was closed."""
+    data = request * 500
+    sent = 0
+    connection.socket.settimeout(0.5)
+    while True:
+        try:
+            sent += connection.socket.send(data[sent % len(request) :])
+        except TimeoutError:
+            return sent
+        except OSError:
+            return None
+
+
+@test
+def readers_that_never_read_stop_only_themselves(run):
+    witness = Witness(run)
+    rows = [{"sku": SKU}] * 64
+    number = PROTOCOL.messages["stock.get"].number
+    request = encode_frame(number, 5, encode_body("stock.get", rows))
+    memory = witness.server.memory_bytes()
+    with contextlib.ExitStack() as stack:
+        lazy = [stack.enter_context(Connection(witness.server.address)) for _ in range(8)]
+        stuck = []
+        for connection in lazy:
+            connection.send(hello_frame())
+            stuck.append(send_until_stuck(connection, request))
+            check(stuck[-1] is None or stuck[-1] > 0, "something was sent")
+            witness.check_alive()
+        grown = witness.server.memory_bytes() - memory
+        print(f"   stuck after {stuck} bytes; server memory grew by {grown >> 20} MiB")
+        check(grown < 256 << 20, "what is kept for readers that never read is bounded")
+        began = time.monotonic()
+        while time.monotonic() - began < 2:
+            witness.check_alive()
+        # The first one reads after all: it gets the replies to all that it sent completely.
+        if stuck[0] is not None:
+            lazy[0].socket.settimeout(20)
+            check_equal(decode_reply(lazy[0].receive()).outcome, "OK", "hello")
+            for _ in range(stuck[0] // len(request)):
+                check_equal(len(decode_reply(lazy[0].receive()).rows), 64, "rows")
+        witness.check_alive()
+    witness.finish()
+
+
+@test
+def the_silent_and_the_stuck_are_closed_in_the_end(run):
+    """Those that never say hello, and those that never read; who is just idle stays."""
+    witness = Witness(run)
+    sockets = witness.server.open_sockets()
+    number = PROTOCOL.messages["stock.get"].number
+    request = encode_frame(number, 5, encode_body("stock.get", [{"sku": SKU}] * 64))
+    with contextlib.ExitStack() as stack:
+        idle = stack.enter_context(witness.server.client())
+        for start in (b"", hello_frame()[:3], hello_frame()[:40]):
+            stack.enter_context(Connection(witness.server.address)).send(start)
+        lazy = stack.enter_context(witness.server.client())
+        send_until_stuck(lazy, request)
+        witness.server.wait_for_sockets(sockets + 1)
+        check_equal(idle.call("stats").outcome, "OK", "stats on the idle connection")
+    witness.finish()
+
+
+harness.main()

@@ -1,0 +1,390 @@
+/* base/disk.h in memory, with the semantics of a crash.
+ *
+ * What the blocking calls changed is durable when they return, as the interface promises; a write
+ * through io_write becomes durable at a moment that io_sim.c draws, and until then it is not in
+ * the file at all. So a file's pages always are what a crash keeps, and tearing is done by writing
+ * parts of what was under way (sim_file_tear).
+ *
+ * A machine has one folder, whatever path it is opened by. Handles refer to files, not to names:
+ * a renamed or removed file stays with those who have it open. After a crash, what the dead server
+ * had opened answers -EIO and changes nothing. What breaks the interface's rules
+ * (alignment, writes outside a file or on a handle to read) asserts: it is a bug of the caller. */
+#include "tests/sim/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+enum { HANDLES_MAX = 256, PATH_SIZE = 256 };
+
+struct handle {
+    struct sim_file *file; /* NULL: free */
+    bool writable;
+};
+
+struct disk {
+    struct sim_machine *machine; /* NULL: it has crashed */
+    struct disk *next;
+    enum disk_mode mode;
+    char path[PATH_SIZE];
+    struct handle handles[HANDLES_MAX];
+};
+
+static uint64_t page_count(const struct sim_file *file)
+{
+    return (file->size_bytes + SIM_FILE_PAGE - 1) / SIM_FILE_PAGE;
+}
+
+/* The link that leads to the file of that name, or to where it belongs. */
+static struct sim_file **find(struct sim_machine *machine, const char *name)
+{
+    struct sim_file **link = &machine->files;
+    while (*link != NULL && strcmp((*link)->name, name) < 0)
+        link = &(*link)->next;
+    return link;
+}
+
+static bool is_named(const struct sim_file *file, const char *name)
+{
+    return file != NULL && strcmp(file->name, name) == 0;
+}
+
+static void link_file(struct sim_machine *machine, struct sim_file *file, const char *name)
+{
+    struct sim_file **link = find(machine, name);
+    snprintf(file->name, sizeof file->name, "%s", name);
+    file->next = *link;
+    *link = file;
+}
+
+static void unlink_file(struct sim_file **link)
+{
+    struct sim_file *file = *link;
+    *link = file->next;
+    sim_file_release(file);
+}
+
+void sim_file_release(struct sim_file *file)
+{
+    if (--file->reference_count > 0)
+        return;
+    for (uint64_t page = 0; page < page_count(file); page++)
+        free(file->pages[page]);
+    free(file->pages);
+    free(file);
+}
+
+/* May the folder be changed? Draws the crash that a test has ordered. */
+static bool change_begins(struct sim_machine *machine, bool *cut)
+{
+    *cut = false;
+    if (machine == NULL || machine->dying)
+        return false;
+    if (machine->crash_change_in == 0 || --machine->crash_change_in > 0)
+        return true;
+    machine->dying = true;
+    *cut = true;
+    return sim_chance(machine, 50);
+}
+
+int disk_open(struct disk **disk, const char *path, enum disk_mode mode)
+{
+    struct sim_machine *machine = sim_machine_current;
+    if (mode == DISK_READ && !machine->folder_exists)
+        return -ENOENT;
+    if (mode == DISK_WRITE && machine->locked)
+        return -EWOULDBLOCK;
+    struct disk *opened = calloc(1, sizeof *opened);
+    TILL_ASSERT(opened != NULL);
+    opened->machine = machine;
+    opened->mode = mode;
+    snprintf(opened->path, sizeof opened->path, "%s", path);
+    opened->next = machine->disks;
+    machine->disks = opened;
+    if (mode == DISK_WRITE) {
+        machine->folder_exists = true;
+        machine->locked = true;
+    }
+    *disk = opened;
+    return 0;
+}
+
+void disk_close(struct disk *disk)
+{
+    for (int file = 0; file < HANDLES_MAX; file++) {
+        if (disk->handles[file].file != NULL)
+            sim_file_release(disk->handles[file].file);
+    }
+    if (disk->machine != NULL) {
+        struct disk **link = &disk->machine->disks;
+        while (*link != disk)
+            link = &(*link)->next;
+        *link = disk->next;
+        if (disk->mode == DISK_WRITE)
+            disk->machine->locked = false;
+    }
+    free(disk);
+}
+
+const char *disk_path(const struct disk *disk)
+{
+    return disk->path;
+}
+
+int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_max)
+{
+    if (disk->machine == NULL)
+        return -EIO;
+    uint32_t count = 0;
+    for (struct sim_file *file = disk->machine->files; file != NULL; file = file->next) {
+        if (count < entries_max) {
+            memcpy(entries[count].name, file->name, sizeof file->name);
+            entries[count].size_bytes = file->size_bytes;
+        }
+        count++;
+    }
+    return (int)count;
+}
+
+int disk_file_open(struct disk *disk, const char *name, bool writable)
+{
+    TILL_ASSERT(!writable || disk->mode == DISK_WRITE);
+    if (disk->machine == NULL)
+        return -EIO;
+    struct sim_file *file = *find(disk->machine, name);
+    if (!is_named(file, name))
+        return -ENOENT;
+    for (int handle = 0; handle < HANDLES_MAX; handle++) {
+        if (disk->handles[handle].file == NULL) {
+            file->reference_count++;
+            disk->handles[handle] = (struct handle){.file = file, .writable = writable};
+            return handle;
+        }
+    }
+    return -EMFILE;
+}
+
+void disk_file_close(struct disk *disk, int file)
+{
+    TILL_ASSERT(file >= 0 && file < HANDLES_MAX && disk->handles[file].file != NULL);
+    sim_file_release(disk->handles[file].file);
+    disk->handles[file].file = NULL;
+}
+
+static void check_aligned(uint64_t offset, const void *bytes, size_t size)
+{
+    TILL_ASSERT(offset % WAL_ALIGN == 0 && size % WAL_ALIGN == 0);
+    TILL_ASSERT((uintptr_t)bytes % WAL_ALIGN == 0);
+}
+
+struct sim_file *sim_disk_file(struct disk *disk, int file)
+{
+    TILL_ASSERT(file >= 0 && file < HANDLES_MAX);
+    TILL_ASSERT(disk->handles[file].file != NULL && disk->handles[file].writable);
+    return disk->handles[file].file;
+}
+
+int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes, size_t size)
+{
+    TILL_ASSERT(file >= 0 && file < HANDLES_MAX);
+    const struct handle *handle = &disk->handles[file];
+    TILL_ASSERT(handle->file != NULL);
+    if (handle->writable)
+        check_aligned(offset, bytes, size);
+    if (offset >= handle->file->size_bytes)
+        return 0;
+    if (size > handle->file->size_bytes - offset)
+        size = (size_t)(handle->file->size_bytes - offset);
+    for (size_t done = 0; done < size;) {
+        uint64_t at = offset + done;
+        const uint8_t *page = handle->file->pages[at / SIM_FILE_PAGE];
+        size_t part = SIM_FILE_PAGE - at % SIM_FILE_PAGE;
+        if (part > size - done)
+            part = size - done;
+        if (page != NULL)
+            memcpy((uint8_t *)bytes + done, page + at % SIM_FILE_PAGE, part);
+        else
+            memset((uint8_t *)bytes + done, 0, part);
+        done += part;
+    }
+    return (int64_t)size;
+}
+
+void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size)
+{
+    TILL_ASSERT(offset + size <= file->size_bytes);
+    for (size_t done = 0; done < size;) {
+        uint64_t at = offset + done;
+        uint8_t **page = &file->pages[at / SIM_FILE_PAGE];
+        size_t part = SIM_FILE_PAGE - at % SIM_FILE_PAGE;
+        if (part > size - done)
+            part = size - done;
+        if (*page == NULL)
+            *page = calloc(1, SIM_FILE_PAGE);
+        TILL_ASSERT(*page != NULL);
+        memcpy(*page + at % SIM_FILE_PAGE, bytes + done, part);
+        done += part;
+    }
+}
+
+/* One page of a write that a crash interrupted: some of its sectors, or all up to some byte. */
+static void tear_page(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                      const uint8_t *bytes)
+{
+    if (sim_chance(machine, 25)) {
+        sim_file_write(file, offset, bytes, (size_t)sim_random_below(machine, SIM_FILE_PAGE));
+        return;
+    }
+    uint64_t kept = sim_random(machine);
+    for (size_t sector = 0; sector < SIM_FILE_PAGE / SIM_SECTOR; sector++) {
+        size_t start = sector * SIM_SECTOR;
+        if ((kept >> sector & 1) != 0)
+            sim_file_write(file, offset + start, bytes + start, SIM_SECTOR);
+    }
+}
+
+void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                   const uint8_t *bytes, size_t size)
+{
+    enum { ALL, NOTHING, PAGES };
+    unsigned fate = (unsigned)sim_random_below(machine, 4);
+    for (size_t start = 0; start < size; start += SIM_FILE_PAGE) {
+        uint64_t page_fate = fate < PAGES ? fate : sim_random_below(machine, PAGES + 1);
+        if (page_fate == ALL)
+            sim_file_write(file, offset + start, bytes + start, SIM_FILE_PAGE);
+        else if (page_fate == PAGES)
+            tear_page(machine, file, offset + start, bytes + start);
+    }
+}
+
+bool sim_write_fails(struct sim_machine *machine)
+{
+    return machine->dying || (machine->fail_write_in > 0 && --machine->fail_write_in == 0);
+}
+
+int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size)
+{
+    struct sim_file *target = sim_disk_file(disk, file);
+    check_aligned(offset, bytes, size);
+    TILL_ASSERT(offset + size <= target->size_bytes);
+    bool cut;
+    bool begins = change_begins(disk->machine, &cut);
+    if (cut || (begins && sim_write_fails(disk->machine))) {
+        sim_file_tear(disk->machine, target, offset, bytes, size);
+        return -EIO;
+    }
+    if (!begins)
+        return -EIO;
+    sim_file_write(target, offset, bytes, size);
+    return 0;
+}
+
+int sim_file_create(struct sim_machine *machine, const char *name, uint64_t size_bytes)
+{
+    if (is_named(*find(machine, name), name))
+        return -EEXIST;
+    if (machine->full)
+        return -ENOSPC;
+    struct sim_file *file = calloc(1, sizeof *file);
+    TILL_ASSERT(file != NULL);
+    file->size_bytes = size_bytes;
+    file->reference_count = 1;
+    file->pages = calloc(page_count(file) + 1, sizeof *file->pages);
+    TILL_ASSERT(file->pages != NULL);
+    link_file(machine, file, name);
+    return 0;
+}
+
+int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
+{
+    TILL_ASSERT(disk->mode == DISK_WRITE);
+    TILL_ASSERT(size_bytes % WAL_ALIGN == 0 && strlen(name) < DISK_NAME_SIZE);
+    bool cut;
+    int result = change_begins(disk->machine, &cut)
+                     ? sim_file_create(disk->machine, name, size_bytes)
+                     : -EIO;
+    return cut ? -EIO : result;
+}
+
+static int rename_now(struct sim_machine *machine, const char *from, const char *to)
+{
+    struct sim_file **link = find(machine, from);
+    struct sim_file *file = *link;
+    if (!is_named(file, from))
+        return -ENOENT;
+    if (strcmp(from, to) == 0)
+        return 0;
+    *link = file->next;
+    struct sim_file **replaced = find(machine, to);
+    if (is_named(*replaced, to))
+        unlink_file(replaced);
+    link_file(machine, file, to);
+    return 0;
+}
+
+int disk_rename(struct disk *disk, const char *from, const char *to)
+{
+    TILL_ASSERT(disk->mode == DISK_WRITE);
+    bool cut;
+    int result = change_begins(disk->machine, &cut) ? rename_now(disk->machine, from, to) : -EIO;
+    return cut ? -EIO : result;
+}
+
+static int remove_now(struct sim_machine *machine, const char *name)
+{
+    struct sim_file **link = find(machine, name);
+    if (!is_named(*link, name))
+        return -ENOENT;
+    unlink_file(link);
+    return 0;
+}
+
+int disk_remove(struct disk *disk, const char *name)
+{
+    TILL_ASSERT(disk->mode == DISK_WRITE);
+    bool cut;
+    int result = change_begins(disk->machine, &cut) ? remove_now(disk->machine, name) : -EIO;
+    return cut ? -EIO : result;
+}
+
+void sim_disk_crash(struct sim_machine *machine)
+{
+    while (machine->disks != NULL) {
+        struct disk *disk = machine->disks;
+        machine->disks = disk->next;
+        disk->machine = NULL;
+    }
+    machine->locked = false;
+    machine->dying = false;
+    machine->crash_change_in = 0;
+    machine->fail_write_in = 0;
+}
+
+void sim_disk_fill(struct sim_machine *machine, bool full)
+{
+    machine->full = full;
+}
+
+void sim_disk_fail_write(struct sim_machine *machine, uint32_t nth)
+{
+    machine->fail_write_in = nth;
+}
+
+void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth)
+{
+    machine->crash_change_in = nth;
+}
+
+void sim_disk_flip(struct sim_machine *machine, const char *name, uint64_t offset, unsigned bit)
+{
+    struct sim_file *file = *find(machine, name);
+    TILL_ASSERT(is_named(file, name) && offset < file->size_bytes);
+    const uint8_t *page = file->pages[offset / SIM_FILE_PAGE];
+    uint8_t byte = page == NULL ? 0 : page[offset % SIM_FILE_PAGE];
+    byte = (uint8_t)(byte ^ 1u << (bit % 8));
+    sim_file_write(file, offset, &byte, 1);
+}

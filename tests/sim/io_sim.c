@@ -1,0 +1,574 @@
+/* base/io.h on the simulated machine.
+ *
+ * Everything that is under way has a time at which it is due: connections to be accepted, bytes to
+ * be received, sends, closes, writes, the preparation of a file. io_wait takes what is due in
+ * random order, one at a time; when nothing is, it moves the simulated time to the next thing or to
+ * its timeout, so it never blocks. Sends and writes happen in two steps, the effect first and its
+ * event later, because a crash may come between the two.
+ *
+ * Between io_close and IO_CLOSED the interface leaves open whether what is under way still tells
+ * its end; both happen here.
+ *
+ * A failed write is the last event of its io_wait: the server stops there, and what it would not
+ * look at any more would be missing when its memory is freed.
+ *
+ * The promises of the interface are tested from both sides. Buffers are exactly as large as
+ * promised and memory of their own, so that the address sanitizer sees a step outside or a use
+ * after io_buffer_release; bytes handed to io_send and io_write are compared, by checksum, when
+ * they are taken; names, handles and users must be those of something open. */
+#include "tests/sim/machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/checksum.h"
+#include "base/limits.h"
+
+enum { WRITES_MAX = 64, HEADROOM = 64, FD_FIRST = 3, PORT_FREE = 40000 };
+
+struct write {
+    struct sim_file *file;
+    const uint8_t *bytes;
+    uint64_t offset;
+    uint64_t size;
+    uint64_t checksum;
+    uint64_t user;
+    uint64_t due_us;
+    int32_t result;
+    bool active;
+    bool settled;
+    bool failed; /* and told: nothing more comes of it */
+};
+
+struct prepare {
+    const char *name;
+    char name_copy[DISK_NAME_SIZE];
+    uint64_t size_bytes;
+    uint64_t user;
+    uint64_t due_us;
+    int32_t result;
+    bool active;
+    bool settled;
+};
+
+struct io {
+    struct sim_machine *machine; /* NULL: it has crashed */
+    uint64_t crash_us;           /* when, by its clock */
+    struct io_options options;
+    uint64_t listen_user;
+    bool listening;
+    uint8_t **buffers; /* by number; NULL: free */
+    uint32_t buffers_free;
+    struct write writes[WRITES_MAX];
+    struct prepare prepare;
+};
+
+enum happening { ACCEPT, RECEIVE, SEND, CLOSE, WRITE, PREPARE, STOP };
+
+/* One of the things that are due, and when the next one is. */
+struct choice {
+    uint64_t next_us;
+    uint32_t due_count;
+    enum happening what;
+    uint32_t index;
+};
+
+struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE])
+{
+    struct sim_machine *machine = sim_machine_current;
+    TILL_ASSERT(machine->io == NULL);
+    struct io *io = calloc(1, sizeof *io);
+    TILL_ASSERT(io != NULL);
+    error[0] = '\0';
+    io->machine = machine;
+    io->options = *options;
+    io->buffers = calloc(options->buffer_count, sizeof *io->buffers);
+    TILL_ASSERT(io->buffers != NULL);
+    io->buffers_free = options->buffer_count;
+    machine->io = io;
+    machine->stop_asked = false;
+    return io;
+}
+
+/* What is under way ends as a crash ends it; clients see their connection broken or closed. */
+static void end(struct io *io, bool broken)
+{
+    struct sim_machine *machine = io->machine;
+    for (uint32_t i = 0; i < WRITES_MAX; i++) {
+        struct write *write = &io->writes[i];
+        if (!write->active || write->settled)
+            continue;
+        if (!machine->dying)
+            sim_file_tear(machine, write->file, write->offset, write->bytes, write->size);
+        sim_file_release(write->file);
+        write->settled = true;
+    }
+    struct prepare *prepare = &io->prepare;
+    if (prepare->active && !prepare->settled && !machine->dying && sim_chance(machine, 50))
+        sim_file_create(machine, prepare->name_copy, prepare->size_bytes);
+    for (uint32_t i = machine->client_count; i-- > 0;) {
+        struct sim_client *client = machine->clients[i];
+        if (client->state == SIM_GONE)
+            continue;
+        const struct sim_send *send = &client->send;
+        if (client->state == SIM_OPEN && !client->broken && send->active && !send->copied)
+            sim_stream_append(&client->down, send->bytes, sim_random_below(machine, send->size));
+        if (broken && sim_chance(machine, 50))
+            client->down.end =
+                client->down.start + sim_random_below(machine, sim_stream_size(&client->down) + 1);
+        sim_client_cut(client, broken);
+    }
+    io->crash_us = machine->now_us + (uint64_t)machine->clock_us;
+    machine->io = NULL;
+    io->machine = NULL;
+}
+
+void sim_io_crash(struct io *io)
+{
+    end(io, true);
+}
+
+void io_destroy(struct io *io)
+{
+    if (io->machine != NULL)
+        end(io, false);
+    for (uint32_t buffer = 0; buffer < io->options.buffer_count; buffer++)
+        free(io->buffers[buffer]);
+    free(io->buffers);
+    free(io);
+}
+
+const char *io_describe(const struct io *io)
+{
+    (void)io;
+    return "simulated";
+}
+
+static uint64_t network_due(struct sim_machine *machine)
+{
+    return machine->now_us + sim_delay_us(machine, machine->network_delay_us_max);
+}
+
+static uint64_t write_due(struct sim_machine *machine)
+{
+    return machine->now_us + sim_delay_us(machine, machine->write_delay_us_max);
+}
+
+static bool may_receive(const struct io *io, const struct sim_client *client)
+{
+    if (client->received_end || (!client->receiving && client->late_max == 0))
+        return false;
+    if (sim_stream_size(&client->up) > 0)
+        return io->buffers_free > 0;
+    return client->receiving && (client->finished || client->broken);
+}
+
+static bool may_send(const struct sim_client *client)
+{
+    return client->send.active && (client->send.copied || client->broken ||
+                                   sim_stream_size(&client->down) < client->window);
+}
+
+/* Every candidate that is due has the same chance, whatever the order they come in. */
+static void consider(struct io *io, struct choice *choice, uint64_t due_us, enum happening what,
+                     uint32_t index)
+{
+    if (due_us > io->machine->now_us) {
+        if (due_us < choice->next_us)
+            choice->next_us = due_us;
+        return;
+    }
+    if (sim_random_below(io->machine, ++choice->due_count) == 0) {
+        choice->what = what;
+        choice->index = index;
+    }
+}
+
+static void consider_client(struct io *io, struct choice *choice, uint32_t index)
+{
+    const struct sim_client *client = io->machine->clients[index];
+    if (client->state == SIM_GONE)
+        return;
+    if (client->state == SIM_CONNECTING) {
+        if (io->listening)
+            consider(io, choice, client->up_due_us, ACCEPT, index);
+        return;
+    }
+    if (may_receive(io, client))
+        consider(io, choice, client->up_due_us, RECEIVE, index);
+    if (may_send(client))
+        consider(io, choice, client->send.due_us, SEND, index);
+    if (client->state == SIM_CLOSING && !client->send.active)
+        consider(io, choice, client->close_due_us, CLOSE, index);
+}
+
+static struct choice choose(struct io *io)
+{
+    struct choice choice = {.next_us = UINT64_MAX};
+    for (uint32_t i = 0; i < io->machine->client_count; i++)
+        consider_client(io, &choice, i);
+    for (uint32_t i = 0; i < WRITES_MAX; i++) {
+        if (io->writes[i].active && !io->writes[i].failed)
+            consider(io, &choice, io->writes[i].due_us, WRITE, i);
+    }
+    if (io->prepare.active)
+        consider(io, &choice, io->prepare.due_us, PREPARE, 0);
+    if (io->machine->stop_asked)
+        consider(io, &choice, 0, STOP, 0);
+    return choice;
+}
+
+static int free_fd(const struct sim_machine *machine)
+{
+    for (int fd = FD_FIRST;; fd++) {
+        bool used = false;
+        for (uint32_t i = 0; i < machine->client_count; i++)
+            used |= machine->clients[i]->fd == fd;
+        if (!used)
+            return fd;
+    }
+}
+
+/* The things that happen. Each fills the event and returns true, or returns false when it has
+ * none yet. */
+static bool accept_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct sim_client *client = io->machine->clients[index];
+    *event = (struct io_event){.kind = IO_ACCEPTED, .user = io->listen_user};
+    if (sim_chance(io->machine, 2)) {
+        event->result = -ECONNABORTED;
+        return true;
+    }
+    client->state = SIM_OPEN;
+    client->fd = free_fd(io->machine);
+    client->up_due_us = network_due(io->machine);
+    event->result = client->fd;
+    return true;
+}
+
+static bool receive_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct sim_client *client = io->machine->clients[index];
+    *event = (struct io_event){.kind = IO_RECEIVED, .user = client->receive_user};
+    if (!client->receiving)
+        client->late_max--;
+    size_t size = sim_stream_size(&client->up);
+    if (size == 0) {
+        client->received_end = true;
+        event->result = client->broken ? -ECONNRESET : 0;
+        return true;
+    }
+    if (size > client->piece)
+        size = client->piece;
+    if (size > io->options.buffer_size)
+        size = io->options.buffer_size;
+    if (sim_chance(io->machine, 50))
+        size = 1 + sim_random_below(io->machine, size);
+    while (io->buffers[event->buffer] != NULL)
+        event->buffer++;
+    void *memory;
+    TILL_ASSERT(posix_memalign(&memory, 64, HEADROOM + size) == 0);
+    io->buffers[event->buffer] = memory;
+    io->buffers_free--;
+    event->bytes = io->buffers[event->buffer] + HEADROOM;
+    event->result = (int32_t)sim_stream_take(&client->up, event->bytes, size);
+    client->up_due_us = network_due(io->machine);
+    return true;
+}
+
+static bool send_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct sim_client *client = io->machine->clients[index];
+    struct sim_send *send = &client->send;
+    TILL_ASSERT(checksum64(send->bytes, send->size) == send->checksum);
+    if (send->copied) {
+        send->active = false;
+        *event = (struct io_event){.kind = IO_SENT, .user = send->user, .result = send->result};
+        return true;
+    }
+    if (client->broken) {
+        send->result = sim_chance(io->machine, 50) ? -EPIPE : -ECONNRESET;
+    } else {
+        size_t size = client->window - sim_stream_size(&client->down);
+        if (size > client->piece)
+            size = client->piece;
+        if (size > send->size)
+            size = send->size;
+        if (sim_chance(io->machine, 30))
+            size = 1 + sim_random_below(io->machine, size);
+        sim_stream_append(&client->down, send->bytes, size);
+        send->result = (int32_t)size;
+    }
+    send->copied = true;
+    send->due_us = network_due(io->machine);
+    return false;
+}
+
+static bool close_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct sim_client *client = io->machine->clients[index];
+    *event = (struct io_event){.kind = IO_CLOSED, .user = client->close_user};
+    sim_client_cut(client, false);
+    return true;
+}
+
+static bool write_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct write *write = &io->writes[index];
+    if (write->settled) {
+        write->failed = write->result < 0;
+        write->active = write->failed;
+        *event =
+            (struct io_event){.kind = IO_WRITTEN, .user = write->user, .result = write->result};
+        return true;
+    }
+    TILL_ASSERT(checksum64(write->bytes, write->size) == write->checksum);
+    if (!sim_write_fails(io->machine)) {
+        sim_file_write(write->file, write->offset, write->bytes, write->size);
+    } else {
+        write->result = -EIO;
+        if (!io->machine->dying)
+            sim_file_tear(io->machine, write->file, write->offset, write->bytes, write->size);
+    }
+    sim_file_release(write->file);
+    write->settled = true;
+    write->due_us = write_due(io->machine);
+    return false;
+}
+
+static bool prepare_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct prepare *prepare = &io->prepare;
+    (void)index;
+    TILL_ASSERT(strcmp(prepare->name, prepare->name_copy) == 0);
+    if (prepare->settled) {
+        prepare->active = false;
+        *event = (struct io_event){
+            .kind = IO_PREPARED, .user = prepare->user, .result = prepare->result};
+        return true;
+    }
+    prepare->result = io->machine->dying
+                          ? -EIO
+                          : sim_file_create(io->machine, prepare->name, prepare->size_bytes);
+    prepare->settled = true;
+    prepare->due_us = write_due(io->machine);
+    return false;
+}
+
+static bool stop_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    (void)index;
+    io->machine->stop_asked = false;
+    *event = (struct io_event){.kind = IO_STOP, .result = SIGTERM};
+    return true;
+}
+
+/* After the crash: what was under way or has failed ends well, so that the dead server can put its
+ * memory in order. */
+static int wait_dead(struct io *io, struct io_event *events, uint32_t events_max)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < WRITES_MAX && count < events_max; i++) {
+        if (io->writes[i].active)
+            events[count++] = (struct io_event){.kind = IO_WRITTEN, .user = io->writes[i].user};
+        io->writes[i].active = false;
+    }
+    if (io->prepare.active && count < events_max) {
+        events[count++] =
+            (struct io_event){.kind = IO_PREPARED, .user = io->prepare.user, .result = -ENOSPC};
+        io->prepare.active = false;
+    }
+    return (int)count;
+}
+
+int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_t wait_events,
+            uint64_t timeout_us)
+{
+    static bool (*const happens[])(struct io *, uint32_t, struct io_event *) = {
+        [ACCEPT] = accept_happens, [RECEIVE] = receive_happens, [SEND] = send_happens,
+        [CLOSE] = close_happens,   [WRITE] = write_happens,     [PREPARE] = prepare_happens,
+        [STOP] = stop_happens,
+    };
+    struct sim_machine *machine = io->machine;
+    TILL_ASSERT(events_max > 0);
+    if (machine == NULL)
+        return wait_dead(io, events, events_max);
+    machine->now_us += sim_random_below(machine, 20);
+    uint64_t deadline_us =
+        timeout_us > UINT64_MAX - machine->now_us ? UINT64_MAX : machine->now_us + timeout_us;
+    uint32_t count = 0;
+    while (count < events_max) {
+        struct choice choice = choose(io); /* without any and without a bound, it returns */
+        if (choice.due_count > 0) {
+            bool is_event = happens[choice.what](io, choice.index, &events[count]);
+            bool is_last = is_event && events[count].kind == IO_WRITTEN && events[count].result < 0;
+            count += is_event;
+            if (is_last || (count >= wait_events && sim_chance(machine, 3)))
+                break;
+            continue;
+        }
+        bool is_over = choice.next_us > deadline_us;
+        uint64_t until_us = is_over ? deadline_us : choice.next_us;
+        if (count >= wait_events || until_us == UINT64_MAX)
+            break;
+        machine->now_us = until_us;
+        if (is_over)
+            break;
+    }
+    return (int)count;
+}
+
+void io_wake(struct io *io)
+{
+    (void)io;
+}
+
+uint64_t io_time_us(struct io *io)
+{
+    if (io->machine == NULL)
+        return io->crash_us;
+    io->machine->now_us += sim_random_below(io->machine, 3);
+    return io->machine->now_us + (uint64_t)io->machine->clock_us;
+}
+
+int io_listen(struct io *io, const char *address, uint64_t user)
+{
+    const char *colon = strrchr(address, ':');
+    TILL_ASSERT(io->machine != NULL && !io->listening && user >> IO_USER_BITS == 0);
+    if (colon == NULL)
+        return -EINVAL;
+    io->listening = true;
+    io->listen_user = user;
+    int port = atoi(colon + 1);
+    return port == 0 ? PORT_FREE : port;
+}
+
+/* NULL when the machine has crashed: then what a dying server still asks for has no effect. */
+static struct sim_client *connection(struct io *io, int fd, uint64_t user)
+{
+    TILL_ASSERT(user >> IO_USER_BITS == 0);
+    if (io->machine == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < io->machine->client_count; i++) {
+        struct sim_client *client = io->machine->clients[i];
+        if (client->fd == fd) {
+            TILL_ASSERT(client->state == SIM_OPEN);
+            return client;
+        }
+    }
+    till_unreachable();
+}
+
+void io_receive(struct io *io, int fd, uint64_t user)
+{
+    struct sim_client *client = connection(io, fd, user);
+    if (client == NULL)
+        return;
+    client->receiving = true;
+    client->receive_user = user;
+}
+
+void io_receive_pause(struct io *io, int fd, uint64_t user)
+{
+    struct sim_client *client = connection(io, fd, user);
+    if (client == NULL)
+        return;
+    if (client->receiving)
+        client->late_max = (uint32_t)sim_random_below(io->machine, 3);
+    client->receiving = false;
+}
+
+void io_buffer_release(struct io *io, uint32_t buffer)
+{
+    TILL_ASSERT(buffer < io->options.buffer_count && io->buffers[buffer] != NULL);
+    free(io->buffers[buffer]);
+    io->buffers[buffer] = NULL;
+    io->buffers_free++;
+}
+
+void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t size)
+{
+    struct sim_client *client = connection(io, fd, user);
+    if (client == NULL)
+        return;
+    TILL_ASSERT(!client->send.active && size > 0 && size <= INT32_MAX);
+    client->send = (struct sim_send){
+        .bytes = bytes,
+        .checksum = checksum64(bytes, size),
+        .user = user,
+        .due_us = network_due(io->machine),
+        .size = (uint32_t)size,
+        .active = true,
+    };
+}
+
+void io_close(struct io *io, int fd, uint64_t user)
+{
+    struct sim_client *client = connection(io, fd, user);
+    if (client == NULL)
+        return;
+    io_receive_pause(io, fd, user);
+    client->state = SIM_CLOSING;
+    client->close_user = user;
+    client->close_due_us = network_due(io->machine);
+    if (sim_chance(io->machine, 50)) {
+        client->late_max = 0;
+        client->send.active = false;
+    } else if (client->send.active && !client->send.copied) {
+        client->send.copied = true;
+        client->send.result = -ECANCELED;
+        client->send.due_us = network_due(io->machine);
+    }
+}
+
+void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const void *bytes,
+              size_t size, uint64_t user)
+{
+    TILL_ASSERT(user >> IO_USER_BITS == 0 && size > 0);
+    TILL_ASSERT(offset % WAL_ALIGN == 0 && size % WAL_ALIGN == 0);
+    TILL_ASSERT((uintptr_t)bytes % WAL_ALIGN == 0);
+    struct sim_file *target = io->machine == NULL ? NULL : sim_disk_file(disk, file);
+    TILL_ASSERT(target == NULL || offset + size <= target->size_bytes);
+    struct write *write = NULL;
+    for (uint32_t i = 0; i < WRITES_MAX; i++) {
+        const struct write *other = &io->writes[i];
+        if (!other->active)
+            write = &io->writes[i];
+        else if (!other->settled && other->file == target)
+            TILL_ASSERT(offset >= other->offset + other->size || other->offset >= offset + size);
+    }
+    TILL_ASSERT(write != NULL);
+    *write = (struct write){
+        .file = target,
+        .bytes = bytes,
+        .offset = offset,
+        .size = size,
+        .checksum = checksum64(bytes, size),
+        .user = user,
+        .active = true,
+    };
+    if (target == NULL)
+        return;
+    target->reference_count++;
+    write->due_us = write_due(io->machine);
+}
+
+void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t size_bytes,
+                uint64_t user)
+{
+    TILL_ASSERT(disk != NULL && !io->prepare.active);
+    TILL_ASSERT(size_bytes % WAL_ALIGN == 0);
+    TILL_ASSERT(user >> IO_USER_BITS == 0 && strlen(name) < DISK_NAME_SIZE);
+    io->prepare = (struct prepare){
+        .name = name,
+        .size_bytes = size_bytes,
+        .user = user,
+        .due_us = io->machine == NULL ? 0 : write_due(io->machine),
+        .active = true,
+    };
+    snprintf(io->prepare.name_copy, sizeof io->prepare.name_copy, "%s", name);
+}

@@ -1,0 +1,473 @@
+/* The judge of the simulated server tests.
+ *
+ * What is told by a reply binds the server for ever: acceptances with their seq and content, and
+ * everything a query showed. So nothing is compared with a model of the shop's rules (the engine
+ * has tests of its own for these); the log is the model. A reply that showed what a crash took back
+ * names a seq that the log ends before, or whose state is another one. */
+#include "tests/sim/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "engine/codec.h"
+#include "tests/test.h"
+#include "wal/reader.h"
+
+enum {
+    SKUS = 4,
+    WAREHOUSES = 2,
+    CUSTOMERS = 5,
+    SALE = 1,
+    PRICE = 100,
+    CURRENCY = 840,
+    LINES_MAX = 3,
+    SETUP_COUNT = SKUS + SKUS * WAREHOUSES + 2 + CUSTOMERS,
+};
+
+struct engine_options ledger_engine_options(void)
+{
+    struct engine_options options = engine_options_default;
+#define SMALL_CAPACITY(name, capacity, text) options.name = 8192;
+    ENGINE_CAPACITIES(SMALL_CAPACITY)
+#undef SMALL_CAPACITY
+    return options;
+}
+
+static struct id intent_key(uint32_t intent)
+{
+    return (struct id){.low = intent + 1, .high = 0x7e57};
+}
+
+/* Rows follow their body. */
+static void request_set(struct request *request, unsigned number, const void *body, uint32_t size,
+                        const void *rows, uint32_t rows_size)
+{
+    *request = (struct request){.number = (uint16_t)number, .size = size + rows_size};
+    CHECK(request->size <= sizeof request->body);
+    memcpy(request->body, body, size);
+    if (rows_size > 0)
+        memcpy((uint8_t *)request->body + size, rows, rows_size);
+}
+
+static uint64_t below(struct ledger *ledger, uint64_t bound)
+{
+    return sim_random_below(ledger->machine, bound);
+}
+
+static struct id random_customer(struct ledger *ledger)
+{
+    return (struct id){.low = below(ledger, CUSTOMERS) + 1};
+}
+
+/* The key of an intent that placed, or may have placed, an order; or of none such. */
+static struct id random_order(struct ledger *ledger)
+{
+    uint32_t intent = SETUP_COUNT;
+    for (int tries = 0; tries < 8; tries++) {
+        intent = (uint32_t)below(ledger, ledger->intent_count);
+        if (ledger->intents[intent].request.number == MESSAGE_order_place)
+            break;
+    }
+    return intent_key(intent);
+}
+
+static void sku_put(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct sku_put_body body = {
+        .key = key, .sku = below(ledger, SKUS) + 1, .price = PRICE, .currency = CURRENCY};
+    if (key.low <= SKUS)
+        body.sku = key.low;
+    body.name.bytes[0] = (char)('a' + body.sku);
+    request_set(request, MESSAGE_sku_put, &body, sizeof body, NULL, 0);
+}
+
+static void stock_adjust(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct stock_adjust_body body = {.key = key,
+                                     .sku = below(ledger, SKUS) + 1,
+                                     .delta = (int64_t)below(ledger, 10) - 2,
+                                     .warehouse = (uint32_t)below(ledger, WAREHOUSES) + 1};
+    if (body.delta == 0)
+        body.delta = 1;
+    if (key.low <= SETUP_COUNT) {
+        body.sku = (key.low - SKUS - 1) / WAREHOUSES + 1;
+        body.warehouse = (uint32_t)(key.low % WAREHOUSES) + 1;
+        body.delta = 40;
+    }
+    request_set(request, MESSAGE_stock_adjust, &body, sizeof body, NULL, 0);
+}
+
+static void sale_put(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct sale_put_body body = {.key = key,
+                                 .sale = SALE,
+                                 .hold = 1 + (uint32_t)below(ledger, 3),
+                                 .points_share = 5000,
+                                 .rate_points = 1,
+                                 .rate_money = 1,
+                                 .customer_sku_max = 20,
+                                 .pool_count = 2};
+    struct pool_body pools[] = {
+        {.sku = 1, .quantity = 10, .warehouse = 1},
+        {.sku = 2, .quantity = 10, .warehouse = 2},
+    };
+    request_set(request, MESSAGE_sale_put, &body, sizeof body, pools, sizeof pools);
+}
+
+static void sale_open(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct sale_change_body body = {.key = key, .sale = SALE};
+    (void)ledger;
+    request_set(request, MESSAGE_sale_open, &body, sizeof body, NULL, 0);
+}
+
+static void points_credit(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct points_credit_body body = {
+        .key = key, .customer = random_customer(ledger), .points = 1 + (int64_t)below(ledger, 500)};
+    request_set(request, MESSAGE_points_credit, &body, sizeof body, NULL, 0);
+}
+
+static void order_place(struct ledger *ledger, struct id key, struct request *request)
+{
+    static const uint16_t flags[] = {0, 0, 0, place_flags_PARTIAL, place_flags_PAID};
+    struct line_body lines[LINES_MAX] = {{0}};
+    struct order_place_body body = {.order = key,
+                                    .customer = random_customer(ledger),
+                                    .points = (int64_t)below(ledger, 2) * 50,
+                                    .sale = below(ledger, 3) == 0 ? SALE : 0,
+                                    .hold = (uint32_t)below(ledger, 4),
+                                    .flags = flags[below(ledger, 5)],
+                                    .line_count = (uint16_t)(1 + below(ledger, LINES_MAX)),
+                                    .allocation = (uint8_t)below(ledger, 3)};
+    for (uint32_t i = 0; i < body.line_count; i++) {
+        lines[i].sku = below(ledger, SKUS) + 1;
+        lines[i].quantity = (uint32_t)below(ledger, 3) + 1;
+        lines[i].price = PRICE;
+        if (body.allocation == allocation_EXPLICIT)
+            lines[i].warehouse = (uint32_t)below(ledger, WAREHOUSES) + 1;
+    }
+    request_set(request, MESSAGE_order_place, &body, sizeof body, lines,
+                body.line_count * (uint32_t)sizeof lines[0]);
+}
+
+/* Usually of the amount due, as far as the order's answer is known. */
+static void payment_event(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct payment_event_body body = {.event = key,
+                                      .order = random_order(ledger),
+                                      .amount = PRICE,
+                                      .provider = 1,
+                                      .status = payment_status_SUCCESS,
+                                      .currency = CURRENCY};
+    const struct intent *placing = &ledger->intents[body.order.low - 1];
+    if (placing->accepted && placing->request.number == MESSAGE_order_place)
+        body.amount = ((const struct order_place_reply_body *)placing->reply)->money_due;
+    if (below(ledger, 6) == 0)
+        body.status = payment_status_FAILURE;
+    request_set(request, MESSAGE_payment_event, &body, sizeof body, NULL, 0);
+}
+
+static void order_change(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct order_change_body body = {.key = key, .order = random_order(ledger)};
+    request_set(request, below(ledger, 2) == 0 ? MESSAGE_order_cancel : MESSAGE_hold_release, &body,
+                sizeof body, NULL, 0);
+}
+
+static void hold_extend(struct ledger *ledger, struct id key, struct request *request)
+{
+    struct hold_extend_body body = {
+        .key = key, .order = random_order(ledger), .hold = 1 + (uint32_t)below(ledger, 5)};
+    request_set(request, MESSAGE_hold_extend, &body, sizeof body, NULL, 0);
+}
+
+static uint32_t intent_add(struct ledger *ledger,
+                           void (*make)(struct ledger *, struct id, struct request *))
+{
+    uint32_t intent = ledger->intent_count++;
+    CHECK(intent < INTENTS_MAX);
+    make(ledger, intent_key(intent), &ledger->intents[intent].request);
+    return intent;
+}
+
+struct ledger *ledger_create(struct sim_machine *machine)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+    CHECK(ledger != NULL);
+    ledger->machine = machine;
+    for (int i = 0; i < SKUS; i++)
+        intent_add(ledger, sku_put);
+    for (int i = 0; i < SKUS * WAREHOUSES; i++)
+        intent_add(ledger, stock_adjust);
+    intent_add(ledger, sale_put);
+    intent_add(ledger, sale_open);
+    for (int i = 0; i < CUSTOMERS; i++)
+        intent_add(ledger, points_credit);
+    CHECK_EQUAL(ledger->intent_count, SETUP_COUNT);
+    return ledger;
+}
+
+void ledger_destroy(struct ledger *ledger)
+{
+    for (uint32_t i = 0; i < ledger->answer_count; i++)
+        free(ledger->answers[i].reply);
+    free(ledger);
+}
+
+static void query_make(struct ledger *ledger, struct request *request)
+{
+    struct order_id_body order = {.order = random_order(ledger)};
+    struct points_balance_body balance = {.customer = random_customer(ledger)};
+    struct stock_get_body stock = {.item_count = 1};
+    struct item_body item = {.sku = below(ledger, SKUS) + 1,
+                             .warehouse = (uint32_t)below(ledger, WAREHOUSES + 1)};
+    struct empty_body empty = {0};
+    switch (below(ledger, 6)) {
+    case 0:
+        request_set(request, MESSAGE_stock_get, &stock, sizeof stock, &item, sizeof item);
+        break;
+    case 1:
+        request_set(request, MESSAGE_points_balance, &balance, sizeof balance, NULL, 0);
+        break;
+    case 2:
+        request_set(request, MESSAGE_stats, &empty, sizeof empty, NULL, 0);
+        break;
+    case 3:
+        request_set(request, MESSAGE_order_history, &order, sizeof order, NULL, 0);
+        break;
+    default:
+        request_set(request, MESSAGE_order_get, &order, sizeof order, NULL, 0);
+    }
+}
+
+uint32_t ledger_next(struct ledger *ledger, struct request *request)
+{
+    static void (*const makers[])(struct ledger *, struct id, struct request *) = {
+        order_place,  order_place,   order_place,   order_place,   order_place, stock_adjust,
+        order_change, points_credit, payment_event, payment_event, hold_extend, sku_put,
+    };
+    uint32_t intent = NO_INTENT;
+    uint64_t choice = below(ledger, 100);
+    if (choice < 30) {
+        query_make(ledger, request);
+        return NO_INTENT;
+    }
+    if (choice < 50) {
+        for (intent = 0; intent < SETUP_COUNT && ledger->intents[intent].accepted;)
+            intent++;
+    }
+    if (choice < 65 || ledger->intent_count == INTENTS_MAX)
+        intent = intent < SETUP_COUNT ? intent : (uint32_t)below(ledger, ledger->intent_count);
+    else
+        intent = intent_add(ledger, makers[below(ledger, sizeof makers / sizeof makers[0])]);
+    *request = ledger->intents[intent].request;
+    return intent;
+}
+
+uint32_t ledger_unanswered(const struct ledger *ledger)
+{
+    for (uint32_t intent = 0; intent < ledger->intent_count; intent++) {
+        if (!ledger->intents[intent].answered)
+            return intent;
+    }
+    return NO_INTENT;
+}
+
+static bool is_done(uint16_t outcome)
+{
+    return outcome == OUTCOME_OK || outcome == OUTCOME_REPLAYED;
+}
+
+static void judge_acceptance(struct intent *intent, const struct caller_reply *reply)
+{
+    if (reply->outcome == OUTCOME_OK)
+        CHECK_EQUAL(++intent->ok_count, 1);
+    if (intent->accepted) {
+        CHECK_EQUAL(reply->size, intent->reply_size);
+        CHECK(memcmp(reply->body, intent->reply, reply->size) == 0);
+        return;
+    }
+    CHECK(reply->size <= sizeof intent->reply);
+    intent->accepted = true;
+    intent->seq = reply->body[0];
+    intent->reply_size = reply->size;
+    memcpy(intent->reply, reply->body, reply->size);
+}
+
+/* Once a command is done, it is never rejected, by those at least who decide. */
+static void judge_rejection(struct intent *intent, const struct caller_reply *reply)
+{
+    CHECK(reply->outcome != OUTCOME_IDEM_MISMATCH && reply->outcome != OUTCOME_EVENT_CONFLICT);
+    CHECK(reply->outcome != OUTCOME_INVALID && reply->outcome != OUTCOME_FORBIDDEN);
+    if (reply->outcome == OUTCOME_STORAGE_FULL || reply->outcome == OUTCOME_OVERLOADED ||
+        reply->outcome == OUTCOME_AMOUNT_MISMATCH)
+        return;
+    if (reply->body[0] > intent->seq_rejected)
+        intent->seq_rejected = reply->body[0];
+}
+
+static void answer_add(struct ledger *ledger, const struct request *request,
+                       const struct caller_reply *reply)
+{
+    if (ledger->answer_count == ANSWERS_MAX)
+        return;
+    struct answer *answer = &ledger->answers[ledger->answer_count++];
+    *answer =
+        (struct answer){.request = *request, .outcome = reply->outcome, .reply_size = reply->size};
+    answer->reply = malloc(reply->size);
+    CHECK(answer->reply != NULL);
+    memcpy(answer->reply, reply->body, reply->size);
+}
+
+void ledger_judge(struct ledger *ledger, uint32_t intent, const struct request *request,
+                  const struct caller_reply *reply)
+{
+    CHECK_EQUAL(reply->number, request->number);
+    if (reply->body[0] > ledger->seq_seen)
+        ledger->seq_seen = reply->body[0];
+    if (intent == NO_INTENT) {
+        answer_add(ledger, request, reply);
+        return;
+    }
+    struct intent *judged = &ledger->intents[intent];
+    judged->answered = true;
+    ledger->accepted_count -= judged->accepted;
+    ledger->full_count += reply->outcome == OUTCOME_STORAGE_FULL;
+    if (is_done(reply->outcome))
+        judge_acceptance(judged, reply);
+    else
+        judge_rejection(judged, reply);
+    ledger->accepted_count += judged->accepted;
+    if (judged->accepted && judged->seq_rejected > 0)
+        CHECK(judged->seq_rejected < judged->seq);
+}
+
+/* The replay of a log, one command at a time. */
+struct replay {
+    struct ledger *ledger;
+    struct engine *engine;
+    uint64_t time_us;
+    uint32_t answer_next;
+    uint64_t reply[FRAME_SIZE_MAX / 8];
+};
+
+static void decide(struct replay *replay, struct command *command, unsigned number,
+                   const void *body, uint32_t size)
+{
+    struct reply_sink sink = {.cursor = (uint8_t *)replay->reply, .gap = 0};
+    *command =
+        (struct command){.body = body, .sink = &sink, .size = size, .number = (uint16_t)number};
+    engine_decide(replay->engine, replay->time_us, command, 1);
+}
+
+/* What the state of stats depends on besides the log. */
+static void stats_normalise(uint64_t *reply)
+{
+    struct stats_reply_body *stats = (struct stats_reply_body *)reply;
+    stats->time = 0;
+    stats->holds_due = 0;
+    stats->rejected = 0;
+}
+
+/* Judges the answers that name the seq at which the replay stands. */
+static void check_answers(struct replay *replay)
+{
+    struct ledger *ledger = replay->ledger;
+    uint64_t seq = engine_seq(replay->engine);
+    while (replay->answer_next < ledger->answer_count &&
+           ledger->answers[replay->answer_next].reply[0] <= seq) {
+        const struct answer *answer = &ledger->answers[replay->answer_next++];
+        struct command command;
+        CHECK_EQUAL(answer->reply[0], seq);
+        decide(replay, &command, answer->request.number, answer->request.body,
+               answer->request.size);
+        CHECK_EQUAL(command.outcome, answer->outcome);
+        CHECK_EQUAL(command.reply_size, answer->reply_size);
+        if (answer->request.number == MESSAGE_stats) {
+            stats_normalise(answer->reply);
+            stats_normalise((uint64_t *)command.reply);
+        }
+        CHECK(memcmp(command.reply, answer->reply, command.reply_size) == 0);
+    }
+}
+
+static void check_command(struct replay *replay, const struct logged_command *logged)
+{
+    struct command command;
+    CHECK(logged->time_us >= replay->time_us);
+    replay->time_us = logged->time_us;
+    decide(replay, &command, logged->number, logged->body, logged->size);
+    CHECK(command.accepted);
+    if (logged->number == MESSAGE_hold_expire)
+        return;
+    for (uint32_t i = 0; i < replay->ledger->intent_count; i++) {
+        struct intent *intent = &replay->ledger->intents[i];
+        if (intent->request.number != logged->number || intent->request.size != logged->size ||
+            memcmp(intent->request.body, logged->body, logged->size) != 0)
+            continue;
+        CHECK(!intent->logged);
+        intent->logged = true;
+        if (!intent->accepted)
+            return;
+        CHECK_EQUAL(intent->seq, engine_seq(replay->engine));
+        CHECK_EQUAL(intent->reply_size, command.reply_size);
+        CHECK(memcmp(intent->reply, command.reply, command.reply_size) == 0);
+        return;
+    }
+    test_fail(__FILE__, __LINE__, "seq %" PRIu64 " is a command that nobody sent",
+              engine_seq(replay->engine));
+}
+
+static void check_block(struct replay *replay, const struct wal_reader *reader)
+{
+    struct column_reader columns = {
+        .ids = reader_init(reader->ids, reader->block.ids_size),
+        .fields = reader_init(reader->fields, reader->block.fields_size),
+        .time_us = reader->block.time_us,
+    };
+    struct logged_command command;
+    bool malformed;
+    while (command_decode(&columns, &command, &malformed)) {
+        check_command(replay, &command);
+        check_answers(replay);
+    }
+    CHECK(!malformed);
+    CHECK_EQUAL(engine_digest(replay->engine), reader->block.digest);
+}
+
+static int answer_compare(const void *a, const void *b)
+{
+    uint64_t seq_a = ((const struct answer *)a)->reply[0];
+    uint64_t seq_b = ((const struct answer *)b)->reply[0];
+    return (seq_a > seq_b) - (seq_a < seq_b);
+}
+
+uint64_t ledger_check_log(struct ledger *ledger, struct disk *disk)
+{
+    char error[512];
+    struct engine_options options = ledger_engine_options();
+    struct replay replay = {.ledger = ledger,
+                            .engine = engine_create(&options, error, sizeof error)};
+    CHECK(replay.engine != NULL);
+    struct wal_reader reader;
+    CHECK_EQUAL(wal_reader_init(&reader, disk), 0);
+    qsort(ledger->answers, ledger->answer_count, sizeof ledger->answers[0], answer_compare);
+    check_answers(&replay);
+    enum wal_read read;
+    while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK)
+        check_block(&replay, &reader);
+    CHECK_EQUAL(read, WAL_READ_END);
+    CHECK_EQUAL(replay.answer_next, ledger->answer_count);
+    for (uint32_t i = 0; i < ledger->intent_count; i++) {
+        CHECK(!ledger->intents[i].accepted || ledger->intents[i].logged);
+        ledger->intents[i].logged = false;
+    }
+    if (!engine_check(replay.engine, error, sizeof error))
+        test_fail(__FILE__, __LINE__, "%s", error);
+    uint64_t seq = engine_seq(replay.engine);
+    wal_reader_deinit(&reader);
+    engine_destroy(replay.engine);
+    return seq;
+}

@@ -1,0 +1,78 @@
+/* What clients asked of a server and what they were told, over all its crashes: the judge of the
+ * simulated server tests.
+ *
+ * An intent is a command with its key, to be sent until it is answered and again at random. Its
+ * first acceptance is remembered, and every later answer must be the same. At the end the log is
+ * replayed: each logged command is an intent, logged once; each accepted intent is there, at the
+ * seq and with the reply that the client was told; and each answer to a query is what the replayed
+ * state answers at the seq that the answer names. */
+#ifndef TILL_TESTS_SIM_LEDGER_H
+#define TILL_TESTS_SIM_LEDGER_H
+
+#include "base/disk.h"
+#include "engine/engine.h"
+#include "tests/sim/caller.h"
+#include "tests/sim/sim.h"
+
+enum { INTENTS_MAX = 2000, ANSWERS_MAX = 4096, REQUEST_WORDS = 24, REPLY_WORDS = 64 };
+
+struct request {
+    uint16_t number;
+    uint32_t size;
+    uint64_t body[REQUEST_WORDS];
+};
+
+struct intent {
+    struct request request;
+    bool accepted;         /* some client was told OK or REPLAYED */
+    bool answered;         /* some client was told anything */
+    bool logged;           /* found in the log */
+    uint32_t ok_count;     /* clients told OK: one at most */
+    uint64_t seq;          /* when accepted */
+    uint64_t seq_rejected; /* the newest that a rejection named */
+    uint32_t reply_size;
+    uint64_t reply[REPLY_WORDS];
+};
+
+/* An answer to a query. */
+struct answer {
+    struct request request;
+    uint16_t outcome;
+    uint32_t reply_size;
+    uint64_t *reply; /* begins with the seq */
+};
+
+struct ledger {
+    struct sim_machine *machine;
+    uint64_t seq_seen; /* the newest that any client was told of */
+    uint32_t intent_count;
+    uint32_t accepted_count; /* of the intents */
+    uint32_t full_count;     /* replies that said STORAGE_FULL */
+    uint32_t answer_count;
+    struct intent intents[INTENTS_MAX];
+    struct answer answers[ANSWERS_MAX];
+};
+
+enum { NO_INTENT = UINT32_MAX };
+
+/* The capacities of the simulated servers. */
+struct engine_options ledger_engine_options(void);
+
+/* Begins with the intents that set up a small shop with little stock. */
+struct ledger *ledger_create(struct sim_machine *machine);
+void ledger_destroy(struct ledger *ledger);
+
+/* Something to send: a query with NO_INTENT, or an intent, new or old. */
+uint32_t ledger_next(struct ledger *ledger, struct request *request);
+
+/* An intent that nobody was told anything of, or NO_INTENT. */
+uint32_t ledger_unanswered(const struct ledger *ledger);
+
+/* Judges a reply to the request. */
+void ledger_judge(struct ledger *ledger, uint32_t intent, const struct request *request,
+                  const struct caller_reply *reply);
+
+/* Replays the log of the disk and judges everything that was told; returns the last seq. */
+uint64_t ledger_check_log(struct ledger *ledger, struct disk *disk);
+
+#endif

@@ -1,0 +1,96 @@
+/* The machine: its clock, its randomness, its crash.
+ *
+ * Everything random of a run comes from the one generator here, and nothing depends on addresses,
+ * on real time or on the process, so a seed reproduces a run exactly. */
+#include "tests/sim/machine.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+struct sim_machine *sim_machine_current;
+
+struct sim_machine *sim_machine_create(uint64_t seed)
+{
+    static const uint64_t write_delays_us[] = {0, 20, 300, 5000};
+    static const uint64_t network_delays_us[] = {0, 50, 500};
+    struct sim_machine *machine = calloc(1, sizeof *machine);
+    TILL_ASSERT(machine != NULL);
+    machine->random_state = seed;
+    machine->clock_us = 1700000000000000;
+    machine->write_delay_us_max = write_delays_us[sim_random_below(machine, 4)];
+    machine->network_delay_us_max = network_delays_us[sim_random_below(machine, 3)];
+    sim_machine_current = machine;
+    return machine;
+}
+
+void sim_machine_destroy(struct sim_machine *machine)
+{
+    TILL_ASSERT(machine->io == NULL && machine->disks == NULL);
+    while (machine->client_count > 0) {
+        struct sim_client *client = machine->clients[0];
+        client->state = SIM_GONE;
+        sim_client_free(client);
+    }
+    while (machine->files != NULL) {
+        struct sim_file *file = machine->files;
+        machine->files = file->next;
+        sim_file_release(file);
+    }
+    if (sim_machine_current == machine)
+        sim_machine_current = NULL;
+    free(machine);
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+uint64_t sim_random(struct sim_machine *machine)
+{
+    uint64_t z = (machine->random_state += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+uint64_t sim_random_below(struct sim_machine *machine, uint64_t bound)
+{
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t)((wide)sim_random(machine) * bound >> 64);
+}
+
+bool sim_chance(struct sim_machine *machine, unsigned percent)
+{
+    return sim_random_below(machine, 100) < percent;
+}
+
+uint64_t sim_delay_us(struct sim_machine *machine, uint64_t us_max)
+{
+    uint64_t bound = sim_chance(machine, 80) ? us_max / 16 : us_max;
+    return sim_random_below(machine, bound + 1);
+}
+
+void sim_crash(struct sim_machine *machine)
+{
+    if (machine->io != NULL)
+        sim_io_crash(machine->io);
+    sim_disk_crash(machine);
+}
+
+void sim_stop(struct sim_machine *machine)
+{
+    machine->stop_asked = true;
+}
+
+uint64_t sim_time_us(const struct sim_machine *machine)
+{
+    return machine->now_us;
+}
+
+void sim_time_pass(struct sim_machine *machine, uint64_t us)
+{
+    machine->now_us += us;
+}
+
+void sim_clock_step(struct sim_machine *machine, int64_t us)
+{
+    machine->clock_us += us;
+}

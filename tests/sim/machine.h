@@ -1,0 +1,125 @@
+/* The simulated machine's inside, shared by machine.c, disk_sim.c and io_sim.c and by nothing
+ * else; tests use sim.h. */
+#ifndef TILL_TESTS_SIM_MACHINE_H
+#define TILL_TESTS_SIM_MACHINE_H
+
+#include "base/disk.h"
+#include "base/io.h"
+#include "tests/sim/sim.h"
+
+enum {
+    SIM_FILE_PAGE = 4096,
+    SIM_SECTOR = 512, /* what a disk writes whole */
+    SIM_CLIENTS_MAX = 256,
+};
+
+/* A file: pages by number; NULL stands for one full of zeros. Unlinked files live on until the
+ * last handle is closed. */
+struct sim_file {
+    struct sim_file *next; /* linked files, by name */
+    char name[DISK_NAME_SIZE];
+    uint64_t size_bytes;
+    uint8_t **pages;
+    uint32_t reference_count; /* the folder's and the handles' */
+};
+
+/* Bytes in one direction of a connection. */
+struct sim_stream {
+    uint8_t *bytes;
+    size_t start;
+    size_t end;
+    size_t capacity;
+};
+
+struct sim_send {
+    const uint8_t *bytes;
+    uint64_t checksum; /* of the bytes when handed over: they stay untouched */
+    uint64_t user;
+    uint64_t due_us;
+    uint32_t size;
+    int32_t result;
+    bool active;
+    bool copied; /* the outcome is settled, the event is still to come */
+};
+
+/*   connecting --accept--> open --io_close--> closing --IO_CLOSED--> gone
+ *   any --sim_crash, io_destroy--> gone */
+enum sim_client_state { SIM_CONNECTING, SIM_OPEN, SIM_CLOSING, SIM_GONE };
+
+struct sim_client {
+    struct sim_machine *machine;
+    struct sim_stream up;   /* to the server */
+    struct sim_stream down; /* to the client */
+    struct sim_send send;
+    uint64_t up_due_us; /* when the next of `up`, or its end, may be received */
+    uint64_t close_due_us;
+    uint64_t receive_user;
+    uint64_t close_user;
+    size_t window;     /* bytes that `down` holds */
+    size_t piece;      /* at most this much is received or sent in one go */
+    uint32_t late_max; /* events that still arrive after a pause or a close */
+    int fd;            /* -1: not accepted yet, or closed */
+    enum sim_client_state state;
+    bool receiving;
+    bool received_end; /* the end or an error was told: nothing more is received */
+    bool finished;     /* the client sends no more */
+    bool broken;       /* reset by either side */
+    bool held;         /* the test has the handle */
+};
+
+struct sim_machine {
+    uint64_t random_state;
+    uint64_t now_us;
+    int64_t clock_us; /* what io_time_us adds */
+
+    struct sim_file *files;
+    struct disk *disks; /* open ones */
+    bool folder_exists;
+    bool locked;
+    bool full;
+    bool dying; /* sim_disk_crash_at came true: nothing changes the disk any more */
+    uint32_t fail_write_in;
+    uint32_t crash_change_in;
+
+    struct io *io; /* the one alive, if any */
+    bool stop_asked;
+
+    struct sim_client *clients[SIM_CLIENTS_MAX];
+    uint32_t client_count;
+
+    /* Drawn once per machine, so that runs differ in kind and not only in detail. */
+    uint64_t write_delay_us_max;
+    uint64_t network_delay_us_max;
+};
+
+/* The machine that base/io.h and base/disk.h act on. */
+extern struct sim_machine *sim_machine_current;
+
+/* A delay from 0 to max, most of the time much shorter. */
+uint64_t sim_delay_us(struct sim_machine *machine, uint64_t us_max);
+
+/* disk_sim.c, for the other two. */
+struct sim_file *sim_disk_file(struct disk *disk, int file);
+void sim_file_release(struct sim_file *file);
+void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size);
+void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                   const uint8_t *bytes, size_t size);
+int sim_file_create(struct sim_machine *machine, const char *name, uint64_t size_bytes);
+bool sim_write_fails(struct sim_machine *machine);
+void sim_disk_crash(struct sim_machine *machine);
+
+/* io_sim.c */
+void sim_io_crash(struct io *io);
+
+/* client.c */
+void sim_stream_append(struct sim_stream *stream, const void *bytes, size_t size);
+size_t sim_stream_take(struct sim_stream *stream, void *bytes, size_t size);
+static inline size_t sim_stream_size(const struct sim_stream *stream)
+{
+    return stream->end - stream->start;
+}
+
+/* The server's side is over: by a crash, or because it closed. */
+void sim_client_cut(struct sim_client *client, bool broken);
+
+#endif

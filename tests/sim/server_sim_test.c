@@ -1,0 +1,369 @@
+/* The server under simulation: crashes at any moment, a disk that fails or fills up, clients that
+ * break the protocol or do not read, a clock that steps. The same server code as in production
+ * runs here, on the simulated io and disk. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "tests/sim/world.h"
+#include "tests/test.h"
+
+enum { CRASH_ROUNDS = 60, ROUNDS = 20, LIVES_MAX = 5, TURNS_MAX = 400 };
+
+/* Starts a server on a disk that may crash during the recovery, again and again. */
+static void start_through_crashes(struct world *world)
+{
+    sim_disk_fill(world->machine, false);
+    while (sim_chance(world->machine, 25)) {
+        sim_disk_crash_at(world->machine, 1 + (uint32_t)sim_random_below(world->machine, 4));
+        world_start(world);
+        world_crash(world);
+    }
+    CHECK(world_start(world));
+}
+
+static void end_well(struct world *world)
+{
+    world_settle(world);
+    world_stop(world);
+    world_judge(world);
+    world_destroy(world);
+}
+
+TEST(server_keeps_every_answer_through_crashes)
+{
+    for (int round = 0; round < CRASH_ROUNDS; round++) {
+        struct world *world = world_create(test_random());
+        uint64_t lives = 1 + sim_random_below(world->machine, LIVES_MAX);
+        for (; lives > 0; lives--) {
+            start_through_crashes(world);
+            uint32_t turns = (uint32_t)sim_random_below(world->machine, TURNS_MAX);
+            CHECK(world_play(world, turns) > 0);
+            if (sim_chance(world->machine, 75))
+                world_crash(world);
+            else
+                world_stop(world);
+            world_judge(world);
+        }
+        CHECK(world_start(world));
+        end_well(world);
+    }
+}
+
+TEST(server_ends_at_a_write_error_and_keeps_what_it_had_answered)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        struct world *world = world_create(test_random());
+        CHECK(world_start(world));
+        CHECK(world_play(world, 50) > 0);
+        sim_disk_fail_write(world->machine, 1 + (uint32_t)sim_random_below(world->machine, 4));
+        CHECK(world_play(world, 100 * TURNS_MAX) < 0);
+        world_crash(world);
+        world_judge(world);
+        CHECK(world_start(world));
+        end_well(world);
+    }
+}
+
+/* Only the first segments exist, so the log is soon full. */
+static struct world *world_on_full_disk(void)
+{
+    struct world *world = world_create(test_random());
+    world->segment_size = WAL_BLOCK_SIZE_MAX;
+    CHECK(world_start(world));
+    for (int turn = 0; world->ledger->full_count < 20; turn++) {
+        CHECK(turn < 20000);
+        sim_disk_fill(world->machine, true);
+        CHECK(world_play(world, 1) > 0);
+    }
+    return world;
+}
+
+static uint64_t stats_seq(struct world *world)
+{
+    struct empty_body empty = {0};
+    world_call(world, MESSAGE_stats, &empty, sizeof empty);
+    CHECK_EQUAL(world->reply.outcome, OUTCOME_OK);
+    return world->reply.body[0];
+}
+
+TEST(full_disk_refuses_commands_answers_queries_and_ends_by_itself)
+{
+    for (int round = 0; round < 4; round++) {
+        struct world *world = world_on_full_disk();
+        uint64_t seq = stats_seq(world);
+        if (round % 2 == 1) {
+            world_crash(world);
+            world_judge(world);
+            sim_disk_fill(world->machine, true);
+            CHECK(world_start(world));
+            CHECK_EQUAL(stats_seq(world), seq);
+        }
+        for (int turn = 0; stats_seq(world) < seq + 10; turn++) {
+            CHECK(turn < 1000);
+            sim_disk_fill(world->machine, false);
+            CHECK(world_play(world, 10) > 0);
+        }
+        end_well(world);
+    }
+}
+
+TEST(clock_that_steps_back_never_turns_the_log_s_time_back)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        struct world *world = world_create(test_random());
+        CHECK(world_start(world));
+        for (int step = 0; step < 20; step++) {
+            CHECK(world_play(world, 10) > 0);
+            sim_clock_step(world->machine, -(int64_t)sim_random_below(world->machine, 100000000));
+            if (sim_chance(world->machine, 20)) {
+                world_crash(world);
+                sim_disk_fill(world->machine, false);
+                CHECK(world_start(world));
+            }
+        }
+        end_well(world);
+    }
+}
+
+/* A frame after a good hello that must be refused: a stats request unless its row says otherwise,
+ * whose body is zeros but for one word. */
+struct bad_frame {
+    const char *what;
+    uint32_t size;
+    uint16_t type;
+    uint16_t outcome;
+    uint32_t body_size;
+    uint32_t word;
+    uint64_t value;
+};
+
+#define PLACE_SIZE (uint32_t)sizeof(struct order_place_body)
+
+static const struct bad_frame bad_frames[] = {
+    {"size zero", 0, MESSAGE_stats, 0, 8, 0, 0},
+    {"size of the header alone", 16, MESSAGE_stats, 0, 8, 0, 0},
+    {"size not a multiple of 8", 28, MESSAGE_stats, 0, 16, 0, 0},
+    {"size too large", FRAME_SIZE_MAX + 8, MESSAGE_stats, 0, 8, 0, 0},
+    {"size enormous", 0xfffffff8, MESSAGE_stats, 0, 8, 0, 0},
+    {"body too long", 32, MESSAGE_stats, 0, 16, 0, 0},
+    {"body too short", 24, MESSAGE_order_get, 0, 8, 0, 1},
+    {"reserved bytes", 24, MESSAGE_stats, 0, 8, 0, 1},
+    {"type zero", 24, 0, 0, 8, 0, 0},
+    {"type unknown", 24, MESSAGE_NUMBER_MAX, 0, 8, 0, 0},
+    {"type beyond the table", 24, 0x7fff, 0, 8, 0, 0},
+    {"type of a reply", 24, MESSAGE_stats | FRAME_REPLY, 0, 8, 0, 0},
+    {"type of the server's own error", 24, MESSAGE_error, 0, 8, 0, 0},
+    {"outcome in a request", 24, MESSAGE_stats, 1, 8, 0, 0},
+    {"second hello", 16 + sizeof(struct hello_body), MESSAGE_hello, 0, sizeof(struct hello_body), 0,
+     FRAME_MAGIC},
+    {"row that is not there", 16 + PLACE_SIZE, MESSAGE_order_place, 0, PLACE_SIZE, 6, 1ULL << 32},
+    {"more rows than allowed", 16 + PLACE_SIZE, MESSAGE_order_place, 0, PLACE_SIZE, 6, 33ULL << 32},
+    {"flag unknown", 16 + PLACE_SIZE, MESSAGE_order_place, 0, PLACE_SIZE, 6, 0x8000},
+    {"value unknown", 16 + PLACE_SIZE, MESSAGE_order_place, 0, PLACE_SIZE, 6, 9ULL << 48},
+};
+
+enum { BAD_FRAMES = sizeof bad_frames / sizeof bad_frames[0], GOOD_BEFORE = 3 };
+
+static void send_stats(struct caller *caller)
+{
+    struct empty_body empty = {0};
+    caller_send(caller, MESSAGE_stats, &empty, sizeof empty);
+}
+
+static void send_bad_frame(struct caller *caller, const struct bad_frame *bad)
+{
+    uint64_t body[16] = {0};
+    struct frame frame = {
+        .size = bad->size, .type = bad->type, .outcome = bad->outcome, .request = 77};
+    CHECK(bad->body_size <= sizeof body);
+    body[bad->word] = bad->value;
+    caller_send_frame(caller, frame, body, bad->body_size);
+}
+
+/* Turns, with the world's callers at work, until the caller's stream has ended; how many replies
+ * it got. */
+static uint32_t play_until_ended(struct world *world, struct caller *caller)
+{
+    uint32_t replies = 0;
+    for (int turn = 0; !caller->ended; turn++) {
+        CHECK(turn < 10000);
+        CHECK(world_play(world, 1) > 0);
+        while (caller_receive(caller, &world->reply))
+            replies++;
+    }
+    return replies;
+}
+
+static void play_until_ready(struct world *world, struct caller *caller)
+{
+    while (caller->state != CALLER_READY) {
+        CHECK(!caller->ended && world_play(world, 1) > 0);
+        CHECK(!caller_receive(caller, &world->reply));
+    }
+}
+
+TEST(malformed_frame_closes_its_connection_only)
+{
+    struct world *world = world_create(test_random());
+    struct caller *caller = calloc(1, sizeof *caller);
+    CHECK(world_start(world));
+    for (uint32_t i = 0; i < 2 * BAD_FRAMES; i++) {
+        const struct bad_frame *bad = &bad_frames[i / 2];
+        caller_open(caller, world->machine, i % 2 == 1);
+        play_until_ready(world, caller);
+        for (int good = 0; good < GOOD_BEFORE; good++)
+            send_stats(caller);
+        send_bad_frame(caller, bad);
+        send_stats(caller); /* is not looked at */
+        uint32_t replies = play_until_ended(world, caller);
+        if (replies != GOOD_BEFORE || caller->state != CALLER_REFUSED)
+            test_fail(__FILE__, __LINE__, "%s: %u replies, state %u", bad->what, replies,
+                      (unsigned)caller->state);
+        caller_close(caller);
+    }
+    free(caller);
+    end_well(world);
+}
+
+TEST(wrong_checksum_closes_its_connection_only)
+{
+    struct world *world = world_create(test_random());
+    struct caller *caller = calloc(1, sizeof *caller);
+    CHECK(world_start(world));
+    for (int with_checksum = 0; with_checksum < 2; with_checksum++) {
+        struct frame frame = {
+            .size = 24, .type = MESSAGE_stats, .request = 1, .checksum = 0x12345678};
+        struct empty_body empty = {0};
+        caller_open(caller, world->machine, with_checksum == 1);
+        play_until_ready(world, caller);
+        caller->checksum = false; /* sends the frame's own */
+        caller_send_frame(caller, frame, &empty, sizeof empty);
+        caller->checksum = with_checksum == 1;
+        CHECK_EQUAL(play_until_ended(world, caller), 0);
+        CHECK_EQUAL(caller->state, CALLER_REFUSED);
+        caller_close(caller);
+    }
+    free(caller);
+    end_well(world);
+}
+
+TEST(wrong_or_missing_hello_is_refused)
+{
+    static const struct hello_body hellos[] = {
+        {.magic = FRAME_MAGIC + 1, .version = PROTOCOL_VERSION},
+        {.magic = FRAME_MAGIC, .version = PROTOCOL_VERSION + 1},
+        {.magic = FRAME_MAGIC, .version = PROTOCOL_VERSION, .features = 0x80},
+        {.magic = FRAME_MAGIC, .version = PROTOCOL_VERSION, .reserved = 1},
+        {.magic = FRAME_MAGIC, .version = PROTOCOL_VERSION, .token = {.bytes = "secret"}},
+    };
+    enum { HELLOS = sizeof hellos / sizeof hellos[0] };
+    struct world *world = world_create(test_random());
+    struct caller *caller = calloc(1, sizeof *caller);
+    CHECK(world_start(world));
+    for (uint32_t i = 0; i <= HELLOS; i++) {
+        struct frame frame = {.size = 16 + sizeof hellos[0], .type = MESSAGE_hello};
+        struct empty_body empty = {0};
+        *caller = (struct caller){.client = sim_connect(world->machine)};
+        if (i < HELLOS) {
+            caller_send_frame(caller, frame, &hellos[i], sizeof hellos[i]);
+        } else {
+            frame = (struct frame){.size = 24, .type = MESSAGE_stats};
+            caller_send_frame(caller, frame, &empty, sizeof empty);
+        }
+        CHECK_EQUAL(play_until_ended(world, caller), 0);
+        CHECK_EQUAL(caller->state, CALLER_REFUSED);
+        caller_close(caller);
+    }
+    free(caller);
+    end_well(world);
+}
+
+TEST(half_a_frame_and_a_hang_up_leave_no_trace)
+{
+    struct world *world = world_create(test_random());
+    struct caller *caller = calloc(1, sizeof *caller);
+    CHECK(world_start(world));
+    for (int round = 0; round < ROUNDS; round++) {
+        struct frame frame = {.size = 24, .type = MESSAGE_stats};
+        caller_open(caller, world->machine, false);
+        play_until_ready(world, caller);
+        sim_client_send(caller->client, &frame, 1 + sim_random_below(world->machine, 16));
+        if (sim_chance(world->machine, 50)) {
+            sim_client_finish(caller->client);
+            CHECK_EQUAL(play_until_ended(world, caller), 0);
+        } else {
+            CHECK(world_play(world, 10) > 0);
+        }
+        caller_close(caller);
+    }
+    free(caller);
+    end_well(world);
+}
+
+/* Asks for much at once and reads nothing for a while. */
+enum { GREEDY_REQUESTS = 1500, GREEDY_WINDOW = 16384 };
+
+static struct caller *greedy_caller(struct world *world)
+{
+    struct {
+        struct stock_get_body body;
+        struct item_body items[STOCK_ITEMS_MAX];
+    } query = {.body = {.item_count = STOCK_ITEMS_MAX}};
+    for (int i = 0; i < STOCK_ITEMS_MAX; i++)
+        query.items[i].sku = 1;
+    struct caller *caller = calloc(1, sizeof *caller);
+    world_settle(world); /* the SKUs exist */
+    caller_open(caller, world->machine, false);
+    sim_client_limit(caller->client, GREEDY_WINDOW, GREEDY_WINDOW);
+    play_until_ready(world, caller);
+    for (int i = 0; i < GREEDY_REQUESTS; i++)
+        caller_send(caller, MESSAGE_stock_get, &query, sizeof query);
+    return caller;
+}
+
+static void play_for(struct world *world, uint64_t seconds)
+{
+    uint64_t end_us = sim_time_us(world->machine) + seconds * US_PER_SECOND;
+    while (sim_time_us(world->machine) < end_us) {
+        sim_time_pass(world->machine, sim_random_below(world->machine, 100000));
+        CHECK(world_play(world, 1) > 0);
+    }
+}
+
+TEST(slow_reader_is_paused_and_gets_everything_when_it_reads)
+{
+    struct world *world = world_create(test_random());
+    CHECK(world_start(world));
+    struct caller *caller = greedy_caller(world);
+    play_for(world, 5);
+    uint32_t replies = 0;
+    while (replies < GREEDY_REQUESTS) {
+        CHECK(world_play(world, 1) > 0);
+        while (caller_receive(caller, &world->reply))
+            replies++;
+        CHECK(!caller->ended);
+    }
+    caller_close(caller);
+    free(caller);
+    end_well(world);
+}
+
+TEST(reader_that_never_reads_is_dropped_while_others_go_on)
+{
+    struct world *world = world_create(test_random());
+    CHECK(world_start(world));
+    struct caller *caller = greedy_caller(world);
+    uint64_t seq = world->ledger->seq_seen;
+    play_for(world, 45);
+    CHECK(world->ledger->seq_seen > seq);
+    uint32_t replies = 0;
+    while (caller_receive(caller, &world->reply))
+        replies++;
+    CHECK(caller->ended && replies < GREEDY_REQUESTS);
+    CHECK_EQUAL(caller->state, CALLER_READY);
+    caller_close(caller);
+    free(caller);
+    end_well(world);
+}

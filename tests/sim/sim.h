@@ -1,0 +1,81 @@
+/* A simulated machine under the I/O seam: a disk that a crash tears, a network whose clients the
+ * test drives, a clock that moves in random small steps, and one random generator that decides all
+ * of it, so that the same seed gives the same run.
+ *
+ * base/io.h and base/disk.h are implemented on it (io_sim.c, disk_sim.c). Their calls name no
+ * machine: they act on the one created last, and there is one at a time. It outlives the servers
+ * that run on it:
+ *
+ *   sim_machine_create -> disk_open, io_create, server ... -> sim_crash -> free the dead server's
+ *   memory -> disk_open, io_create, the next server ... -> sim_machine_destroy
+ *
+ * After sim_crash, the dead server's io ends well what was under way or had failed, and its disk
+ * answers -EIO, both without any effect, so that its memory can be freed by the ordinary functions.
+ */
+#ifndef TILL_TESTS_SIM_SIM_H
+#define TILL_TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sim_machine;
+struct sim_client;
+
+struct sim_machine *sim_machine_create(uint64_t seed);
+
+/* Frees the machine with its files and clients; disks and ios on it have been closed. */
+void sim_machine_destroy(struct sim_machine *machine);
+
+/* The machine's own random numbers, for tests that want all of a run to hang on its seed. */
+uint64_t sim_random(struct sim_machine *machine);
+uint64_t sim_random_below(struct sim_machine *machine, uint64_t bound);
+bool sim_chance(struct sim_machine *machine, unsigned percent);
+
+/* The power fails: every page of a write under way is kept, lost or torn on its own; a file being
+ * prepared exists whole or not at all; sends under way got out in part; connections break, after
+ * what had reached the client; the disk's lock is free again. */
+void sim_crash(struct sim_machine *machine);
+
+/* Someone asks the process to stop: IO_STOP. */
+void sim_stop(struct sim_machine *machine);
+
+/* Simulated time since the machine began; moves everything that is under way. */
+uint64_t sim_time_us(const struct sim_machine *machine);
+void sim_time_pass(struct sim_machine *machine, uint64_t us);
+
+/* Steps what io_time_us tells, forwards or backwards, and nothing else. */
+void sim_clock_step(struct sim_machine *machine, int64_t us);
+
+/* Disk faults. A full disk refuses new files; the nth write from now on (1: the next, 0: none)
+ * fails with -EIO after an unknown part of it; the nth blocking change of the disk from now on is
+ * cut short by a crash: it and everything after it fails with -EIO until sim_crash. */
+void sim_disk_fill(struct sim_machine *machine, bool full);
+void sim_disk_fail_write(struct sim_machine *machine, uint32_t nth);
+void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth);
+
+/* Inverts one bit of a file at rest; the file and the offset exist. */
+void sim_disk_flip(struct sim_machine *machine, const char *name, uint64_t offset, unsigned bit);
+
+/* A new connection to whatever listens now or later; accepted after a while. The handle is the
+ * test's until sim_client_free. */
+struct sim_client *sim_connect(struct sim_machine *machine);
+/* Bytes that the client's side holds before the server's sends stall, and the most that travels in
+ * one go; both are random unless set. */
+void sim_client_limit(struct sim_client *client, size_t window, size_t piece);
+
+void sim_client_send(struct sim_client *client, const void *bytes, size_t size);
+
+/* Takes what has arrived: the number of bytes, 0 when nothing is there yet, and at the end of the
+ * stream -ENOTCONN when the server closed, -ECONNRESET when the connection broke. A client that
+ * does not receive is a slow reader: the server's sends stall once the window is full. */
+int64_t sim_client_receive(struct sim_client *client, void *bytes, size_t size);
+
+/* Ends the stream after what was sent (the server may go on sending), or breaks it at once. */
+void sim_client_finish(struct sim_client *client);
+void sim_client_reset(struct sim_client *client);
+
+/* Resets the connection if it is still up, and gives up the handle. */
+void sim_client_free(struct sim_client *client);
+
+#endif

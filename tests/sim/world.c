@@ -1,0 +1,236 @@
+/* A simulated server and its callers.
+ *
+ * Callers behave: they wait for the hello's reply, keep to their number of requests in flight and
+ * send well-formed frames, so an error frame to one of them is a failure. They hang up at random,
+ * read when they like, and send again what was not answered, as the protocol tells them. */
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+
+#include "base/status.h"
+#include "net/server_state.h"
+#include "tests/test.h"
+
+enum { PATIENCE_TURNS = 40000, OUTPUT_CHUNKS = 32, IO_BUFFERS = 16, IO_BUFFER_SIZE = 16384 };
+
+struct world *world_create(uint64_t seed)
+{
+    struct world *world = calloc(1, sizeof *world);
+    CHECK(world != NULL);
+    world->machine = sim_machine_create(seed);
+    world->ledger = ledger_create(world->machine);
+    return world;
+}
+
+void world_destroy(struct world *world)
+{
+    ledger_destroy(world->ledger);
+    sim_machine_destroy(world->machine);
+    free(world);
+}
+
+bool world_start(struct world *world)
+{
+    static const struct io_options io_options = {
+        .connections_max = 64, .buffer_size = IO_BUFFER_SIZE, .buffer_count = IO_BUFFERS};
+    static const uint32_t writes[] = {1, 2, 4, WAL_WRITES_MAX};
+    struct server_options options = server_options_default;
+    char error[SERVER_ERROR_SIZE];
+    options.listen = "127.0.0.1:7411";
+    options.engine = ledger_engine_options();
+    options.wal_segment_size = world->segment_size;
+    if (options.wal_segment_size == 0)
+        options.wal_segment_size = (uint64_t)WAL_BLOCK_SIZE_MAX
+                                   << sim_random_below(world->machine, 3);
+    options.wal_writes = writes[sim_random_below(world->machine, 4)];
+    options.connections_max = io_options.connections_max;
+    options.output_chunks = OUTPUT_CHUNKS;
+    CHECK_EQUAL(disk_open(&world->disk, "data", DISK_WRITE), 0);
+    world->io = io_create(&io_options, error);
+    world->server = server_create(&options, world->io, world->disk, error, sizeof error);
+    world->seq_floor = world->ledger->seq_seen;
+    return world->server != NULL;
+}
+
+/* Frees the server's memory; the machine's disk and clients stay. A log that has writes under way
+ * cannot be closed, so a dead server's log is told first how they ended. */
+static void bury(struct world *world)
+{
+    struct io_event events[IO_EVENTS_MAX];
+    while (world->server != NULL && !wal_idle(world->server->wal)) {
+        int count = io_wait(world->io, events, IO_EVENTS_MAX, 1, 0);
+        CHECK(count > 0);
+        for (int i = 0; i < count; i++)
+            (void)wal_event(world->server->wal, &events[i]); /* it misses its disk */
+    }
+    if (world->server != NULL)
+        server_destroy(world->server);
+    world->server = NULL;
+    io_destroy(world->io);
+    disk_close(world->disk);
+}
+
+static void line_receive(struct world *world, struct world_line *line)
+{
+    while (caller_receive(&line->caller, &world->reply)) {
+        uint32_t slot = world->reply.request % IN_FLIGHT_MAX;
+        ledger_judge(world->ledger, line->intents[slot], &line->requests[slot], &world->reply);
+    }
+    if (line->caller.state == CALLER_REFUSED)
+        test_fail(__FILE__, __LINE__, "refused: %s", line->caller.error.reason.bytes);
+    if (line->caller.state == CALLER_READY && !line->greeted) {
+        CHECK(line->caller.hello.seq >= world->seq_floor);
+        CHECK_EQUAL(line->caller.hello.role, server_role_PRIMARY);
+        line->greeted = true;
+    }
+}
+
+static void line_close(struct world_line *line)
+{
+    caller_close(&line->caller);
+    line->is_open = false;
+}
+
+/* After the server's end: takes what had arrived. */
+static void lines_end(struct world *world)
+{
+    for (uint32_t i = 0; i < LINES_MAX; i++) {
+        struct world_line *line = &world->lines[i];
+        if (!line->is_open)
+            continue;
+        line_receive(world, line);
+        CHECK(line->caller.ended);
+        line_close(line);
+    }
+}
+
+void world_crash(struct world *world)
+{
+    sim_crash(world->machine);
+    lines_end(world);
+    bury(world);
+}
+
+void world_stop(struct world *world)
+{
+    sim_stop(world->machine);
+    int result = 1;
+    for (uint32_t turn = 0; result > 0; turn++) {
+        CHECK(turn < PATIENCE_TURNS);
+        result = server_turn(world->server, TURN_US);
+        for (uint32_t i = 0; i < LINES_MAX; i++) {
+            if (world->lines[i].is_open)
+                line_receive(world, &world->lines[i]);
+        }
+    }
+    CHECK_EQUAL(result, 0);
+    bury(world);
+    lines_end(world);
+}
+
+static void line_open(struct world *world, struct world_line *line)
+{
+    caller_open(&line->caller, world->machine, sim_chance(world->machine, 50));
+    line->in_flight_max = 1 + (uint32_t)sim_random_below(world->machine, IN_FLIGHT_MAX);
+    line->is_open = true;
+    line->greeted = false;
+}
+
+static bool line_has_room(const struct world_line *line)
+{
+    return line->caller.state == CALLER_READY && !line->caller.ended &&
+           caller_in_flight(&line->caller) < line->in_flight_max;
+}
+
+static void line_send(struct world_line *line, uint32_t intent, const struct request *request)
+{
+    uint32_t number = caller_send(&line->caller, request->number, request->body, request->size);
+    line->requests[number % IN_FLIGHT_MAX] = *request;
+    line->intents[number % IN_FLIGHT_MAX] = intent;
+}
+
+void world_act(struct world *world)
+{
+    struct world_line *line = &world->lines[sim_random_below(world->machine, LINES_MAX)];
+    uint64_t choice = sim_random_below(world->machine, 100);
+    if (!line->is_open) {
+        line_open(world, line);
+    } else if (line->caller.ended || choice == 0) {
+        line_receive(world, line);
+        line_close(line);
+    } else if (choice < 50) {
+        line_receive(world, line);
+    } else {
+        struct request request;
+        uint64_t count = 1 + sim_random_below(world->machine, 8);
+        for (; count > 0 && line_has_room(line); count--) {
+            uint32_t intent = ledger_next(world->ledger, &request);
+            line_send(line, intent, &request);
+        }
+    }
+}
+
+int world_play(struct world *world, uint32_t turns)
+{
+    int result = 1;
+    for (uint32_t turn = 0; turn < turns && result > 0; turn++) {
+        for (uint64_t acts = sim_random_below(world->machine, 4); acts > 0; acts--)
+            world_act(world);
+        if (sim_chance(world->machine, 2))
+            sim_time_pass(world->machine, sim_random_below(world->machine, 1500000));
+        if (sim_chance(world->machine, 2))
+            sim_clock_step(world->machine,
+                           (int64_t)sim_random_below(world->machine, 4000000) - 2000000);
+        if (sim_chance(world->machine, 1))
+            sim_disk_fill(world->machine, sim_chance(world->machine, 50));
+        result = server_turn(world->server, sim_random_below(world->machine, TURN_US));
+    }
+    return result;
+}
+
+void world_settle(struct world *world)
+{
+    sim_disk_fill(world->machine, false);
+    for (uint32_t turn = 0;; turn++) {
+        CHECK(turn < PATIENCE_TURNS);
+        uint32_t intent = ledger_unanswered(world->ledger);
+        uint32_t in_flight = 0;
+        for (uint32_t i = 0; i < LINES_MAX; i++) {
+            struct world_line *line = &world->lines[i];
+            if (!line->is_open)
+                line_open(world, line);
+            line_receive(world, line);
+            if (line->caller.ended)
+                line_close(line);
+            else if (intent != NO_INTENT && line_has_room(line))
+                line_send(line, intent, &world->ledger->intents[intent].request);
+            in_flight += line->is_open ? caller_in_flight(&line->caller) : 0;
+        }
+        if (intent == NO_INTENT && in_flight == 0)
+            return;
+        CHECK(server_turn(world->server, TURN_US) > 0);
+    }
+}
+
+void world_call(struct world *world, unsigned number, const void *body, uint32_t size)
+{
+    struct caller *caller = calloc(1, sizeof *caller);
+    CHECK(caller != NULL);
+    caller_open(caller, world->machine, false);
+    for (uint32_t turn = 0; !caller_receive(caller, &world->reply); turn++) {
+        CHECK(turn < PATIENCE_TURNS && !caller->ended);
+        if (caller->state == CALLER_READY && caller->sent == 0)
+            caller_send(caller, number, body, size);
+        CHECK(server_turn(world->server, TURN_US) > 0);
+    }
+    caller_close(caller);
+    free(caller);
+}
+
+void world_judge(struct world *world)
+{
+    struct disk *disk;
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
+    CHECK(ledger_check_log(world->ledger, disk) >= world->ledger->seq_seen);
+    disk_close(disk);
+}

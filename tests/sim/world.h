@@ -1,0 +1,64 @@
+/* One till server on a simulated machine with its callers, over several lives: what the simulated
+ * server tests are played in. Every reply goes to the ledger. */
+#ifndef TILL_TESTS_SIM_WORLD_H
+#define TILL_TESTS_SIM_WORLD_H
+
+#include "base/io.h"
+#include "net/server.h"
+#include "tests/sim/caller.h"
+#include "tests/sim/ledger.h"
+#include "tests/sim/sim.h"
+
+enum { LINES_MAX = 6, IN_FLIGHT_MAX = 32, TURN_US = 500 };
+
+/* A caller and what it waits for, by request number modulo IN_FLIGHT_MAX. */
+struct world_line {
+    struct caller caller;
+    struct request requests[IN_FLIGHT_MAX];
+    uint32_t intents[IN_FLIGHT_MAX];
+    uint32_t in_flight_max;
+    bool is_open;
+    bool greeted;
+};
+
+struct world {
+    struct sim_machine *machine;
+    struct ledger *ledger;
+    struct disk *disk;
+    struct io *io;
+    struct server *server;
+    uint64_t segment_size; /* of the log; 0: a random small one at each start */
+    uint64_t seq_floor;    /* what this life's server must have recovered at least */
+    struct caller_reply reply;
+    struct world_line lines[LINES_MAX];
+};
+
+struct world *world_create(uint64_t seed);
+void world_destroy(struct world *world);
+
+/* Starts a server; false when it would not, which only a disk that fails may cause. */
+bool world_start(struct world *world);
+
+/* The machine crashes; what had reached the callers still counts. */
+void world_crash(struct world *world);
+
+/* Asks the server to stop and waits until it has. */
+void world_stop(struct world *world);
+
+/* Something random on a random line: connect, hang up, send some requests, receive. */
+void world_act(struct world *world);
+
+/* Plays so many turns of server and callers, while the clock steps and the disk fills up and has
+ * room again; what the last server_turn returned. */
+int world_play(struct world *world, uint32_t turns);
+
+/* With room on the disk, turns until every intent has been answered and nothing is in flight. */
+void world_settle(struct world *world);
+
+/* Sends one request on a new connection, and plays turns until it is answered: world->reply. */
+void world_call(struct world *world, unsigned number, const void *body, uint32_t size);
+
+/* Replays the log of a machine without a server, and judges all that was told. */
+void world_judge(struct world *world);
+
+#endif

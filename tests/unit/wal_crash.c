@@ -1,0 +1,236 @@
+/* Real logs, and what a crash, a cut or a flipped bit may make of their files. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "tests/unit/wal_log.h"
+#include "wal/segment.h"
+
+enum { SECTOR_SIZE = 512, IMAGES_MAX = 256, IMAGE_SIZE = 2 * WAL_BLOCK_SIZE_MAX };
+
+/* Copies of the segment files at some moment, by number; NULL: all zeros. */
+struct images {
+    uint8_t *bytes[IMAGES_MAX];
+};
+
+static void images_take(struct images *images)
+{
+    struct disk *disk;
+    struct wal_segment *segments;
+    *images = (struct images){0};
+    CHECK(disk_open(&disk, test_folder(), DISK_READ) == 0);
+    int count = wal_segments_list(disk, &segments);
+    CHECK(count >= 0);
+    for (int i = 0; i < count; i++) {
+        char name[DISK_NAME_SIZE];
+        CHECK(segments[i].number < IMAGES_MAX && segments[i].size_bytes <= IMAGE_SIZE);
+        uint8_t *bytes = calloc(1, IMAGE_SIZE);
+        CHECK(bytes != NULL);
+        wal_segment_name(segments[i].number, name);
+        int file = disk_file_open(disk, name, false);
+        CHECK(file >= 0);
+        CHECK_EQUAL(disk_file_read(disk, file, 0, bytes, segments[i].size_bytes),
+                    segments[i].size_bytes);
+        disk_file_close(disk, file);
+        images->bytes[segments[i].number] = bytes;
+    }
+    free(segments);
+    disk_close(disk);
+}
+
+static void images_free(struct images *images)
+{
+    for (unsigned i = 0; i < IMAGES_MAX; i++)
+        free(images->bytes[i]);
+}
+
+/* Of a block that was being written when the machine died, any sectors may have been written. */
+static void block_tear(const struct images *before, const struct log_block *block)
+{
+    static const uint8_t zeros[SECTOR_SIZE];
+    uint64_t kept_of_8 = test_random_below(9);
+    for (uint64_t at = block->offset; at < block->offset + block->header.block_size;
+         at += SECTOR_SIZE) {
+        if (test_random_below(8) < kept_of_8)
+            continue;
+        const uint8_t *bytes = before->bytes[block->segment];
+        segment_write(block->segment, at, bytes == NULL ? zeros : bytes + at, SECTOR_SIZE);
+    }
+}
+
+static void block_undo(const struct images *before, const struct log_block *block)
+{
+    static const uint8_t zeros[WAL_BLOCK_SIZE_MAX];
+    const uint8_t *bytes = before->bytes[block->segment];
+    segment_write(block->segment, block->offset, bytes == NULL ? zeros : bytes + block->offset,
+                  block->header.block_size);
+}
+
+/* Makes the files what they may have been when everything up to seq_durable was durable: a block is
+ * there if it was durable, may be there in part if it had been handed over by then, which its
+ * watermark tells, and is not there otherwise. */
+static void crash_at(const struct images *before, const struct log_found *found, uint32_t first,
+                     uint64_t seq_durable)
+{
+    for (uint32_t i = first; i < found->block_count; i++) {
+        const struct wal_block *header = &found->blocks[i].header;
+        if (header->seq_first + header->command_count - 1 <= seq_durable)
+            continue;
+        if (header->seq_durable <= seq_durable)
+            block_tear(before, &found->blocks[i]);
+        else
+            block_undo(before, &found->blocks[i]);
+    }
+}
+
+/* Appends for a while, releases now and then, and crashes; returns what was durable. */
+static uint64_t session(struct log *log)
+{
+    struct images before;
+    log_open(log);
+    if (test_random_below(2) == 0) {
+        uint64_t back = test_random_below(8000);
+        CHECK(wal_release(log->wal, log->seq_last > back ? log->seq_last - back : 1) >= 0);
+    }
+    log_drain(log);
+    images_take(&before);
+    uint64_t seq_before = log->seq_last;
+    for (uint64_t i = 0, rounds = test_random_below(30); i < rounds; i++) {
+        log_append(log, 1 + (uint32_t)(test_random_below(4000) >> test_random_below(12)));
+        wal_submit(log->wal);
+        if (test_random_below(4) == 0)
+            log_drain(log);
+    }
+    log_close(log);
+    struct log_found *found = log_read(log);
+    CHECK_EQUAL(found->result, WAL_READ_END);
+    uint32_t first = 0;
+    while (first < found->block_count && found->blocks[first].header.seq_first <= seq_before)
+        first++;
+    uint64_t seq_durable = seq_before;
+    uint64_t kept = test_random_below(found->block_count - first + 1);
+    if (kept > 0) {
+        const struct wal_block *header = &found->blocks[first + kept - 1].header;
+        seq_durable = header->seq_first + header->command_count - 1;
+    }
+    crash_at(&before, found, first, seq_durable);
+    images_free(&before);
+    free(found);
+    return seq_durable;
+}
+
+TEST(what_was_durable_survives_any_crash_and_the_log_goes_on)
+{
+    struct log *log = log_create();
+    log->options.segment_size = IMAGE_SIZE;
+    for (int round = 0; round < 40; round++) {
+        log->options.writes_max = 1 + (uint32_t)test_random_below(WAL_WRITES_MAX);
+        log->epoch += test_random_below(2);
+        uint64_t seq_durable = session(log);
+        struct log_found *found = log_read(log);
+        if (found->result != WAL_READ_END)
+            test_fail(__FILE__, __LINE__, "result %u: %s", found->result, found->error);
+        CHECK(found->end.seq_next > seq_durable);
+        free(found);
+        /* Once cut, nothing is left to be cut. */
+        log_open(log);
+        log_close(log);
+        log_check(log);
+    }
+    log_free(log);
+}
+
+/* A log of block_count blocks, each durable before the next was begun. */
+static struct log *log_of_blocks(uint32_t block_count)
+{
+    struct log *log = log_create();
+    log->options.segment_size = WAL_BLOCK_SIZE_MAX;
+    log_open(log);
+    for (uint32_t i = 0; i < block_count; i++) {
+        log_append(log, 400 + (uint32_t)test_random_below(400));
+        log_drain(log);
+    }
+    log_close(log);
+    return log;
+}
+
+/* Offsets into a block: every byte of the header, and some of each column and of the padding. */
+static uint32_t flip_offset(const struct wal_block *header, uint32_t step)
+{
+    uint32_t ids = (uint32_t)sizeof *header;
+    uint32_t fields = ids + header->ids_stored;
+    uint32_t padding = fields + header->fields_stored;
+    if (step < sizeof *header)
+        return step;
+    switch (step % 3) {
+    case 0:
+        return ids + (uint32_t)test_random_below(header->ids_stored);
+    case 1:
+        return fields + (uint32_t)test_random_below(header->fields_stored);
+    default:
+        /* A block may fill its pages to the last byte: that one is its payload then. */
+        if (padding == header->block_size)
+            return padding - 1;
+        return padding + (uint32_t)test_random_below(header->block_size - padding);
+    }
+}
+
+TEST(flipped_bit_in_a_durable_block_is_damage_and_in_the_last_one_a_torn_tail)
+{
+    struct log *log = log_of_blocks(20);
+    struct log_found *whole = log_read(log);
+    for (uint32_t i = 0; i < 4 * whole->block_count; i++) {
+        uint32_t index = i % 2 == 0 ? i / 4 : whole->block_count - 1;
+        const struct log_block *block = &whole->blocks[index];
+        const struct wal_block *header = &block->header;
+        uint32_t at = flip_offset(header, (uint32_t)test_random_below(120));
+        uint8_t bit = (uint8_t)(1 << test_random_below(8));
+        segment_flip(block->segment, block->offset + at, bit);
+        struct log_found *found = log_read(log);
+        if (at >= sizeof *header + header->ids_stored + header->fields_stored) {
+            CHECK_EQUAL(found->result, WAL_READ_END);
+            CHECK_EQUAL(found->block_count, whole->block_count);
+        } else {
+            bool last = index == whole->block_count - 1;
+            CHECK_EQUAL(found->result, last ? WAL_READ_END : WAL_READ_DAMAGE);
+            CHECK_EQUAL(found->block_count, index);
+            CHECK(!last || found->end.torn_bytes > 0);
+        }
+        segment_flip(block->segment, block->offset + at, bit);
+        free(found);
+    }
+    free(whole);
+    log_free(log);
+}
+
+TEST(log_cut_off_at_any_page_of_its_last_segment_keeps_the_blocks_before)
+{
+    struct log *log = log_of_blocks(12);
+    struct log_found *whole = log_read(log);
+    const struct log_block *last = &whole->blocks[whole->block_count - 1];
+    char name[DISK_NAME_SIZE];
+    wal_segment_name(last->segment + 1, name);
+    if (file_exists(name))
+        file_truncate(name, 0);
+    wal_segment_name(last->segment, name);
+    for (uint64_t size = WAL_BLOCK_SIZE_MAX; size > 0; size -= WAL_ALIGN) {
+        uint64_t seq_next = 1;
+        for (uint32_t i = 0; i < whole->block_count; i++) {
+            const struct log_block *block = &whole->blocks[i];
+            if (block->segment < last->segment ||
+                block->offset + block->header.block_size <= size - WAL_ALIGN)
+                seq_next = block->header.seq_first + block->header.command_count;
+        }
+        file_truncate(name, size - WAL_ALIGN);
+        struct log_found *found = log_read(log);
+        CHECK_EQUAL(found->result, WAL_READ_END);
+        CHECK_EQUAL(found->end.seq_next, seq_next);
+        free(found);
+    }
+    log_open(log);
+    log_append(log, 5000);
+    log_close(log);
+    log_check(log);
+    free(whole);
+    log_free(log);
+}

@@ -1,0 +1,635 @@
+/* Where the log ends: the table of wal/reader.c, case by case, on segments put together by hand. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checksum.h"
+#include "tests/unit/wal_log.h"
+
+enum { SEGMENT_SIZE = 1 << 20, COMMANDS = 10, NOISE = 0x5a };
+
+/* The place that the next block goes to, and the chain up to it. */
+struct forge {
+    uint32_t segment;
+    uint64_t offset;
+    uint64_t seq_next;
+    uint64_t seq_durable;
+    uint64_t previous;
+    uint64_t epoch;
+    uint32_t size; /* bytes of the fields column */
+    uint8_t image[WAL_BLOCK_SIZE_MAX];
+    struct wal_block block; /* the last one made */
+};
+
+/* A log of segment_count empty segments. */
+static struct forge *forge_create(uint32_t segment_count)
+{
+    struct forge *forge = calloc(1, sizeof *forge);
+    CHECK(forge != NULL);
+    forge->segment = 1;
+    forge->seq_next = 1;
+    forge->epoch = 1;
+    forge->size = 3 * WAL_ALIGN / 2; /* two pages with what is around it */
+    for (uint32_t i = 1; i <= segment_count; i++)
+        segment_create(i, SEGMENT_SIZE);
+    return forge;
+}
+
+/* Makes the image of the next block, and moves on behind it; what is written is left to the test.
+ */
+static void forge_make(struct forge *forge)
+{
+    static uint8_t fields[WAL_COLUMN_SIZE_MAX];
+    struct wal_packer packer = {{0}, {0}};
+    for (size_t i = 0; i < sizeof fields; i++)
+        fields[i] = (uint8_t)test_random();
+    forge->block = (struct wal_block){
+        .previous = forge->previous,
+        .epoch = forge->epoch,
+        .seq_first = forge->seq_next,
+        .seq_durable = forge->seq_durable,
+        .time_us = 1000 * forge->seq_next,
+        .command_count = COMMANDS,
+        .fields_size = forge->size,
+    };
+    wal_block_seal(&packer, &forge->block, fields, fields, forge->image);
+    forge->seq_next += COMMANDS;
+    forge->previous = forge->block.checksum;
+    forge->offset += forge->block.block_size;
+}
+
+static uint64_t forge_offset(const struct forge *forge)
+{
+    return forge->offset - forge->block.block_size;
+}
+
+/* The next block in full, written when `seq_durable` was durable. */
+static void forge_block_at(struct forge *forge, uint64_t seq_durable)
+{
+    forge->seq_durable = seq_durable;
+    forge_make(forge);
+    segment_write(forge->segment, forge_offset(forge), forge->image, forge->block.block_size);
+}
+
+/* The next block in full, written when all before it was durable. */
+static void forge_block(struct forge *forge)
+{
+    forge_block_at(forge, forge->seq_next - 1);
+}
+
+/* The next block of which only the first page reached the disk. */
+static void forge_torn(struct forge *forge)
+{
+    forge->seq_durable = forge->seq_next - 1;
+    forge_make(forge);
+    segment_write(forge->segment, forge_offset(forge), forge->image, WAL_ALIGN);
+}
+
+/* The next block of which nothing reached the disk. */
+static void forge_absent(struct forge *forge)
+{
+    forge->seq_durable = forge->seq_next - 1;
+    forge_make(forge);
+}
+
+/* The next block of which everything but the first page reached the disk. */
+static void forge_headless(struct forge *forge)
+{
+    forge_absent(forge);
+    segment_write(forge->segment, forge_offset(forge) + WAL_ALIGN, forge->image + WAL_ALIGN,
+                  forge->block.block_size - WAL_ALIGN);
+}
+
+static void forge_noise(uint32_t segment, uint64_t offset, size_t size)
+{
+    uint8_t *bytes = malloc(size);
+    CHECK(bytes != NULL);
+    memset(bytes, NOISE, size);
+    segment_write(segment, offset, bytes, size);
+    free(bytes);
+}
+
+static void forge_segment(struct forge *forge, uint32_t segment)
+{
+    forge->segment = segment;
+    forge->offset = 0;
+}
+
+/* A block of the log's past, as it stands in a recycled segment; its size may differ. */
+static uint64_t forge_stale(uint32_t segment, uint64_t offset, uint64_t seq, uint32_t size)
+{
+    struct forge *past = forge_create(0);
+    past->segment = segment;
+    past->offset = offset;
+    past->seq_next = seq;
+    past->size = size;
+    forge_block(past);
+    uint64_t end = past->offset;
+    free(past);
+    return end;
+}
+
+static void check_end(const struct wal_end *expected)
+{
+    struct log_found *found = log_read(NULL);
+    if (found->result != WAL_READ_END)
+        test_fail(__FILE__, __LINE__, "result %u: %s", found->result, found->error);
+    CHECK_EQUAL(found->end.seq_next, expected->seq_next);
+    CHECK_EQUAL(found->end.segment, expected->segment);
+    CHECK_EQUAL(found->end.offset, expected->offset);
+    CHECK_EQUAL(found->end.previous, expected->previous);
+    CHECK_EQUAL(found->end.torn_bytes, expected->torn_bytes);
+    free(found);
+}
+
+/* The place as it is now; a test takes it before it forges what comes after. */
+static struct wal_end end_here(const struct forge *forge)
+{
+    return (struct wal_end){
+        .segment = forge->segment,
+        .offset = forge->offset,
+        .seq_next = forge->seq_next,
+        .previous = forge->previous,
+    };
+}
+
+static void check_cut(struct wal_end expected, uint64_t torn_bytes)
+{
+    expected.torn_bytes = torn_bytes;
+    check_end(&expected);
+}
+
+static void check_damage(const struct wal_end *place)
+{
+    char offset[64];
+    char seq[64];
+    char name[64];
+    struct log_found *found = log_read(NULL);
+    CHECK_EQUAL(found->result, WAL_READ_DAMAGE);
+    snprintf(name, sizeof name, "wal-%010u.log", place->segment);
+    snprintf(offset, sizeof offset, "offset %" PRIu64 ",", place->offset);
+    snprintf(seq, sizeof seq, "seq %" PRIu64 ":", place->seq_next);
+    bool names_place = strstr(found->error, name) != NULL && strstr(found->error, offset) != NULL &&
+                       strstr(found->error, seq) != NULL;
+    if (!names_place || strstr(found->error, "backup") == NULL)
+        test_fail(__FILE__, __LINE__, "the message is: %s", found->error);
+    free(found);
+}
+
+TEST(empty_folder_is_an_empty_log)
+{
+    check_end(&(struct wal_end){.segment = 0, .seq_next = 1});
+}
+
+TEST(zeroed_segments_are_an_empty_log)
+{
+    struct forge *forge = forge_create(2);
+    check_end(&(struct wal_end){.segment = 1, .seq_next = 1});
+    free(forge);
+}
+
+TEST(log_ends_cleanly_before_zeros)
+{
+    struct forge *forge = forge_create(2);
+    for (int i = 0; i < 5; i++)
+        forge_block(forge);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(log_ends_cleanly_at_the_end_of_its_last_segment)
+{
+    struct forge *forge = forge_create(1);
+    while (forge->offset < SEGMENT_SIZE)
+        forge_block(forge);
+    CHECK_EQUAL(forge->offset, SEGMENT_SIZE);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(log_goes_on_in_the_next_segment_where_a_block_did_not_fit)
+{
+    struct forge *forge = forge_create(3);
+    forge_block(forge);
+    forge_segment(forge, 2);
+    forge_block(forge);
+    forge_block(forge);
+    forge_segment(forge, 3);
+    forge_block(forge);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(log_whose_beginning_was_released_is_read_from_its_oldest_segment)
+{
+    struct forge *forge = forge_create(0);
+    segment_create(7, SEGMENT_SIZE);
+    segment_create(8, SEGMENT_SIZE);
+    forge_segment(forge, 7);
+    forge->seq_next = 1001;
+    forge->previous = 12345;
+    forge_block(forge);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(torn_block_with_nothing_after_it_is_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_torn(forge);
+    check_cut(end, forge->block.block_size);
+    free(forge);
+}
+
+TEST(torn_first_block_leaves_an_empty_log)
+{
+    struct forge *forge = forge_create(2);
+    struct wal_end end = end_here(forge);
+    forge_torn(forge);
+    check_cut(end, forge->block.block_size);
+    free(forge);
+}
+
+TEST(torn_block_without_its_header_is_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_headless(forge);
+    check_cut(end, forge->block.block_size);
+    free(forge);
+}
+
+TEST(bytes_that_are_no_block_are_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    forge_noise(1, forge->offset, 3 * WAL_ALIGN);
+    check_cut(end_here(forge), 3 * WAL_ALIGN);
+    forge_noise(2, 5 * WAL_ALIGN, 1);
+    check_cut(end_here(forge), SEGMENT_SIZE - forge->offset + 6 * WAL_ALIGN);
+    free(forge);
+}
+
+TEST(torn_block_and_whole_ones_that_were_in_flight_with_it_are_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_torn(forge);
+    forge_block_at(forge, end.seq_next - 1);
+    forge_block_at(forge, end.seq_next - 1);
+    check_cut(end, forge->offset - end.offset);
+    free(forge);
+}
+
+TEST(missing_block_and_whole_ones_that_were_in_flight_with_it_are_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_absent(forge);
+    forge_block_at(forge, end.seq_next - 1);
+    check_cut(end, forge->offset - end.offset);
+    free(forge);
+}
+
+TEST(blocks_in_flight_in_the_next_segment_are_cut_too)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_torn(forge);
+    forge_segment(forge, 2);
+    forge_block_at(forge, end.seq_next - 1);
+    check_cut(end, SEGMENT_SIZE - end.offset + forge->offset);
+    free(forge);
+}
+
+TEST(first_blocks_in_flight_together_leave_an_empty_log)
+{
+    struct forge *forge = forge_create(2);
+    struct wal_end end = end_here(forge);
+    forge_torn(forge);
+    forge_block_at(forge, 0);
+    check_cut(end, forge->offset);
+    free(forge);
+}
+
+TEST(bad_block_that_a_later_one_calls_durable_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge_torn(forge);
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(missing_block_that_a_later_one_calls_durable_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge_absent(forge);
+    forge_block_at(forge, place.seq_next - 1);
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(damage_is_told_by_the_watermark_and_not_by_the_chain)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge_torn(forge);
+    forge_block_at(forge, place.seq_next - 1);
+    forge_block_at(forge, place.seq_next);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(damaged_first_block_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    struct wal_end place = end_here(forge);
+    forge_torn(forge);
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(damage_is_proved_by_a_segment_far_behind)
+{
+    struct forge *forge = forge_create(9);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    for (uint32_t segment = 2; segment <= 8; segment++)
+        forge_absent(forge);
+    forge_segment(forge, 9);
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(stale_block_at_the_place_is_a_clean_end)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    uint64_t offset = forge_stale(1, forge->offset, 101, 500);
+    forge_stale(1, offset, 111, 9000);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(rest_of_an_overwritten_block_before_stale_ones_is_a_clean_end)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    forge_noise(1, forge->offset, 2 * WAL_ALIGN);
+    forge_stale(1, forge->offset + 2 * WAL_ALIGN, 101, 500);
+    forge_stale(2, 0, 201, 500);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(recycled_segment_ahead_is_a_clean_end)
+{
+    struct forge *forge = forge_create(3);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    forge_stale(2, 0, 101, 500);
+    forge_noise(3, SEGMENT_SIZE / 2, WAL_ALIGN);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(blocks_that_come_while_the_log_is_read_are_no_damage)
+{
+    struct wal_reader reader;
+    struct disk *disk;
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    CHECK(disk_open(&disk, test_folder(), DISK_READ) == 0);
+    CHECK(wal_reader_init(&reader, disk) == 0);
+    CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_BLOCK);
+    /* The reader has read ahead, and holds zeros where the next block comes to stand. */
+    forge_block(forge);
+    forge_segment(forge, 2);
+    forge_block(forge);
+    CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_BLOCK);
+    CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_BLOCK);
+    CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_END);
+    CHECK_EQUAL(reader.end.seq_next, forge->seq_next);
+    wal_reader_deinit(&reader);
+    disk_close(disk);
+    free(forge);
+}
+
+TEST(many_recycled_segments_ahead_are_a_clean_end)
+{
+    enum { AHEAD = 8 };
+    struct forge *forge = forge_create(AHEAD);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    for (uint32_t segment = 2; segment <= AHEAD; segment++)
+        forge_stale(segment, 0, 100 * segment, 500);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(torn_block_over_stale_ones_is_cut_alone)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_torn(forge);
+    forge_noise(1, forge->offset - WAL_ALIGN, WAL_ALIGN);
+    forge_stale(1, forge->offset, 101, 20000);
+    check_cut(end, forge->offset - end.offset);
+    free(forge);
+}
+
+TEST(blocks_in_flight_over_stale_ones_are_cut_alone)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_absent(forge);
+    forge_stale(1, end.offset, 101, 500);
+    forge_block_at(forge, end.seq_next - 1);
+    forge_stale(1, forge->offset, 111, 20000);
+    check_cut(end, forge->offset - end.offset);
+    free(forge);
+}
+
+TEST(stale_block_where_a_durable_one_stood_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge_absent(forge);
+    forge_stale(1, place.offset, 101, 500);
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(stale_block_is_never_a_proof_of_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge_torn(forge);
+    forge_stale(2, 0, 4991, 500);
+    check_cut(end, forge->offset - end.offset);
+    free(forge);
+}
+
+TEST(block_chained_to_another_past_that_it_calls_durable_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge->previous ^= 1;
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(block_chained_to_another_past_that_it_does_not_call_durable_is_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    forge->previous ^= 1;
+    forge_block_at(forge, end.seq_next - 1 - COMMANDS);
+    check_cut(end, forge->block.block_size);
+    free(forge);
+}
+
+TEST(block_of_an_older_epoch_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge->epoch = 2;
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge->epoch = 1;
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(block_of_a_newer_epoch_is_read)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    forge->epoch = 5;
+    forge_block(forge);
+    check_cut(end_here(forge), 0);
+    struct log_found *found = log_read(NULL);
+    CHECK_EQUAL(found->end.epoch, 5);
+    free(found);
+    free(forge);
+}
+
+TEST(gap_in_seq_is_damage_when_the_gap_was_durable)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge->seq_next += 1;
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+/* Writes the last block made with another header, its checksum made to fit. */
+static void forge_rewrite(struct forge *forge, struct wal_block block)
+{
+    enum { UNCHECKED_SIZE = offsetof(struct wal_block, previous) };
+    uint32_t payload_end = (uint32_t)sizeof block + block.ids_stored + block.fields_stored;
+    memcpy(forge->image, &block, sizeof block);
+    block.checksum = checksum64(forge->image + UNCHECKED_SIZE, payload_end - UNCHECKED_SIZE);
+    memcpy(forge->image, &block, sizeof block);
+    segment_write(forge->segment, forge_offset(forge), forge->image, block.block_size);
+}
+
+TEST(block_of_a_newer_version_is_refused_with_the_remedy)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    forge_make(forge);
+    struct wal_block block = forge->block;
+    block.version = 2;
+    forge_rewrite(forge, block);
+    struct log_found *found = log_read(NULL);
+    CHECK_EQUAL(found->result, WAL_READ_ERROR);
+    CHECK(strstr(found->error, "version 2") != NULL);
+    free(found);
+    free(forge);
+}
+
+TEST(block_whose_content_does_not_decompress_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge_absent(forge);
+    struct wal_block block = forge->block;
+    block.fields_size++; /* noise that claims to be compressed */
+    forge_rewrite(forge, block);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(segment_that_cannot_be_read_is_an_error_and_named)
+{
+    struct wal_reader reader;
+    struct disk *disk;
+    struct forge *forge = forge_create(1);
+    forge_block(forge);
+    CHECK(disk_open(&disk, test_folder(), DISK_WRITE) == 0);
+    CHECK(wal_reader_init(&reader, disk) == 0);
+    CHECK(disk_remove(disk, "wal-0000000001.log") == 0);
+    CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_ERROR);
+    CHECK(strstr(reader.error, "wal-0000000001.log") != NULL);
+    CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_ERROR);
+    wal_reader_deinit(&reader);
+    disk_close(disk);
+    free(forge);
+}
+
+TEST(missing_segment_between_others_is_damage_and_named)
+{
+    struct forge *forge = forge_create(1);
+    segment_create(3, SEGMENT_SIZE);
+    forge_block(forge);
+    struct log_found *found = log_read(NULL);
+    CHECK_EQUAL(found->result, WAL_READ_DAMAGE);
+    CHECK(strstr(found->error, "wal-0000000002.log is missing") != NULL);
+    free(found);
+    free(forge);
+}
+
+TEST(other_files_in_the_folder_are_not_segments)
+{
+    struct forge *forge = forge_create(1);
+    forge_block(forge);
+    file_put("wal-0000000003.log.partial", "x", 1);
+    file_put("wal-3.log", "x", 1);
+    file_put("wal-99999999999.log", "x", 1);
+    file_put("wal-0000000000.log", "x", 1);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}

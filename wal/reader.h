@@ -1,0 +1,54 @@
+/* The log's reading end: walks the blocks of a data folder in order and finds its end.
+ *
+ * What follows the last good block is decided by a table (wal/reader.c): nothing, a torn tail
+ * (written when the process or the machine died, never acknowledged: cut), or damage (it was
+ * durable once: refused, with file, offset and seq). It looks past the first bad block to tell. */
+#ifndef TILL_WAL_READER_H
+#define TILL_WAL_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "wal/block.h"
+
+enum { WAL_ERROR_SIZE = 512 };
+
+enum wal_read {
+    WAL_READ_BLOCK,  /* the next block is in reader->block, ids and fields */
+    WAL_READ_END,    /* no more; reader->end tells where, and what was cut */
+    WAL_READ_DAMAGE, /* reader->error names file, offset, seq and the remedy */
+    WAL_READ_ERROR,  /* the disk could not be read; reader->error says why */
+};
+
+/* Where the log ends: what wal_open needs to append. */
+struct wal_end {
+    uint32_t segment;    /* number of the segment that the next block goes to; 0: no log yet */
+    uint64_t offset;     /* in it */
+    uint64_t seq_next;   /* 1 for an empty log */
+    uint64_t previous;   /* checksum of the last block */
+    uint64_t epoch;      /* of the last block; 0 for an empty log */
+    uint64_t time_us;    /* of the last block */
+    uint64_t torn_bytes; /* from the end on, over as many segments: to be cut; 0 when clean */
+};
+
+struct wal_reader {
+    /* Of the last WAL_READ_BLOCK; the columns are valid until the next call. */
+    struct wal_block block;
+    const uint8_t *ids;
+    const uint8_t *fields;
+    struct wal_end end;
+    char error[WAL_ERROR_SIZE];
+    uint64_t bytes_read; /* so far, of bytes_total: for progress */
+    uint64_t bytes_total;
+
+    struct wal_reader_files *files; /* private */
+};
+
+/* Lists the segments. 0, or -errno with reader->error. */
+int wal_reader_init(struct wal_reader *reader, struct disk *disk);
+void wal_reader_deinit(struct wal_reader *reader);
+enum wal_read wal_reader_next(struct wal_reader *reader);
+
+#endif

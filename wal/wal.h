@@ -1,0 +1,100 @@
+/* The log's writing end: the open block, group commit, segments.
+ *
+ * Commands are appended to the open block's columns. wal_submit seals it and hands it to the disk;
+ * while blocks are being written the next one fills: group commit by natural batching, no timer.
+ * A block counts as durable when it and all before it are. The log is a chain of blocks in segment
+ * files `wal-NNNNNNNNNN.log`, preallocated full of zeros ahead of need, off this thread.
+ *
+ *   open --wal_submit--> in flight --wal_written--> written --all before written--> durable
+ *
+ * A failed or short write is fatal: wal_written tells, and the caller must answer nothing more and
+ * exit; memory is ahead of the disk. A full disk is not: when no segment could be prepared,
+ * wal_room says WAL_ROOM_FULL until one can be, and it is tried again every second. */
+#ifndef TILL_WAL_WAL_H
+#define TILL_WAL_WAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "base/io.h"
+#include "wal/block.h"
+#include "wal/reader.h"
+
+struct wal_options {
+    uint64_t segment_size; /* bytes, a multiple of WAL_BLOCK_SIZE_MAX; 0: WAL_SEGMENT_SIZE */
+    uint32_t writes_max;   /* blocks in flight, 1 to WAL_WRITES_MAX; 0: 2 */
+    uint64_t user_write; /* `user` of this log's IO_WRITTEN events: user_write + 0..WRITES_MAX-1 */
+    uint64_t user_prepare; /* `user` of its IO_PREPARED events */
+};
+
+enum wal_room {
+    WAL_ROOM,       /* append */
+    WAL_ROOM_LATER, /* the open block is full and cannot be submitted yet: after a completion */
+    WAL_ROOM_FULL,  /* the disk is full: answer STORAGE_FULL to commands */
+};
+
+struct wal;
+
+/* Opens the log for appending after `end`, the place where a reader (wal/reader.h) of the same
+ * disk found its end; creates the first segment when there is none. epoch is written into every
+ * block from here on. 0 or -errno, with a message. The wal keeps disk and io; both outlive it. */
+int wal_open(struct wal **wal, struct io *io, struct disk *disk, const struct wal_options *options,
+             const struct wal_end *end, uint64_t epoch, char error[IO_ERROR_SIZE]);
+
+/* No write may be in flight (wal_idle), unless the io that carries it is gone. */
+void wal_close(struct wal *wal);
+
+/* Is there room in the open block for size_bytes more in each of its columns? May submit the open
+ * block to make it. */
+enum wal_room wal_room(struct wal *wal, size_t size_bytes);
+
+/* The open block's cursors, to append to after wal_room said WAL_ROOM; appended commands are then
+ * counted with wal_append: the number of commands, the time of the first if the block was empty,
+ * and the engine's digest after the last. The column struct is the caller's view; wal_append
+ * stores the cursors back. */
+uint8_t *wal_ids(struct wal *wal);
+uint8_t *wal_fields(struct wal *wal);
+void wal_append(struct wal *wal, uint8_t *ids, uint8_t *fields, uint32_t command_count,
+                uint64_t digest);
+
+/* The open block's time: the time its records are relative to. wal_begin_time sets it when the
+ * block is empty, and returns what passed since its last record otherwise (to be encoded). */
+uint64_t wal_begin_time(struct wal *wal, uint64_t now_us);
+
+/* Seals and writes the open block, if it has commands and a write may start now. */
+void wal_submit(struct wal *wal);
+
+/* Takes in an IO_WRITTEN or IO_PREPARED event of this log. 0, or -errno when a block could not be
+ * made durable: fatal. */
+int wal_event(struct wal *wal, const struct io_event *event);
+
+/* Blocks are numbered from 1 in the order they are opened. wal_block_open is the one being filled
+ * (what is appended now becomes durable with it); every block up to wal_block_durable is durable.
+ * wal_block_last is the newest with commands: what a reply that saw everything must wait for. */
+uint64_t wal_block_open(const struct wal *wal);
+uint64_t wal_block_last(const struct wal *wal);
+uint64_t wal_block_durable(const struct wal *wal);
+uint64_t wal_seq_durable(const struct wal *wal);
+
+/* No write is in flight and no segment is being prepared. */
+bool wal_idle(const struct wal *wal);
+
+/* Segments that hold nothing from `seq` on are no longer needed: they are renamed to stand ahead
+ * of the log and are written again, without being allocated or zeroed anew; what is not durable is
+ * kept whatever `seq` is. Returns how many, or -errno: fatal. While a segment is being prepared it
+ * returns 0, and they are released when that is done. */
+int wal_release(struct wal *wal, uint64_t seq);
+
+struct wal_stats {
+    uint64_t blocks;
+    uint64_t commands;
+    uint64_t bytes_raw;    /* of both columns */
+    uint64_t bytes_stored; /* headers and padding included */
+    uint64_t write_us_sum; /* from submit to durable */
+    uint64_t write_us_max;
+};
+struct wal_stats wal_stats(const struct wal *wal);
+
+#endif

@@ -2,7 +2,8 @@
  *
  * Both are rings: records are added at the end and forgotten from the front once their retention
  * has passed. A record that is due to be forgotten counts as absent wherever it is met, and is
- * really taken out only when its place is needed, so that looking changes nothing. */
+ * really taken out only by the next one that is added, so that neither looking nor a rejected
+ * command changes anything. */
 #include "engine/state.h"
 
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity)
@@ -61,29 +62,33 @@ const struct key_record *key_find(const struct engine *engine, struct id key)
     return NULL;
 }
 
+static bool oldest_key_is_kept(const struct engine *engine)
+{
+    const struct memory_ring *ring = &engine->keys;
+    return ring->first == ring->end ||
+           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->time_us,
+                   KEY_RETENTION_US);
+}
+
+bool key_has_room(const struct engine *engine)
+{
+    return !ring_is_full(&engine->keys) || !oldest_key_is_kept(engine);
+}
+
 /* Forgets the front of the ring when its retention has passed. */
 static void keys_forget(struct engine *engine)
 {
+    if (oldest_key_is_kept(engine))
+        return;
     struct memory_ring *ring = &engine->keys;
-    if (ring->first == ring->end)
-        return;
-    uint32_t slot = ring_slot(ring, ring->first);
-    const struct key_record *oldest = key_at(engine, slot);
-    if (is_kept(engine, oldest->time_us, KEY_RETENTION_US))
-        return;
-    index_remove(&ring->index, hash_id(engine, oldest->key), slot);
-    ring->first++;
-}
-
-bool key_has_room(struct engine *engine)
-{
-    keys_forget(engine);
-    return !ring_is_full(&engine->keys);
+    uint32_t slot = ring_slot(ring, ring->first++);
+    index_remove(&ring->index, hash_id(engine, key_at(engine, slot)->key), slot);
 }
 
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size)
 {
+    keys_forget(engine);
     struct memory_ring *ring = &engine->keys;
     uint32_t slot = ring_slot(ring, ring->end++);
     struct key_record *record = arena_at(&ring->records, slot);
@@ -114,27 +119,32 @@ const struct payment *payment_find(const struct engine *engine, struct id event,
     return NULL;
 }
 
-static void payments_forget(struct engine *engine)
+static bool oldest_payment_is_kept(const struct engine *engine)
 {
-    struct memory_ring *ring = &engine->payments;
-    if (ring->first == ring->end)
-        return;
-    uint32_t slot = ring_slot(ring, ring->first);
-    const struct payment *oldest = payment_at(engine, slot);
-    if (is_kept(engine, oldest->time_us, EVENT_RETENTION_US))
-        return;
-    index_remove(&ring->index, payment_hash(engine, oldest->event, oldest->provider), slot);
-    ring->first++;
+    const struct memory_ring *ring = &engine->payments;
+    return ring->first == ring->end ||
+           is_kept(engine, payment_at(engine, ring_slot(ring, ring->first))->time_us,
+                   EVENT_RETENTION_US);
 }
 
-bool payment_has_room(struct engine *engine)
+bool payment_has_room(const struct engine *engine)
 {
-    payments_forget(engine);
-    return !ring_is_full(&engine->payments);
+    return !ring_is_full(&engine->payments) || !oldest_payment_is_kept(engine);
+}
+
+static void payments_forget(struct engine *engine)
+{
+    if (oldest_payment_is_kept(engine))
+        return;
+    struct memory_ring *ring = &engine->payments;
+    uint32_t slot = ring_slot(ring, ring->first++);
+    const struct payment *oldest = payment_at(engine, slot);
+    index_remove(&ring->index, payment_hash(engine, oldest->event, oldest->provider), slot);
 }
 
 struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider)
 {
+    payments_forget(engine);
     struct memory_ring *ring = &engine->payments;
     uint32_t slot = ring_slot(ring, ring->end++);
     struct payment *payment = arena_at(&ring->records, slot);

@@ -370,11 +370,11 @@ static inline void *reply_begin(struct engine *engine, struct command *command, 
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
 void keys_deinit(struct memory_ring *ring);
 const struct key_record *key_find(const struct engine *engine, struct id key);
-bool key_has_room(struct engine *engine);
+bool key_has_room(const struct engine *engine);
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size);
 const struct payment *payment_find(const struct engine *engine, struct id event, uint32_t provider);
-bool payment_has_room(struct engine *engine);
+bool payment_has_room(const struct engine *engine);
 struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider);
 uint64_t memory_ring_count(const struct memory_ring *ring);
 

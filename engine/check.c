@@ -49,8 +49,8 @@ static void sum_pieces(struct check *check, const struct order *order)
         const struct piece *piece = &pieces[i];
         int64_t *sums = order->state == order_state_PENDING ? check->reserved : check->committed;
         sums[piece->stock] += piece->quantity;
-        if (piece->pooled != 0)
-            check->taken[pool_find(engine, order->sale, piece->stock)] += piece->quantity;
+        if (piece->pool != 0)
+            check->taken[piece->pool] += piece->quantity;
         if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
             continue;
         uint32_t sku = stock_at(engine, piece->stock)->sku;
@@ -265,8 +265,9 @@ static bool check_points(struct check *check)
     sum_points(check);
     for (uint32_t i = 1; i <= engine->customers.count; i++) {
         const struct customer *customer = customer_at(engine, i);
-        id_format(customer->id, id);
-        if (customer_find(engine, customer->id, hash_id(engine, customer->id)) != i)
+        struct id known = customer_id_at(engine, i)->id;
+        id_format(known, id);
+        if (customer_find(engine, known, hash_id(engine, known)) != i)
             return violated(check, "customer %s is there twice, or is not found", id);
         if (customer->spendable != check->left[i] || customer->held != check->held_of[i])
             return violated(check, "customer %s: points are not the sum of the lots", id);

@@ -17,35 +17,43 @@ const struct engine_options engine_options_default = {
 };
 
 struct arena_plan {
-    const char *name;
     size_t arena_offset;
     uint32_t record_size;
     size_t capacity_offset;
 };
 
-#define ARENA(record, table)                                                                       \
+#define ARENA(record, arena, table)                                                                \
     {                                                                                              \
-#table, offsetof(struct engine, table), sizeof(struct record),                             \
+        offsetof(struct engine, arena), sizeof(struct record),                                     \
             offsetof(struct engine_options, table)                                                 \
     }
 static const struct arena_plan arenas[] = {
-    ARENA(sku, skus),     ARENA(stock, stocks),        ARENA(sale, sales),
-    ARENA(pool, pools),   ARENA(tally, tallies),       ARENA(customer, customers),
-    ARENA(lot, lots),     ARENA(ledger_entry, ledger), ARENA(order, orders),
-    ARENA(line, lines),   ARENA(piece, pieces),        ARENA(point_take, point_takes),
-    ARENA(money, moneys), ARENA(step, steps),
+    ARENA(sku, skus, skus),
+    ARENA(stock, stocks, stocks),
+    ARENA(sale, sales, sales),
+    ARENA(pool, pools, pools),
+    ARENA(tally, tallies, tallies),
+    ARENA(customer, customers, customers),
+    ARENA(customer_id, customer_ids, customers),
+    ARENA(lot, lots, lots),
+    ARENA(ledger_entry, ledger, ledger),
+    ARENA(order, orders, orders),
+    ARENA(line, lines, lines),
+    ARENA(piece, pieces, pieces),
+    ARENA(point_take, point_takes, point_takes),
+    ARENA(money, moneys, moneys),
+    ARENA(step, steps, steps),
 };
 #undef ARENA
 
 struct index_plan {
     size_t index_offset;
-    size_t capacity_offset;
-    const char *table; /* that it finds */
+    size_t capacity_offset; /* of the table that it finds */
 };
 
 #define INDEX(index, table)                                                                        \
     {                                                                                              \
-        offsetof(struct engine, index), offsetof(struct engine_options, table), #table             \
+        offsetof(struct engine, index), offsetof(struct engine_options, table)                     \
     }
 static const struct index_plan indexes[] = {
     INDEX(sku_index, skus),           INDEX(name_index, skus),    INDEX(stock_index, stocks),
@@ -168,33 +176,53 @@ struct memory_row {
     uint64_t bytes;
 };
 
-/* One row per capacity, in arenas' order with the rings and deadlines behind; returns the sum. */
-enum { MEMORY_ROWS = ARENA_COUNT + 3 };
+#define CAPACITY_ROW(name, default, text) {#name, offsetof(struct engine_options, name)},
+static const struct {
+    const char *name;
+    size_t offset;
+} capacities[] = {ENGINE_CAPACITIES(CAPACITY_ROW)};
+#undef CAPACITY_ROW
 
+enum { MEMORY_ROWS = sizeof capacities / sizeof capacities[0] };
+
+static uint64_t ring_bytes(const struct memory_ring *ring)
+{
+    return ring->records.mapped_bytes + index_bytes(&ring->index);
+}
+
+/* Bytes of all tables that one option sizes. */
+static uint64_t capacity_bytes(const struct engine *engine, size_t offset)
+{
+    uint64_t capacity = plan_capacity(&engine->options, offset);
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < ARENA_COUNT; i++) {
+        if (arenas[i].capacity_offset == offset)
+            bytes += (capacity + 1) * arenas[i].record_size;
+    }
+    for (unsigned i = 0; i < INDEX_COUNT; i++) {
+        if (indexes[i].capacity_offset == offset)
+            bytes += index_slots_for((uint32_t)capacity) * sizeof(uint64_t);
+    }
+    if (offset == offsetof(struct engine_options, keys))
+        bytes += ring_bytes(&engine->keys);
+    if (offset == offsetof(struct engine_options, payments))
+        bytes += ring_bytes(&engine->payments);
+    if (offset == offsetof(struct engine_options, deadlines))
+        bytes += deadlines_bytes(&engine->deadlines);
+    return bytes;
+}
+
+/* One row per capacity; returns the sum. */
 static uint64_t memory_rows(const struct engine *engine, struct memory_row rows[MEMORY_ROWS])
 {
-    const struct engine_options *options = &engine->options;
-    const struct memory_ring *keys = &engine->keys;
-    const struct memory_ring *payments = &engine->payments;
     uint64_t total = 0;
-    for (unsigned i = 0; i < ARENA_COUNT; i++) {
-        uint32_t capacity = plan_capacity(options, arenas[i].capacity_offset);
-        rows[i] = (struct memory_row){arenas[i].name, capacity,
-                                      ((uint64_t)capacity + 1) * arenas[i].record_size};
-        for (unsigned j = 0; j < INDEX_COUNT; j++) {
-            if (strcmp(indexes[j].table, arenas[i].name) == 0)
-                rows[i].bytes += index_slots_for(capacity) * sizeof(uint64_t);
-        }
-    }
-    struct memory_row *rest = rows + ARENA_COUNT;
-    rest[0] =
-        (struct memory_row){"deadlines", options->deadlines, deadlines_bytes(&engine->deadlines)};
-    rest[1] = (struct memory_row){"payments", options->payments,
-                                  payments->records.mapped_bytes + index_bytes(&payments->index)};
-    rest[2] = (struct memory_row){"keys", options->keys,
-                                  keys->records.mapped_bytes + index_bytes(&keys->index)};
-    for (unsigned i = 0; i < MEMORY_ROWS; i++)
+    for (unsigned i = 0; i < MEMORY_ROWS; i++) {
+        rows[i] =
+            (struct memory_row){.name = capacities[i].name,
+                                .capacity = plan_capacity(&engine->options, capacities[i].offset),
+                                .bytes = capacity_bytes(engine, capacities[i].offset)};
         total += rows[i].bytes;
+    }
     return total;
 }
 

@@ -66,8 +66,7 @@ static bool oldest_key_is_kept(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;
     return ring->first == ring->end ||
-           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->time_us,
-                   KEY_RETENTION_US);
+           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->time_us, KEY_RETENTION_US);
 }
 
 bool key_has_room(const struct engine *engine)

@@ -16,22 +16,6 @@
  * keeps one step in reserve: it can always end. */
 #include "engine/state.h"
 
-uint32_t order_find(const struct engine *engine, struct id id)
-{
-    return order_find_hashed(engine, id, hash_id(engine, id));
-}
-
-uint32_t order_find_hashed(const struct engine *engine, struct id id, uint32_t hash)
-{
-    struct index_walk walk = index_walk(&engine->order_index, hash);
-    uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0) {
-        if (id_equal(order_at(engine, index)->id, id))
-            return index;
-    }
-    return 0;
-}
-
 bool order_is_inline(const struct order *order)
 {
     return order->line_count == 1 && order->piece_count == 1;
@@ -127,23 +111,6 @@ void order_enter(struct engine *engine, uint32_t index, uint8_t state)
     order_step(engine, index);
 }
 
-/* The pool that a sale's orders take a stock from; 0: from available. */
-uint32_t stock_source(const struct engine *engine, uint32_t sale, uint32_t stock)
-{
-    const struct sale *terms = sale_at(engine, sale);
-    if (sale == 0 || terms->pools == 0 || terms->state == sale_state_CLOSED)
-        return 0;
-    return pool_find(engine, sale, stock);
-}
-
-/* What can be taken from there. */
-int64_t stock_gives(const struct engine *engine, uint32_t sale, uint32_t stock)
-{
-    uint32_t pool = stock_source(engine, sale, stock);
-    int64_t gives = pool != 0 ? pool_at(engine, pool)->left : stock_at(engine, stock)->available;
-    return gives > 0 ? gives : 0;
-}
-
 /* Counts a piece for its customer's limits, or with a negative sign takes it off. */
 static void piece_tally(struct engine *engine, const struct order *order, const struct piece *piece,
                         int64_t sign)
@@ -165,27 +132,31 @@ void order_tally(struct engine *engine, uint32_t index)
         piece_tally(engine, order, &pieces[i], 1);
 }
 
-/* Moves the order's pieces from pool or available to reserved. */
+/* Moves units from the pool, or from what is available without one, to reserved. */
+void stock_take(struct engine *engine, uint32_t index, uint32_t pool, uint32_t quantity)
+{
+    struct stock *stock = stock_edit(engine, index);
+    if (pool != 0) {
+        pool_edit(engine, pool)->left -= quantity;
+        pool_edit(engine, pool)->taken += quantity;
+        stock->pooled -= quantity;
+    } else {
+        stock->available -= quantity;
+    }
+    stock->reserved += quantity;
+    stock_digest(engine, index);
+}
+
+/* Takes the order's pieces once more, from wherever its sale takes them at this time. */
 void order_take_stock(struct engine *engine, uint32_t index)
 {
     struct order *order = order_edit(engine, index);
     struct piece *pieces = order_pieces_edit(engine, order);
     for (unsigned i = 0; i < order->piece_count; i++) {
-        struct piece *piece = &pieces[i];
-        struct stock *stock = stock_edit(engine, piece->stock);
-        uint32_t pool = stock_source(engine, order->sale, piece->stock);
-        piece->pooled = pool != 0;
-        if (pool != 0) {
-            pool_edit(engine, pool)->left -= piece->quantity;
-            pool_edit(engine, pool)->taken += piece->quantity;
-            stock->pooled -= piece->quantity;
-        } else {
-            stock->available -= piece->quantity;
-        }
-        stock->reserved += piece->quantity;
-        piece_tally(engine, order, piece, 1);
-        stock_digest(engine, piece->stock);
+        pieces[i].pool = stock_source(engine, order->sale, pieces[i].stock);
+        stock_take(engine, pieces[i].stock, pieces[i].pool, pieces[i].quantity);
     }
+    order_tally(engine, index);
 }
 
 /* Stock from reserved to committed, points from held to spent: the order is sold. */
@@ -212,8 +183,8 @@ static void piece_give_back(struct engine *engine, const struct order *order,
     else
         stock->committed -= piece->quantity;
     bool to_pool = false;
-    if (piece->pooled != 0) {
-        struct pool *pool = pool_edit(engine, pool_find(engine, order->sale, piece->stock));
+    if (piece->pool != 0) {
+        struct pool *pool = pool_edit(engine, piece->pool);
         to_pool = sale_at(engine, order->sale)->state != sale_state_CLOSED;
         pool->taken -= piece->quantity;
         if (to_pool)

@@ -8,6 +8,7 @@ __extension__ typedef __int128 wide;
 
 struct planned_piece {
     uint32_t stock;
+    uint32_t pool;
     uint32_t quantity;
     uint32_t line;
 };
@@ -32,6 +33,8 @@ struct plan {
     uint32_t tallies_new;
     uint64_t deadline_us;
     uint32_t hold_s;
+    bool is_inline;    /* one line from one place: it stands inside the order */
+    bool is_confirmed; /* at once: it is paid, or nothing is due */
 };
 
 void place_prefetch_slots(struct engine *engine, struct command *command)
@@ -50,7 +53,7 @@ void place_prefetch_records(struct engine *engine, struct command *command)
     struct index_walk walk = index_walk(&engine->customer_index, command->customer_hash);
     uint32_t customer = index_next(&walk);
     if (customer != 0)
-        __builtin_prefetch(customer_at(engine, customer), 1);
+        __builtin_prefetch(customer_id_at(engine, customer));
     walk = index_walk(&engine->order_index, command->order_hash);
     uint32_t order = index_next(&walk);
     if (order != 0)
@@ -131,9 +134,10 @@ static enum outcome check_prices(struct engine *engine, struct plan *plan)
 }
 
 /* What a stock still gives after what the plan has taken from it. */
-static int64_t plan_gives(const struct engine *engine, const struct plan *plan, uint32_t stock)
+static int64_t plan_gives(const struct engine *engine, const struct plan *plan, uint32_t pool,
+                          uint32_t stock)
 {
-    int64_t gives = stock_gives(engine, plan->sale, stock);
+    int64_t gives = source_gives(engine, pool, stock);
     for (unsigned i = 0; i < plan->piece_count; i++)
         gives -= plan->pieces[i].stock == stock ? plan->pieces[i].quantity : 0;
     return gives;
@@ -143,14 +147,15 @@ static int64_t plan_gives(const struct engine *engine, const struct plan *plan, 
 static bool plan_take(const struct engine *engine, struct plan *plan, unsigned line, uint32_t stock,
                       uint32_t *missing)
 {
-    int64_t gives = plan_gives(engine, plan, stock);
+    uint32_t pool = stock_source(engine, plan->sale, stock);
+    int64_t gives = plan_gives(engine, plan, pool, stock);
     uint32_t taken = gives < *missing ? (uint32_t)gives : *missing;
     if (taken == 0)
         return true;
     if (plan->piece_count == ORDER_PIECES_MAX)
         return false;
     plan->pieces[plan->piece_count++] =
-        (struct planned_piece){.stock = stock, .quantity = taken, .line = line};
+        (struct planned_piece){.stock = stock, .pool = pool, .quantity = taken, .line = line};
     *missing -= taken;
     return true;
 }
@@ -176,11 +181,15 @@ static int64_t line_remaining(const struct engine *engine, const struct plan *pl
     return remaining;
 }
 
+static enum outcome reject_remaining(struct engine *engine, uint64_t sku, int64_t remaining)
+{
+    return reject(engine, remaining == 0 ? OUTCOME_SOLD_OUT : OUTCOME_INSUFFICIENT_STOCK, sku,
+                  remaining);
+}
+
 static enum outcome reject_short(struct engine *engine, const struct plan *plan, unsigned line)
 {
-    int64_t remaining = line_remaining(engine, plan, line);
-    return reject(engine, remaining == 0 ? OUTCOME_SOLD_OUT : OUTCOME_INSUFFICIENT_STOCK,
-                  plan->lines[line].sku, remaining);
+    return reject_remaining(engine, plan->lines[line].sku, line_remaining(engine, plan, line));
 }
 
 static enum outcome reject_pieces(struct engine *engine)
@@ -306,11 +315,38 @@ static enum outcome allocate_single(struct engine *engine, struct plan *plan)
     return OUTCOME_OK;
 }
 
+/* SINGLE for one line, the commonest order, needs no cursors: the first warehouse that has all of
+ * it, or for a partial order the first of those that have the most. */
+static enum outcome allocate_line(struct engine *engine, struct plan *plan)
+{
+    const struct line_body *line = plan->lines;
+    struct planned_piece best = {.quantity = 0};
+    uint32_t at = sku_at(engine, plan->skus[0])->stocks;
+    for (; at != 0 && best.quantity < line->quantity; at = stock_at(engine, at)->next) {
+        if (line->warehouse != 0 && line->warehouse != stock_at(engine, at)->warehouse)
+            continue;
+        uint32_t pool = stock_source(engine, plan->sale, at);
+        int64_t gives = source_gives(engine, pool, at);
+        uint32_t taken = gives < line->quantity ? (uint32_t)gives : line->quantity;
+        if (taken > best.quantity)
+            best = (struct planned_piece){.stock = at, .pool = pool, .quantity = taken};
+    }
+    if (best.quantity < line->quantity && (plan->body->flags & place_flags_PARTIAL) == 0)
+        return reject_remaining(engine, line->sku, best.quantity);
+    plan->pieces[0] = best;
+    plan->piece_count = best.quantity > 0;
+    return OUTCOME_OK;
+}
+
 static enum outcome allocate(struct engine *engine, struct plan *plan)
 {
-    enum outcome outcome = plan->body->allocation == allocation_SINGLE
-                               ? allocate_single(engine, plan)
-                               : allocate_ranked(engine, plan);
+    enum outcome outcome = OUTCOME_OK;
+    if (plan->body->allocation != allocation_SINGLE)
+        outcome = allocate_ranked(engine, plan);
+    else if (plan->body->line_count == 1)
+        outcome = allocate_line(engine, plan);
+    else
+        outcome = allocate_single(engine, plan);
     if (outcome == OUTCOME_OK && plan->piece_count == 0)
         return reject(engine, OUTCOME_SOLD_OUT, plan->lines[0].sku, 0);
     return outcome;
@@ -432,27 +468,17 @@ static bool plan_is_paid(const struct plan *plan)
     return (plan->body->flags & place_flags_PAID) != 0;
 }
 
-static bool plan_is_confirmed(const struct plan *plan)
-{
-    return plan_is_paid(plan) || plan->total == plan->points_value;
-}
-
-static bool plan_is_inline(const struct plan *plan)
-{
-    return plan->body->line_count == 1 && plan->piece_count == 1;
-}
-
 static enum outcome check_room(struct engine *engine, const struct plan *plan)
 {
     bool has_money = plan->points_used > 0 || (plan_is_paid(plan) && plan->total > 0);
-    bool confirmed = plan_is_confirmed(plan);
+    bool confirmed = plan->is_confirmed;
     if (arena_room(&engine->orders) == 0)
         return REJECT_FULL(engine, orders);
     if (plan->customer == 0 && arena_room(&engine->customers) == 0)
         return REJECT_FULL(engine, customers);
-    if (!plan_is_inline(plan) && arena_room(&engine->lines) < plan->body->line_count)
+    if (!plan->is_inline && arena_room(&engine->lines) < plan->body->line_count)
         return REJECT_FULL(engine, lines);
-    if (!plan_is_inline(plan) && arena_room(&engine->pieces) < plan->piece_count)
+    if (!plan->is_inline && arena_room(&engine->pieces) < plan->piece_count)
         return REJECT_FULL(engine, pieces);
     if (has_money && arena_room(&engine->moneys) == 0)
         return REJECT_FULL(engine, moneys);
@@ -465,15 +491,15 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
     return plan->lots > 0 ? check_points_room(engine, plan->lots, plan->expired) : OUTCOME_OK;
 }
 
-/* Writes the lines and pieces, inside the order or in their arenas, and chains each piece to its
- * stock. */
+/* Writes the lines and pieces, inside the order or in their arenas, takes each piece's units and
+ * chains it to its stock. */
 static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
 {
     struct order *order = order_edit(engine, index);
     struct line *lines = &order->line;
     struct piece *pieces = &order->piece;
     uint32_t place = index;
-    if (!plan_is_inline(plan)) {
+    if (!plan->is_inline) {
         order->lines = arena_take(&engine->lines, plan->body->line_count);
         order->pieces = arena_take(&engine->pieces, plan->piece_count);
         lines = line_edit(engine, order->lines);
@@ -485,13 +511,16 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
                                  .sku = plan->skus[i],
                                  .quantity = plan->lines[i].quantity};
     for (unsigned i = 0; i < plan->piece_count; i++, place++) {
-        struct stock *stock = stock_edit(engine, plan->pieces[i].stock);
-        pieces[i] = (struct piece){.stock = plan->pieces[i].stock,
-                                   .quantity = plan->pieces[i].quantity,
+        const struct planned_piece *planned = &plan->pieces[i];
+        struct stock *stock = stock_edit(engine, planned->stock);
+        pieces[i] = (struct piece){.stock = planned->stock,
+                                   .quantity = planned->quantity,
                                    .next = stock->pieces,
                                    .order = index,
-                                   .line = (uint16_t)plan->pieces[i].line};
+                                   .pool = planned->pool,
+                                   .line = (uint16_t)planned->line};
         stock->pieces = place;
+        stock_take(engine, planned->stock, planned->pool, planned->quantity);
     }
 }
 
@@ -511,15 +540,13 @@ static uint32_t write_order(struct engine *engine, const struct plan *plan, uint
     order->total = plan->total;
     order->customer = customer;
     order->sale = plan->sale;
-    order->customer_next = customer_at(engine, customer)->orders;
     order->version = 1;
     order->hold_s = plan->hold_s;
     order->currency = plan->currency;
     order->state = order_state_PENDING;
     order->line_count = (uint8_t)plan->body->line_count;
     order->piece_count = (uint8_t)plan->piece_count;
-    customer_edit(engine, customer)->orders = index;
-    if (plan->sale != 0)
+    if (plan->sale != 0 && !sale_at(engine, plan->sale)->has_orders)
         sale_edit(engine, plan->sale)->has_orders = true;
     index_insert(&engine->order_index, plan->order_hash, index);
     write_parts(engine, plan, index);
@@ -530,9 +557,10 @@ static uint32_t write_order(struct engine *engine, const struct plan *plan, uint
 /* The order takes what was planned; one that needs no payment is sold at once. */
 static void write_effects(struct engine *engine, const struct plan *plan, uint32_t index)
 {
-    order_take_stock(engine, index);
+    const struct sale *sale = sale_at(engine, plan->sale);
+    if (plan->sale != 0 && sale->counted)
+        order_tally(engine, index);
     if (plan->points_used > 0) {
-        const struct sale *sale = sale_at(engine, plan->sale);
         struct money *money = order_money_edit(engine, index);
         money->points_used = plan->points_used;
         money->points_value = plan->points_value;
@@ -541,7 +569,7 @@ static void write_effects(struct engine *engine, const struct plan *plan, uint32
         points_hold(engine, index, plan->points_used);
     }
     struct order *order = order_edit(engine, index);
-    if (!plan_is_confirmed(plan)) {
+    if (!plan->is_confirmed) {
         engine->orders_by_state[order_state_PENDING]++;
         engine->steps_reserved++;
         deadlines_add(&engine->deadlines, plan->deadline_us, index);
@@ -565,22 +593,23 @@ static void place_reply(struct engine *engine, struct command *command, uint32_t
     uint32_t size = (uint32_t)(sizeof(struct order_place_reply_body) +
                                order->piece_count * sizeof(struct take_body));
     bool confirmed = (order->born & ORDER_BORN_CONFIRMED) != 0;
-    struct order_place_reply_body *reply = reply_begin(engine, command, size);
+    struct order_place_reply_body *reply = reply_room(engine, command, size);
     struct take_body *rows = (struct take_body *)(reply + 1);
-    reply->seq = order->placed_seq;
-    reply->total = order->total;
-    reply->points_used = money->points_used;
-    reply->points_value = money->points_value;
-    reply->money_due = order->total - money->points_value;
-    reply->hold_ends = confirmed ? 0 : order->placed_us + order->hold_s * US_PER_SECOND;
-    reply->state = confirmed ? order_state_CONFIRMED : order_state_PENDING;
-    reply->currency = order->currency;
-    reply->take_count = order->piece_count;
-    for (unsigned i = 0; i < order->piece_count; i++) {
-        rows[i].line = (uint16_t)(pieces[i].line + 1);
-        rows[i].quantity = pieces[i].quantity;
-        rows[i].warehouse = stock_at(engine, pieces[i].stock)->warehouse;
-    }
+    *reply = (struct order_place_reply_body){
+        .seq = order->placed_seq,
+        .total = order->total,
+        .points_used = money->points_used,
+        .points_value = money->points_value,
+        .money_due = order->total - money->points_value,
+        .hold_ends = confirmed ? 0 : order->placed_us + order->hold_s * US_PER_SECOND,
+        .state = confirmed ? order_state_CONFIRMED : order_state_PENDING,
+        .currency = order->currency,
+        .take_count = order->piece_count,
+    };
+    for (unsigned i = 0; i < order->piece_count; i++)
+        rows[i] = (struct take_body){.line = (uint16_t)(pieces[i].line + 1),
+                                     .quantity = pieces[i].quantity,
+                                     .warehouse = stock_at(engine, pieces[i].stock)->warehouse};
 }
 
 static enum outcome judge(struct engine *engine, struct plan *plan)
@@ -601,6 +630,8 @@ static enum outcome judge(struct engine *engine, struct plan *plan)
     if (outcome != OUTCOME_OK)
         return outcome;
     plan_hold(engine, plan);
+    plan->is_inline = plan->body->line_count == 1 && plan->piece_count == 1;
+    plan->is_confirmed = plan_is_paid(plan) || plan->total == plan->points_value;
     return check_room(engine, plan);
 }
 

@@ -14,22 +14,12 @@
 
 enum { LEDGER_ENTRIES_PER_TAKE = 2 };
 
-uint32_t customer_find(const struct engine *engine, struct id id, uint32_t hash)
-{
-    struct index_walk walk = index_walk(&engine->customer_index, hash);
-    uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0) {
-        if (id_equal(customer_at(engine, index)->id, id))
-            return index;
-    }
-    return 0;
-}
-
 uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash)
 {
     uint32_t index = arena_take(&engine->customers, 1);
     TILL_ASSERT(index != 0);
-    customer_edit(engine, index)->id = id;
+    TILL_ASSERT(arena_take(&engine->customer_ids, 1) == index);
+    customer_id_edit(engine, index)->id = id;
     index_insert(&engine->customer_index, hash, index);
     return index;
 }

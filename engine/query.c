@@ -96,7 +96,7 @@ enum outcome handle_order_get(struct engine *engine, struct command *command)
     memcpy(reply + 1, rows, count * sizeof rows[0]);
     *reply = (struct order_get_reply_body){
         .seq = engine->seq,
-        .customer = customer_at(engine, order->customer)->id,
+        .customer = customer_id_at(engine, order->customer)->id,
         .total = order->total,
         .points_used = money->points_used,
         .points_value = money->points_value,

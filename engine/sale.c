@@ -7,29 +7,6 @@
  * `committed` while `taken` counts them. */
 #include "engine/state.h"
 
-uint32_t sale_find(const struct engine *engine, uint32_t sale)
-{
-    struct index_walk walk = index_walk(&engine->sale_index, hash_words(engine, sale, 2));
-    uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0) {
-        if (sale_at(engine, index)->sale == sale)
-            return index;
-    }
-    return 0;
-}
-
-uint32_t pool_find(const struct engine *engine, uint32_t sale, uint32_t stock)
-{
-    struct index_walk walk = index_walk(&engine->pool_index, hash_words(engine, sale, stock));
-    uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0) {
-        const struct pool *pool = pool_at(engine, index);
-        if (pool->sale == sale && pool->stock == stock)
-            return index;
-    }
-    return 0;
-}
-
 static uint32_t tally_hash(const struct engine *engine, uint32_t customer, uint32_t sale,
                            uint32_t sku)
 {

@@ -4,17 +4,6 @@
  * on_hand changes here alone (what orders do only moves units between the parts). */
 #include "engine/state.h"
 
-uint32_t sku_find(const struct engine *engine, uint64_t sku)
-{
-    struct index_walk walk = index_walk(&engine->sku_index, hash_words(engine, sku, 1));
-    uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0) {
-        if (sku_at(engine, index)->sku == sku)
-            return index;
-    }
-    return 0;
-}
-
 static uint32_t name_hash(const struct engine *engine, const struct name *name)
 {
     return (uint32_t)checksum64_seeded(name, sizeof *name, engine->options.hash_seed);
@@ -51,14 +40,6 @@ uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehous
 int64_t stock_promised(const struct stock *stock)
 {
     return stock->pooled + stock->reserved + stock->committed + stock->unsellable;
-}
-
-void stock_digest(struct engine *engine, uint32_t index)
-{
-    const struct stock *stock = stock_at(engine, index);
-    digest_mix(engine, (uint64_t)stock->available ^ (uint64_t)stock->pooled << 32,
-               (uint64_t)stock->reserved ^ (uint64_t)stock->committed << 32 ^
-                   (uint64_t)stock->on_hand << 16 ^ index);
 }
 
 static void sku_rename(struct engine *engine, uint32_t index, const struct name *name)

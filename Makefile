@@ -98,13 +98,16 @@ $(B)/%.o: %.c
 
 # Beside ./till: the yardstick, the client of its peers, and fixed work to count instructions of.
 BESIDE := $(B)/limit $(B)/peer-client $(B)/stages
-.PHONY: bench-limit bench-peers bench-check
+.PHONY: bench-limit bench-peers bench-goals bench-check
 bench-limit: all ## till beside a bare server that only answers and writes
 	$(BUILD) $(B)/limit >&2
 	$(Q)python3 bench/peers/peers.py --build $(B) --only till,limit $(PEERS)
 bench-peers: all ## the same beside Redis, PostgreSQL and Tarantool; PEERS="--seconds 2"
 	$(BUILD) $(B)/limit $(B)/peer-client >&2
 	$(Q)python3 bench/peers/peers.py --build $(B) $(PEERS)
+bench-goals: all ## what till has to show, met or not; GOALS="--peers --only hot,log"
+	$(BUILD) $(B)/limit $(B)/peer-client >&2
+	$(Q)python3 bench/goals/goals.py --build $(B) $(GOALS)
 bench-check: all ## against the recorded ratio to the limit and instruction counts; RECORD=1
 	$(BUILD) $(B)/limit >&2
 	$(BUILD) MODE=check build/check/stages

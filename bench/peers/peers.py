@@ -212,15 +212,9 @@ def install(server):
     """True when it is there or could be installed; else the reason."""
     if server.installed():
         return True
-    become = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    say(f"installing {server.package} from Debian")
-    try:
-        # The runlevel keeps the package from starting a server of its own.
-        settings = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
-        options = ["-q", "-y", "--no-install-recommends"]
-        output_of(*become, *settings, "apt-get", "install", *options, server.package)
-    except (OSError, Failed, subprocess.TimeoutExpired) as failure:
-        return f"not installed: {str(failure).splitlines()[-1][:120]}"
+    problem = install_package(server.package)
+    if problem is not None:
+        return problem
     return True if server.installed() else "not installed: the package has no such program"
 
 
@@ -254,16 +248,21 @@ def file_system(folder):
 
 
 def conditions(folder, seconds):
+    """Where and how, in one line: stands above every table."""
     server, client = cores()
     return (
         f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {platform.release()}, {processor()}, "
         f"{os.cpu_count()} cores: servers on core {server}, clients on core {client}; "
         f"{file_system(folder)}, a durable 4 KiB write takes {flush_us(folder):.0f} us; "
-        f"load average {os.getloadavg()[0]:.1f} at the start; {seconds} s a point.\n"
-        "One order: id not seen, price as the buyer saw it, stock there; takes the stock, keeps "
-        "the order, counts the customer's units. \"Durable\": a power cut right after the answer "
-        "loses nothing. All answers were checked, and each peer's stock against its orders.\n"
+        f"load average {os.getloadavg()[0]:.1f} at the start; {seconds} s a point."
     )
+
+
+ORDER = (
+    "One order: id not seen, price as the buyer saw it, stock there; takes the stock, keeps the "
+    "order, counts the customer's units. \"Durable\": a power cut right after the answer loses "
+    "nothing. All answers were checked, and each peer's stock against its orders.\n"
+)
 
 
 def run_server(kind, parent, build, seconds, results):
@@ -320,7 +319,7 @@ def main():
     wanted = tuple(arguments.only.lower().split(",")) if arguments.only else ("",)
     results = {load: {} for load in LOADS}
     build = Path(arguments.build).resolve()
-    print(conditions(arguments.folder, arguments.seconds), flush=True)
+    print(f"{conditions(arguments.folder, arguments.seconds)}\n{ORDER}", flush=True)
     for kind in SERVERS:
         if kind.name.lower().startswith(wanted):
             parent = Path(arguments.folder).resolve()

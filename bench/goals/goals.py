@@ -11,7 +11,6 @@ row could not be measured; a goal that is not met is a result.
 
 import argparse
 import json
-import re
 import statistics
 import struct
 import subprocess
@@ -34,7 +33,6 @@ HOT, GATEWAYS, SINGLE, LONELY = (64, 64), (16, 1024), (64, 1), (1, 1)
 TEN_SINGLES_DAYS = 5.83e6
 BLOCK = struct.Struct("<8s56xII")  # wal/block.h: magic, command_count, block_size
 BLOCK_MAGIC = b"tillblk1"
-TABLE_LINE = re.compile(r"^  (\w+) +(\d+) +([\d.]+) MiB", re.M)
 MEMORY_ORDERS = 8 * 1000 * 1000
 FULL_ORDERS = 300 * 1000
 PEERS = {  # how many times its orders per second till has to do, by load
@@ -212,7 +210,7 @@ def hot_rows(measurements):
 
 
 def gateways_rows(measurements):
-    runs = measurements.runs(GATEWAYS)
+    runs = [till for till, _ in measurements.pairs(Limit, GATEWAYS)]
     goal = "5.83 million orders/s, ten times Singles' Day"
     yield rate_row(runs, "hot, 16 x 1,024, durable", TEN_SINGLES_DAYS, goal)
 
@@ -264,13 +262,12 @@ def lonely_rows(measurements):
 
 
 def tables(measurements, orders):
-    """What each table takes with room for so many orders, as the server prints it."""
+    """Bytes of each table of a server with room for so many orders."""
     server = Till(measurements.folder, measurements.build)
     server.orders = orders
     server.arguments = ("--lazy-memory",)
     with server:
-        found = TABLE_LINE.findall(server.log_text())
-    return {name: float(size) * 2**20 for name, _, size in found}
+        return server.tables()
 
 
 def tables_suffice(measurements):

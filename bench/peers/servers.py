@@ -5,6 +5,7 @@ common, till itself, and the limit; the peers are in peers.py."""
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,9 +23,10 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 RUN_SECONDS_MARGIN = 60
 PR_SET_PDEATHSIG = 1
+LISTENING = "listening on"
+TABLE_LINE = re.compile(r"^  (\w+) +\d+ +([\d.]+) MiB", re.M)
 ORDERS_MAX = 48 * 1000 * 1000
 ORDER_BYTES = 200  # more than an order takes with all tables
-CUSTOMERS = 6 * 1000 * 1000
 
 
 class Failed(Exception):
@@ -112,6 +114,7 @@ class Server:
     skus = 1
     stop_signal = signal.SIGTERM
     user = None
+    await_pause_s = 0.05
 
     def __init__(self, parent, build):
         self.parent = parent
@@ -163,8 +166,7 @@ class Server:
         return time.clock_gettime_ns(clock_of_process)
 
     def log_text(self):
-        self.log.seek(0)
-        return self.log.read()
+        return (self.folder / "log").read_text(errors="replace")
 
     def spawn(self, *command, env=None):
         self.process = subprocess.Popen(
@@ -189,7 +191,7 @@ class Server:
                     return
             except (OSError, Failed):
                 pass
-            time.sleep(0.05)
+            time.sleep(self.await_pause_s)
         raise Failed(f"{self.name} did not {what}: {self.log_text()[-600:]}")
 
     def client(self, connections, in_flight, seconds):
@@ -274,13 +276,20 @@ class Till(Limit):
 
     name = "till"
     orders = None  # that there is room for; else as many as a part of the free memory takes
+    customers = 6 * 1000 * 1000
 
     def start(self):
         orders = self.orders or min(ORDERS_MAX, memory_available() // 2 // ORDER_BYTES)
-        room = ["--customers", CUSTOMERS]
+        room = ["--customers", self.customers]
         for table in ("orders", "deadlines", "steps"):
             room += [f"--{table}", orders]
         room += self.arguments
         data = self.folder / "data"
+        said = self.log_text().count(LISTENING)  # by those that were here before it
         self.spawn(ROOT / "till", "serve", "--data", data, "--listen", self.address, *room)
-        self.await_that(self.listens, "listen")
+        self.await_that(lambda: self.log_text().count(LISTENING) > said, "listen")
+
+    def tables(self):
+        """Bytes of each table, as the server printed them when it started."""
+        found = TABLE_LINE.findall(self.log_text())
+        return {name: float(size) * 2**20 for name, size in found}

@@ -29,6 +29,8 @@ from till_client import PROTOCOL, Client, encode_body, encode_frame  # noqa: E40
 MILLION = 1000 * 1000
 RATE_MAX = 7 * MILLION  # for which the tables of a server that goes on have room
 FILES_BESIDE = 64  # that a process has open besides its connections
+CONNECTIONS_MANY = 1024  # from which on it takes a while until all are in step
+WARM_UP_MANY_S = 2
 EXPIRE_SKU = 1
 EXPIRE_PRICE = 100
 EXPIRE_UNITS = 10**9
@@ -52,10 +54,14 @@ class Scaling:
 
     def till(self, *options):
         where = ["--folder", self.folder, "--seconds", self.seconds]
-        return till_bench(*where, *options, seconds=self.seconds)
+        result = till_bench(*where, *options, seconds=self.seconds)
+        if result["orders"] == 0:
+            raise Failed("no order was answered in this time")
+        return result
 
-    def limit(self, connections, in_flight):
+    def limit(self, connections, in_flight, *options):
         server = Limit(self.folder, self.build)
+        server.load_options = options
         server.arguments = ("--connections", connections + FILES_BESIDE)
         with server:
             return server.measure(connections, in_flight, self.seconds)
@@ -119,18 +125,21 @@ def beside_limit(scaling, name, title, x_title, loads, x_of):
     print_head(title, x_title, *LOAD_COLUMNS, "limit, orders/s", "till is")
     series = {"till": [], "limit": []}
     for load in loads:
+        connections, in_flight = load
+        warm_up = ("--warm-up", WARM_UP_MANY_S) if connections >= CONNECTIONS_MANY else ()
+        options = ("--connections", connections, "--in-flight", in_flight, *warm_up)
 
-        def run_till(load=load):
-            files_suffice(load[0])
-            return scaling.till("--connections", load[0], "--in-flight", load[1])
+        def run_till(connections=connections, options=options):
+            files_suffice(connections)
+            return scaling.till(*options)
 
-        def run_limit(load=load):
-            files_suffice(load[0])
-            return scaling.limit(*load)
+        def run_limit(connections=connections, in_flight=in_flight, warm_up=warm_up):
+            files_suffice(connections)
+            return scaling.limit(connections, in_flight, *warm_up)
 
         x = x_of(load)
-        own = attempt(f"till, {load[0]} x {load[1]}", run_till)
-        limit = attempt(f"limit, {load[0]} x {load[1]}", run_limit)
+        own = attempt(f"till, {connections} x {in_flight}", run_till)
+        limit = attempt(f"limit, {connections} x {in_flight}", run_limit)
         add_point(series["till"], x, own)
         add_point(series["limit"], x, limit)
         beside = [limit, ""]

@@ -52,6 +52,11 @@ def short(value, _=None):
     return f"{value:.3g}"
 
 
+def tick(value, _=None):
+    """Whole where it is short enough: powers of two are known by all their digits."""
+    return f"{value:,g}" if value < 1e5 else short(value)
+
+
 def draw_curves(figure, axes):
     """series: name -> [[x, y], ...]; log_x, log_y: scales; x, y: what the axes are."""
     for color, (name, points) in zip(COLORS, figure["series"].items()):
@@ -66,7 +71,7 @@ def draw_curves(figure, axes):
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_formatter(short)
+    axes.xaxis.set_major_formatter(tick)
     axes.yaxis.set_major_formatter(short)
     axes.grid(alpha=0.3)
     if len(figure["series"]) > 1:
@@ -91,7 +96,7 @@ def draw_bars(figure, axes):
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter(short)
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
 
 
 def main():

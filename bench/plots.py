@@ -2,9 +2,9 @@
 
     plots.draw(Path("plots/name.svg"), {"kind": "curves", "title": ..., "series": {...}, ...})
 
-matplotlib belongs to the system's Python, which need not be the one that measures: draw() hands the
-figure to it as JSON, on stdin of this very file. It is installed when the first plot is drawn; where
-that fails, there is no plot and the tables stand alone.
+matplotlib belongs to the system's Python, which need not be the one that measures: draw() hands
+the figure to it as JSON, on stdin of this very file. It is installed when the first plot is drawn;
+where that fails, there is no plot and the tables stand alone.
 """
 
 import json

@@ -2,11 +2,11 @@
 
     python3 bench/goals/goals.py [--seconds N] [--pairs N] [--only ROW,...] [--peers] [--json FILE]
 
-The server is on one core, its client on another, each run has a server of its own. Where the goal is
-a ratio, till and the limit program alternate and the median of the pairs counts, so that what else
-the machine does hits both; other goals are held against the median of as many runs. The limit writes
-as many log bytes an order as till was seen to write. Progress goes to stderr. Exits with 1 when a
-row could not be measured; a goal that is not met is a result.
+The server is on one core, its client on another, each run has a server of its own. Where the goal
+is a ratio, till and the limit program alternate and the median of the pairs counts, so that what
+else the machine does hits both; other goals are held against the median of as many runs. The limit
+writes as many log bytes an order as till was seen to write. Progress goes to stderr. Exits with 1
+when a row could not be measured; a goal that is not met is a result.
 """
 
 import argparse
@@ -33,7 +33,7 @@ HOT, GATEWAYS, SINGLE, LONELY = (64, 64), (16, 1024), (64, 1), (1, 1)
 TEN_SINGLES_DAYS = 5.83e6
 BLOCK = struct.Struct("<8s56xII")  # wal/block.h: magic, command_count, block_size
 BLOCK_MAGIC = b"tillblk1"
-MEMORY_ORDERS = 8 * 1000 * 1000
+MEMORY_ORDERS = 16 * 1000 * 1000
 FULL_ORDERS = 300 * 1000
 PEERS = {  # how many times its orders per second till has to do, by load
     peers.Tarantool: {HOT: 20, SINGLE: 2},
@@ -255,8 +255,8 @@ def open_loop_rows(measurements):
 def lonely_rows(measurements):
     runs = measurements.runs(LONELY)
     over = [run["p50_us"] - run["flush_us"] for run in runs]
-    flush = median(runs, "flush_us")
-    text = f"flush + {spread(over, '{:.0f}')} us: p50 {median(runs, 'p50_us'):.0f}, flush {flush:.0f}"
+    p50, flush = median(runs, "p50_us"), median(runs, "flush_us")
+    text = f"flush + {spread(over, '{:.0f}')} us: p50 {p50:.0f}, flush {flush:.0f}"
     goal, met = "flush + 25 us", statistics.median(over) <= 25
     yield Row("a lonely client, one order at a time: p50", goal, text, met)
 
@@ -286,13 +286,16 @@ def tables_suffice(measurements):
 
 
 def memory_rows(measurements):
-    """What the tables grow by for each order more that there is room for: everything that a
-    single-line order takes until it has ended."""
+    """What all tables grow by for each order more that there is room for: everything that a
+    single-line order takes until it has ended. What they take whatever the number of orders is
+    told beside it."""
     tables_suffice(measurements)
     once, twice = (tables(measurements, factor * MEMORY_ORDERS) for factor in (1, 2))
     grown = {name: (twice[name] - once[name]) / MEMORY_ORDERS for name in once}
     parts = {name: size for name, size in grown.items() if size >= 0.1}
+    fixed = sum(once[name] - parts[name] * MEMORY_ORDERS for name in parts)
     text = ", ".join(f"{name} {size:.1f}" for name, size in parts.items())
+    text += f"; besides, {fixed / 2**20:.0f} MiB of them whatever the number"
     whole = sum(parts.values())
     figure = "memory per single-line order, all tables included"
     yield Row(figure, "160 bytes", f"{whole:.1f} bytes: {text}", whole <= 160)

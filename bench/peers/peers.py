@@ -1,4 +1,4 @@
-"""till beside its peers and the machine's own limit, in one run, as a Markdown table on stdout and a plot.
+"""till beside its peers and the machine's own limit, in one run: Markdown tables and a plot.
 
     python3 bench/peers/peers.py [--seconds N] [--only NAME,...] [--folder DIR] [--plots DIR]
 

@@ -80,8 +80,9 @@ class CpuWatch:
         return (cpu_ended - cpu_began) / max(ended - began, 1)
 
 
-def log_bytes_per_order(folder):
-    """Of all blocks in a data folder, headers and padding included, by their headers."""
+def log_size(folder):
+    """(bytes, commands) of all blocks in a data folder by their headers, which count as well, as
+    does padding."""
     size = commands = 0
     for path in sorted(Path(folder).glob("wal-*.log")):
         data = path.read_bytes()
@@ -93,9 +94,7 @@ def log_bytes_per_order(folder):
             size += block_size
             commands += count
             offset += block_size
-    if commands == 0:
-        raise Failed("no block in the log")
-    return size / commands
+    return size, commands
 
 
 class Measurements:
@@ -165,7 +164,8 @@ class Measurements:
             with Till(self.folder, self.build) as server:
                 server.measure(*HOT, 1)
                 server.stop()
-                return log_bytes_per_order(server.folder / "data")
+                size, commands = log_size(server.folder / "data")
+                return size / commands
 
         return self.once("log bytes", make)
 

@@ -11,6 +11,7 @@ when a row could not be measured; a goal that is not met is a result.
 
 import argparse
 import json
+import signal
 import statistics
 import struct
 import subprocess
@@ -134,7 +135,7 @@ class Measurements:
 
     def runs(self, load, *options):
         """As many runs of till alone as there are pairs; those of pairs count."""
-        key = ("pairs", Limit, load, options)
+        key = ("pairs", Limit.name, load, options)
         if key in self.made:
             return [till for till, _ in self.made[key]]
         count = self.arguments.pairs
@@ -156,7 +157,7 @@ class Measurements:
                 made.append(done if pair % 2 == 0 else done[::-1])
             return made
 
-        key = ("pairs", kind, load, options if workload == "hot" else (workload, *options))
+        key = ("pairs", kind.name, load, options if workload == "hot" else (workload, *options))
         return self.once(key, make)
 
     def log_bytes(self):
@@ -392,6 +393,7 @@ def main():
     parser.add_argument("--build", default="build/release", help="where limit and peer-client are")
     parser.add_argument("--json", metavar="FILE", help="every run as well")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are ended on the way
     names = [name for name in ROWS if name != "peers" or arguments.peers]
     if arguments.only:
         names = arguments.only.split(",")

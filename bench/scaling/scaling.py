@@ -10,6 +10,7 @@ in its row. Progress goes to stderr.
 import argparse
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -369,6 +370,7 @@ def main():
     parser.add_argument("--build", default="build/release", help="where the limit program is")
     parser.add_argument("--plots", default="build/plots", help="the folder for the plots")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are ended on the way
     names = arguments.only.split(",") if arguments.only else list(CURVES)
     if not set(names) <= set(CURVES):
         parser.error(f"--only takes some of {','.join(CURVES)}")

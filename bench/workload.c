@@ -310,7 +310,7 @@ void workload_capacities(const struct workload *workload, uint64_t requests,
         (uint32_t)(customers * 21 / 20 < UINT32_MAX / 2 ? customers * 21 / 20 : UINT32_MAX / 2);
     capacities->orders = room_for(requests, orders);
     capacities->deadlines = room_for(requests, orders);
-    capacities->steps = room_for(requests, orders * (lifecycle ? 2.1 : 1));
+    capacities->steps = room_for(requests, lifecycle ? orders * 1.1 : 0);
     capacities->lines = room_for(requests, cart ? lines : 0);
     capacities->pieces = room_for(requests, cart ? lines : 0);
     capacities->moneys = room_for(requests, paid + members);

@@ -24,6 +24,7 @@ struct check {
     uint64_t states[order_state_CANCELLED + 1];
     uint64_t refund_orders;
     uint64_t takes;
+    uint64_t extended; /* orders PENDING whose first step is taken */
 };
 
 __attribute__((format(printf, 2, 3))) static bool violated(struct check *check, const char *format,
@@ -63,20 +64,21 @@ static void sum_pieces(struct check *check, const struct order *order)
 static bool check_lines(struct check *check, const struct order *order, const char *id)
 {
     const struct engine *engine = check->engine;
-    const struct line *lines = order_lines(engine, order);
     const struct piece *pieces = order_pieces(engine, order);
     uint64_t allocated[ORDER_LINES_MAX] = {0};
     int64_t total = 0;
     for (unsigned i = 0; i < order->piece_count; i++) {
         const struct piece *piece = &pieces[i];
-        if (piece->line >= order->line_count || piece->quantity == 0 ||
-            stock_at(engine, piece->stock)->sku != lines[piece->line].sku)
-            return violated(check, "order %s has a piece that is not of its lines", id);
+        if (piece->line >= order->line_count || piece->quantity == 0)
+            return violated(check, "order %s has a piece of no line, or of nothing", id);
+        struct line line = order_line(engine, order, piece->line);
+        if (stock_at(engine, piece->stock)->sku != line.sku)
+            return violated(check, "order %s has a piece of another SKU than its line", id);
         allocated[piece->line] += piece->quantity;
-        total += (int64_t)piece->quantity * lines[piece->line].price;
+        total += (int64_t)piece->quantity * line.price;
     }
     for (unsigned i = 0; i < order->line_count; i++) {
-        if (allocated[i] > lines[i].quantity)
+        if (allocated[i] > order_line(engine, order, i).quantity)
             return violated(check, "order %s has more allocated than asked for on line %u", id,
                             i + 1);
     }
@@ -122,15 +124,16 @@ static bool check_history(struct check *check, const struct order *order, const 
     const struct engine *engine = check->engine;
     uint32_t version = order->version;
     uint64_t seq = UINT64_MAX;
-    if (order->steps != 0 && step_at(engine, order->steps)->state != order->state)
+    uint8_t state = order->steps != 0 ? step_at(engine, order->steps)->state : order->first_state;
+    if (version > 1 && state != order->state)
         return violated(check, "order %s: its newest step is not into its state", id);
     for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
         const struct step *step = step_at(engine, at);
-        if (step->seq > seq || step->seq < order->placed_seq)
+        if (step->seq > seq || step->seq < order->first_seq)
             return violated(check, "order %s: its history breaks at version %u", id, version);
         seq = step->seq;
     }
-    if (version != 1)
+    if (version > 2 || (version == 2) != (order->first_seq >= order->placed_seq))
         return violated(check, "order %s has version %u and %u steps", id, order->version,
                         order->version - version + 1);
     return true;
@@ -156,6 +159,7 @@ static bool check_orders(struct check *check)
         if (order->state < order_state_PENDING || order->state > order_state_CANCELLED)
             return violated(check, "order %s has no legal state", id);
         check->states[order->state]++;
+        check->extended += order->state == order_state_PENDING && order->version > 1;
         if (!check_lines(check, order, id) || !check_order_money(check, order, id) ||
             !check_history(check, order, id))
             return false;
@@ -176,8 +180,9 @@ static bool check_counts(struct check *check)
                             check->states[state], named_value_name(FIELD_order_state, state),
                             engine->orders_by_state[state]);
     }
-    if (engine->steps_reserved != check->states[order_state_PENDING])
-        return violated(check, "steps are reserved for %u orders, not for those PENDING",
+    if (engine->steps_reserved != check->extended)
+        return violated(check,
+                        "steps are reserved for %u orders, not for those PENDING and extended",
                         engine->steps_reserved);
     if (check->refund_orders != engine->refund_order_count)
         return violated(check, "%" PRIu64 " orders have a refund due, %" PRIu64 " are counted",

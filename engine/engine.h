@@ -31,7 +31,7 @@
     CAPACITY(pieces, 1u << 20, "allocations of orders that have more than one")                    \
     CAPACITY(point_takes, 512u << 10, "points taken from a lot by an order")                       \
     CAPACITY(moneys, 2u << 20, "orders with points or payments")                                   \
-    CAPACITY(steps, 4u << 20, "transitions of orders after the first")                             \
+    CAPACITY(steps, 2u << 20, "transitions of orders after their first")                           \
     CAPACITY(deadlines, 4u << 20, "deadlines of holds, extensions counted")                        \
     CAPACITY(payments, 2u << 20, "payment events in the last 7 days")                              \
     CAPACITY(keys, 1u << 20, "idempotency keys in the last 24 hours")

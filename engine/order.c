@@ -13,17 +13,18 @@
  * PENDING holds stock (reserved), points (held) and the customer's count; CONFIRMED has them
  * (committed, spent, counted); the others hold nothing. What an order took is in its pieces and
  * point takes, so that giving back returns it to where it came from, exactly once. A PENDING order
- * keeps one step in reserve: it can always end. */
+ * can always end: its first transition stands inside of it, and once that is taken by an extended
+ * hold, a step is kept in reserve. */
 #include "engine/state.h"
 
-bool order_is_inline(const struct order *order)
+struct line order_line(const struct engine *engine, const struct order *order, unsigned number)
 {
-    return order->line_count == 1 && order->piece_count == 1;
-}
-
-const struct line *order_lines(const struct engine *engine, const struct order *order)
-{
-    return order_is_inline(order) ? &order->line : line_at(engine, order->lines);
+    if (!order_is_inline(order))
+        return *line_at(engine, order->lines + number);
+    const struct piece *piece = &order->piece;
+    return (struct line){.price = order->total / (int64_t)piece->quantity,
+                         .sku = stock_at(engine, piece->stock)->sku,
+                         .quantity = piece->quantity};
 }
 
 const struct piece *order_pieces(const struct engine *engine, const struct order *order)
@@ -63,9 +64,11 @@ uint64_t order_hold_max_us(const struct engine *engine, const struct order *orde
     return order->placed_us + hold_max_s * US_PER_SECOND;
 }
 
-bool order_has_step_room(const struct engine *engine, uint32_t count)
+/* Is there room for a transition that is not the end of a PENDING order? */
+bool order_has_step_room(const struct engine *engine, const struct order *order)
 {
-    return arena_room(&engine->steps) - engine->steps_reserved >= count;
+    bool is_free = order->version == 1 && order->state != order_state_PENDING;
+    return is_free || arena_room(&engine->steps) > engine->steps_reserved;
 }
 
 /* The order's money record, made when there is none; the caller has checked for room. */
@@ -80,13 +83,10 @@ struct money *order_money_edit(struct engine *engine, uint32_t index)
     return money_edit(engine, order->money);
 }
 
-/* Records a transition or change: one more version, one more step. */
-void order_step(struct engine *engine, uint32_t index)
+static void write_step(struct engine *engine, struct order *order)
 {
-    struct order *order = order_edit(engine, index);
     uint32_t step = arena_take(&engine->steps, 1);
     TILL_ASSERT(step != 0);
-    order->version++;
     *step_edit(engine, step) = (struct step){
         .seq = engine->seq,
         .time_us = engine->time_us,
@@ -95,6 +95,25 @@ void order_step(struct engine *engine, uint32_t index)
         .money = order_money_state(engine, order),
     };
     order->steps = step;
+}
+
+static void write_first_step(struct engine *engine, struct order *order)
+{
+    order->first_seq = engine->seq;
+    order->first_us = engine->time_us;
+    order->first_state = order->state;
+    order->first_money = order_money_state(engine, order);
+    engine->steps_reserved += order->state == order_state_PENDING;
+}
+
+/* Records a transition or change: one more version. */
+void order_step(struct engine *engine, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    if (++order->version == 2)
+        write_first_step(engine, order);
+    else
+        write_step(engine, order);
     digest_mix(engine, (uint64_t)index << 32 | order->version,
                order->deadline_us ^ (uint64_t)order->state << 56);
 }
@@ -102,7 +121,7 @@ void order_step(struct engine *engine, uint32_t index)
 void order_enter(struct engine *engine, uint32_t index, uint8_t state)
 {
     struct order *order = order_edit(engine, index);
-    if (order->state == order_state_PENDING)
+    if (order->state == order_state_PENDING && order->version > 1)
         engine->steps_reserved--;
     engine->orders_by_state[order->state]--;
     engine->orders_by_state[state]++;
@@ -295,7 +314,7 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     bool confirmed = order->state == order_state_CONFIRMED;
     if (order_is_ended(engine, order) || (order->state != order_state_PENDING && !confirmed))
         return bad_transition(engine, order);
-    if (confirmed && !order_has_step_room(engine, 1))
+    if (confirmed && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
     if (confirmed) {
         enum outcome outcome = check_points_room(engine, 0, 2 * points_take_count(engine, order));
@@ -343,7 +362,7 @@ enum outcome handle_hold_extend(struct engine *engine, struct command *command)
         deadline_us = cap_us;
     if (deadline_us <= engine->time_us)
         deadline_us = order_at(engine, index)->deadline_us;
-    if (!order_has_step_room(engine, 1))
+    if (!order_has_step_room(engine, order_at(engine, index)))
         return REJECT_FULL(engine, steps);
     if (!deadlines_has_room(&engine->deadlines, engine->time_us, deadline_us))
         return REJECT_FULL(engine, deadlines);

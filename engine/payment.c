@@ -102,7 +102,9 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
     }
     if (!payment_has_room(engine))
         return REJECT_FULL(engine, payments);
-    if (!order_has_step_room(engine, 1))
+    /* A PENDING order can always end. */
+    bool ends = effect == EFFECT_CONFIRM || effect == EFFECT_FAIL;
+    if (!ends && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
     if (order->money == 0 && arena_room(&engine->moneys) == 0)
         return REJECT_FULL(engine, moneys);

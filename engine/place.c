@@ -33,7 +33,7 @@ struct plan {
     uint32_t tallies_new;
     uint64_t deadline_us;
     uint32_t hold_s;
-    bool is_inline;    /* one line from one place: it stands inside the order */
+    bool is_inline;    /* one line that one place fills: it stands inside of the order */
     bool is_confirmed; /* at once: it is paid, or nothing is due */
 };
 
@@ -484,32 +484,37 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
         return REJECT_FULL(engine, moneys);
     if (arena_room(&engine->tallies) < plan->tallies_new)
         return REJECT_FULL(engine, tallies);
-    if (!confirmed && !order_has_step_room(engine, 1))
-        return REJECT_FULL(engine, steps);
     if (!confirmed && !deadlines_has_room(&engine->deadlines, engine->time_us, plan->deadline_us))
         return REJECT_FULL(engine, deadlines);
     return plan->lots > 0 ? check_points_room(engine, plan->lots, plan->expired) : OUTCOME_OK;
 }
 
-/* Writes the lines and pieces, inside the order or in their arenas, takes each piece's units and
- * chains it to its stock. */
-static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
+static uint32_t write_lines(struct engine *engine, const struct plan *plan)
 {
-    struct order *order = order_edit(engine, index);
-    struct line *lines = &order->line;
-    struct piece *pieces = &order->piece;
-    uint32_t place = index;
-    if (!plan->is_inline) {
-        order->lines = arena_take(&engine->lines, plan->body->line_count);
-        order->pieces = arena_take(&engine->pieces, plan->piece_count);
-        lines = line_edit(engine, order->lines);
-        pieces = piece_edit(engine, order->pieces);
-        place = order->pieces | PIECE_IN_ARENA;
-    }
+    uint32_t first = arena_take(&engine->lines, plan->body->line_count);
+    struct line *lines = line_edit(engine, first);
     for (unsigned i = 0; i < plan->body->line_count; i++)
         lines[i] = (struct line){.price = plan->lines[i].price,
                                  .sku = plan->skus[i],
                                  .quantity = plan->lines[i].quantity};
+    return first;
+}
+
+/* Writes the lines and pieces, inside of the order or in their arenas, takes each piece's units and
+ * chains it to its stock. */
+static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    struct piece *pieces = &order->piece;
+    uint32_t place = index;
+    if (plan->is_inline) {
+        order->flags = ORDER_IS_INLINE;
+    } else {
+        order->lines = write_lines(engine, plan);
+        order->pieces = arena_take(&engine->pieces, plan->piece_count);
+        pieces = piece_edit(engine, order->pieces);
+        place = order->pieces | PIECE_IN_ARENA;
+    }
     for (unsigned i = 0; i < plan->piece_count; i++, place++) {
         const struct planned_piece *planned = &plan->pieces[i];
         struct stock *stock = stock_edit(engine, planned->stock);
@@ -571,7 +576,6 @@ static void write_effects(struct engine *engine, const struct plan *plan, uint32
     struct order *order = order_edit(engine, index);
     if (!plan->is_confirmed) {
         engine->orders_by_state[order_state_PENDING]++;
-        engine->steps_reserved++;
         deadlines_add(&engine->deadlines, plan->deadline_us, index);
         return;
     }
@@ -580,7 +584,7 @@ static void write_effects(struct engine *engine, const struct plan *plan, uint32
         order_money_edit(engine, index)->captured = due;
     order_commit(engine, index);
     order->state = order_state_CONFIRMED;
-    order->born = (uint8_t)(ORDER_BORN_CONFIRMED | (due > 0 ? ORDER_BORN_PAID : 0));
+    order->flags |= (uint8_t)(ORDER_BORN_CONFIRMED | (due > 0 ? ORDER_BORN_PAID : 0));
     engine->orders_by_state[order_state_CONFIRMED]++;
 }
 
@@ -592,7 +596,7 @@ static void place_reply(struct engine *engine, struct command *command, uint32_t
     const struct piece *pieces = order_pieces(engine, order);
     uint32_t size = (uint32_t)(sizeof(struct order_place_reply_body) +
                                order->piece_count * sizeof(struct take_body));
-    bool confirmed = (order->born & ORDER_BORN_CONFIRMED) != 0;
+    bool confirmed = (order->flags & ORDER_BORN_CONFIRMED) != 0;
     struct order_place_reply_body *reply = reply_room(engine, command, size);
     struct take_body *rows = (struct take_body *)(reply + 1);
     *reply = (struct order_place_reply_body){
@@ -630,7 +634,8 @@ static enum outcome judge(struct engine *engine, struct plan *plan)
     if (outcome != OUTCOME_OK)
         return outcome;
     plan_hold(engine, plan);
-    plan->is_inline = plan->body->line_count == 1 && plan->piece_count == 1;
+    plan->is_inline = plan->body->line_count == 1 && plan->piece_count == 1 &&
+                      plan->pieces[0].quantity == plan->lines[0].quantity;
     plan->is_confirmed = plan_is_paid(plan) || plan->total == plan->points_value;
     return check_room(engine, plan);
 }

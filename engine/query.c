@@ -58,21 +58,21 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command)
 static uint16_t piece_rows(const struct engine *engine, const struct order *order,
                            struct piece_body *rows)
 {
-    const struct line *lines = order_lines(engine, order);
     const struct piece *pieces = order_pieces(engine, order);
     uint16_t count = 0;
     unsigned next = 0;
     for (uint16_t i = 0; i < order->line_count; i++) {
+        struct line line = order_line(engine, order, i);
         unsigned first = next;
         for (; next < order->piece_count && pieces[next].line == i; next++) {
         }
         for (unsigned j = first; j < next || j == first; j++) {
             bool given = j < next;
             rows[count++] = (struct piece_body){
-                .sku = sku_at(engine, lines[i].sku)->sku,
-                .quantity = lines[i].quantity,
+                .sku = sku_at(engine, line.sku)->sku,
+                .quantity = line.quantity,
                 .warehouse = given ? stock_at(engine, pieces[j].stock)->warehouse : 0,
-                .price = lines[i].price,
+                .price = line.price,
                 .allocated = given ? pieces[j].quantity : 0,
                 .line = (uint16_t)(i + 1),
             };
@@ -115,11 +115,11 @@ enum outcome handle_order_get(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-/* The step of the placing, which stands in the order itself. */
-static struct step_body first_step(const struct order *order)
+/* The placing. */
+static struct step_body step_1(const struct order *order)
 {
-    bool confirmed = (order->born & ORDER_BORN_CONFIRMED) != 0;
-    bool paid = (order->born & ORDER_BORN_PAID) != 0;
+    bool confirmed = (order->flags & ORDER_BORN_CONFIRMED) != 0;
+    bool paid = (order->flags & ORDER_BORN_PAID) != 0;
     return (struct step_body){
         .seq = order->placed_seq,
         .time = order->placed_us,
@@ -129,6 +129,16 @@ static struct step_body first_step(const struct order *order)
                  : paid     ? money_state_CAPTURED
                             : money_state_NONE,
     };
+}
+
+/* The first transition, which stands in the order too. */
+static struct step_body step_2(const struct order *order)
+{
+    return (struct step_body){.seq = order->first_seq,
+                              .time = order->first_us,
+                              .version = 2,
+                              .state = order->first_state,
+                              .money = order->first_money};
 }
 
 enum outcome handle_order_history(struct engine *engine, struct command *command)
@@ -145,7 +155,9 @@ enum outcome handle_order_history(struct engine *engine, struct command *command
     struct step_body *rows = (struct step_body *)(reply + 1);
     reply->seq = engine->seq;
     reply->step_count = count;
-    rows[0] = first_step(order);
+    rows[0] = step_1(order);
+    if (count > 1)
+        rows[1] = step_2(order);
     uint32_t version = order->version;
     for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
         const struct step *step = step_at(engine, at);

@@ -140,10 +140,13 @@ struct piece {
     uint16_t zero;
 };
 
-enum { ORDER_BORN_CONFIRMED = 1, ORDER_BORN_PAID = 2 };
+/* Flags of an order: how it was placed, and where its parts stand. */
+enum { ORDER_BORN_CONFIRMED = 1, ORDER_BORN_PAID = 2, ORDER_IS_INLINE = 4 };
 
-/* 128 bytes, the commonest order whole: one line from one warehouse stands inside; others have
- * their lines and pieces in arenas of their own. */
+/* 128 bytes, the commonest order whole: one line that one place filled, and the first transition.
+ * Such a line follows from the piece: its SKU is the stock's, its quantity the piece's, and the
+ * price is the total by it. Other orders have their lines and pieces in arenas of their own, and
+ * all have further transitions in theirs. */
 struct order {
     struct id id;
     uint64_t placed_seq;
@@ -154,23 +157,25 @@ struct order {
     uint32_t customer;
     uint32_t sale;
     uint32_t money; /* 0: no points, nothing captured, nothing to refund */
-    uint32_t steps; /* newest transition after the placing */
+    uint32_t steps; /* newest transition after the first; 0: none */
     uint32_t version;
     uint32_t hold_s; /* as first decided */
     uint16_t currency;
     uint8_t state;
-    uint8_t born; /* ORDER_BORN_* */
+    uint8_t flags; /* ORDER_* */
     uint8_t line_count;
     uint8_t piece_count;
-    uint16_t zero;
+    uint8_t first_state; /* the first transition, of version 2 */
+    uint8_t first_money;
+    uint64_t first_seq;
+    uint64_t first_us;
     union {
+        struct piece piece; /* with ORDER_IS_INLINE */
         struct {
-            uint32_t lines; /* index of the first; unless there is one line and one piece */
+            uint32_t lines; /* index of the first */
             uint32_t pieces;
         };
-        struct piece piece;
     };
-    struct line line;
 };
 
 static_assert(sizeof(struct order) == 128, "two cache lines an order");
@@ -190,8 +195,8 @@ struct money {
 
 static_assert(sizeof(struct money) == 64, "one cache line");
 
-/* One of an order's versions after the first; the newest is the order's own, and each one before it
- * one less. */
+/* One of an order's versions after the second; the newest is the order's own, and each one before
+ * it one less. */
 struct step {
     uint64_t seq;
     uint64_t time_us;
@@ -255,7 +260,8 @@ struct engine {
 
     uint32_t point_takes_free; /* chain of free ones, and how many */
     uint32_t point_takes_free_count;
-    /* What PENDING orders still need to end, whatever else fills the tables. */
+    /* What PENDING orders still need to end, whatever else fills the tables: a step, once the one
+     * inside of the order is taken. */
     uint32_t steps_reserved;
     uint32_t ledger_reserved;
 
@@ -420,6 +426,11 @@ static inline uint32_t order_find_hashed(const struct engine *engine, struct id 
     return index;
 }
 
+static inline bool order_is_inline(const struct order *order)
+{
+    return (order->flags & ORDER_IS_INLINE) != 0;
+}
+
 static inline uint32_t order_find(const struct engine *engine, struct id id)
 {
     return order_find_hashed(engine, id, hash_id(engine, id));
@@ -506,15 +517,14 @@ void place_prefetch_records(struct engine *engine, struct command *command);
 enum outcome handle_order_place(struct engine *engine, struct command *command);
 
 /* order.c: an order's parts and its transitions. */
-const struct line *order_lines(const struct engine *engine, const struct order *order);
+struct line order_line(const struct engine *engine, const struct order *order, unsigned number);
 const struct piece *order_pieces(const struct engine *engine, const struct order *order);
 struct piece *order_pieces_edit(struct engine *engine, struct order *order);
-bool order_is_inline(const struct order *order);
 int64_t order_money_due(const struct engine *engine, const struct order *order);
 uint8_t order_money_state(const struct engine *engine, const struct order *order);
 bool order_is_ended(const struct engine *engine, const struct order *order);
 uint64_t order_hold_max_us(const struct engine *engine, const struct order *order);
-bool order_has_step_room(const struct engine *engine, uint32_t count);
+bool order_has_step_room(const struct engine *engine, const struct order *order);
 struct money *order_money_edit(struct engine *engine, uint32_t order);
 void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 void order_step(struct engine *engine, uint32_t order);

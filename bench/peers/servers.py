@@ -281,7 +281,7 @@ class Till(Limit):
     def start(self):
         orders = self.orders or min(ORDERS_MAX, memory_available() // 2 // ORDER_BYTES)
         room = ["--customers", self.customers]
-        for table in ("orders", "deadlines", "steps"):
+        for table in ("orders", "deadlines"):
             room += [f"--{table}", orders]
         room += self.arguments
         data = self.folder / "data"

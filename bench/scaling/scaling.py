@@ -305,7 +305,7 @@ def memory_curve(scaling):
         server.arguments = ("--lazy-memory",)
         with server:
             tables = server.tables()
-        order = sum(tables[name] for name in ("orders", "deadlines", "steps")) / count
+        order = sum(tables[name] for name in ("orders", "deadlines")) / count
         customer = tables["customers"] / count
         series["order, until it has ended"].append((millions, order))
         series["customer"].append((millions, customer))

@@ -23,6 +23,7 @@ struct io_options {
     uint32_t connections_max;
     uint32_t buffer_size;  /* bytes of one receive buffer; a power of two */
     uint32_t buffer_count; /* receive buffers in all; a power of two, at most 32768 */
+    uint32_t spin_us;      /* for so long io_wait looks again before it sleeps; 0: not at all */
 };
 
 enum io_kind {

@@ -458,7 +458,7 @@ int cli_bench(int argc, char **argv)
          "an open loop: so many requests a second; latency counts from when each was due"},
         {"seconds", OPTION_COUNT, &options->seconds, "N", "length of the measured part"},
         {"count", OPTION_COUNT, &options->count, "N", "or its length in requests"},
-        {"warm_up", OPTION_COUNT, &options->warm_up, "N",
+        {"warm_up", OPTION_AMOUNT, &options->warm_up, "N",
          "seconds before it; 0: one, or a quarter of a short run"},
         {"clients", OPTION_COUNT, &options->clients, "N", "client threads, a core for each"},
         {"skus", OPTION_COUNT, &options->skus, "N", "SKUs of zipf, cart, lifecycle and read"},

@@ -12,7 +12,7 @@ enum { OPTION_COLUMN = 30 };
 
 static const char suffixes[] = "kmg";
 
-bool count_parse(const char *text, uint32_t *count)
+static bool amount_parse(const char *text, uint32_t *amount)
 {
     uint64_t value = 0;
     const char *cursor = text;
@@ -29,9 +29,18 @@ bool count_parse(const char *text, uint32_t *count)
             return false;
         value <<= 10 * (suffix - suffixes + 1);
     }
-    if (value == 0 || value > UINT32_MAX)
+    if (value > UINT32_MAX)
         return false;
-    *count = (uint32_t)value;
+    *amount = (uint32_t)value;
+    return true;
+}
+
+bool count_parse(const char *text, uint32_t *count)
+{
+    uint32_t amount = 0;
+    if (!amount_parse(text, &amount) || amount == 0)
+        return false;
+    *count = amount;
     return true;
 }
 
@@ -80,6 +89,8 @@ static bool set_target(const struct option_row *row, const char *value)
         return true;
     case OPTION_COUNT:
         return count_parse(value, row->target);
+    case OPTION_AMOUNT:
+        return amount_parse(value, row->target);
     }
     till_unreachable();
 }
@@ -153,7 +164,7 @@ void options_print(FILE *out, const struct option_row *rows, size_t row_count)
         if (row->kind != OPTION_FLAG)
             width += fprintf(out, " %s", row->argument);
         fprintf(out, "%*s%s", width < OPTION_COLUMN ? OPTION_COLUMN - width : 1, "", row->help);
-        if (row->kind == OPTION_COUNT) {
+        if (row->kind == OPTION_COUNT || row->kind == OPTION_AMOUNT) {
             char text[COUNT_TEXT_SIZE];
             fprintf(out, " (%s)", count_format(*(const uint32_t *)row->target, text));
         }

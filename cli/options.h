@@ -14,6 +14,7 @@ enum option_kind {
     OPTION_FLAG,  /* target: bool, becomes true; takes no value */
     OPTION_TEXT,  /* target: const char *, becomes the value (argv's memory) */
     OPTION_COUNT, /* target: uint32_t; a number above zero, with a suffix k, m or g (x 1024 each) */
+    OPTION_AMOUNT, /* the same, but 0 is one too */
 };
 
 struct option_row {
@@ -30,7 +31,8 @@ enum { OPTIONS_HELP = -1, OPTIONS_WRONG = -2 };
  * given; OPTIONS_WRONG after a message on stderr. */
 int options_parse(int argc, char **argv, const struct option_row *rows, size_t row_count);
 
-/* One line per option; a count's line shows the value it has now, which is its default. */
+/* One line per option; the line of a count or an amount shows the value it has now, which is its
+ * default. */
 void options_print(FILE *out, const struct option_row *rows, size_t row_count);
 
 /* A number above zero with an optional suffix k, m or g. */

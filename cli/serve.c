@@ -22,7 +22,7 @@ struct serve {
     bool quiet;
 };
 
-enum { OWN_ROWS = 8, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
+enum { OWN_ROWS = 9, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
 
 static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
 {
@@ -36,6 +36,8 @@ static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
         {"log_writes", OPTION_COUNT, &serve->options.wal_writes, "N",
          "blocks of the log under way to the disk at once, 1 to 8"},
         {"log_segment", OPTION_COUNT, &serve->segment_mib, "N", "size of a log segment, in MiB"},
+        {"spin", OPTION_AMOUNT, &serve->options.spin_us, "US",
+         "microseconds of looking again before sleeping, so that few clients wait less; 0: none"},
         {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
          "take memory when it is first used, not at the start: slower orders, a smaller process"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
@@ -64,6 +66,8 @@ static bool limits_are_valid(const struct serve *serve)
         fprintf(stderr, "till serve: --log-writes is at most %d\n", WAL_WRITES_MAX);
     else if (options->output_chunks > 1u << 20 || options->output_chunks < 16)
         fprintf(stderr, "till serve: --output-chunks is 16 to 1m\n");
+    else if (serve->options.spin_us > US_PER_SECOND)
+        fprintf(stderr, "till serve: --spin is at most 1000000 (a second)\n");
     else if (serve->segment_mib < 4 || serve->segment_mib > 1024)
         fprintf(stderr, "till serve: --log-segment is 4 to 1024 (MiB)\n");
     else

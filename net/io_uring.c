@@ -5,6 +5,8 @@
  * wait for about as many completions as the turn before brought, for a few microseconds at most:
  * the kernel runs deferred work only up to what is waited for (or about 20), so a larger wish
  * makes larger batches. When that was asked too much, the events that are there are returned.
+ * Without load the loop looks again for a while before it sleeps, as waking a core that sleeps
+ * takes about as long as the disk does.
  *
  * What can fail: io_create, when the kernel refuses (net/io_uring_setup.c says why). Later errors
  * belong to a connection or a file and come as events.
@@ -15,6 +17,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -135,7 +138,8 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
 {
     TILL_ASSERT(events_max > 0 && wait_events <= events_max);
     bool is_endless = timeout_us == UINT64_MAX;
-    uint64_t end_us = is_endless || timeout_us == 0 ? 0 : monotonic_us() + timeout_us;
+    uint64_t start_us = timeout_us == 0 ? 0 : monotonic_us();
+    uint64_t end_us = is_endless ? 0 : start_us + timeout_us;
     uint64_t left_us = timeout_us;
     uint32_t count = io_sockets_closed(io, events, events_max);
     uint32_t burst = io->burst < events_max - count ? io->burst : events_max - count;
@@ -150,6 +154,10 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
             bound_us = left_us < BURST_WAIT_US ? left_us : BURST_WAIT_US;
         }
         burst = 0;
+        if (want == 1 && io->spin_us > 0 && monotonic_us() - start_us < io->spin_us) {
+            want = 0;
+            sched_yield(); /* to a kernel thread that completes a write on this core */
+        }
         /* Waiting would be for ever when those that starve alone could bring an event. */
         if (io_sockets_feed(io))
             want = 0;
@@ -211,6 +219,7 @@ struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]
     }
     io->wake_fd = -1;
     io->signal_fd = -1;
+    io->spin_us = options->spin_us;
     int result = signals_init(io);
     if (result == 0)
         result = io_sockets_init(io, options);

@@ -27,6 +27,7 @@ enum {
 const struct server_options server_options_default = {
     .listen = "127.0.0.1:7411",
     .connections_max = 16384,
+    .spin_us = 200,
     .output_chunks = 4096,
     .slow_reader_us = 30 * US_PER_SECOND,
     .greeting_us = 10 * US_PER_SECOND,
@@ -38,6 +39,7 @@ struct io_options server_io_options(const struct server_options *options)
         .connections_max = options->connections_max,
         .buffer_size = SERVER_BUFFER_SIZE,
         .buffer_count = SERVER_BUFFERS,
+        .spin_us = options->spin_us,
     };
 }
 

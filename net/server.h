@@ -24,6 +24,7 @@ struct server_options {
     uint64_t wal_segment_size; /* 0: the default */
     uint32_t wal_writes;       /* blocks in flight to the disk; 0: the default */
     uint32_t connections_max;
+    uint32_t spin_us;        /* an idle loop looks again for so long before it sleeps */
     uint32_t output_chunks;  /* in all, of OUTPUT_CHUNK_SIZE bytes */
     uint64_t slow_reader_us; /* a send without progress for so long ends the connection */
     uint64_t greeting_us;    /* and so does a connection without a hello */

@@ -117,8 +117,8 @@ bool io_job_done(struct io *io, struct io_event *event)
         if (lane->state == JOB_DONE && is_done) {
             io_wake(io);
         } else if (lane->state == JOB_DONE) {
-            *event = (struct io_event){
-                .user = lane->user, .kind = lane->kind, .result = lane->result};
+            *event =
+                (struct io_event){.user = lane->user, .kind = lane->kind, .result = lane->result};
             lane->state = JOB_IDLE;
             is_done = true;
         }

@@ -57,7 +57,7 @@ format: ## settle the layout of all sources
 install: all ## to PREFIX (/usr/local), under DESTDIR
 	install -D -m 755 till $(DESTDIR)$(PREFIX)/bin/till
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' Makefile
 clean: ## remove what was built
 	rm -rf build till
 
@@ -98,13 +98,19 @@ $(B)/%.o: %.c
 
 # Beside ./till: the yardstick, the client of its peers, and fixed work to count instructions of.
 BESIDE := $(B)/limit $(B)/peer-client $(B)/stages
-.PHONY: bench-limit bench-peers bench-check
+.PHONY: bench-limit bench-peers bench-goals bench-scaling bench-check
 bench-limit: all ## till beside a bare server that only answers and writes
 	$(BUILD) $(B)/limit >&2
 	$(Q)python3 bench/peers/peers.py --build $(B) --only till,limit $(PEERS)
 bench-peers: all ## the same beside Redis, PostgreSQL and Tarantool; PEERS="--seconds 2"
 	$(BUILD) $(B)/limit $(B)/peer-client >&2
 	$(Q)python3 bench/peers/peers.py --build $(B) $(PEERS)
+bench-goals: all ## what till has to show, met or not; GOALS="--peers --only hot,log"
+	$(BUILD) $(B)/limit $(B)/peer-client >&2
+	$(Q)python3 bench/goals/goals.py --build $(B) $(GOALS)
+bench-scaling: all ## curves: in flight, connections, customers; SCALING="--only recovery"
+	$(BUILD) $(B)/limit >&2
+	$(Q)python3 bench/scaling/scaling.py --build $(B) $(SCALING)
 bench-check: all ## against the recorded ratio to the limit and instruction counts; RECORD=1
 	$(BUILD) $(B)/limit >&2
 	$(BUILD) MODE=check build/check/stages

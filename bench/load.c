@@ -151,12 +151,21 @@ void load_disconnect(struct load *load)
         connection_close(load, &load->connections[i]);
 }
 
+/* Receives all of it, however many pieces and interruptions it comes in. */
 static bool receive_exactly(int fd, void *bytes, size_t size)
 {
-    ssize_t got = recv(fd, bytes, size, MSG_WAITALL);
-    if (got >= 0 && (size_t)got < size)
-        errno = got == 0 ? ECONNRESET : EPROTO;
-    return got == (ssize_t)size;
+    for (uint8_t *cursor = bytes; size > 0;) {
+        ssize_t got = recv(fd, cursor, size, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got == 0)
+            errno = ECONNRESET;
+        if (got <= 0)
+            return false;
+        cursor += got;
+        size -= (size_t)got;
+    }
+    return true;
 }
 
 /* Says hello while the socket still blocks, so that a server that does not answer is found here. */

@@ -121,12 +121,14 @@ static bool check_history(struct check *check, const struct order *order, const 
 {
     const struct engine *engine = check->engine;
     uint32_t version = order->version;
-    uint8_t state = order->state;
-    for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous) {
+    uint64_t seq = UINT64_MAX;
+    if (order->steps != 0 && step_at(engine, order->steps)->state != order->state)
+        return violated(check, "order %s: its newest step is not into its state", id);
+    for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
         const struct step *step = step_at(engine, at);
-        if (step->version != version || (version == order->version && step->state != state))
+        if (step->seq > seq || step->seq < order->placed_seq)
             return violated(check, "order %s: its history breaks at version %u", id, version);
-        version--;
+        seq = step->seq;
     }
     if (version != 1)
         return violated(check, "order %s has version %u and %u steps", id, order->version,

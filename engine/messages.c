@@ -120,7 +120,7 @@ SHAPES(SHAPE_ROW)
     },
 /* Named by messages without rows; never reached. */
 static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
-static const struct message_info messages[MESSAGE_NUMBER_MAX + 1] = {MESSAGES(MESSAGE_ROW)};
+const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {MESSAGES(MESSAGE_ROW)};
 #undef MESSAGE_ROW
 
 const struct field_type_info *field_type_info(unsigned type)
@@ -134,19 +134,12 @@ const struct shape_info *rejection_shape(void)
     return &shape_rejection;
 }
 
-const struct message_info *message_info(unsigned number)
-{
-    if (number > MESSAGE_NUMBER_MAX || messages[number].name == NULL)
-        return NULL;
-    return &messages[number];
-}
-
 const struct message_info *message_find(const char *name, size_t size)
 {
     for (unsigned i = 0; i <= MESSAGE_NUMBER_MAX; i++) {
-        const char *candidate = messages[i].name;
+        const char *candidate = message_table[i].name;
         if (candidate != NULL && strlen(candidate) == size && memcmp(candidate, name, size) == 0)
-            return &messages[i];
+            return &message_table[i];
     }
     return NULL;
 }
@@ -176,14 +169,6 @@ bool named_value_find(unsigned type, const char *name, size_t size, uint16_t *va
         }
     }
     return false;
-}
-
-uint16_t shape_rows(const struct shape_info *shape, const void *body)
-{
-    uint16_t rows = 0;
-    if (shape->count_offset >= 0)
-        memcpy(&rows, (const uint8_t *)body + shape->count_offset, sizeof rows);
-    return rows;
 }
 
 bool message_check_request(const struct message_info *message, const void *body, size_t size,

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/id.h"
 #include "base/limits.h"
@@ -584,8 +585,17 @@ const struct field_type_info *field_type_info(unsigned type);
 /* The shape of every reply that is neither OK nor REPLAYED. */
 const struct shape_info *rejection_shape(void);
 
+/* By number; read through message_info. */
+extern const struct message_info message_table[MESSAGE_NUMBER_MAX + 1];
+
 /* NULL when there is no message of that number or name. */
-const struct message_info *message_info(unsigned number);
+static inline const struct message_info *message_info(unsigned number)
+{
+    if (number > MESSAGE_NUMBER_MAX || message_table[number].name == NULL)
+        return NULL;
+    return &message_table[number];
+}
+
 const struct message_info *message_find(const char *name, size_t size);
 
 /* All named values, in table order; the name of one (NULL when it has none), or one by its name. */
@@ -597,7 +607,13 @@ bool named_value_find(unsigned type, const char *name, size_t size, uint16_t *va
 bool field_type_is_flags(unsigned type);
 
 /* Rows that follow a body of this shape: the value of its count field, 0 without one. */
-uint16_t shape_rows(const struct shape_info *shape, const void *body);
+static inline uint16_t shape_rows(const struct shape_info *shape, const void *body)
+{
+    uint16_t rows = 0;
+    if (shape->count_offset >= 0)
+        memcpy(&rows, (const uint8_t *)body + shape->count_offset, sizeof rows);
+    return rows;
+}
 
 /* Is this a well-formed request of that message: known enum values and flags, reserved bytes zero,
  * row count within its bound and consistent with size? On failure *reason says what is wrong. */

@@ -94,7 +94,6 @@ void order_step(struct engine *engine, uint32_t index)
     *step_edit(engine, step) = (struct step){
         .seq = engine->seq,
         .time_us = engine->time_us,
-        .version = order->version,
         .previous = order->steps,
         .state = order->state,
         .money = order_money_state(engine, order),

@@ -146,14 +146,15 @@ enum outcome handle_order_history(struct engine *engine, struct command *command
     reply->seq = engine->seq;
     reply->step_count = count;
     rows[0] = first_step(order);
-    for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous) {
+    uint32_t version = order->version;
+    for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
         const struct step *step = step_at(engine, at);
-        if (step->version <= count)
-            rows[step->version - 1] = (struct step_body){.seq = step->seq,
-                                                         .time = step->time_us,
-                                                         .version = step->version,
-                                                         .state = step->state,
-                                                         .money = step->money};
+        if (version <= count)
+            rows[version - 1] = (struct step_body){.seq = step->seq,
+                                                   .time = step->time_us,
+                                                   .version = version,
+                                                   .state = step->state,
+                                                   .money = step->money};
     }
     return OUTCOME_OK;
 }

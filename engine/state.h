@@ -191,15 +191,15 @@ struct money {
 
 static_assert(sizeof(struct money) == 64, "one cache line");
 
+/* One of an order's versions after the first; the newest is the order's own, and each one before it
+ * one less. */
 struct step {
     uint64_t seq;
     uint64_t time_us;
-    uint32_t version;
     uint32_t previous;
     uint8_t state;
     uint8_t money;
     uint16_t zero;
-    uint32_t zero2;
 };
 
 struct payment {

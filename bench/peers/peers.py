@@ -1,6 +1,6 @@
-"""till beside its peers and the machine's own limit, in one run, as a Markdown table on stdout.
+"""till beside its peers and the machine's own limit, in one run: Markdown tables and a plot.
 
-    python3 bench/peers/peers.py [--seconds N] [--only NAME,...] [--folder DIR]
+    python3 bench/peers/peers.py [--seconds N] [--only NAME,...] [--folder DIR] [--plots DIR]
 
 Each server in turn: started on a free port of 127.0.0.1 with a new folder on the real disk, pinned
 to one core; its client is pinned to another. After each point the peer's stock, orders and units by
@@ -23,9 +23,15 @@ import sys
 import time
 from pathlib import Path
 
-from servers import LOADS, STOCK, Failed, Limit, LimitEcho, Server, Till, cores, output_of, say
+from servers import (
+    LOADS, STOCK, Failed, Limit, LimitEcho, Server, Till, cores, install_package, output_of, say
+)
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import plots  # noqa: E402
+
 PRICE = 1999
 SKUS_SPREAD = 1000
 
@@ -212,15 +218,9 @@ def install(server):
     """True when it is there or could be installed; else the reason."""
     if server.installed():
         return True
-    become = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    say(f"installing {server.package} from Debian")
-    try:
-        # The runlevel keeps the package from starting a server of its own.
-        settings = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
-        options = ["-q", "-y", "--no-install-recommends"]
-        output_of(*become, *settings, "apt-get", "install", *options, server.package)
-    except (OSError, Failed, subprocess.TimeoutExpired) as failure:
-        return f"not installed: {str(failure).splitlines()[-1][:120]}"
+    problem = install_package(server.package)
+    if problem is not None:
+        return problem
     return True if server.installed() else "not installed: the package has no such program"
 
 
@@ -254,16 +254,21 @@ def file_system(folder):
 
 
 def conditions(folder, seconds):
+    """Where and how, in one line: stands above every table."""
     server, client = cores()
     return (
         f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {platform.release()}, {processor()}, "
         f"{os.cpu_count()} cores: servers on core {server}, clients on core {client}; "
         f"{file_system(folder)}, a durable 4 KiB write takes {flush_us(folder):.0f} us; "
-        f"load average {os.getloadavg()[0]:.1f} at the start; {seconds} s a point.\n"
-        "One order: id not seen, price as the buyer saw it, stock there; takes the stock, keeps "
-        "the order, counts the customer's units. \"Durable\": a power cut right after the answer "
-        "loses nothing. All answers were checked, and each peer's stock against its orders.\n"
+        f"load average {os.getloadavg()[0]:.1f} at the start; {seconds} s a point."
     )
+
+
+ORDER = (
+    "One order: id not seen, price as the buyer saw it, stock there; takes the stock, keeps the "
+    "order, counts the customer's units. \"Durable\": a power cut right after the answer loses "
+    "nothing. All answers were checked, and each peer's stock against its orders.\n"
+)
 
 
 def run_server(kind, parent, build, seconds, results):
@@ -309,18 +314,41 @@ def print_table(load, rows):
     print(flush=True)
 
 
+def print_plot(results, folder):
+    """All loads in one plot, a bar for each server and load."""
+    series = {}
+    for (connections, in_flight), rows in results.items():
+        measured = [
+            (kind.name if kind.durable else f"{kind.name} (not durable)", row["orders_per_second"])
+            for kind, row in rows.items()
+            if isinstance(row, dict)
+        ]
+        if measured:
+            series[f"{connections} x {in_flight}"] = measured
+    figure = {
+        "kind": "bars",
+        "title": "Orders per second, connections x in flight",
+        "x": "orders/s, logarithmic",
+        "y": "",
+        "series": series,
+        "size": (8, 8),
+    }
+    print(plots.draw(folder / "peers.svg", figure, say, install_package))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=4, help="length of each point")
     parser.add_argument("--folder", default=".", help="where the servers' folders go, on a disk")
     parser.add_argument("--build", default="build/release", help="where limit and peer-client are")
+    parser.add_argument("--plots", default="build/plots", help="the folder for the plot")
     parser.add_argument("--only", default="", help="names that begin so, separated by commas")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are ended on the way
     wanted = tuple(arguments.only.lower().split(",")) if arguments.only else ("",)
     results = {load: {} for load in LOADS}
     build = Path(arguments.build).resolve()
-    print(conditions(arguments.folder, arguments.seconds), flush=True)
+    print(f"{conditions(arguments.folder, arguments.seconds)}\n{ORDER}", flush=True)
     for kind in SERVERS:
         if kind.name.lower().startswith(wanted):
             parent = Path(arguments.folder).resolve()
@@ -328,6 +356,7 @@ def main():
     for load, rows in results.items():
         if rows:
             print_table(load, rows)
+    print_plot(results, Path(arguments.plots))
     print(f"Load average at the end: {os.getloadavg()[0]:.1f}.")
     failed = [row for rows in results.values() for row in rows.values() if isinstance(row, str)]
     sys.exit(1 if failed else 0)

@@ -5,6 +5,7 @@ common, till itself, and the limit; the peers are in peers.py."""
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,10 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 60
 RUN_SECONDS_MARGIN = 60
 PR_SET_PDEATHSIG = 1
+LISTENING = "listening on"
+TABLE_LINE = re.compile(r"^  (\w+) +\d+ +([\d.]+) MiB", re.M)
+ORDERS_MAX = 48 * 1000 * 1000
+ORDER_BYTES = 200  # more than an order takes with all tables
 
 
 class Failed(Exception):
@@ -42,7 +47,8 @@ def on_core(core):
     """What a child does before it becomes another program: it is pinned, and dies with us."""
 
     def prepare():
-        os.sched_setaffinity(0, {core})
+        if core is not None:
+            os.sched_setaffinity(0, {core})
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return prepare
@@ -62,6 +68,42 @@ def output_of(*command, **options):
     return done.stdout.strip()
 
 
+def install_package(package):
+    """None when Debian's package could be installed; else the reason."""
+    become = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    say(f"installing {package} from Debian")
+    try:
+        # The runlevel keeps the package from starting a server of its own.
+        settings = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
+        options = ["-q", "-y", "--no-install-recommends"]
+        output_of(*become, *settings, "apt-get", "install", *options, package)
+    except (OSError, Failed, subprocess.TimeoutExpired) as failure:
+        return f"not installed: {str(failure).splitlines()[-1][:120]}"
+    return None
+
+
+def memory_available():
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def till_bench(*options, core=None, seconds=0):
+    """The JSON of one `till bench`, whose answers were all right."""
+    done = subprocess.run(
+        [str(word) for word in (ROOT / "till", "bench", "--json", *options)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=2 * seconds + RUN_SECONDS_MARGIN,
+        preexec_fn=on_core(core),
+    )
+    if done.returncode != 0:
+        raise Failed(done.stderr.strip()[-600:])
+    return json.loads(done.stdout)
+
+
 class Server:
     """A process with a folder of its own; `with` starts and ends it."""
 
@@ -72,6 +114,7 @@ class Server:
     skus = 1
     stop_signal = signal.SIGTERM
     user = None
+    await_pause_s = 0.05
 
     def __init__(self, parent, build):
         self.parent = parent
@@ -104,6 +147,11 @@ class Server:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
             try:
@@ -111,8 +159,14 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.log.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def cpu_ns(self):
+        """Processor time that all threads of the process have taken."""
+        clock_of_process = ~self.process.pid << 3 | 2  # as clock_getcpuclockid makes it
+        return time.clock_gettime_ns(clock_of_process)
+
+    def log_text(self):
+        return (self.folder / "log").read_text(errors="replace")
 
     def spawn(self, *command, env=None):
         self.process = subprocess.Popen(
@@ -137,9 +191,8 @@ class Server:
                     return
             except (OSError, Failed):
                 pass
-            time.sleep(0.05)
-        self.log.seek(0)
-        raise Failed(f"{self.name} did not {what}: {self.log.read()[-600:]}")
+            time.sleep(self.await_pause_s)
+        raise Failed(f"{self.name} did not {what}: {self.log_text()[-600:]}")
 
     def client(self, connections, in_flight, seconds):
         return [
@@ -193,6 +246,7 @@ class Limit(Server):
     name = "limit"
     loads = LOADS
     arguments = ()
+    load_options = ()
 
     def start(self):
         self.spawn(self.build / "limit", "--port", self.port, "--folder", ".", *self.arguments)
@@ -204,7 +258,8 @@ class Limit(Server):
 
     def client(self, connections, in_flight, seconds):
         load = ["--connections", connections, "--in-flight", in_flight, "--seconds", seconds]
-        return [ROOT / "till", "bench", "--json", "--connect", self.address, *load]
+        connect = ["--connect", self.address, *self.load_options]
+        return [ROOT / "till", "bench", "--json", *connect, *load]
 
     def check(self):
         """It keeps nothing; `till bench` has looked at every answer."""
@@ -220,9 +275,21 @@ class Till(Limit):
     """Started by hand rather than by `till bench`, so that it is pinned as the others are."""
 
     name = "till"
+    orders = None  # that there is room for; else as many as a part of the free memory takes
+    customers = 6 * 1000 * 1000
 
     def start(self):
-        orders = ["--orders", "16m", "--deadlines", "16m", "--steps", "16m", "--customers", "6m"]
+        orders = self.orders or min(ORDERS_MAX, memory_available() // 2 // ORDER_BYTES)
+        room = ["--customers", self.customers]
+        for table in ("orders", "deadlines", "steps"):
+            room += [f"--{table}", orders]
+        room += self.arguments
         data = self.folder / "data"
-        self.spawn(ROOT / "till", "serve", "--data", data, "--listen", self.address, *orders)
-        self.await_that(self.listens, "listen")
+        said = self.log_text().count(LISTENING)  # by those that were here before it
+        self.spawn(ROOT / "till", "serve", "--data", data, "--listen", self.address, *room)
+        self.await_that(lambda: self.log_text().count(LISTENING) > said, "listen")
+
+    def tables(self):
+        """Bytes of each table, as the server printed them when it started."""
+        found = TABLE_LINE.findall(self.log_text())
+        return {name: float(size) * 2**20 for name, size in found}

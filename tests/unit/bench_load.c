@@ -19,6 +19,7 @@ struct echo {
     pthread_t thread;
     enum manner manner;
     uint32_t in_flight_max;
+    _Atomic uint32_t mixed; /* answers that carried another number */
     int listener;
     char address[32];
 };
@@ -58,8 +59,10 @@ static bool answer(struct echo *echo, int fd, uint32_t answered)
     } else if (answered > ANSWERS_BEFORE_TROUBLE) {
         if (echo->manner == CLOSES_EARLY)
             return false;
-        if (echo->manner == MIXES_NUMBERS)
+        if (echo->manner == MIXES_NUMBERS) {
             frame->request ^= 1;
+            echo->mixed++;
+        }
         if (echo->manner == BABBLES)
             frame->size = 20;
         if (echo->manner == SAYS_ERROR) {
@@ -105,6 +108,7 @@ static void echo_start(struct echo *echo, enum manner manner)
     socklen_t size = sizeof name;
     echo->manner = manner;
     echo->in_flight_max = 16;
+    echo->mixed = 0;
     echo->listener = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(bind(echo->listener, (void *)&name, size) == 0 && listen(echo->listener, 16) == 0);
     getsockname(echo->listener, (void *)&name, &size);
@@ -125,7 +129,7 @@ struct tally {
     uint64_t answered;
     uint64_t lost;
     uint64_t wrong;
-    uint64_t token_last;
+    uint64_t mixed; /* how many the echo says that it got wrong */
 };
 
 static bool tally_request(void *context, struct frame *frame, uint64_t *token)
@@ -169,7 +173,9 @@ static bool run_tally(enum manner manner, struct tally *tally, struct load *load
     CHECK(load_address_read(&address, echo.address));
     CHECK(load_address_is_loopback(&address));
     CHECK(load_init(load, &driver, CONNECTIONS, 64));
-    CHECK(load_connect(load, &address));
+    if (!load_connect(load, &address))
+        fprintf(stderr, "  %s\n", load->error);
+    CHECK_EQUAL(load->connected, CONNECTIONS);
     CHECK_EQUAL(load->in_flight_max, 16);
     load_fill(load);
     CHECK_EQUAL(load->in_flight, CONNECTIONS * 16);
@@ -177,6 +183,7 @@ static bool run_tally(enum manner manner, struct tally *tally, struct load *load
         whole &= load_turn(load, 1000);
     load_deinit(load);
     echo_stop(&echo);
+    tally->mixed = echo.mixed;
     CHECK_EQUAL(load->in_flight, 0);
     CHECK_EQUAL(tally->asked, tally->answered + tally->lost);
     return whole;
@@ -206,7 +213,8 @@ TEST(load_tells_answers_that_carry_another_number)
     struct tally tally = {.left = 1000};
     CHECK(run_tally(MIXES_NUMBERS, &tally, &load));
     CHECK_EQUAL(tally.answered, 1000);
-    CHECK_EQUAL(tally.wrong, 1000 - CONNECTIONS * ANSWERS_BEFORE_TROUBLE);
+    CHECK(tally.mixed >= 1000 - CONNECTIONS * ANSWERS_BEFORE_TROUBLE);
+    CHECK_EQUAL(tally.wrong, tally.mixed);
 }
 
 TEST(load_hands_back_what_a_broken_connection_left_unanswered)

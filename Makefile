@@ -20,7 +20,7 @@ FLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -MMD -MP -pthread -fno-strict-aliasing \
 LDLIBS := -luring -llz4 -lm -pthread
 
 objects   = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
-LIB      := $(call objects,base/*.c engine/*.c wal/*.c net/*.c cli/*.c bench/*.c)
+LIB      := $(call objects,base/*.c engine/*.c wal/*.c snapshot/*.c net/*.c cli/*.c bench/*.c)
 REAL     := $(B)/base/disk_posix.o $(filter $(B)/net/io_uring%.o,$(LIB))
 PROGRAMS := $(B)/till $(B)/test-unit $(B)/test-model $(B)/test-sim
 FUZZERS  := $(B)/fuzz-block $(B)/fuzz-frames $(B)/fuzz-text

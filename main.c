@@ -17,6 +17,7 @@ static const struct subcommand subcommands[] = {
     {"serve", cli_serve, "run the server on a data folder"},
     {"load", cli_load, "load stock and points from CSV files"},
     {"shell", cli_shell, "type commands, read answers"},
+    {"snapshot", cli_snapshot, "have a running server take a snapshot"},
     {"log", cli_log, "print the log of a data folder as JSON lines"},
     {"verify", cli_verify, "replay the log of a data folder and check everything"},
     {"protocol", cli_protocol, "print the message tables as Markdown"},

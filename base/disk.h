@@ -49,6 +49,14 @@ int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *by
  * atomically (partial name, sync, rename, sync of the folder). -EEXIST when name exists. */
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes);
 
+/* A file of any size is made under a partial name, written from its beginning on (io_write; it
+ * grows with it), and published: synced, renamed to `name`, whatever had that name, and the folder
+ * synced. One partial file of a name at a time; disk_open removes those that a crash left. create
+ * gives a writable handle, whose writes are durable once the file is published. */
+int disk_partial_create(struct disk *disk, const char *name);
+int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published);
+int disk_partial_discard(struct disk *disk, const char *name);
+
 /* Renames and removes are durable when they return. */
 int disk_rename(struct disk *disk, const char *from, const char *to);
 int disk_remove(struct disk *disk, const char *name);

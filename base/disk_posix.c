@@ -280,6 +280,36 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
     return folder_sync(disk);
 }
 
+static void partial_name(const char *name, char partial[PARTIAL_NAME_SIZE])
+{
+    TILL_ASSERT(strchr(name, '/') == NULL && strlen(name) < DISK_NAME_SIZE);
+    snprintf(partial, PARTIAL_NAME_SIZE, "%s" PARTIAL_SUFFIX, name);
+}
+
+int disk_partial_create(struct disk *disk, const char *name)
+{
+    char partial[PARTIAL_NAME_SIZE];
+    TILL_ASSERT(disk->lock >= 0);
+    partial_name(name, partial);
+    return open_direct(disk, partial, O_RDWR | O_CREAT | O_TRUNC);
+}
+
+int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published)
+{
+    char partial[PARTIAL_NAME_SIZE];
+    partial_name(name, partial);
+    if (fsync(file) != 0 || renameat(disk->folder, partial, disk->folder, published) != 0)
+        return -errno;
+    return folder_sync(disk);
+}
+
+int disk_partial_discard(struct disk *disk, const char *name)
+{
+    char partial[PARTIAL_NAME_SIZE];
+    partial_name(name, partial);
+    return unlinkat(disk->folder, partial, 0) == 0 ? 0 : -errno;
+}
+
 int disk_rename(struct disk *disk, const char *from, const char *to)
 {
     if (renameat(disk->folder, from, disk->folder, to) != 0)

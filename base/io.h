@@ -34,6 +34,7 @@ enum io_kind {
     IO_CLOSED,       /* the connection's last event: its user may be used for another one */
     IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno (a short write is -EIO) */
     IO_PREPARED,     /* result: 0 when the file exists, or -errno */
+    IO_WORKED,       /* result: what the work returned */
     IO_STOP,         /* someone asks the process to stop (SIGTERM, SIGINT) */
 };
 
@@ -79,12 +80,20 @@ void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t siz
 void io_close(struct io *io, int fd, uint64_t user);
 
 /* Writes a durable block: aligned to WAL_ALIGN in memory, offset and size; untouched until
- * IO_WRITTEN. Several may be in flight; they may complete in any order. */
+ * IO_WRITTEN. To a partial file it is durable only once that is published. Several may be in
+ * flight; they may complete in any order. */
 void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const void *bytes,
               size_t size, uint64_t user);
 
 /* disk_create_zeroed off this thread; one at a time. name stays valid until IO_PREPARED. */
 void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t size_bytes,
                 uint64_t user);
+
+/* Runs blocking work off this thread, such as the changes of base/disk.h. One at a time in each
+ * lane: a segment that the log waits for is not kept waiting by a snapshot. Until IO_WORKED, nobody
+ * else touches what the work touches. io_destroy waits for it. */
+enum io_lane { IO_LANE_LOG, IO_LANE_SNAPSHOT, IO_LANE_COUNT };
+void io_work(struct io *io, enum io_lane lane, int (*work)(void *context), void *context,
+             uint64_t user);
 
 #endif

@@ -67,6 +67,7 @@ static void print_rows_cell(FILE *out, const struct shape_info *row, unsigned ro
 static void print_messages(FILE *out)
 {
     static const char *const kinds[] = {[KIND_SESSION] = "SESSION",
+                                        [KIND_ADMIN] = "ADMIN",
                                         [KIND_QUERY] = "QUERY",
                                         [KIND_COMMAND] = "COMMAND",
                                         [KIND_INTERNAL] = "INTERNAL"};

@@ -18,11 +18,17 @@ struct serve {
     struct server_options options;
     const char *data;
     uint32_t segment_mib;
+    uint32_t snapshot_every_s;
+    uint32_t snapshot_log;
+    uint32_t snapshot_memory;
+    bool no_snapshots;
     uint64_t progress_us;
+    const char *reading; /* what is shown */
+    uint64_t began_us;   /* when what is shown began */
     bool quiet;
 };
 
-enum { OWN_ROWS = 9, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
+enum { OWN_ROWS = 13, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
 
 static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
 {
@@ -38,6 +44,14 @@ static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
         {"log_segment", OPTION_COUNT, &serve->segment_mib, "N", "size of a log segment, in MiB"},
         {"spin", OPTION_AMOUNT, &serve->options.spin_us, "US",
          "microseconds of looking again before sleeping, so that few clients wait less; 0: none"},
+        {"snapshot_every", OPTION_AMOUNT, &serve->snapshot_every_s, "SECONDS",
+         "between two snapshots; 0: not by time"},
+        {"snapshot_log", OPTION_AMOUNT, &serve->snapshot_log, "BYTES",
+         "of log after which a snapshot is taken earlier; 0: not by its size"},
+        {"snapshot_memory", OPTION_COUNT, &serve->snapshot_memory, "BYTES",
+         "for what changes while a snapshot is written"},
+        {"no_snapshots", OPTION_FLAG, &serve->no_snapshots, NULL,
+         "take none, at the stop neither: the log is kept whole and read whole"},
         {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
          "take memory when it is first used, not at the start: slower orders, a smaller process"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
@@ -50,7 +64,8 @@ static void print_help(const struct option_row *rows)
 {
     printf("usage: till serve [options]\n\n"
            "Serves a shop from memory, every change durable in the log of its data folder.\n"
-           "Stops on SIGTERM or SIGINT after answering what it has received.\n\n");
+           "Stops on SIGTERM or SIGINT after answering what it has received and taking a last\n"
+           "snapshot, which a second signal skips.\n\n");
     options_print(stdout, rows, OWN_ROWS);
     printf("\nHow many of each there is room for (suffixes k, m, g; a CAPACITY answer carries the\n"
            "number of the table, the first of these being 1):\n");
@@ -70,6 +85,8 @@ static bool limits_are_valid(const struct serve *serve)
         fprintf(stderr, "till serve: --spin is at most 1000000 (a second)\n");
     else if (serve->segment_mib < 4 || serve->segment_mib > 1024)
         fprintf(stderr, "till serve: --log-segment is 4 to 1024 (MiB)\n");
+    else if (serve->snapshot_memory < 1u << 20)
+        fprintf(stderr, "till serve: --snapshot-memory is 1m at least\n");
     else
         return true;
     return false;
@@ -82,18 +99,40 @@ static void print_line(void *context, const char *line)
 }
 
 /* Progress of the recovery, on a terminal at most ten times a second. */
-static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
+static void show_reading(struct serve *serve, const char *what, uint64_t bytes_read,
+                         uint64_t bytes_total)
 {
-    struct serve *serve = context;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     uint64_t now_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
     if (!isatty(STDERR_FILENO) || now_us - serve->progress_us < 100000)
         return;
+    if (serve->reading != what)
+        serve->began_us = now_us;
+    serve->reading = what;
     serve->progress_us = now_us;
-    fprintf(stderr, "\rreading the log: %3.0f %% of %.1f MiB",
+    double seconds = (double)(now_us - serve->began_us) / US_PER_SECOND;
+    double rate = seconds > 0 ? (double)bytes_read / seconds : 0;
+    fprintf(stderr, "\rreading %s: %3.0f %% of %.1f MiB, %.0f MiB/s, %.0f s left\033[K", what,
             bytes_total > 0 ? 100.0 * (double)bytes_read / (double)bytes_total : 100.0,
-            (double)bytes_total / (1 << 20));
+            (double)bytes_total / (1 << 20), rate / (1 << 20),
+            rate > 0 ? (double)(bytes_total - bytes_read) / rate : 0.0);
+}
+
+static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    show_reading(context, "the log", bytes_read, bytes_total);
+}
+
+static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    show_reading(context, "the snapshot", bytes_read, bytes_total);
+}
+
+static void show_notice(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "till serve: %s\n", text);
 }
 
 static void print_start(const struct serve *serve, const struct server *server, const struct io *io)
@@ -107,6 +146,9 @@ static void print_start(const struct serve *serve, const struct server *server, 
         engine_print_memory(server_engine(server), print_line, NULL);
     }
     printf("io: %s\n", io_describe(io));
+    if (start.snapshot_seq > 0)
+        printf("data: snapshot of seq %" PRIu64 "%s\n", start.snapshot_seq,
+               start.has_log ? "" : ", without a log after it");
     printf("data: %s, seq %" PRIu64 ", %" PRIu64 " commands in %" PRIu64 " blocks replayed\n",
            serve->data, start.seq, start.commands, start.blocks);
     if (start.torn_bytes > 0)
@@ -163,8 +205,12 @@ static int serve_open(struct serve *serve)
 
 int cli_serve(int argc, char **argv)
 {
-    struct serve serve = {
-        .options = server_options_default, .data = "till-data", .segment_mib = 64};
+    struct serve serve = {.options = server_options_default,
+                          .data = "till-data",
+                          .segment_mib = 64,
+                          .snapshot_every_s = 300,
+                          .snapshot_log = 1u << 30,
+                          .snapshot_memory = 64u << 20};
     struct option_row rows[SERVE_ROWS];
     serve.options.engine = engine_options_default;
     serve.options.wal_writes = WAL_WRITES_DEFAULT;
@@ -189,6 +235,12 @@ int cli_serve(int argc, char **argv)
     /* A limit on file sizes is then an error of the write, like a full disk, not a death. */
     signal(SIGXFSZ, SIG_IGN);
     serve.options.wal_segment_size = (uint64_t)serve.segment_mib << 20;
+    serve.options.snapshot_memory = serve.no_snapshots ? 0 : serve.snapshot_memory;
+    serve.options.snapshot_every_us = serve.snapshot_every_s * US_PER_SECOND;
+    serve.options.snapshot_log_bytes = serve.snapshot_log;
+    serve.options.snapshot_at_stop = true;
+    serve.options.loading = show_loading;
+    serve.options.notice = show_notice;
     serve.options.progress = show_progress;
     serve.options.context = &serve;
     return serve_open(&serve);

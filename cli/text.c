@@ -34,7 +34,8 @@ struct line_reader {
 
 bool text_is_command(const struct message_info *message)
 {
-    return message->kind == KIND_COMMAND || message->kind == KIND_QUERY;
+    return message->kind == KIND_COMMAND || message->kind == KIND_QUERY ||
+           message->kind == KIND_ADMIN;
 }
 
 /* The name by which the rows after this shape go, and its length; name points into the tables. */

@@ -14,9 +14,22 @@ static uint32_t slot_of(uint64_t bucket)
     return (uint32_t)(bucket & (DEADLINE_BUCKETS - 1));
 }
 
-static struct deadline_chunk *chunk_at(const struct deadlines *deadlines, uint32_t index)
+static const struct deadline_chunk *chunk_at(const struct deadlines *deadlines, uint32_t index)
 {
     return arena_at(&deadlines->chunks, index);
+}
+
+/* Whoever changes a chunk or a bucket takes it from one of these two. */
+static struct deadline_chunk *chunk_edit(struct deadlines *deadlines, uint32_t index)
+{
+    keep(deadlines->keeper, TABLE_deadline_chunks, index);
+    return arena_at(&deadlines->chunks, index);
+}
+
+static struct deadline_bucket *bucket_edit(struct deadlines *deadlines, uint32_t slot)
+{
+    keep(deadlines->keeper, TABLE_deadline_buckets, slot);
+    return &deadlines->buckets[slot];
 }
 
 /* Every chunk in use holds an entry, and all but two of a bucket are full. */
@@ -82,7 +95,7 @@ static uint32_t chunk_take(struct deadlines *deadlines)
     else
         index = arena_take(&deadlines->chunks, 1);
     TILL_ASSERT(index != 0);
-    struct deadline_chunk *chunk = chunk_at(deadlines, index);
+    struct deadline_chunk *chunk = chunk_edit(deadlines, index);
     chunk->next = 0;
     chunk->first = 0;
     chunk->end = 0;
@@ -92,14 +105,14 @@ static uint32_t chunk_take(struct deadlines *deadlines)
 void deadlines_add(struct deadlines *deadlines, uint64_t deadline_us, uint32_t order)
 {
     uint64_t number = bucket_of(deadline_us);
-    struct deadline_bucket *bucket = &deadlines->buckets[slot_of(number)];
+    struct deadline_bucket *bucket = bucket_edit(deadlines, slot_of(number));
     TILL_ASSERT(number >= deadlines->bucket_due && deadlines->count < deadlines->capacity);
     if (bucket->count == 0) {
         bucket->head = bucket->tail = chunk_take(deadlines);
         deadlines->in_use[slot_of(number) / 64] |= 1ULL << (slot_of(number) % 64);
     } else if (chunk_at(deadlines, bucket->tail)->end == DEADLINE_CHUNK_ORDERS) {
         uint32_t next = chunk_take(deadlines);
-        chunk_at(deadlines, bucket->tail)->next = next;
+        chunk_edit(deadlines, bucket->tail)->next = next;
         bucket->tail = next;
     }
     if (deadlines->count == 0 || number < deadlines->bucket_first)
@@ -108,7 +121,7 @@ void deadlines_add(struct deadlines *deadlines, uint64_t deadline_us, uint32_t o
         deadlines->bucket_last = number;
     if (number < deadlines->bucket_uncounted)
         deadlines->bucket_uncounted = number;
-    struct deadline_chunk *chunk = chunk_at(deadlines, bucket->tail);
+    struct deadline_chunk *chunk = chunk_edit(deadlines, bucket->tail);
     chunk->orders[chunk->end++] = order;
     bucket->count++;
     deadlines->count++;
@@ -137,9 +150,9 @@ uint32_t deadlines_take(struct deadlines *deadlines, uint64_t now_us)
     if (deadlines_due(deadlines, now_us) == 0)
         return 0;
     uint32_t slot = slot_of(deadlines->bucket_first);
-    struct deadline_bucket *bucket = &deadlines->buckets[slot];
+    struct deadline_bucket *bucket = bucket_edit(deadlines, slot);
     uint32_t index = bucket->head;
-    struct deadline_chunk *chunk = chunk_at(deadlines, index);
+    struct deadline_chunk *chunk = chunk_edit(deadlines, index);
     uint32_t order = chunk->orders[chunk->first++];
     bucket->count--;
     deadlines->count--;
@@ -168,5 +181,13 @@ void deadlines_each(const struct deadlines *deadlines,
                 visit(context, number << DEADLINE_BUCKET_SHIFT, chunk->orders[i]);
         }
         number++;
+    }
+}
+
+void deadlines_rebuild(struct deadlines *deadlines)
+{
+    for (uint32_t slot = 0; slot < DEADLINE_BUCKETS; slot++) {
+        if (deadlines->buckets[slot].count > 0)
+            deadlines->in_use[slot / 64] |= 1ULL << (slot % 64);
     }
 }

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
+#include "engine/keep.h"
 
 #define DEADLINE_BUCKET_SHIFT 18 /* 2^18 us a bucket */
 #define DEADLINE_BUCKETS      (1u << 22)
@@ -49,6 +50,7 @@ struct deadlines {
     uint64_t due_count;
     uint32_t chunks_free;
     uint32_t capacity;
+    struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 };
 
 bool deadlines_init(struct deadlines *deadlines, uint32_t capacity);
@@ -76,6 +78,9 @@ uint32_t deadlines_take(struct deadlines *deadlines, uint64_t now_us);
 void deadlines_each(const struct deadlines *deadlines,
                     void (*visit)(void *context, uint64_t bucket_us, uint32_t order),
                     void *context);
+
+/* Finds the buckets in use anew, after the buckets and chunks were loaded. */
+void deadlines_rebuild(struct deadlines *deadlines);
 
 /* The first moment of the quarter-second that a deadline is kept under. */
 static inline uint64_t deadline_bucket_us(uint64_t deadline_us)

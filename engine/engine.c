@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/image.h"
 #include "engine/state.h"
 
 const struct engine_options engine_options_default = {
@@ -133,10 +134,8 @@ struct engine *engine_create(const struct engine_options *options, char *error, 
     return engine;
 }
 
-void engine_destroy(struct engine *engine)
+static void tables_deinit(struct engine *engine)
 {
-    if (engine == NULL)
-        return;
     for (unsigned i = 0; i < ARENA_COUNT; i++)
         arena_deinit(plan_arena(engine, &arenas[i]));
     for (unsigned i = 0; i < INDEX_COUNT; i++)
@@ -144,7 +143,23 @@ void engine_destroy(struct engine *engine)
     keys_deinit(&engine->keys);
     keys_deinit(&engine->payments);
     deadlines_deinit(&engine->deadlines);
+}
+
+void engine_destroy(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    tables_deinit(engine);
     free(engine);
+}
+
+bool engine_clear(struct engine *engine)
+{
+    struct engine_options options = engine->options;
+    tables_deinit(engine);
+    memset(engine, 0, sizeof *engine);
+    engine->options = options;
+    return tables_init(engine);
 }
 
 static bool arena_populate(struct arena *arena)

@@ -90,6 +90,7 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
     keys_forget(engine);
     struct memory_ring *ring = &engine->keys;
     uint32_t slot = ring_slot(ring, ring->end++);
+    keep(engine->keeper, TABLE_keys, slot);
     struct key_record *record = arena_at(&ring->records, slot);
     *record =
         (struct key_record){.key = key, .fingerprint = fingerprint, .time_us = engine->time_us};
@@ -99,7 +100,7 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
     digest_mix(engine, fingerprint, key.low);
 }
 
-static uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider)
+uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider)
 {
     return hash_words(engine, event.low ^ provider, event.high);
 }
@@ -146,6 +147,7 @@ struct payment *payment_add(struct engine *engine, struct id event, uint32_t pro
     payments_forget(engine);
     struct memory_ring *ring = &engine->payments;
     uint32_t slot = ring_slot(ring, ring->end++);
+    keep(engine->keeper, TABLE_payments, slot);
     struct payment *payment = arena_at(&ring->records, slot);
     *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
     index_insert(&ring->index, payment_hash(engine, event, provider), slot);

@@ -387,6 +387,12 @@ struct text {
     F(S, u64, holds_due, "whose deadline has passed and that hold.expire has not reached yet")     \
     F(S, u64, rejected, "commands rejected since this server started")
 
+#define SNAPSHOT_REPLY_FIELDS(F, S)                                                                \
+    F(S, u64, seq, "the snapshot asked for shows this change, or a later one")                     \
+    F(S, u64, seq_published, "of the newest snapshot there is; 0: none")                           \
+    F(S, u64, snapshots, "published since this server started")                                    \
+    F(S, u64, failures, "given up since this server started")
+
 /* SHAPE(name, FIELDS) */
 #define SHAPES(SHAPE)                                                                              \
     SHAPE(hello, HELLO_FIELDS)                                                                     \
@@ -395,6 +401,7 @@ struct text {
     SHAPE(rejection, REJECTION_FIELDS)                                                             \
     SHAPE(seq_reply, SEQ_FIELDS)                                                                   \
     SHAPE(empty, EMPTY_FIELDS)                                                                     \
+    SHAPE(snapshot_reply, SNAPSHOT_REPLY_FIELDS)                                                   \
     SHAPE(sku_put, SKU_PUT_FIELDS)                                                                 \
     SHAPE(stock_adjust, STOCK_ADJUST_FIELDS)                                                       \
     SHAPE(stock_set, STOCK_SET_FIELDS)                                                             \
@@ -429,12 +436,17 @@ struct text {
 
 /* MESSAGE(number, name, "text name", KIND, request, row, rows_max, reply, row, rows_max, "help")
  * SESSION messages belong to net; QUERY reads; COMMAND changes state and is logged when accepted;
- * INTERNAL is logged but made by the server alone. Row shape `none` stands for no rows. */
+ * INTERNAL is logged but made by the server alone; ADMIN is for the server, not for the engine. Row
+ * shape `none` stands for no rows. */
 #define MESSAGES(MESSAGE)                                                                          \
     MESSAGE(1, hello, "hello", SESSION, hello, none, 0, hello_reply, none, 0,                      \
             "opens a connection; the first frame on it")                                           \
     MESSAGE(2, error, "error", SESSION, empty, none, 0, error_reply, none, 0,                      \
             "sent by the server before it closes a connection")                                    \
+    MESSAGE(                                                                                       \
+        3, snapshot, "snapshot", ADMIN, empty, none, 0, snapshot_reply, none, 0,                   \
+        "starts a snapshot; one under way is finished first. Answered at once: published when "    \
+        "a later answer's seq_published has reached seq")                                          \
     MESSAGE(16, sku_put, "sku.put", COMMAND, sku_put, none, 0, seq_reply, none, 0,                 \
             "adds a SKU, or changes its price, currency and name")                                 \
     MESSAGE(17, stock_adjust, "stock.adjust", COMMAND, stock_adjust, none, 0, stock_level,         \
@@ -482,7 +494,7 @@ enum message_number {
 #undef MESSAGE_ENUM
 };
 
-enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL };
+enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL, KIND_ADMIN };
 
 /* The C structs. */
 #define FIELD_TYPE_OF(name, c_type, coding, separator) typedef c_type field_##name;

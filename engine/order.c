@@ -34,7 +34,11 @@ const struct piece *order_pieces(const struct engine *engine, const struct order
 
 struct piece *order_pieces_edit(struct engine *engine, struct order *order)
 {
-    return order_is_inline(order) ? &order->piece : piece_edit(engine, order->pieces);
+    if (order_is_inline(order))
+        return &order->piece;
+    for (uint32_t i = 1; i < order->piece_count; i++)
+        keep(engine->keeper, TABLE_pieces, order->pieces + i);
+    return piece_edit(engine, order->pieces);
 }
 
 int64_t order_money_due(const struct engine *engine, const struct order *order)

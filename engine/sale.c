@@ -7,8 +7,7 @@
  * `committed` while `taken` counts them. */
 #include "engine/state.h"
 
-static uint32_t tally_hash(const struct engine *engine, uint32_t customer, uint32_t sale,
-                           uint32_t sku)
+uint32_t tally_hash(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku)
 {
     return hash_words(engine, (uint64_t)customer << 32 | sale, sku);
 }

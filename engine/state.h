@@ -11,6 +11,7 @@
 #include "engine/deadlines.h"
 #include "engine/engine.h"
 #include "engine/index.h"
+#include "engine/keep.h"
 
 struct sku {
     uint64_t sku;
@@ -251,6 +252,8 @@ struct engine {
     int64_t value;
     bool accepted;
 
+    struct keeper *keeper; /* of the snapshot being written; NULL: none is */
+
     struct arena skus, stocks, sales, pools, tallies, customers, customer_ids, lots, ledger, orders,
         lines, pieces, point_takes, moneys, steps;
     struct index sku_index, name_index, stock_index, sale_index, pool_index, tally_index,
@@ -270,11 +273,14 @@ struct engine {
     uint64_t refund_order_count;
     uint64_t rejected_count;
 
+    uint32_t loaded_capacity[2]; /* of the keys and payments in the image being loaded */
+
     uint64_t scratch[FRAME_SIZE_MAX / 8]; /* where replies go that nobody wants */
 };
 
 /* Typed access to the tables. The `_at` functions read; whoever changes a record takes it from an
- * `_edit` function, so that every change of a record can be seen in the code. */
+ * `_edit` function, so that every change of a record can be seen in the code, and so that a
+ * snapshot keeps what it was. */
 #define RECORD_ACCESS(type, table)                                                                 \
     static inline const struct type *type##_at(const struct engine *engine, uint32_t index)        \
     {                                                                                              \
@@ -282,6 +288,7 @@ struct engine {
     }                                                                                              \
     static inline struct type *type##_edit(struct engine *engine, uint32_t index)                  \
     {                                                                                              \
+        keep(engine->keeper, TABLE_##table, index);                                                \
         return (struct type *)(void *)engine->table.records + index;                               \
     }
 RECORD_ACCESS(sku, skus)
@@ -477,8 +484,10 @@ const struct payment *payment_find(const struct engine *engine, struct id event,
 bool payment_has_room(const struct engine *engine);
 struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider);
 uint64_t memory_ring_count(const struct memory_ring *ring);
+uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
 
 /* stock.c */
+uint32_t name_hash(const struct engine *engine, const struct name *name);
 uint32_t sku_find_name(const struct engine *engine, const struct name *name);
 uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehouse);
 int64_t stock_promised(const struct stock *stock);
@@ -488,6 +497,7 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command);
 void list_concerned(const struct engine *engine, struct command *command, uint32_t stock);
 
 /* sale.c */
+uint32_t tally_hash(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku);
 uint32_t tally_find(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku);
 uint64_t tally_of(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku);
 void tally_add(struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku,

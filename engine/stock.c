@@ -4,7 +4,7 @@
  * on_hand changes here alone (what orders do only moves units between the parts). */
 #include "engine/state.h"
 
-static uint32_t name_hash(const struct engine *engine, const struct name *name)
+uint32_t name_hash(const struct engine *engine, const struct name *name)
 {
     return (uint32_t)checksum64_seeded(name, sizeof *name, engine->options.hash_seed);
 }

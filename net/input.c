@@ -139,6 +139,17 @@ static enum handled handle_forbidden(struct server *server, uint32_t number,
     return HANDLED;
 }
 
+static enum handled handle_snapshot(struct server *server, uint32_t number,
+                                    const struct frame *frame)
+{
+    struct snapshot_reply_body body;
+    if (!reserve_answer(server, number, sizeof body))
+        return HANDLED_LATER;
+    snapshots_ask(server, &body);
+    pipeline_answer(server, number, frame, OUTCOME_OK, &body, sizeof body);
+    return HANDLED;
+}
+
 /* Handles one whole frame, 8-byte aligned. */
 static enum handled handle_frame(struct server *server, uint32_t number, struct frame *frame)
 {
@@ -150,6 +161,8 @@ static enum handled handle_frame(struct server *server, uint32_t number, struct 
         return refuse(server, number, frame, problem);
     if (message_info(frame->type)->kind == KIND_INTERNAL)
         return handle_forbidden(server, number, frame);
+    if (frame->type == MESSAGE_snapshot)
+        return handle_snapshot(server, number, frame);
     if (server->batch_count == BATCH_COMMANDS_MAX && !pipeline_decide(server))
         return HANDLED_LATER;
     enum output_room room = pipeline_add(server, number, frame);

@@ -80,7 +80,7 @@ static bool take_wake(struct io *io, const struct io_uring_cqe *cqe, struct io_e
     (void)!read(io->wake_fd, &value, sizeof value); /* resets it; empty is as good */
     poll_arm(io, OPERATION_WAKE, io->wake_fd);
     io->is_woken = true;
-    return io_prepare_done(io, event);
+    return io_job_done(io, event);
 }
 
 static bool take_signal(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)

@@ -118,21 +118,28 @@ struct write_slot {
     uint32_t free_next; /* index + 1 */
 };
 
-/* The helper thread's one job at a time; its state is guarded by the mutex. */
-enum prepare_state { PREPARE_IDLE, PREPARE_ASKED, PREPARE_DONE };
+/* A lane: a helper thread and its one job at a time, whose state the mutex guards. */
+enum job_state { JOB_IDLE, JOB_ASKED, JOB_DONE };
 
-struct prepare {
+struct lane {
+    struct io *io;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t asked;
-    enum prepare_state state;
+    enum job_state state;
     bool is_stopping;
     bool is_running;
+    int (*work)(void *context);
+    void *context;
+    uint64_t user;
+    uint8_t kind; /* of the event */
+    int result;
+};
+
+struct prepare {
     struct disk *disk;
     const char *name;
     uint64_t size_bytes;
-    uint64_t user;
-    int result;
 };
 
 struct io {
@@ -149,7 +156,8 @@ struct io {
     uint32_t listeners_count;
     struct write_slot writes[WRITES_MAX];
     uint32_t writes_free; /* index + 1 */
-    struct prepare prepare;
+    struct lane lanes[IO_LANE_COUNT];
+    struct prepare prepare; /* of the log's lane */
     int wake_fd;
     int signal_fd;
     sigset_t signals_before;
@@ -175,7 +183,7 @@ uint32_t io_sockets_closed(struct io *io, struct io_event *events, uint32_t even
 /* net/io_uring_file.c */
 int io_files_init(struct io *io);
 void io_files_deinit(struct io *io);
-bool io_prepare_done(struct io *io, struct io_event *event);
+bool io_job_done(struct io *io, struct io_event *event);
 
 /* One completion: true when it makes an event. */
 typedef bool io_take(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);

@@ -1,4 +1,4 @@
-/* Durable writes, and the helper thread that prepares files.
+/* Durable writes, and the helper threads for what blocks.
  *
  * A write goes out as one plain write to a file opened with O_DIRECT | O_DSYNC: it is durable when
  * it completes. Measured on a virtual disk without FUA (ext4, kernel 6.18, medians in us), against
@@ -14,7 +14,7 @@
  * still. O_DSYNC used no worker thread at all.
  *
  * What can fail: a short write counts as -EIO; the log stops the server on any error. What must
- * hold: one preparation at a time, and no more than WRITES_MAX writes in flight. */
+ * hold: one job at a time in each lane, and no more than WRITES_MAX writes in flight. */
 #include "net/io_uring.h"
 
 #include <errno.h>
@@ -52,54 +52,78 @@ bool io_take_write(struct io *io, const struct io_uring_cqe *cqe, struct io_even
     return true;
 }
 
-static void *prepare_run(void *argument)
+static void *lane_run(void *argument)
 {
-    struct io *io = argument;
-    struct prepare *prepare = &io->prepare;
-    pthread_mutex_lock(&prepare->mutex);
-    while (!prepare->is_stopping) {
-        if (prepare->state != PREPARE_ASKED) {
-            pthread_cond_wait(&prepare->asked, &prepare->mutex);
+    struct lane *lane = argument;
+    pthread_mutex_lock(&lane->mutex);
+    while (!lane->is_stopping) {
+        if (lane->state != JOB_ASKED) {
+            pthread_cond_wait(&lane->asked, &lane->mutex);
             continue;
         }
         /* Unlocked for the long part: nothing else writes to the job while it is asked for. */
-        pthread_mutex_unlock(&prepare->mutex);
-        int result = disk_create_zeroed(prepare->disk, prepare->name, prepare->size_bytes);
-        pthread_mutex_lock(&prepare->mutex);
-        prepare->result = result;
-        prepare->state = PREPARE_DONE;
-        io_wake(io);
+        pthread_mutex_unlock(&lane->mutex);
+        int result = lane->work(lane->context);
+        pthread_mutex_lock(&lane->mutex);
+        lane->result = result;
+        lane->state = JOB_DONE;
+        io_wake(lane->io);
     }
-    pthread_mutex_unlock(&prepare->mutex);
+    pthread_mutex_unlock(&lane->mutex);
     return NULL;
+}
+
+static void job_start(struct io *io, enum io_lane number, enum io_kind kind,
+                      int (*work)(void *context), void *context, uint64_t user)
+{
+    struct lane *lane = &io->lanes[number];
+    pthread_mutex_lock(&lane->mutex);
+    TILL_ASSERT(lane->state == JOB_IDLE);
+    lane->work = work;
+    lane->context = context;
+    lane->user = user;
+    lane->kind = (uint8_t)kind;
+    lane->state = JOB_ASKED;
+    pthread_cond_signal(&lane->asked);
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+void io_work(struct io *io, enum io_lane lane, int (*work)(void *context), void *context,
+             uint64_t user)
+{
+    job_start(io, lane, IO_WORKED, work, context, user);
+}
+
+static int prepare_work(void *context)
+{
+    const struct prepare *prepare = context;
+    return disk_create_zeroed(prepare->disk, prepare->name, prepare->size_bytes);
 }
 
 void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t size_bytes,
                 uint64_t user)
 {
-    struct prepare *prepare = &io->prepare;
-    pthread_mutex_lock(&prepare->mutex);
-    TILL_ASSERT(prepare->state == PREPARE_IDLE);
-    prepare->disk = disk;
-    prepare->name = name;
-    prepare->size_bytes = size_bytes;
-    prepare->user = user;
-    prepare->state = PREPARE_ASKED;
-    pthread_cond_signal(&prepare->asked);
-    pthread_mutex_unlock(&prepare->mutex);
+    io->prepare = (struct prepare){.disk = disk, .name = name, .size_bytes = size_bytes};
+    job_start(io, IO_LANE_LOG, IO_PREPARED, prepare_work, &io->prepare, user);
 }
 
-bool io_prepare_done(struct io *io, struct io_event *event)
+/* One job that is done. When there are two at one wake-up, another one follows. */
+bool io_job_done(struct io *io, struct io_event *event)
 {
-    struct prepare *prepare = &io->prepare;
-    pthread_mutex_lock(&prepare->mutex);
-    bool is_done = prepare->state == PREPARE_DONE;
-    if (is_done) {
-        *event = (struct io_event){
-            .user = prepare->user, .kind = IO_PREPARED, .result = prepare->result};
-        prepare->state = PREPARE_IDLE;
+    bool is_done = false;
+    for (unsigned i = 0; i < IO_LANE_COUNT; i++) {
+        struct lane *lane = &io->lanes[i];
+        pthread_mutex_lock(&lane->mutex);
+        if (lane->state == JOB_DONE && is_done) {
+            io_wake(io);
+        } else if (lane->state == JOB_DONE) {
+            *event =
+                (struct io_event){.user = lane->user, .kind = lane->kind, .result = lane->result};
+            lane->state = JOB_IDLE;
+            is_done = true;
+        }
+        pthread_mutex_unlock(&lane->mutex);
     }
-    pthread_mutex_unlock(&prepare->mutex);
     return is_done;
 }
 
@@ -108,26 +132,31 @@ int io_files_init(struct io *io)
     for (uint32_t i = 0; i < WRITES_MAX; i++)
         io->writes[i].free_next = i + 1 < WRITES_MAX ? i + 2 : NONE;
     io->writes_free = 1;
-
-    struct prepare *prepare = &io->prepare;
-    pthread_mutex_init(&prepare->mutex, NULL);
-    pthread_cond_init(&prepare->asked, NULL);
-    int result = pthread_create(&prepare->thread, NULL, prepare_run, io);
-    prepare->is_running = result == 0;
+    int result = 0;
+    for (unsigned i = 0; result == 0 && i < IO_LANE_COUNT; i++) {
+        struct lane *lane = &io->lanes[i];
+        lane->io = io;
+        pthread_mutex_init(&lane->mutex, NULL);
+        pthread_cond_init(&lane->asked, NULL);
+        result = pthread_create(&lane->thread, NULL, lane_run, lane);
+        lane->is_running = result == 0;
+    }
     return -result;
 }
 
-/* Waits for a preparation under way. */
+/* Waits for jobs under way. */
 void io_files_deinit(struct io *io)
 {
-    struct prepare *prepare = &io->prepare;
-    if (!prepare->is_running)
-        return;
-    pthread_mutex_lock(&prepare->mutex);
-    prepare->is_stopping = true;
-    pthread_cond_signal(&prepare->asked);
-    pthread_mutex_unlock(&prepare->mutex);
-    TILL_ASSERT(pthread_join(prepare->thread, NULL) == 0);
-    pthread_cond_destroy(&prepare->asked);
-    pthread_mutex_destroy(&prepare->mutex);
+    for (unsigned i = 0; i < IO_LANE_COUNT; i++) {
+        struct lane *lane = &io->lanes[i];
+        if (!lane->is_running)
+            continue;
+        pthread_mutex_lock(&lane->mutex);
+        lane->is_stopping = true;
+        pthread_cond_signal(&lane->asked);
+        pthread_mutex_unlock(&lane->mutex);
+        TILL_ASSERT(pthread_join(lane->thread, NULL) == 0);
+        pthread_cond_destroy(&lane->asked);
+        pthread_mutex_destroy(&lane->mutex);
+    }
 }

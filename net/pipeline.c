@@ -215,7 +215,9 @@ bool pipeline_decide(struct server *server)
 {
     if (server->batch_count > 0) {
         enum wal_room room =
-            wal_room(server->wal, server->batch_encoded_max + TIME_RECORD_SIZE_MAX);
+            snapshots_make_room(server)
+                ? wal_room(server->wal, server->batch_encoded_max + TIME_RECORD_SIZE_MAX)
+                : WAL_ROOM_LATER;
         /* When a stall ends, whoever came to wait meanwhile must be looked at again. */
         server->has_room_again |= server->is_stalled && room != WAL_ROOM_LATER;
         server->is_stalled = room == WAL_ROOM_LATER;

@@ -84,10 +84,10 @@ static bool replay_block(struct replay *replay, const struct wal_reader *reader,
                                     .time_us = block->time_us};
     bool malformed = false;
     uint32_t count = 0;
-    if (block->seq_first != engine_seq(replay->engine) + 1)
-        return fail(replay, "a block begins with seq %" PRIu64 " where %" PRIu64 " is due",
-                    block->seq_first, engine_seq(replay->engine) + 1);
     for (; command_decode(&columns, &batch->decoded, &malformed); count++) {
+        /* The snapshot's moment may lie inside of a block. */
+        if (block->seq_first + count <= replay->loader.seq)
+            continue;
         bool full = batch->count == BATCH_COMMANDS_MAX ||
                     (batch->count > 0 && batch->decoded.time_us != batch->time_us);
         if (full && !decide_batch(replay, batch))
@@ -111,6 +111,39 @@ static bool replay_block(struct replay *replay, const struct wal_reader *reader,
     return true;
 }
 
+/* Does the log go on where the state ends? `block` is its first. */
+static bool begins_in_time(struct replay *replay, const struct wal_block *block)
+{
+    uint64_t due = engine_seq(replay->engine) + 1;
+    replay->seq_first = block->seq_first;
+    if (block->seq_first <= due)
+        return true;
+    if (replay->loader.seq == 0)
+        return fail(replay,
+                    "the log in %s begins with seq %" PRIu64 ", and there is no valid snapshot of "
+                    "what came before: restore this folder from a replica or a backup",
+                    disk_path(replay->disk), block->seq_first);
+    return fail(replay,
+                "the log in %s begins with seq %" PRIu64 ", and the newest valid snapshot ends "
+                "at %" PRIu64 ": what lies between is missing. Restore this folder from a replica "
+                "or a backup",
+                disk_path(replay->disk), block->seq_first, replay->loader.seq);
+}
+
+/* The log had been durable up to the snapshot when that was published. One that ends before it has
+ * lost its end; one without any block was never begun after it. */
+static bool reaches_the_snapshot(struct replay *replay)
+{
+    if (replay->seq_first == 0 || replay->end.seq_next > replay->loader.seq)
+        return true;
+    return fail(replay,
+                "the log in %s ends at seq %" PRIu64 ", but was durable up to %" PRIu64
+                " when the snapshot of that seq was published: its end is lost. Restore this "
+                "folder from a replica or a backup; to go on from the snapshot alone, move the "
+                "wal- files away",
+                disk_path(replay->disk), replay->end.seq_next - 1, replay->loader.seq);
+}
+
 static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
                           struct replay_batch *batch)
 {
@@ -120,13 +153,28 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
             break;
         if (read != WAL_READ_BLOCK)
             return fail(replay, "%s", reader->error);
-        if (!replay_block(replay, reader, batch))
+        if (replay->seq_first == 0 && !begins_in_time(replay, &reader->block))
+            return false;
+        if (reader->fields != NULL && !replay_block(replay, reader, batch))
             return false;
         if (replay->progress != NULL)
             replay->progress(replay->context, reader->bytes_read, reader->bytes_total);
     }
     replay->end = reader->end;
-    return true;
+    return reaches_the_snapshot(replay);
+}
+
+static bool load_snapshot(struct replay *replay)
+{
+    replay->loader = (struct loader){.disk = replay->disk,
+                                     .engine = replay->engine,
+                                     .seq_max = replay->seq_max,
+                                     .progress = replay->loading,
+                                     .notice = replay->notice,
+                                     .context = replay->context};
+    if (replay->ignores_snapshots || loader_run(&replay->loader))
+        return true;
+    return fail(replay, "%s", replay->loader.error);
 }
 
 bool replay_run(struct replay *replay)
@@ -140,10 +188,14 @@ bool replay_run(struct replay *replay)
     replay->blocks = 0;
     replay->commands = 0;
     replay->end = (struct wal_end){0};
+    replay->seq_first = 0;
     bool replayed = false;
-    if (wal_reader_init(&reader, replay->disk) != 0) {
+    if (!load_snapshot(replay)) {
+        replayed = false;
+    } else if (wal_reader_init(&reader, replay->disk) != 0) {
         fail(replay, "%s", reader.error);
     } else {
+        reader.seq_known = replay->loader.seq;
         replayed = replay_blocks(replay, &reader, batch);
         wal_reader_deinit(&reader);
     }

@@ -1,4 +1,5 @@
-/* Replay: the commands of a data folder's log, decided again by a fresh engine.
+/* Replay: the newest valid snapshot of a data folder, and the commands of the log after it, decided
+ * again by a fresh engine.
  *
  * It ends in the very state the log was written from, and proves it: every command must be
  * accepted, and the engine's digest after each block must be the block's. Start-up and
@@ -12,14 +13,21 @@
 
 #include "base/disk.h"
 #include "engine/engine.h"
+#include "snapshot/loader.h"
 #include "wal/reader.h"
 
 enum { REPLAY_ERROR_SIZE = 640 };
 
 struct replay {
     struct disk *disk;
-    struct engine *engine;
+    struct engine *engine;  /* fresh */
+    bool ignores_snapshots; /* the log from its beginning */
+    uint64_t seq_max;       /* newer snapshots are not looked at; 0: no bound */
 
+    /* Called now and then while a snapshot is loaded, unless NULL. */
+    void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    /* Called with what is wrong with a snapshot that cannot be used, unless NULL. */
+    void (*notice)(void *context, const char *text);
     /* Called after each block, unless NULL, with how much of the log has been read. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
     /* Called with each command before it is decided, unless NULL. */
@@ -27,7 +35,9 @@ struct replay {
     void *context;
 
     /* Filled by replay_run. */
+    struct loader loader; /* what it says of snapshots */
     struct wal_end end;
+    uint64_t seq_first; /* of the first block in the log; 0: it has none */
     uint64_t blocks;
     uint64_t commands;
     char error[REPLAY_ERROR_SIZE];

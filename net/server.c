@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "net/replay.h"
 #include "net/server_state.h"
+#include "snapshot/image.h"
 
 enum {
     SCAN_INTERVAL_US = 1000000, /* between looks for slow readers and silent newcomers */
@@ -186,10 +187,16 @@ static bool handle_event(struct server *server, const struct io_event *event)
                         "again to recover what was acknowledged",
                         result);
         break;
+    case USER_SNAPSHOT_WRITE:
+    case USER_SNAPSHOT_WORK:
+        writer_event(server->snapshots.writer, event);
+        break;
     case USER_REFUSED:
         break;
     }
-    if (event->kind == IO_STOP && !server->is_stopping)
+    if (event->kind == IO_STOP && server->is_stopping)
+        server->snapshots.is_skipped = true;
+    else if (event->kind == IO_STOP)
         stop_begin(server);
     return true;
 }
@@ -220,12 +227,12 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
 {
     uint64_t now_us = io_time_us(server->io);
     uint64_t due_us = engine_next_due_us(server->engine);
-    uint64_t wait = earlier(timeout_us, WAIT_BOUND_US);
+    uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
         return 0;
     if (server->sendable.count > 0)
         return 0;
-    if (!server->is_stalled)
+    if (!server->is_stalled && wait > 0)
         wait = due_us <= now_us ? 0 : earlier(wait, due_us - now_us);
     return wait;
 }
@@ -269,11 +276,12 @@ int server_turn(struct server *server, uint64_t timeout_us)
             return -1;
     }
     run_pipeline(server);
+    snapshots_turn(server, count == 0);
     scan_sessions(server);
     if (!server->is_stopping)
         return 1;
     bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
-    return has_drained(server) || gave_up ? 0 : 1;
+    return (has_drained(server) || gave_up) && snapshots_stop(server) ? 0 : 1;
 }
 
 /* Room for the numbers of all sessions in each list, and twice in `waiting`, where a session may
@@ -307,12 +315,29 @@ static bool tables_init(struct server *server)
     return true;
 }
 
+/* Snapshots that could not be used get out of the way, so that the two newest are two good ones. */
+static bool damaged_set_aside(struct server *server, const struct loader *loader)
+{
+    for (uint32_t i = 0; i < loader->damaged_count; i++) {
+        char name[DISK_NAME_SIZE];
+        char aside[DISK_NAME_SIZE + sizeof ".damaged"];
+        image_name(loader->seqs[i], name);
+        snprintf(aside, sizeof aside, "%s.damaged", name);
+        int result = disk_rename(server->disk, name, aside);
+        if (result < 0)
+            return fail(server, "a damaged snapshot cannot be renamed", result);
+    }
+    return true;
+}
+
 /* Reads the log into the engine and opens it for writing where it ends. */
 static bool recover(struct server *server)
 {
     struct replay replay = {.disk = server->disk,
                             .engine = server->engine,
                             .progress = server->options.progress,
+                            .loading = server->options.loading,
+                            .notice = server->options.notice,
                             .context = server->options.context};
     struct wal_options options = {
         .segment_size = server->options.wal_segment_size,
@@ -327,6 +352,8 @@ static bool recover(struct server *server)
     server->start.commands = replay.commands;
     server->start.blocks = replay.blocks;
     server->start.seq = engine_seq(server->engine);
+    server->start.snapshot_seq = replay.loader.seq;
+    server->start.has_log = replay.end.segment > 0;
     server->start.torn_bytes = replay.end.torn_bytes;
     server->now_us = engine_time_us(server->engine);
     char error[IO_ERROR_SIZE];
@@ -336,7 +363,7 @@ static bool recover(struct server *server)
         return false;
     }
     server->block_released = wal_block_durable(server->wal);
-    return true;
+    return damaged_set_aside(server, &replay.loader) && snapshots_open(server, &replay.loader);
 }
 
 static bool listen_on(struct server *server)
@@ -389,6 +416,7 @@ void server_destroy(struct server *server)
     uint32_t sessions = server->options.connections_max + 1;
     if (server->wal != NULL)
         wal_close(server->wal);
+    writer_destroy(server->snapshots.writer);
     engine_destroy(server->engine);
     output_pool_deinit(&server->outputs);
     memory_unmap(server->sendable.numbers, lists_size(server));

@@ -24,14 +24,22 @@ struct server_options {
     uint64_t wal_segment_size; /* 0: the default */
     uint32_t wal_writes;       /* blocks in flight to the disk; 0: the default */
     uint32_t connections_max;
-    uint32_t spin_us;        /* an idle loop looks again for so long before it sleeps */
-    uint32_t output_chunks;  /* in all, of OUTPUT_CHUNK_SIZE bytes */
-    uint64_t slow_reader_us; /* a send without progress for so long ends the connection */
-    uint64_t greeting_us;    /* and so does a connection without a hello */
-    bool lazy_memory;        /* take memory as it is touched, not at start-up */
+    uint32_t spin_us;            /* an idle loop looks again for so long before it sleeps */
+    uint32_t output_chunks;      /* in all, of OUTPUT_CHUNK_SIZE bytes */
+    uint64_t slow_reader_us;     /* a send without progress for so long ends the connection */
+    uint64_t greeting_us;        /* and so does a connection without a hello */
+    uint64_t snapshot_memory;    /* bytes for old states while one is written; 0: take none */
+    uint64_t snapshot_every_us;  /* 0: not by time */
+    uint64_t snapshot_log_bytes; /* 0: not by the size of the log */
+    bool snapshot_at_stop;
+    bool lazy_memory; /* take memory as it is touched, not at start-up */
 
     /* Told while the log is read at start-up, unless NULL. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    /* The same while a snapshot is loaded. */
+    void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    /* Told, unless NULL, what a person should know: a damaged snapshot, one that was given up. */
+    void (*notice)(void *context, const char *text);
     void *context;
 };
 
@@ -59,7 +67,9 @@ struct server_start {
     uint64_t commands; /* replayed */
     uint64_t blocks;
     uint64_t seq;
-    uint64_t torn_bytes; /* cut off the log's end */
+    uint64_t snapshot_seq; /* of the snapshot it began with; 0: none */
+    bool has_log;          /* there was a log to read */
+    uint64_t torn_bytes;   /* cut off the log's end */
 };
 struct server_start server_start(const struct server *server);
 

@@ -5,6 +5,8 @@
 
 #include "net/server.h"
 #include "net/session.h"
+#include "snapshot/loader.h"
+#include "snapshot/writer.h"
 
 /* Receive buffers, and the size of each: what a turn can take in. */
 enum { SERVER_BUFFERS = 1024, SERVER_BUFFER_SIZE = 16 * 1024 };
@@ -13,7 +15,15 @@ enum { SERVER_BUFFERS = 1024, SERVER_BUFFER_SIZE = 16 * 1024 };
 #define SERVER_EPOCH 1
 
 /* `user` of an operation: kind, generation of the session, number of the session. */
-enum user_kind { USER_LISTEN = 1, USER_SESSION, USER_REFUSED, USER_WAL_WRITE, USER_WAL_PREPARE };
+enum user_kind {
+    USER_LISTEN = 1,
+    USER_SESSION,
+    USER_REFUSED,
+    USER_WAL_WRITE,
+    USER_WAL_PREPARE,
+    USER_SNAPSHOT_WRITE,
+    USER_SNAPSHOT_WORK
+};
 
 static inline uint64_t user_of(enum user_kind kind, uint16_t generation, uint32_t number)
 {
@@ -38,12 +48,27 @@ struct session_list {
     uint32_t count;
 };
 
+/* The snapshots of this server: net/snapshots.c. */
+struct snapshots {
+    struct writer *writer; /* NULL: none are taken */
+    uint64_t begun_us;     /* when the last one was started, */
+    uint64_t begun_log_bytes;
+    uint64_t stepped_us;
+    int64_t earned_us; /* time that slices may take */
+    uint64_t count_seen;
+    uint64_t failures_seen;
+    bool is_asked;
+    bool is_last;    /* the one at the stop was started */
+    bool is_skipped; /* and is not wanted after all */
+};
+
 struct server {
     struct server_options options;
     struct io *io;
     struct disk *disk;
     struct engine *engine;
     struct wal *wal;
+    struct snapshots snapshots;
     struct server_start start;
     uint64_t now_us; /* of this turn; never goes back */
     uint64_t scanned_us;
@@ -106,6 +131,15 @@ void pipeline_answer(struct server *server, uint32_t number, const struct frame 
                      enum outcome outcome, const void *body, uint32_t size);
 void pipeline_release(struct server *server);
 void pipeline_send(struct server *server);
+
+/* snapshots.c: turn comes once a turn, make_room before each batch (false: the disk is behind,
+ * decide nothing), wait_us bounds how long a turn may wait, stop is true when none is under way. */
+bool snapshots_open(struct server *server, const struct loader *loader);
+void snapshots_turn(struct server *server, bool is_idle);
+bool snapshots_make_room(struct server *server);
+uint64_t snapshots_wait_us(const struct server *server);
+bool snapshots_stop(struct server *server);
+void snapshots_ask(struct server *server, struct snapshot_reply_body *reply);
 
 /* server.c */
 void session_close(struct server *server, uint32_t number);

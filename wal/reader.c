@@ -24,6 +24,10 @@
  * could never prove anything later, because its watermark lies before the cut; cutting keeps the
  * next recovery from reporting it again.
  *
+ * A log that continues a snapshot (seq_known) may begin anywhere up to the snapshot's seq, or have
+ * no block yet: then the first one is due at the seq after it. A valid block of what the snapshot
+ * shows, where the first block is missing, proves that the log had begun: PROOF.
+ *
  * What can fail: reading the disk. What is read is untrusted until its checksum holds. */
 #include "wal/reader.h"
 
@@ -210,8 +214,11 @@ static enum wal_read take(struct wal_reader *reader, struct place place,
     const uint8_t *bytes = bytes_at(reader, place, block->block_size);
     if (bytes == NULL)
         return files->result;
-    if (!wal_block_unpack(block, bytes, files->ids_room, files->fields_room, &reader->ids,
-                          &reader->fields))
+    reader->ids = NULL;
+    reader->fields = NULL;
+    bool is_known = block->seq_first + block->command_count - 1 <= reader->seq_known;
+    if (!is_known && !wal_block_unpack(block, bytes, files->ids_room, files->fields_room,
+                                       &reader->ids, &reader->fields))
         return finish(reader, WAL_READ_DAMAGE,
                       "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": the block's checksum holds but "
                       "its content does not decompress. Restore this folder from a replica or a "
@@ -244,6 +251,10 @@ static enum finding judge(const struct wal_reader *reader, const struct wal_bloc
     bool follows = block->seq_first == end->seq_next;
     if (standing == STANDS_BROKEN)
         return follows && chained ? FOUND_TORN : FOUND_REMAINS;
+    /* Without a first block, what a snapshot shows need not be in the log. But a block of it proves
+     * that the log had begun: the first segment is never a recycled one. */
+    if (!reader->files->begun && block->seq_first <= reader->seq_known)
+        return FOUND_PROOF;
     if (block->seq_first < end->seq_next)
         return FOUND_STALE;
     if (block->seq_durable >= end->seq_next)
@@ -452,6 +463,8 @@ enum wal_read wal_reader_next(struct wal_reader *reader)
 {
     struct wal_reader_files *files = reader->files;
     enum wal_read result;
+    if (!files->begun)
+        reader->end.seq_next = reader->seq_known + 1;
     if (files->ended || (!files->begun && segment_is_missing(reader)))
         return files->result;
     if (files->segment_count == 0)

@@ -43,6 +43,11 @@ struct wal_reader {
     uint64_t bytes_read; /* so far, of bytes_total: for progress */
     uint64_t bytes_total;
 
+    /* To be set after wal_reader_init by whoever has a snapshot: what it shows. The log may begin
+     * behind it or after it; blocks that end at or before it are checked, but not unpacked: ids and
+     * fields are NULL. */
+    uint64_t seq_known;
+
     struct wal_reader_files *files; /* private */
 };
 

@@ -81,7 +81,14 @@ struct wal {
     bool preparing;
     bool full; /* the last attempt to prepare found no room */
     uint64_t full_us;
-    uint64_t seq_release; /* asked for while preparing; 0: nothing */
+    bool releasing;
+    struct {
+        uint32_t first; /* segment to release first, */
+        uint32_t count; /* how many, */
+        uint32_t ahead; /* and the number that the first renamed one gets */
+        uint32_t renamed;
+    } release;
+    uint64_t seq_release; /* asked for meanwhile; 0: nothing */
     char prepare_name[DISK_NAME_SIZE];
 
     struct wal_stats stats;
@@ -163,7 +170,7 @@ static int spare_ensure(struct wal *wal)
     if (wal->file_spare >= 0)
         return 0;
     if (wal->segment_last == wal->segment) {
-        if (!wal->preparing && !wal->full)
+        if (!wal->preparing && !wal->releasing && !wal->full)
             prepare_start(wal);
         return 0;
     }
@@ -174,6 +181,16 @@ static int spare_ensure(struct wal *wal)
     wal->full = false;
     column_limit_update(wal);
     return 0;
+}
+
+/* What was asked for while names were being taken; else the next spare, if one is needed. */
+static int release_again(struct wal *wal)
+{
+    uint64_t seq = wal->seq_release;
+    wal->seq_release = 0;
+    if (seq > 0)
+        wal_release(wal, seq);
+    return spare_ensure(wal);
 }
 
 static int prepare_finish(struct wal *wal, int result)
@@ -188,13 +205,7 @@ static int prepare_finish(struct wal *wal, int result)
         wal->segment_last++;
         segment_known(wal, wal->segment_last)->size_bytes = wal->options.segment_size;
     }
-    if (wal->seq_release > 0) {
-        result = wal_release(wal, wal->seq_release);
-        wal->seq_release = 0;
-        if (result < 0)
-            return result;
-    }
-    return spare_ensure(wal);
+    return release_again(wal);
 }
 
 /* The spare becomes the segment. The file is closed now, or when its last block is durable. */
@@ -212,48 +223,60 @@ static void segment_switch(struct wal *wal)
     segment_known(wal, wal->segment)->seq_first = wal->open.seq_first;
 }
 
-/* Gives the oldest segment the number after the last. One of another size than is in use now is
- * removed instead. */
-static int segment_recycle(struct wal *wal)
+/* Gives the oldest segments the numbers after the last, one by one. One of another size than is in
+ * use now is removed instead. Runs off the thread: what it reads stays as it is meanwhile. */
+static int release_work(void *context)
 {
+    struct wal *wal = context;
     char from[DISK_NAME_SIZE];
     char to[DISK_NAME_SIZE];
-    int result;
-    wal_segment_name(wal->segment_first, from);
-    if (segment_known(wal, wal->segment_first)->size_bytes == wal->options.segment_size) {
-        wal_segment_name(wal->segment_last + 1, to);
+    int result = 0;
+    wal->release.renamed = 0;
+    for (uint32_t i = 0; result == 0 && i < wal->release.count; i++) {
+        uint32_t segment = wal->release.first + i;
+        wal_segment_name(segment, from);
+        if (segment_known(wal, segment)->size_bytes != wal->options.segment_size) {
+            result = disk_remove(wal->disk, from);
+            continue;
+        }
+        wal_segment_name(wal->release.ahead + wal->release.renamed++, to);
         result = disk_rename(wal->disk, from, to);
-        if (result < 0)
-            return result;
-        wal->segment_last++;
-        segment_known(wal, wal->segment_last)->size_bytes = wal->options.segment_size;
-    } else {
-        result = disk_remove(wal->disk, from);
-        if (result < 0)
-            return result;
     }
-    wal->segment_first++;
-    return 0;
+    return result;
+}
+
+static int release_finish(struct wal *wal, int result)
+{
+    wal->releasing = false;
+    if (result < 0)
+        return result;
+    wal->segment_first += wal->release.count;
+    for (uint32_t i = 0; i < wal->release.renamed; i++)
+        segment_known(wal, ++wal->segment_last)->size_bytes = wal->options.segment_size;
+    return release_again(wal);
 }
 
 int wal_release(struct wal *wal, uint64_t seq)
 {
-    if (wal->preparing) {
-        wal->seq_release = seq;
+    if (wal->preparing || wal->releasing) {
+        if (seq > wal->seq_release)
+            wal->seq_release = seq;
         return 0;
     }
     if (seq > wal->seq_durable + 1)
         seq = wal->seq_durable + 1;
-    int count = 0;
-    while (wal->segment_first < wal->segment &&
-           segment_known(wal, wal->segment_first + 1)->seq_first <= seq) {
-        int result = segment_recycle(wal);
-        if (result < 0)
-            return result;
+    uint32_t count = 0;
+    while (wal->segment_first + count < wal->segment &&
+           segment_known(wal, wal->segment_first + count + 1)->seq_first <= seq)
         count++;
-    }
-    int result = spare_ensure(wal);
-    return result < 0 ? result : count;
+    if (count == 0)
+        return 0;
+    wal->release.first = wal->segment_first;
+    wal->release.count = count;
+    wal->release.ahead = wal->segment_last + 1;
+    wal->releasing = true;
+    io_work(wal->io, IO_LANE_LOG, release_work, wal, wal->options.user_prepare);
+    return (int)count;
 }
 
 /* Opening. */
@@ -470,7 +493,7 @@ static bool columns_have_room(const struct wal *wal, size_t size_bytes)
 enum wal_room wal_room(struct wal *wal, size_t size_bytes)
 {
     TILL_ASSERT(size_bytes <= WAL_COLUMN_SIZE_MAX);
-    if (wal->full && !wal->preparing &&
+    if (wal->full && !wal->preparing && !wal->releasing &&
         io_time_us(wal->io) - wal->full_us >= (uint64_t)PREPARE_RETRY_US)
         prepare_start(wal);
     if (columns_have_room(wal, size_bytes))
@@ -568,6 +591,10 @@ int wal_event(struct wal *wal, const struct io_event *event)
         TILL_ASSERT(wal->preparing && event->user == wal->options.user_prepare);
         return prepare_finish(wal, event->result);
     }
+    if (event->kind == IO_WORKED) {
+        TILL_ASSERT(wal->releasing && event->user == wal->options.user_prepare);
+        return release_finish(wal, event->result);
+    }
     TILL_ASSERT(event->kind == IO_WRITTEN);
     TILL_ASSERT(event->user - wal->options.user_write < WAL_WRITES_MAX);
     if (event->result < 0)
@@ -599,7 +626,7 @@ uint64_t wal_seq_durable(const struct wal *wal)
 
 bool wal_idle(const struct wal *wal)
 {
-    return blocks_in_flight(wal) == 0 && !wal->preparing;
+    return blocks_in_flight(wal) == 0 && !wal->preparing && !wal->releasing;
 }
 
 struct wal_stats wal_stats(const struct wal *wal)

@@ -26,7 +26,7 @@ struct wal_options {
     uint64_t segment_size; /* bytes, a multiple of WAL_BLOCK_SIZE_MAX; 0: WAL_SEGMENT_SIZE */
     uint32_t writes_max;   /* blocks in flight, 1 to WAL_WRITES_MAX; 0: 2 */
     uint64_t user_write; /* `user` of this log's IO_WRITTEN events: user_write + 0..WRITES_MAX-1 */
-    uint64_t user_prepare; /* `user` of its IO_PREPARED events */
+    uint64_t user_prepare; /* `user` of its IO_PREPARED and IO_WORKED events */
 };
 
 enum wal_room {
@@ -66,8 +66,8 @@ uint64_t wal_begin_time(struct wal *wal, uint64_t now_us);
 /* Seals and writes the open block, if it has commands and a write may start now. */
 void wal_submit(struct wal *wal);
 
-/* Takes in an IO_WRITTEN or IO_PREPARED event of this log. 0, or -errno when a block could not be
- * made durable: fatal. */
+/* Takes in an IO_WRITTEN, IO_PREPARED or IO_WORKED event of this log. 0, or -errno when a block
+ * could not be made durable: fatal. */
 int wal_event(struct wal *wal, const struct io_event *event);
 
 /* Blocks are numbered from 1 in the order they are opened. wal_block_open is the one being filled
@@ -78,13 +78,14 @@ uint64_t wal_block_last(const struct wal *wal);
 uint64_t wal_block_durable(const struct wal *wal);
 uint64_t wal_seq_durable(const struct wal *wal);
 
-/* No write is in flight and no segment is being prepared. */
+/* No write is in flight and no segment is being prepared or released. */
 bool wal_idle(const struct wal *wal);
 
 /* Segments that hold nothing from `seq` on are no longer needed: they are renamed to stand ahead
  * of the log and are written again, without being allocated or zeroed anew; what is not durable is
- * kept whatever `seq` is. Returns how many, or -errno: fatal. While a segment is being prepared it
- * returns 0, and they are released when that is done. */
+ * kept whatever `seq` is. Off this thread: returns how many are on their way, and wal_event tells
+ * the end. While a segment is being prepared, or others are being released, it returns 0, and does
+ * it when that is done. */
 int wal_release(struct wal *wal, uint64_t seq);
 
 struct wal_stats {

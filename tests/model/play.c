@@ -1,7 +1,9 @@
 /* The player. Batch by batch, the engine decides first, then the model decides the same requests
  * one by one, and all that can be seen from outside is compared. What was accepted goes through
  * the log's codec into a second engine, which has another hash seed and other batches, and must
- * come to the same state.
+ * come to the same state. An image of the engine is taken while it decides, begun after a random
+ * batch and advanced by random steps; loaded into a third engine, with larger tables, and followed
+ * by the rest of the log, it must come to that state as well.
  *
  * With a tiny capacity the engine may refuse what the model would accept: then the model is left as
  * it was. It may refuse nothing else for want of room.
@@ -19,6 +21,7 @@
 
 #include "base/assert.h"
 #include "engine/codec.h"
+#include "tests/model/imager.h"
 
 enum { ERROR_SIZE = 512, REPLY_GAP = 16, SHRINK_ATTEMPTS_MAX = 1500 };
 
@@ -29,6 +32,8 @@ struct player {
     struct failure failure;
     struct engine *engine;
     struct engine *second; /* the one that replays */
+    struct imager imager;
+    uint64_t random; /* when the image begins, and how it goes on */
     struct model *model;
     struct column_writer writer;
     uint8_t *ids;
@@ -91,7 +96,8 @@ static void check_invariants(struct player *player, const struct engine *engine)
 {
     char error[ERROR_SIZE] = "";
     if (!engine_check(engine, error, sizeof error))
-        fail(player, FAULT_INVARIANT, "%s", error);
+        fail(player, FAULT_INVARIANT, "%s%s", error,
+             engine == player->engine ? "" : ", in the copy");
 }
 
 static void write_accepted(struct player *player, const struct command *command, uint64_t time)
@@ -228,14 +234,18 @@ static void play_batch(struct player *player, int first, int last)
         check_between(player, seq, digest);
 }
 
-/* Decides up to BATCH_COMMANDS_MAX of the log's commands that have one time; false at its end. */
+/* Decides up to BATCH_COMMANDS_MAX of the log's commands that have one time, without those that the
+ * engine has already; false at its end. */
 static bool replay_batch(struct player *player, struct column_reader *reader,
-                         struct logged_command *logged, bool *has_next, uint32_t count_max)
+                         struct logged_command *logged, bool *has_next, uint32_t count_max,
+                         uint64_t *skip)
 {
     struct command commands[BATCH_COMMANDS_MAX];
     static struct logged_command batch[BATCH_COMMANDS_MAX];
     uint32_t count = 0;
     bool malformed = false;
+    for (; *has_next && *skip > 0; (*skip)--)
+        *has_next = command_decode(reader, logged, &malformed);
     while (*has_next && count < count_max && (count == 0 || logged->time_us == batch[0].time_us)) {
         batch[count] = *logged;
         commands[count] = (struct command){
@@ -318,14 +328,10 @@ static void ask_both_everything(struct player *player)
     ask_both(player, MESSAGE_stats, &stats, sizeof stats);
 }
 
-static void replay(struct player *player)
+/* Decides the log's commands after the first `skip`, which player->second has seen. */
+static void replay_log(struct player *player, uint64_t skip)
 {
     static struct logged_command logged;
-    char error[ERROR_SIZE];
-    struct engine_options options = player->options->engine;
-    options.hash_seed ^= 0xd1b54a32d192ed03ULL;
-    player->second = engine_create(&options, error, sizeof error);
-    TILL_ASSERT(player->second != NULL);
     struct column_reader reader = {
         .ids = reader_init(player->ids, (size_t)(player->writer.ids - player->ids)),
         .fields = reader_init(player->fields, (size_t)(player->writer.fields - player->fields)),
@@ -333,7 +339,7 @@ static void replay(struct player *player)
     bool malformed = false;
     bool has_next = command_decode(&reader, &logged, &malformed);
     uint32_t count_max = 1;
-    while (replay_batch(player, &reader, &logged, &has_next, count_max))
+    while (replay_batch(player, &reader, &logged, &has_next, count_max, &skip))
         count_max = count_max % BATCH_COMMANDS_MAX + 1;
     if (engine_seq(player->second) != player->commands_written)
         fail(player, FAULT_REPLAY, "replay ends at seq %" PRIu64 " of %" PRIu64,
@@ -345,9 +351,62 @@ static void replay(struct player *player)
         ask_both_everything(player);
 }
 
+static void second_create(struct player *player, const struct engine_options *options)
+{
+    char error[ERROR_SIZE];
+    engine_destroy(player->second);
+    player->second = engine_create(options, error, sizeof error);
+    TILL_ASSERT(player->second != NULL);
+}
+
+static void replay(struct player *player)
+{
+    struct engine_options options = player->options->engine;
+    options.hash_seed ^= 0xd1b54a32d192ed03ULL;
+    second_create(player, &options);
+    replay_log(player, 0);
+}
+
+static void replay_from_image(struct player *player)
+{
+    struct engine_options options = player->options->engine;
+    uint32_t more = (uint32_t)(player->random % 3) * 7;
+    options.hash_seed ^= 0x2545f4914f6cdd1dULL;
+#define CAPACITY_RAISE(name, default, text) options.name += more;
+    ENGINE_CAPACITIES(CAPACITY_RAISE)
+#undef CAPACITY_RAISE
+    second_create(player, &options);
+    if (!imager_load(&player->imager, player->second))
+        fail(player, FAULT_REPLAY, "the image does not fit");
+    else if (engine_seq(player->second) != player->imager.seq ||
+             engine_digest(player->second) != player->imager.digest)
+        fail(player, FAULT_REPLAY, "the image has another seq or digest");
+    else
+        check_invariants(player, player->second);
+    if (player->failure.fault == FAULT_NONE)
+        replay_log(player, player->imager.seq);
+}
+
+static uint64_t random_below(struct player *player, uint64_t bound)
+{
+    player->random = player->random * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (player->random >> 33) % bound;
+}
+
+/* Between two batches: the image begins after so many items, and goes on now and then. */
+static void image_step(struct player *player, int done, int begin)
+{
+    struct imager *imager = &player->imager;
+    if (!imager->is_running && !imager->is_done && done >= begin)
+        imager_begin(imager, player->engine);
+    else if (imager->is_running && random_below(player, 3) == 0)
+        imager_step(imager, player->engine, (uint32_t)random_below(player, 4));
+}
+
 static void play_and_replay(struct player *player)
 {
     int batch = 0;
+    int begin = (int)random_below(player, (uint64_t)player->sequence->count);
     for (int first = 0; first < player->sequence->count;) {
         int last = first + 1;
         while (last < player->sequence->count && !player->sequence->items[last - 1].ends_batch &&
@@ -358,10 +417,14 @@ static void play_and_replay(struct player *player)
             check_invariants(player, player->engine);
         if (player->failure.fault != FAULT_NONE)
             return;
+        image_step(player, last, begin);
         first = last;
     }
+    imager_step(&player->imager, player->engine, UINT32_MAX);
     check_invariants(player, player->engine);
     replay(player);
+    if (player->failure.fault == FAULT_NONE)
+        replay_from_image(player);
 }
 
 struct failure play(const struct sequence *sequence, const struct play_options *options,
@@ -383,6 +446,8 @@ struct failure play(const struct sequence *sequence, const struct play_options *
     player->writer = (struct column_writer){player->ids, player->fields};
     player->engine = engine_create(&options->engine, error, sizeof error);
     TILL_ASSERT(player->engine != NULL);
+    imager_init(&player->imager, player->engine);
+    player->random = sequence->seed;
 
     struct sigaction action = {.sa_handler = on_abort};
     struct sigaction action_before;
@@ -398,6 +463,7 @@ struct failure play(const struct sequence *sequence, const struct play_options *
     sigaction(SIGABRT, &action_before, NULL);
 
     struct failure failure = player->failure;
+    imager_deinit(&player->imager);
     model_destroy(player->model);
     free(player->ids);
     free(player->fields);

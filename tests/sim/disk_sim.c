@@ -91,6 +91,42 @@ static bool change_begins(struct sim_machine *machine, bool *cut)
     return sim_chance(machine, 50);
 }
 
+static int rename_now(struct sim_machine *machine, const char *from, const char *to)
+{
+    struct sim_file **link = find(machine, from);
+    struct sim_file *file = *link;
+    if (!is_named(file, from))
+        return -ENOENT;
+    if (strcmp(from, to) == 0)
+        return 0;
+    *link = file->next;
+    struct sim_file **replaced = find(machine, to);
+    if (is_named(*replaced, to))
+        unlink_file(replaced);
+    link_file(machine, file, to);
+    return 0;
+}
+
+static int remove_now(struct sim_machine *machine, const char *name)
+{
+    struct sim_file **link = find(machine, name);
+    if (!is_named(*link, name))
+        return -ENOENT;
+    unlink_file(link);
+    return 0;
+}
+
+/* What a crash left half made. */
+static void partials_remove(struct sim_machine *machine)
+{
+    for (struct sim_file **link = &machine->files; *link != NULL;) {
+        if (strstr((*link)->name, ".partial") != NULL)
+            unlink_file(link);
+        else
+            link = &(*link)->next;
+    }
+}
+
 int disk_open(struct disk **disk, const char *path, enum disk_mode mode)
 {
     struct sim_machine *machine = sim_machine_current;
@@ -108,6 +144,7 @@ int disk_open(struct disk **disk, const char *path, enum disk_mode mode)
     if (mode == DISK_WRITE) {
         machine->folder_exists = true;
         machine->locked = true;
+        partials_remove(machine);
     }
     *disk = opened;
     return 0;
@@ -299,6 +336,56 @@ int sim_file_create(struct sim_machine *machine, const char *name, uint64_t size
     return 0;
 }
 
+void sim_file_grow(struct sim_file *file, uint64_t size_bytes)
+{
+    if (size_bytes <= file->size_bytes)
+        return;
+    uint64_t before = page_count(file);
+    file->size_bytes = size_bytes;
+    file->pages = reallocarray(file->pages, page_count(file) + 1, sizeof *file->pages);
+    TILL_ASSERT(file->pages != NULL);
+    memset(file->pages + before, 0, (page_count(file) + 1 - before) * sizeof *file->pages);
+}
+
+static void partial_name(const char *name, char partial[DISK_NAME_SIZE])
+{
+    TILL_ASSERT(strlen(name) + sizeof ".partial" <= DISK_NAME_SIZE);
+    snprintf(partial, DISK_NAME_SIZE, "%.40s.partial", name);
+}
+
+int disk_partial_create(struct disk *disk, const char *name)
+{
+    char partial[DISK_NAME_SIZE];
+    bool cut;
+    partial_name(name, partial);
+    if (!change_begins(disk->machine, &cut) || cut)
+        return -EIO;
+    (void)remove_now(disk->machine, partial);
+    int result = sim_file_create(disk->machine, partial, 0);
+    if (result < 0)
+        return result;
+    (*find(disk->machine, partial))->grows = true;
+    return disk_file_open(disk, partial, true);
+}
+
+int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published)
+{
+    char partial[DISK_NAME_SIZE];
+    bool cut;
+    partial_name(name, partial);
+    sim_disk_file(disk, file);
+    int result =
+        change_begins(disk->machine, &cut) ? rename_now(disk->machine, partial, published) : -EIO;
+    return cut ? -EIO : result;
+}
+
+int disk_partial_discard(struct disk *disk, const char *name)
+{
+    char partial[DISK_NAME_SIZE];
+    partial_name(name, partial);
+    return disk_remove(disk, partial);
+}
+
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 {
     TILL_ASSERT(disk->mode == DISK_WRITE);
@@ -310,37 +397,12 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
     return cut ? -EIO : result;
 }
 
-static int rename_now(struct sim_machine *machine, const char *from, const char *to)
-{
-    struct sim_file **link = find(machine, from);
-    struct sim_file *file = *link;
-    if (!is_named(file, from))
-        return -ENOENT;
-    if (strcmp(from, to) == 0)
-        return 0;
-    *link = file->next;
-    struct sim_file **replaced = find(machine, to);
-    if (is_named(*replaced, to))
-        unlink_file(replaced);
-    link_file(machine, file, to);
-    return 0;
-}
-
 int disk_rename(struct disk *disk, const char *from, const char *to)
 {
     TILL_ASSERT(disk->mode == DISK_WRITE);
     bool cut;
     int result = change_begins(disk->machine, &cut) ? rename_now(disk->machine, from, to) : -EIO;
     return cut ? -EIO : result;
-}
-
-static int remove_now(struct sim_machine *machine, const char *name)
-{
-    struct sim_file **link = find(machine, name);
-    if (!is_named(*link, name))
-        return -ENOENT;
-    unlink_file(link);
-    return 0;
 }
 
 int disk_remove(struct disk *disk, const char *name)

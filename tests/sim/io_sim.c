@@ -55,6 +55,16 @@ struct prepare {
     bool settled;
 };
 
+struct job {
+    int (*work)(void *context);
+    void *context;
+    uint64_t user;
+    uint64_t due_us;
+    int32_t result;
+    bool active;
+    bool settled;
+};
+
 struct io {
     struct sim_machine *machine; /* NULL: it has crashed */
     uint64_t crash_us;           /* when, by its clock */
@@ -65,9 +75,10 @@ struct io {
     uint32_t buffers_free;
     struct write writes[WRITES_MAX];
     struct prepare prepare;
+    struct job jobs[IO_LANE_COUNT];
 };
 
-enum happening { ACCEPT, RECEIVE, SEND, CLOSE, WRITE, PREPARE, STOP };
+enum happening { ACCEPT, RECEIVE, SEND, CLOSE, WRITE, PREPARE, WORK, STOP };
 
 /* One of the things that are due, and when the next one is. */
 struct choice {
@@ -94,6 +105,12 @@ struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]
     return io;
 }
 
+static void job_run(struct job *job)
+{
+    job->result = job->work(job->context);
+    job->settled = true;
+}
+
 /* What is under way ends as a crash ends it; clients see their connection broken or closed. */
 static void end(struct io *io, bool broken)
 {
@@ -110,6 +127,11 @@ static void end(struct io *io, bool broken)
     struct prepare *prepare = &io->prepare;
     if (prepare->active && !prepare->settled && !machine->dying && sim_chance(machine, 50))
         sim_file_create(machine, prepare->name_copy, prepare->size_bytes);
+    for (uint32_t i = 0; i < IO_LANE_COUNT; i++) {
+        struct job *job = &io->jobs[i];
+        if (job->active && !job->settled && !machine->dying && sim_chance(machine, 50))
+            job_run(job);
+    }
     for (uint32_t i = machine->client_count; i-- > 0;) {
         struct sim_client *client = machine->clients[i];
         if (client->state == SIM_GONE)
@@ -217,6 +239,10 @@ static struct choice choose(struct io *io)
     }
     if (io->prepare.active)
         consider(io, &choice, io->prepare.due_us, PREPARE, 0);
+    for (uint32_t i = 0; i < IO_LANE_COUNT; i++) {
+        if (io->jobs[i].active)
+            consider(io, &choice, io->jobs[i].due_us, WORK, i);
+    }
     if (io->machine->stop_asked)
         consider(io, &choice, 0, STOP, 0);
     return choice;
@@ -359,6 +385,19 @@ static bool prepare_happens(struct io *io, uint32_t index, struct io_event *even
     return false;
 }
 
+static bool work_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct job *job = &io->jobs[index];
+    if (job->settled) {
+        job->active = false;
+        *event = (struct io_event){.kind = IO_WORKED, .user = job->user, .result = job->result};
+        return true;
+    }
+    job_run(job);
+    job->due_us = write_due(io->machine);
+    return false;
+}
+
 static bool stop_happens(struct io *io, uint32_t index, struct io_event *event)
 {
     (void)index;
@@ -382,6 +421,16 @@ static int wait_dead(struct io *io, struct io_event *events, uint32_t events_max
             (struct io_event){.kind = IO_PREPARED, .user = io->prepare.user, .result = -ENOSPC};
         io->prepare.active = false;
     }
+    for (uint32_t i = 0; i < IO_LANE_COUNT && count < events_max; i++) {
+        struct job *job = &io->jobs[i];
+        if (!job->active)
+            continue;
+        if (!job->settled)
+            job_run(job);
+        events[count++] =
+            (struct io_event){.kind = IO_WORKED, .user = job->user, .result = job->result};
+        job->active = false;
+    }
     return (int)count;
 }
 
@@ -391,7 +440,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
     static bool (*const happens[])(struct io *, uint32_t, struct io_event *) = {
         [ACCEPT] = accept_happens, [RECEIVE] = receive_happens, [SEND] = send_happens,
         [CLOSE] = close_happens,   [WRITE] = write_happens,     [PREPARE] = prepare_happens,
-        [STOP] = stop_happens,
+        [WORK] = work_happens,     [STOP] = stop_happens,
     };
     struct sim_machine *machine = io->machine;
     TILL_ASSERT(events_max > 0);
@@ -532,6 +581,8 @@ void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const
     TILL_ASSERT(offset % WAL_ALIGN == 0 && size % WAL_ALIGN == 0);
     TILL_ASSERT((uintptr_t)bytes % WAL_ALIGN == 0);
     struct sim_file *target = io->machine == NULL ? NULL : sim_disk_file(disk, file);
+    if (target != NULL && target->grows)
+        sim_file_grow(target, offset + size);
     TILL_ASSERT(target == NULL || offset + size <= target->size_bytes);
     struct write *write = NULL;
     for (uint32_t i = 0; i < WRITES_MAX; i++) {
@@ -571,4 +622,18 @@ void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t siz
         .active = true,
     };
     snprintf(io->prepare.name_copy, sizeof io->prepare.name_copy, "%s", name);
+}
+
+void io_work(struct io *io, enum io_lane lane, int (*work)(void *context), void *context,
+             uint64_t user)
+{
+    TILL_ASSERT(!io->jobs[lane].active && user >> IO_USER_BITS == 0);
+    TILL_ASSERT(lane != IO_LANE_LOG || !io->prepare.active);
+    io->jobs[lane] = (struct job){
+        .work = work,
+        .context = context,
+        .user = user,
+        .due_us = io->machine == NULL ? 0 : write_due(io->machine),
+        .active = true,
+    };
 }

@@ -21,6 +21,7 @@ struct sim_file {
     uint64_t size_bytes;
     uint8_t **pages;
     uint32_t reference_count; /* the folder's and the handles' */
+    bool grows;               /* with what is written: a partial file */
 };
 
 /* Bytes in one direction of a connection. */
@@ -104,6 +105,7 @@ void sim_file_release(struct sim_file *file);
 void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size);
 void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
                    const uint8_t *bytes, size_t size);
+void sim_file_grow(struct sim_file *file, uint64_t size_bytes);
 int sim_file_create(struct sim_machine *machine, const char *name, uint64_t size_bytes);
 bool sim_write_fails(struct sim_machine *machine);
 void sim_disk_crash(struct sim_machine *machine);

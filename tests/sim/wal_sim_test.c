@@ -175,7 +175,8 @@ static int journal_turn(struct journal *journal, uint64_t timeout_us)
     struct io_event events[EVENTS_MAX];
     int count = io_wait(journal->io, events, EVENTS_MAX, 1, timeout_us);
     for (int i = 0; i < count; i++) {
-        CHECK(events[i].kind == IO_WRITTEN || events[i].kind == IO_PREPARED);
+        CHECK(events[i].kind == IO_WRITTEN || events[i].kind == IO_PREPARED ||
+              events[i].kind == IO_WORKED);
         int result = wal_event(journal->wal, &events[i]);
         if (result < 0)
             return result;

@@ -340,6 +340,7 @@ TEST(released_segment_makes_room_on_a_full_disk)
     append_until(log, false);
     log_drain(log);
     CHECK(wal_release(log->wal, log->seq_last) > 0);
+    log_drain(log);
     CHECK(log_try(log) == WAL_ROOM);
     log_drain(log);
     file_size_limit(0);
@@ -386,6 +387,7 @@ TEST(released_is_only_what_lies_entirely_before_the_seq)
     free(found);
     CHECK_EQUAL(wal_release(log->wal, 1), 0);
     CHECK_EQUAL(wal_release(log->wal, seq - 1), 1);
+    log_drain(log);
     CHECK_EQUAL(wal_release(log->wal, seq - 1), 0);
     CHECK_EQUAL(wal_release(log->wal, seq), 1);
     log_close(log);

@@ -1,0 +1,84 @@
+/* `till snapshot`: asks a running server for a snapshot, and waits until it is published. The
+ * server answers at once; what it says of itself is asked for again until its newest snapshot shows
+ * what the state was when it was first asked. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "engine/messages.h"
+#include "net/client.h"
+
+enum { ASK_INTERVAL_MS = 50 };
+
+static bool ask(struct client *client, struct snapshot_reply_body *reply)
+{
+    struct empty_body empty = {0};
+    struct client_reply answer;
+    if (!client_call(client, MESSAGE_snapshot, &empty, sizeof empty, &answer)) {
+        fprintf(stderr, "till snapshot: %s\n", client->error);
+        return false;
+    }
+    *reply = *(const struct snapshot_reply_body *)answer.body;
+    return true;
+}
+
+static int wait_published(struct client *client, uint32_t wait_s)
+{
+    struct snapshot_reply_body first;
+    struct snapshot_reply_body reply;
+    const struct timespec interval = {.tv_nsec = ASK_INTERVAL_MS * 1000000L};
+    if (!ask(client, &first))
+        return EXIT_FAILED;
+    reply = first;
+    for (uint64_t waited_ms = 0; reply.seq_published < first.seq; waited_ms += ASK_INTERVAL_MS) {
+        if (reply.failures > first.failures) {
+            fprintf(stderr, "till snapshot: the server gave the snapshot up; it says why\n");
+            return EXIT_FAILED;
+        }
+        if (waited_ms >= wait_s * 1000ULL) {
+            fprintf(stderr,
+                    "till snapshot: not published within %" PRIu32 " seconds; it may still be, "
+                    "unless the server runs with --no-snapshots\n",
+                    wait_s);
+            return EXIT_FAILED;
+        }
+        nanosleep(&interval, NULL);
+        if (!ask(client, &reply))
+            return EXIT_FAILED;
+    }
+    printf("published: seq %" PRIu64 "\n", reply.seq_published);
+    return EXIT_OK;
+}
+
+int cli_snapshot(int argc, char **argv)
+{
+    const char *connect = "127.0.0.1:7411";
+    uint32_t wait_s = 600;
+    const struct option_row rows[] = {
+        {"connect", OPTION_TEXT, &connect, "ADDR:PORT", "the server (127.0.0.1:7411)"},
+        {"wait", OPTION_COUNT, &wait_s, "SECONDS", "for the snapshot to be published"},
+    };
+    int operands = options_parse(argc, argv, rows, sizeof rows / sizeof rows[0]);
+    if (operands == OPTIONS_HELP) {
+        printf("usage: till snapshot [options]\n\n"
+               "Has a running server take a snapshot, and waits until it is published.\n\n");
+        options_print(stdout, rows, sizeof rows / sizeof rows[0]);
+        return EXIT_OK;
+    }
+    if (operands != 0) {
+        if (operands != OPTIONS_WRONG)
+            fprintf(stderr, "till snapshot: '%s' is not expected; see till snapshot --help\n",
+                    argv[1]);
+        return EXIT_USAGE;
+    }
+    struct client client;
+    if (!client_open(&client, connect, false)) {
+        fprintf(stderr, "till snapshot: %s\n", client.error);
+        return EXIT_FAILED;
+    }
+    int code = wait_published(&client, wait_s);
+    client_close(&client);
+    return code;
+}

@@ -1,0 +1,210 @@
+/* The list of tables and numbers, and loading them.
+ *
+ * Arenas and the deadlines' tables are addressed by index and loaded in place. The rings of keys
+ * and payments stand at their position modulo the capacity: an engine of another capacity places
+ * each record anew. Nothing here checks records themselves: an image is believed once its
+ * checksums hold (snapshot/loader.c), and engine_check can check the state that came of it. */
+#include "engine/image.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/state.h"
+
+#define TABLE_NAME(name, record) #name,
+static const char *const table_names[] = {ENGINE_TABLES(TABLE_NAME)};
+#undef TABLE_NAME
+
+#define TABLE_RECORD_SIZE(name, record) sizeof(struct record),
+static const uint32_t record_sizes[] = {ENGINE_TABLES(TABLE_RECORD_SIZE)};
+#undef TABLE_RECORD_SIZE
+
+#define SCALAR_NAME(name, place) #name,
+static const char *const scalar_names[] = {ENGINE_SCALARS(SCALAR_NAME)};
+#undef SCALAR_NAME
+
+const char *engine_scalar_name(enum engine_scalar scalar)
+{
+    return scalar_names[scalar];
+}
+
+const char *engine_table_name(enum engine_table table)
+{
+    return table_names[table];
+}
+
+uint32_t engine_table_record_size(enum engine_table table)
+{
+    return record_sizes[table];
+}
+
+/* The arena of a table that is one. */
+#define ARENA_OFFSET(name) [TABLE_##name] = offsetof(struct engine, name)
+static const size_t arena_offsets[ENGINE_TABLE_COUNT] = {
+    ARENA_OFFSET(skus),
+    ARENA_OFFSET(stocks),
+    ARENA_OFFSET(sales),
+    ARENA_OFFSET(pools),
+    ARENA_OFFSET(tallies),
+    ARENA_OFFSET(customers),
+    ARENA_OFFSET(customer_ids),
+    ARENA_OFFSET(lots),
+    ARENA_OFFSET(ledger),
+    ARENA_OFFSET(orders),
+    ARENA_OFFSET(lines),
+    ARENA_OFFSET(pieces),
+    ARENA_OFFSET(point_takes),
+    ARENA_OFFSET(moneys),
+    ARENA_OFFSET(steps),
+    [TABLE_deadline_chunks] = offsetof(struct engine, deadlines.chunks),
+    [TABLE_keys] = offsetof(struct engine, keys.records),
+    [TABLE_payments] = offsetof(struct engine, payments.records),
+};
+#undef ARENA_OFFSET
+
+/* NULL for the one table that is none. */
+static struct arena *table_arena(const struct engine *engine, enum engine_table table)
+{
+    if (table == TABLE_deadline_buckets)
+        return NULL;
+    return (struct arena *)((uintptr_t)engine + arena_offsets[table]);
+}
+
+static struct memory_ring *table_ring(struct engine *engine, enum engine_table table)
+{
+    if (table == TABLE_keys)
+        return &engine->keys;
+    return table == TABLE_payments ? &engine->payments : NULL;
+}
+
+static uint32_t ring_slots_used(const struct memory_ring *ring)
+{
+    return ring->end < ring->records.capacity ? (uint32_t)ring->end : ring->records.capacity;
+}
+
+struct engine_table_view engine_table_view(const struct engine *engine, enum engine_table table)
+{
+    struct engine_table_view view = {.name = table_names[table],
+                                     .record_size = record_sizes[table]};
+    const struct arena *arena = table_arena(engine, table);
+    if (arena == NULL) {
+        view.records = (uint8_t *)engine->deadlines.buckets;
+        view.count = view.capacity = DEADLINE_BUCKETS;
+        return view;
+    }
+    view.records = arena->records;
+    view.capacity = arena->capacity + 1;
+    view.count = arena->count + 1;
+    if (table == TABLE_keys)
+        view.count = ring_slots_used(&engine->keys) + 1;
+    if (table == TABLE_payments)
+        view.count = ring_slots_used(&engine->payments) + 1;
+    return view;
+}
+
+void engine_scalars(const struct engine *engine, uint64_t scalars[ENGINE_SCALAR_COUNT])
+{
+#define SCALAR_GET(name, place) scalars[SCALAR_##name] = engine->place;
+    ENGINE_SCALARS(SCALAR_GET)
+#undef SCALAR_GET
+}
+
+void engine_keeper_set(struct engine *engine, struct keeper *keeper)
+{
+    engine->keeper = keeper;
+    engine->deadlines.keeper = keeper;
+}
+
+/* Is there room for a table of the image? A ring needs it only for what is not forgotten. */
+static bool table_fits(struct engine *engine, enum engine_table table,
+                       const struct engine_counts *counts, uint64_t *needed)
+{
+    const struct memory_ring *ring = table_ring(engine, table);
+    *needed = counts->count[table] - 1;
+    if (ring == NULL)
+        return counts->count[table] <= engine_table_view(engine, table).capacity;
+    *needed = memory_ring_count(ring);
+    return *needed <= ring->records.capacity;
+}
+
+static bool rings_are_sound(struct engine *engine, const struct engine_counts *counts)
+{
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        const struct memory_ring *ring = table_ring(engine, (enum engine_table)i);
+        if (counts->count[i] == 0)
+            return false;
+        if (ring != NULL && (ring->first > ring->end || counts->capacity[i] < 2 ||
+                             counts->count[i] > counts->capacity[i] ||
+                             memory_ring_count(ring) > counts->capacity[i] - 1))
+            return false;
+    }
+    return counts->count[TABLE_customers] == counts->count[TABLE_customer_ids];
+}
+
+bool engine_load_begin(struct engine *engine, const uint64_t scalars[ENGINE_SCALAR_COUNT],
+                       const struct engine_counts *counts, char *error, size_t error_size)
+{
+#define SCALAR_SET(name, place) engine->place = (__typeof__(engine->place))scalars[SCALAR_##name];
+    ENGINE_SCALARS(SCALAR_SET)
+#undef SCALAR_SET
+    if (!rings_are_sound(engine, counts)) {
+        snprintf(error, error_size, "its numbers contradict each other");
+        return false;
+    }
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        enum engine_table table = (enum engine_table)i;
+        uint64_t needed = 0;
+        if (!table_fits(engine, table, counts, &needed)) {
+            snprintf(error, error_size,
+                     "it has %llu %s, and there is room for %u: give at least the capacities "
+                     "that the server ran with",
+                     (unsigned long long)needed, table_names[i],
+                     engine_table_view(engine, table).capacity - 1);
+            return false;
+        }
+        struct arena *arena = table_arena(engine, table);
+        if (arena != NULL && table_ring(engine, table) == NULL)
+            arena->count = counts->count[i] - 1;
+    }
+    if (engine->deadlines.count > engine->deadlines.capacity) {
+        snprintf(error, error_size, "it has %llu deadlines, and there is room for %u",
+                 (unsigned long long)engine->deadlines.count, engine->deadlines.capacity);
+        return false;
+    }
+    engine->loaded_capacity[0] = counts->capacity[TABLE_keys];
+    engine->loaded_capacity[1] = counts->capacity[TABLE_payments];
+    return true;
+}
+
+uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first)
+{
+    struct engine_table_view view = engine_table_view(engine, table);
+    if (table_ring(engine, table) != NULL &&
+        engine->loaded_capacity[table == TABLE_payments] != view.capacity)
+        return NULL;
+    return view.records + (uint64_t)first * view.record_size;
+}
+
+void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t capacity,
+                      uint32_t first, uint32_t count, const uint8_t *records)
+{
+    struct memory_ring *ring = table_ring(engine, table);
+    uint32_t slots = capacity - 1;
+    for (uint32_t i = 0; i < count; i++, records += ring->records.record_size) {
+        uint32_t slot = first + i;
+        if (slot == 0 || ring->end == ring->first)
+            continue;
+        /* The only position from `first` on, less than a round further, that stands there. */
+        uint64_t ahead = (slot - 1 + slots - ring->first % slots) % slots;
+        if (ahead >= memory_ring_count(ring))
+            continue;
+        uint64_t position = ring->first + ahead;
+        memcpy(arena_at(&ring->records, (uint32_t)(position % ring->records.capacity) + 1), records,
+               ring->records.record_size);
+    }
+}
+
+uint64_t engine_sku_number(const struct engine *engine, uint32_t index)
+{
+    return index == 0 || index > engine->skus.count ? 0 : sku_at(engine, index)->sku;
+}

@@ -1,0 +1,138 @@
+/* What follows from the records, made anew after an image was loaded: one row per index, and the
+ * bitmap of the deadlines.
+ *
+ * Records come in their order and their slots at random: each slot is prefetched some records
+ * before it is filled, so that the memory latencies overlap. The hash seed is the engine's own;
+ * nothing here depends on the engine that the image was taken of. */
+#include "engine/image.h"
+#include "engine/state.h"
+
+enum { AHEAD = 32 };
+
+#define NOT_INDEXED UINT64_MAX
+
+typedef uint64_t record_hash(const struct engine *engine, uint32_t record);
+
+static uint64_t hash_sku(const struct engine *engine, uint32_t record)
+{
+    return hash_words(engine, sku_at(engine, record)->sku, 1);
+}
+
+static uint64_t hash_name(const struct engine *engine, uint32_t record)
+{
+    const struct name *name = &sku_at(engine, record)->name;
+    return name->bytes[0] == '\0' ? NOT_INDEXED : name_hash(engine, name);
+}
+
+static uint64_t hash_stock(const struct engine *engine, uint32_t record)
+{
+    const struct stock *stock = stock_at(engine, record);
+    return hash_words(engine, stock->sku, stock->warehouse);
+}
+
+static uint64_t hash_sale(const struct engine *engine, uint32_t record)
+{
+    return hash_words(engine, sale_at(engine, record)->sale, 2);
+}
+
+static uint64_t hash_pool(const struct engine *engine, uint32_t record)
+{
+    const struct pool *pool = pool_at(engine, record);
+    return hash_words(engine, pool->sale, pool->stock);
+}
+
+static uint64_t hash_tally(const struct engine *engine, uint32_t record)
+{
+    const struct tally *tally = tally_at(engine, record);
+    return tally_hash(engine, tally->customer, tally->sale, tally->sku);
+}
+
+static uint64_t hash_customer(const struct engine *engine, uint32_t record)
+{
+    return hash_id(engine, customer_id_at(engine, record)->id);
+}
+
+static uint64_t hash_order(const struct engine *engine, uint32_t record)
+{
+    return hash_id(engine, order_at(engine, record)->id);
+}
+
+static uint64_t hash_key(const struct engine *engine, uint32_t record)
+{
+    const struct key_record *key = arena_at(&engine->keys.records, record);
+    return hash_id(engine, key->key);
+}
+
+static uint64_t hash_payment(const struct engine *engine, uint32_t record)
+{
+    const struct payment *payment = arena_at(&engine->payments.records, record);
+    return payment_hash(engine, payment->event, payment->provider);
+}
+
+static uint32_t record_after(uint32_t record, uint32_t capacity)
+{
+    return record == capacity ? 1 : record + 1;
+}
+
+/* Indexes `count` records from `record` on, which go round at the capacity. */
+static void index_records(struct engine *engine, struct index *index, record_hash *hash,
+                          uint32_t record, uint64_t count, uint32_t capacity)
+{
+    uint64_t hashes[AHEAD] = {0};
+    uint32_t filled = record;
+    for (uint64_t i = 0; i < count + AHEAD; i++) {
+        if (i >= AHEAD && i - AHEAD < count) {
+            if (hashes[i % AHEAD] != NOT_INDEXED)
+                index_insert(index, (uint32_t)hashes[i % AHEAD], filled);
+            filled = record_after(filled, capacity);
+        }
+        if (i >= count)
+            continue;
+        hashes[i % AHEAD] = hash(engine, record);
+        if (hashes[i % AHEAD] != NOT_INDEXED)
+            index_prefetch(index, (uint32_t)hashes[i % AHEAD]);
+        record = record_after(record, capacity);
+    }
+}
+
+struct rebuilt {
+    size_t index_offset;
+    size_t arena_offset;
+    record_hash *hash;
+};
+
+#define REBUILT(index, arena, hash)                                                                \
+    {                                                                                              \
+        offsetof(struct engine, index), offsetof(struct engine, arena), hash                       \
+    }
+static const struct rebuilt rebuilts[] = {
+    REBUILT(sku_index, skus, hash_sku),
+    REBUILT(name_index, skus, hash_name),
+    REBUILT(stock_index, stocks, hash_stock),
+    REBUILT(sale_index, sales, hash_sale),
+    REBUILT(pool_index, pools, hash_pool),
+    REBUILT(tally_index, tallies, hash_tally),
+    REBUILT(customer_index, customer_ids, hash_customer),
+    REBUILT(order_index, orders, hash_order),
+};
+#undef REBUILT
+
+static void ring_rebuild(struct engine *engine, struct memory_ring *ring, record_hash *hash)
+{
+    uint32_t capacity = ring->records.capacity;
+    index_records(engine, &ring->index, hash, (uint32_t)(ring->first % capacity) + 1,
+                  memory_ring_count(ring), capacity);
+}
+
+void engine_rebuild(struct engine *engine)
+{
+    for (size_t i = 0; i < sizeof rebuilts / sizeof rebuilts[0]; i++) {
+        uint8_t *base = (uint8_t *)engine;
+        const struct arena *arena = (struct arena *)(base + rebuilts[i].arena_offset);
+        index_records(engine, (struct index *)(base + rebuilts[i].index_offset), rebuilts[i].hash,
+                      1, arena->count, arena->capacity);
+    }
+    ring_rebuild(engine, &engine->keys, hash_key);
+    ring_rebuild(engine, &engine->payments, hash_payment);
+    deadlines_rebuild(&engine->deadlines);
+}

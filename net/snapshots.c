@@ -1,0 +1,177 @@
+/* When the server takes snapshots, how much of its time they get, and what becomes of the log.
+ *
+ * A snapshot starts after so many seconds, after so much log, on demand, and when the server stops.
+ * Its slices share the loop: it earns a part of the time that passes, a small one while there is
+ * work and half of it while there is none, and a slice that packed a chunk pays for what it took.
+ * When the memory for old states runs short, packing comes before deciding, whatever it takes.
+ *
+ * Once a snapshot is published, the log is needed from the snapshot before it on: if the newest
+ * is found damaged, that one and the log after it still give the whole state. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "net/server_state.h"
+
+enum {
+    SHARE_BUSY = 8, /* percent of the time while there is other work, */
+    SHARE_IDLE = 50,
+    EARNED_US_MAX = 500, /* what is not used is not saved up */
+    PASSED_US_MAX = 100000,
+};
+
+static void notice(struct server *server, const char *text)
+{
+    if (server->options.notice != NULL)
+        server->options.notice(server->options.context, text);
+}
+
+bool snapshots_open(struct server *server, const struct loader *loader)
+{
+    struct writer_options options = {
+        .undo_bytes = server->options.snapshot_memory,
+        .epoch = SERVER_EPOCH,
+        .user_write = user_of(USER_SNAPSHOT_WRITE, 0, 0),
+        .user_work = user_of(USER_SNAPSHOT_WORK, 0, 0),
+    };
+    struct snapshots *snapshots = &server->snapshots;
+    uint32_t valid = loader->damaged_count;
+    uint64_t before = valid + 1 < loader->seq_count ? loader->seqs[valid + 1] : 0;
+    if (options.undo_bytes == 0)
+        return true;
+    snapshots->writer =
+        writer_create(&options, server->io, server->disk, server->engine, loader->seq, before);
+    snapshots->begun_us = snapshots->stepped_us = io_time_us(server->io);
+    if (snapshots->writer == NULL)
+        snprintf(server->error, sizeof server->error,
+                 "there is not enough memory for --snapshot-memory");
+    return snapshots->writer != NULL;
+}
+
+/* Is there anything that the newest snapshot does not show? */
+static bool has_news(const struct server *server)
+{
+    return engine_seq(server->engine) > writer_status(server->snapshots.writer).seq_published;
+}
+
+static bool is_due(const struct server *server)
+{
+    const struct snapshots *snapshots = &server->snapshots;
+    const struct server_options *options = &server->options;
+    uint64_t log_bytes = wal_stats(server->wal).bytes_stored - snapshots->begun_log_bytes;
+    return snapshots->is_asked ||
+           (options->snapshot_every_us > 0 &&
+            server->now_us >= snapshots->begun_us + options->snapshot_every_us) ||
+           (options->snapshot_log_bytes > 0 && log_bytes >= options->snapshot_log_bytes);
+}
+
+static void start(struct server *server)
+{
+    struct snapshots *snapshots = &server->snapshots;
+    snapshots->is_asked = false;
+    snapshots->begun_us = server->now_us;
+    snapshots->begun_log_bytes = wal_stats(server->wal).bytes_stored;
+    if (has_news(server))
+        writer_ask(snapshots->writer);
+}
+
+/* Takes note of a snapshot that has just been published or given up. */
+static void finish(struct server *server)
+{
+    struct snapshots *snapshots = &server->snapshots;
+    struct writer_status status = writer_status(snapshots->writer);
+    char text[WRITER_ERROR_SIZE + 64];
+    if (status.failure_count > snapshots->failures_seen) {
+        snprintf(text, sizeof text, "this snapshot is given up: %s", status.error);
+        notice(server, text);
+    }
+    if (status.snapshot_count > snapshots->count_seen && status.seq_before > 0)
+        wal_release(server->wal, status.seq_before + 1);
+    snapshots->failures_seen = status.failure_count;
+    snapshots->count_seen = status.snapshot_count;
+}
+
+/* One slice; true when it packed something. What it took is paid for. */
+static bool slice(struct server *server, bool may_pack)
+{
+    struct snapshots *snapshots = &server->snapshots;
+    uint64_t start_us = io_time_us(server->io);
+    bool packed = writer_step(snapshots->writer, wal_seq_durable(server->wal), may_pack);
+    uint64_t end_us = io_time_us(server->io);
+    if (packed && end_us > start_us)
+        snapshots->earned_us -= (int64_t)(end_us - start_us);
+    return packed;
+}
+
+void snapshots_turn(struct server *server, bool is_idle)
+{
+    struct snapshots *snapshots = &server->snapshots;
+    if (snapshots->writer == NULL)
+        return;
+    finish(server);
+    if (writer_is_idle(snapshots->writer) && is_due(server))
+        start(server);
+    uint64_t now_us = io_time_us(server->io);
+    uint64_t passed_us = now_us > snapshots->stepped_us ? now_us - snapshots->stepped_us : 0;
+    if (passed_us > PASSED_US_MAX)
+        passed_us = PASSED_US_MAX;
+    snapshots->stepped_us = now_us;
+    snapshots->earned_us += (int64_t)passed_us * (is_idle ? SHARE_IDLE : SHARE_BUSY) / 100 + 1;
+    if (snapshots->earned_us > EARNED_US_MAX)
+        snapshots->earned_us = EARNED_US_MAX;
+    slice(server, snapshots->earned_us > 0 || server->is_stopping);
+}
+
+bool snapshots_make_room(struct server *server)
+{
+    struct writer *writer = server->snapshots.writer;
+    if (writer == NULL)
+        return true;
+    while (writer_is_pressed(writer) && slice(server, true)) {
+    }
+    return !writer_is_pressed(writer);
+}
+
+uint64_t snapshots_wait_us(const struct server *server)
+{
+    const struct snapshots *snapshots = &server->snapshots;
+    if (snapshots->writer == NULL || !writer_has_work(snapshots->writer))
+        return UINT64_MAX;
+    if (snapshots->earned_us > 0 || server->is_stopping)
+        return 0;
+    return (uint64_t)-snapshots->earned_us * 100 / SHARE_IDLE + 1;
+}
+
+bool snapshots_stop(struct server *server)
+{
+    struct snapshots *snapshots = &server->snapshots;
+    if (snapshots->writer == NULL)
+        return true;
+    if (snapshots->is_skipped)
+        writer_cancel(snapshots->writer);
+    if (!writer_is_idle(snapshots->writer))
+        return false;
+    finish(server);
+    bool is_wanted = server->options.snapshot_at_stop && has_news(server);
+    if (!is_wanted || snapshots->is_skipped || snapshots->is_last)
+        return wal_idle(server->wal);
+    snapshots->is_last = true;
+    start(server);
+    return false;
+}
+
+void snapshots_ask(struct server *server, struct snapshot_reply_body *reply)
+{
+    struct snapshots *snapshots = &server->snapshots;
+    struct writer_status status = {0};
+    if (snapshots->writer != NULL) {
+        status = writer_status(snapshots->writer);
+        snapshots->is_asked = true;
+    }
+    *reply = (struct snapshot_reply_body){
+        .seq = engine_seq(server->engine),
+        .seq_published = status.seq_published,
+        .failures = status.failure_count,
+        .snapshots = status.snapshot_count,
+    };
+}

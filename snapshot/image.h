@@ -1,0 +1,150 @@
+/* The image of a snapshot: how the engine's state stands in a file `snapshot-<seq>.till`.
+ *
+ * The file is a header, chunks one behind the other, and an end; it fills whole pages of
+ * IMAGE_ALIGN bytes, zero after the end. All integers are little-endian.
+ *
+ *   header, IMAGE_HEADER_SIZE bytes
+ *   offset size field
+ *        0    8 magic             "tillsnap"
+ *        8    8 checksum          XXH3-64 of the header from offset 16 on
+ *       16    4 version           1
+ *       20    4 table_count
+ *       24    4 scalar_count
+ *       28    4 zero
+ *       32    8 epoch             of the log
+ *       40    8 seq               the last change that the image shows
+ *       48    8 digest            of the engine after it
+ *       56    8 time_us           of the engine then
+ *       64    8 layout            XXH3-64 of the names of the scalars, in order
+ *       72    8 raw_bytes         of all records, for progress; those that are zero included
+ *       80      scalars, 8 bytes each, then table rows:
+ *               0   24 name       zero-padded
+ *              24    4 record_size
+ *              28    4 count      records, record 0 included
+ *              32    4 capacity   of the engine that wrote it, record 0 included
+ *              36    4 zero
+ *
+ *   chunk, at a multiple of 8
+ *        0    8 checksum          XXH3-64 of the chunk from offset 8 on, payload included
+ *        8    8 previous          checksum of the chunk before; of the header for the first
+ *       16    4 number            from 1, without a gap
+ *       20    4 table             row in the header, from 0; IMAGE_END for the end
+ *       24    4 first             record
+ *       28    4 count             records; of the end: chunks before it
+ *       32    4 raw_size
+ *       36    4 stored_size       equal to raw_size: not compressed
+ *       40      payload: records (LZ4 block format where compressed), then zeros to a multiple of 8
+ *
+ * Records that no chunk has are zero. A missing, moved or repeated chunk breaks the chain; the end
+ * carries the count, and through `previous` the checksum of everything. */
+#ifndef TILL_SNAPSHOT_IMAGE_H
+#define TILL_SNAPSHOT_IMAGE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "base/limits.h"
+
+#define IMAGE_MAGIC   0x70616e736c6c6974ULL
+#define IMAGE_VERSION 1
+#define IMAGE_END     UINT32_MAX
+
+enum {
+    IMAGE_ALIGN = WAL_ALIGN,
+    IMAGE_HEADER_SIZE = 4096,
+    IMAGE_SCALARS_MAX = 128,
+    IMAGE_TABLES_MAX = 48,
+    IMAGE_NAME_SIZE = 24,
+    IMAGE_RAW_SIZE_MAX = 64 * 1024,
+};
+
+struct image_fixed {
+    uint64_t magic;
+    uint64_t checksum;
+    uint32_t version;
+    uint32_t table_count;
+    uint32_t scalar_count;
+    uint32_t zero;
+    uint64_t epoch;
+    uint64_t seq;
+    uint64_t digest;
+    uint64_t time_us;
+    uint64_t layout;
+    uint64_t raw_bytes;
+};
+
+struct image_table {
+    char name[IMAGE_NAME_SIZE];
+    uint32_t record_size;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t zero;
+};
+
+struct image_chunk {
+    uint64_t checksum;
+    uint64_t previous;
+    uint32_t number;
+    uint32_t table;
+    uint32_t first;
+    uint32_t count;
+    uint32_t raw_size;
+    uint32_t stored_size;
+};
+
+static_assert(sizeof(struct image_fixed) == 80, "the header's layout is the file format");
+static_assert(offsetof(struct image_fixed, layout) == 64, "layout");
+static_assert(sizeof(struct image_table) == 40, "the row's layout is the file format");
+static_assert(sizeof(struct image_chunk) == 40, "the chunk's layout is the file format");
+static_assert(offsetof(struct image_chunk, raw_size) == 32, "raw_size");
+static_assert(sizeof(struct image_fixed) + IMAGE_SCALARS_MAX * sizeof(uint64_t) +
+                      IMAGE_TABLES_MAX * sizeof(struct image_table) <=
+                  IMAGE_HEADER_SIZE,
+              "the header has room for all");
+
+/* A chunk in the file takes this at most. */
+#define IMAGE_CHUNK_SIZE_MAX (sizeof(struct image_chunk) + IMAGE_RAW_SIZE_MAX)
+
+struct image_header {
+    struct image_fixed fixed;
+    uint64_t scalars[IMAGE_SCALARS_MAX];
+    struct image_table tables[IMAGE_TABLES_MAX];
+};
+
+enum image_found {
+    IMAGE_FOUND,
+    IMAGE_DAMAGED, /* it is no image, or not a whole one */
+    IMAGE_NEWER,   /* of a version that this till does not know */
+};
+
+/* Fills in magic, version and checksum, of the header too. */
+void image_header_write(struct image_header *header, uint8_t bytes[IMAGE_HEADER_SIZE]);
+enum image_found image_header_read(const uint8_t bytes[IMAGE_HEADER_SIZE],
+                                   struct image_header *header);
+
+/* Writes a chunk, whose previous, number, table, first, count and raw_size are given, with its
+ * records (none for the end); fills in the rest. Returns the bytes written, IMAGE_CHUNK_SIZE_MAX at
+ * most. */
+uint32_t image_chunk_write(struct image_chunk *chunk, const uint8_t *raw, uint8_t *bytes);
+
+/* Reads a chunk's header. False when its sizes are beyond the format's bounds. */
+bool image_chunk_read(const uint8_t bytes[sizeof(struct image_chunk)], struct image_chunk *chunk);
+
+/* Bytes that a chunk takes in the file. */
+uint32_t image_chunk_size(const struct image_chunk *chunk);
+
+/* Is the chunk that image_chunk_read found whole? `bytes` has its image_chunk_size bytes. */
+bool image_chunk_verify(const struct image_chunk *chunk, const uint8_t *bytes);
+
+/* The records of a verified chunk, raw_size bytes of them. False when they do not decompress. */
+bool image_chunk_unpack(const struct image_chunk *chunk, const uint8_t *bytes, uint8_t *records);
+
+/* The names of snapshot files. The seq in a name; 0 when it is another file's. No image shows
+ * seq 0: there is nothing to keep. */
+void image_name(uint64_t seq, char name[DISK_NAME_SIZE]);
+uint64_t image_name_seq(const char *name);
+
+#endif

@@ -1,0 +1,41 @@
+/* The snapshot loader: brings a fresh engine to the state of the newest valid snapshot of a folder.
+ *
+ * A damaged one is named and the one before it tried. The log after the snapshot is the caller's
+ * business (net/replay.h). */
+#ifndef TILL_SNAPSHOT_LOADER_H
+#define TILL_SNAPSHOT_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "engine/engine.h"
+
+enum { LOADER_ERROR_SIZE = 512, LOADER_SNAPSHOTS_MAX = 64 };
+
+struct loader {
+    struct disk *disk;
+    struct engine *engine; /* fresh */
+    uint64_t seq_max;      /* newer ones are not looked at; 0: no bound */
+
+    /* Called now and then, unless NULL, with how much of the file has been read. */
+    void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    /* Called with what is wrong with each snapshot that cannot be used, unless NULL. */
+    void (*notice)(void *context, const char *text);
+    void *context;
+
+    /* Filled by loader_run. */
+    uint64_t seq;                        /* loaded; 0: none, and the engine is fresh */
+    uint64_t seqs[LOADER_SNAPSHOTS_MAX]; /* of all that are there, the newest first */
+    uint32_t seq_count;
+    uint32_t damaged_count; /* of them, from the newest on, that could not be used */
+    uint64_t bytes_read;
+    char error[LOADER_ERROR_SIZE];
+};
+
+/* False when there are snapshots that must not be passed over: of a newer version, of another
+ * layout, or larger than the tables; or when the disk cannot be read. error then says what to do.
+ * True without any valid one too: seq is 0 then. */
+bool loader_run(struct loader *loader);
+
+#endif

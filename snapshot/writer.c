@@ -1,0 +1,420 @@
+/* Writing a snapshot.
+ *
+ * Good path: the partial file is made in the background. The next slice notes the engine's numbers,
+ * begins to keep old states, and writes the header; each further slice takes a chunk from the
+ * keeper and packs it into the buffer. A buffer that has no room for another chunk goes to the
+ * disk, up to the last whole page; the rest begins the next buffer. When the end was packed and all
+ * is written, and the log is durable up to the snapshot's seq, the file is published and all but
+ * the newest two are removed.
+ *
+ * What can fail: making, writing and publishing the file, and the undo memory when a single batch
+ * touches more than its last quarter. Each ends this snapshot: what is under way is awaited, the
+ * partial file goes away. A file that could not be removed is no failure: the next one tries again.
+ *
+ * What must always hold: the image shows exactly what the engine was between the two batches where
+ * it began. Nothing is published before the log is durable up to it, so that no snapshot shows what
+ * a crash could take back. Two published snapshots are kept, so that damage to one is survived. */
+#include "snapshot/writer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/checksum.h"
+#include "engine/image.h"
+#include "snapshot/image.h"
+
+enum { BUFFER_SIZE = 512 * 1024, KEPT_SNAPSHOTS = 2 };
+
+static_assert((int)KEEP_CHUNK_SIZE <= (int)IMAGE_RAW_SIZE_MAX,
+              "a chunk of the keeper fits the format");
+static_assert((int)ENGINE_SCALAR_COUNT <= (int)IMAGE_SCALARS_MAX,
+              "the header has room for the scalars");
+static_assert((int)ENGINE_TABLE_COUNT <= (int)IMAGE_TABLES_MAX,
+              "the header has room for the tables");
+
+static const char partial[] = "snapshot";
+
+enum state { IDLE, CREATING, READY, PACKING, DRAINING, WAITING, PUBLISHING, DISCARDING };
+
+struct buffer {
+    uint8_t *bytes;
+    bool is_in_flight;
+};
+
+/* Blocking work; while it is under way it belongs to the io's lane. */
+struct work {
+    struct disk *disk;
+    int file;
+    uint64_t seq;
+    uint64_t seq_before; /* found: the one that is kept beside it */
+};
+
+struct writer {
+    struct writer_options options;
+    struct io *io;
+    struct disk *disk;
+    struct engine *engine;
+    struct keeper *keeper;
+    struct writer_status status;
+    enum state state;
+    bool has_failed;
+    struct work work;
+
+    struct image_header header;
+    uint64_t previous; /* checksum of the last chunk */
+    uint32_t chunk_number;
+    struct buffer buffers[WRITER_BUFFERS];
+    uint32_t buffer;     /* being filled */
+    uint32_t fill_bytes; /* of it */
+    uint64_t offset;     /* in the file, of the buffer being filled */
+    uint8_t *raw;
+};
+
+struct writer *writer_create(const struct writer_options *options, struct io *io, struct disk *disk,
+                             struct engine *engine, uint64_t seq_published, uint64_t seq_before)
+{
+    struct writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return NULL;
+    writer->options = *options;
+    writer->io = io;
+    writer->disk = disk;
+    writer->engine = engine;
+    writer->status.seq_published = seq_published;
+    writer->status.seq_before = seq_before;
+    writer->keeper = keeper_create(engine, options->undo_bytes);
+    writer->raw = malloc(KEEP_CHUNK_SIZE);
+    bool made = writer->keeper != NULL && writer->raw != NULL;
+    for (unsigned i = 0; i < WRITER_BUFFERS; i++) {
+        writer->buffers[i].bytes = aligned_alloc(IMAGE_ALIGN, BUFFER_SIZE);
+        made = made && writer->buffers[i].bytes != NULL;
+    }
+    if (made)
+        return writer;
+    writer_destroy(writer);
+    return NULL;
+}
+
+void writer_destroy(struct writer *writer)
+{
+    if (writer == NULL)
+        return;
+    if (writer->state == PACKING)
+        engine_keep_end(writer->engine, writer->keeper);
+    for (unsigned i = 0; i < WRITER_BUFFERS; i++)
+        free(writer->buffers[i].bytes);
+    free(writer->raw);
+    keeper_destroy(writer->keeper);
+    free(writer);
+}
+
+static void work_start(struct writer *writer, enum state state, int (*work)(void *context))
+{
+    writer->state = state;
+    io_work(writer->io, IO_LANE_SNAPSHOT, work, &writer->work, writer->options.user_work);
+}
+
+static int work_create(void *context)
+{
+    struct work *work = context;
+    work->file = disk_partial_create(work->disk, partial);
+    return work->file < 0 ? work->file : 0;
+}
+
+static int work_discard(void *context)
+{
+    struct work *work = context;
+    disk_file_close(work->disk, work->file);
+    return disk_partial_discard(work->disk, partial);
+}
+
+/* Removes all snapshots but the newest two. */
+static void remove_older(struct work *work)
+{
+    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
+    int count = entries == NULL ? 0 : disk_list(work->disk, entries, DISK_ENTRIES_MAX);
+    int kept = 0;
+    if (count > DISK_ENTRIES_MAX)
+        count = 0;
+    for (int i = count; i-- > 0;) {
+        uint64_t seq = image_name_seq(entries[i].name);
+        if (seq == 0)
+            continue;
+        if (++kept == KEPT_SNAPSHOTS)
+            work->seq_before = seq;
+        else if (kept > KEPT_SNAPSHOTS)
+            (void)disk_remove(work->disk, entries[i].name);
+    }
+    free(entries);
+}
+
+static int work_publish(void *context)
+{
+    struct work *work = context;
+    char name[DISK_NAME_SIZE];
+    image_name(work->seq, name);
+    int result = disk_partial_publish(work->disk, work->file, partial, name);
+    if (result < 0)
+        return result;
+    disk_file_close(work->disk, work->file);
+    remove_older(work);
+    return 0;
+}
+
+void writer_ask(struct writer *writer)
+{
+    if (writer->state != IDLE)
+        return;
+    writer->has_failed = false;
+    writer->work = (struct work){.disk = writer->disk, .file = -1};
+    work_start(writer, CREATING, work_create);
+}
+
+bool writer_is_idle(const struct writer *writer)
+{
+    return writer->state == IDLE;
+}
+
+static bool is_writing(const struct writer *writer)
+{
+    for (unsigned i = 0; i < WRITER_BUFFERS; i++) {
+        if (writer->buffers[i].is_in_flight)
+            return true;
+    }
+    return false;
+}
+
+static void fail(struct writer *writer, const char *what, const char *why)
+{
+    if (writer->has_failed)
+        return;
+    writer->has_failed = true;
+    writer->status.failure_count++;
+    snprintf(writer->status.error, sizeof writer->status.error, "%s: %s", what, why);
+    if (writer->state == PACKING)
+        engine_keep_end(writer->engine, writer->keeper);
+    if (writer->state >= READY)
+        writer->state = DRAINING;
+}
+
+/* Hands the whole pages of the buffer to the disk; what is left over begins the next one, which is
+ * free. */
+static void buffer_write(struct writer *writer)
+{
+    struct buffer *buffer = &writer->buffers[writer->buffer];
+    uint32_t size = writer->fill_bytes / IMAGE_ALIGN * IMAGE_ALIGN;
+    uint32_t rest = writer->fill_bytes - size;
+    uint32_t next = (writer->buffer + 1) % WRITER_BUFFERS;
+    TILL_ASSERT(!writer->buffers[next].is_in_flight);
+    memcpy(writer->buffers[next].bytes, buffer->bytes + size, rest);
+    buffer->is_in_flight = true;
+    io_write(writer->io, writer->disk, writer->work.file, writer->offset, buffer->bytes, size,
+             writer->options.user_write + writer->buffer);
+    writer->offset += size;
+    writer->buffer = next;
+    writer->fill_bytes = rest;
+}
+
+static bool buffer_has_room(const struct writer *writer)
+{
+    return writer->fill_bytes + IMAGE_CHUNK_SIZE_MAX <= BUFFER_SIZE;
+}
+
+/* Makes room for a chunk, if the disk has kept up. */
+static bool buffer_make_room(struct writer *writer)
+{
+    if (!buffer_has_room(writer) &&
+        !writer->buffers[(writer->buffer + 1) % WRITER_BUFFERS].is_in_flight)
+        buffer_write(writer);
+    return buffer_has_room(writer);
+}
+
+static uint64_t scalars_layout(void)
+{
+    uint64_t layout = 0;
+    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++) {
+        const char *name = engine_scalar_name((enum engine_scalar)i);
+        layout = checksum64_seeded(name, strlen(name), layout);
+    }
+    return layout;
+}
+
+static void begin(struct writer *writer)
+{
+    struct image_header *header = &writer->header;
+    memset(header, 0, sizeof *header);
+    header->fixed = (struct image_fixed){
+        .table_count = ENGINE_TABLE_COUNT,
+        .scalar_count = ENGINE_SCALAR_COUNT,
+        .epoch = writer->options.epoch,
+        .seq = engine_seq(writer->engine),
+        .digest = engine_digest(writer->engine),
+        .time_us = engine_time_us(writer->engine),
+        .layout = scalars_layout(),
+    };
+    engine_scalars(writer->engine, header->scalars);
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        struct engine_table_view view = engine_table_view(writer->engine, (enum engine_table)i);
+        struct image_table *table = &header->tables[i];
+        snprintf(table->name, sizeof table->name, "%s", view.name);
+        table->record_size = view.record_size;
+        table->count = view.count;
+        table->capacity = view.capacity;
+        header->fixed.raw_bytes += (uint64_t)view.count * view.record_size;
+    }
+    engine_keep_begin(writer->engine, writer->keeper);
+    writer->status.seq_begun = writer->work.seq = header->fixed.seq;
+    writer->buffer = 0;
+    writer->offset = 0;
+    image_header_write(header, writer->buffers[0].bytes);
+    writer->fill_bytes = IMAGE_HEADER_SIZE;
+    writer->previous = header->fixed.checksum;
+    writer->chunk_number = 0;
+    writer->state = PACKING;
+}
+
+static void chunk_pack(struct writer *writer, struct image_chunk *chunk)
+{
+    uint8_t *bytes = writer->buffers[writer->buffer].bytes + writer->fill_bytes;
+    chunk->previous = writer->previous;
+    chunk->number = ++writer->chunk_number;
+    writer->fill_bytes += image_chunk_write(chunk, writer->raw, bytes);
+    writer->previous = chunk->checksum;
+}
+
+/* The end, and zeros up to a whole page. */
+static void finish(struct writer *writer)
+{
+    struct image_chunk chunk = {.table = IMAGE_END, .count = writer->chunk_number};
+    engine_keep_end(writer->engine, writer->keeper);
+    chunk_pack(writer, &chunk);
+    uint32_t size = (writer->fill_bytes + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
+    memset(writer->buffers[writer->buffer].bytes + writer->fill_bytes, 0,
+           size - writer->fill_bytes);
+    writer->fill_bytes = size;
+    writer->state = DRAINING;
+}
+
+/* The last buffer goes out as soon as the one after it is free. */
+static void drain(struct writer *writer)
+{
+    if (!writer->has_failed && writer->fill_bytes > 0 &&
+        !writer->buffers[(writer->buffer + 1) % WRITER_BUFFERS].is_in_flight)
+        buffer_write(writer);
+    if (is_writing(writer))
+        return;
+    if (writer->has_failed)
+        work_start(writer, DISCARDING, work_discard);
+    else if (writer->fill_bytes == 0)
+        writer->state = WAITING;
+}
+
+static void pack(struct writer *writer)
+{
+    struct keep_chunk found;
+    uint64_t start_us = io_time_us(writer->io);
+    if (writer->keeper->slots_used > writer->status.undo_count_max)
+        writer->status.undo_count_max = writer->keeper->slots_used;
+    switch (keeper_next(writer->keeper, &found, writer->raw)) {
+    case KEEPER_CHUNK: {
+        struct image_chunk chunk = {.table = found.table,
+                                    .first = found.first,
+                                    .count = found.count,
+                                    .raw_size = found.size_bytes};
+        chunk_pack(writer, &chunk);
+        break;
+    }
+    case KEEPER_ZEROS:
+        break;
+    case KEEPER_END:
+        finish(writer);
+        break;
+    }
+    uint64_t took_us = io_time_us(writer->io) - start_us;
+    if (took_us > writer->status.chunk_us_max && took_us < US_PER_SECOND)
+        writer->status.chunk_us_max = took_us;
+}
+
+bool writer_has_work(const struct writer *writer)
+{
+    if (writer->state == READY)
+        return true;
+    return writer->state == PACKING &&
+           (buffer_has_room(writer) ||
+            !writer->buffers[(writer->buffer + 1) % WRITER_BUFFERS].is_in_flight);
+}
+
+bool writer_step(struct writer *writer, uint64_t seq_durable, bool may_pack)
+{
+    bool packs = may_pack && writer_has_work(writer);
+    if (writer->state == READY && may_pack)
+        begin(writer);
+    if (writer->state == PACKING && writer->keeper->has_overflowed)
+        fail(writer, "the undo memory is full", "give it more with --snapshot-memory");
+    if (writer->state == PACKING && may_pack && buffer_make_room(writer))
+        pack(writer);
+    if (writer->state == DRAINING)
+        drain(writer);
+    if (writer->state == WAITING && seq_durable >= writer->work.seq)
+        work_start(writer, PUBLISHING, work_publish);
+    return packs;
+}
+
+void writer_cancel(struct writer *writer)
+{
+    if (writer->state == READY || writer->state == PACKING || writer->state == DRAINING ||
+        writer->state == WAITING)
+        fail(writer, "the server stops", "it was asked to skip the snapshot");
+}
+
+bool writer_is_pressed(const struct writer *writer)
+{
+    return writer->state == PACKING && !writer->keeper->has_overflowed &&
+           keeper_is_pressed(writer->keeper);
+}
+
+static void worked(struct writer *writer, int result)
+{
+    enum state state = writer->state;
+    if (state == CREATING) {
+        writer->state = result < 0 ? IDLE : READY;
+        if (result < 0)
+            fail(writer, "the file cannot be made", strerror(-result));
+    } else if (state == PUBLISHING && result < 0) {
+        fail(writer, "the file cannot be published", strerror(-result));
+    } else if (state == PUBLISHING) {
+        writer->status.seq_before = writer->work.seq_before;
+        writer->status.seq_published = writer->work.seq;
+        writer->status.snapshot_count++;
+        writer->status.bytes_stored = writer->offset;
+        writer->state = IDLE;
+    } else {
+        TILL_ASSERT(state == DISCARDING);
+        writer->state = IDLE;
+    }
+}
+
+void writer_event(struct writer *writer, const struct io_event *event)
+{
+    if (event->kind == IO_WORKED) {
+        worked(writer, event->result);
+        return;
+    }
+    TILL_ASSERT(event->kind == IO_WRITTEN);
+    writer->buffers[event->user - writer->options.user_write].is_in_flight = false;
+    if (event->result < 0)
+        fail(writer, "the file cannot be written", strerror(-event->result));
+}
+
+struct writer_status writer_status(const struct writer *writer)
+{
+    return writer->status;
+}
+
+uint64_t writer_memory_bytes(const struct writer *writer)
+{
+    return keeper_bytes(writer->keeper) + WRITER_BUFFERS * BUFFER_SIZE + KEEP_CHUNK_SIZE;
+}

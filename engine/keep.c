@@ -20,6 +20,8 @@
 #include "base/assert.h"
 #include "engine/image.h"
 
+enum { ZEROS_MAX = 16 }; /* chunks that are all zero, looked at in one go */
+
 static uint64_t bitmap_bytes(const struct keep_table *table)
 {
     return ((uint64_t)table->capacity + 63) / 64 * sizeof(uint64_t);
@@ -158,25 +160,36 @@ static bool is_zero(const uint8_t *bytes, size_t size)
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
 }
 
+/* Passes the table's next chunk. True when it is part of the image; it is in raw then. */
+static bool table_pass(struct keeper *keeper, struct keep_table *table, struct keep_chunk *chunk,
+                       uint8_t *raw)
+{
+    uint32_t first = table->next;
+    uint32_t left = table->count - first;
+    uint32_t count = left < table->chunk_records ? left : table->chunk_records;
+    uint32_t size = count * table->record_size;
+    const uint8_t *records = table->records + (uint64_t)first * table->record_size;
+    table->next += count;
+    if (table->chunks[first / table->chunk_records] == 0 && is_zero(records, size))
+        return false;
+    memcpy(raw, records, size);
+    chain_apply(keeper, table, first, raw);
+    memset(&table->is_kept[first / 64], 0, ((size_t)count + 63) / 64 * sizeof(uint64_t));
+    *chunk = (struct keep_chunk){keeper->table, first, count, size};
+    return !is_zero(raw, size);
+}
+
 enum keeper_found keeper_next(struct keeper *keeper, struct keep_chunk *chunk,
                               uint8_t raw[KEEP_CHUNK_SIZE])
 {
-    while (keeper->table < ENGINE_TABLE_COUNT) {
+    for (unsigned passed = 0; keeper->table < ENGINE_TABLE_COUNT;) {
         struct keep_table *table = &keeper->tables[keeper->table];
-        if (table->next == table->count) {
+        if (table->next == table->count)
             keeper->table++;
-            continue;
-        }
-        uint32_t first = table->next;
-        uint32_t left = table->count - first;
-        uint32_t count = left < table->chunk_records ? left : table->chunk_records;
-        uint32_t size = count * table->record_size;
-        memcpy(raw, table->records + (uint64_t)first * table->record_size, size);
-        chain_apply(keeper, table, first, raw);
-        memset(&table->is_kept[first / 64], 0, ((size_t)count + 63) / 64 * sizeof(uint64_t));
-        table->next += count;
-        *chunk = (struct keep_chunk){keeper->table, first, count, size};
-        return is_zero(raw, size) ? KEEPER_ZEROS : KEEPER_CHUNK;
+        else if (table_pass(keeper, table, chunk, raw))
+            return KEEPER_CHUNK;
+        else if (++passed == ZEROS_MAX)
+            return KEEPER_ZEROS;
     }
     return KEEPER_END;
 }

@@ -101,7 +101,7 @@ void keeper_destroy(struct keeper *keeper);
 uint64_t keeper_bytes(const struct keeper *keeper);
 
 /* Takes the next chunk of the image, as it was when the snapshot began, to `raw`, and passes it.
- * One that is all zero is not part of the image. */
+ * One that is all zero is not part of the image: KEEPER_ZEROS after some of these alone. */
 enum keeper_found { KEEPER_CHUNK, KEEPER_ZEROS, KEEPER_END };
 enum keeper_found keeper_next(struct keeper *keeper, struct keep_chunk *chunk,
                               uint8_t raw[KEEP_CHUNK_SIZE]);

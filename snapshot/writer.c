@@ -376,6 +376,12 @@ bool writer_is_pressed(const struct writer *writer)
            keeper_is_pressed(writer->keeper);
 }
 
+bool writer_awaits_event(const struct writer *writer)
+{
+    return writer->state == CREATING || writer->state == PUBLISHING ||
+           writer->state == DISCARDING || is_writing(writer);
+}
+
 static void worked(struct writer *writer, int result)
 {
     enum state state = writer->state;

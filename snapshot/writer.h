@@ -44,7 +44,7 @@ struct writer;
 struct writer *writer_create(const struct writer_options *options, struct io *io, struct disk *disk,
                              struct engine *engine, uint64_t seq_published, uint64_t seq_before);
 
-/* Nothing may be under way (writer_is_idle), unless the io is gone. */
+/* Nothing may be under way (writer_awaits_event), unless the io is gone. */
 void writer_destroy(struct writer *writer);
 
 /* Starts a snapshot if none is under way. */
@@ -64,6 +64,9 @@ bool writer_has_work(const struct writer *writer);
 /* The undo memory runs short: nothing should be decided before writer_step has made room, if
  * writer_has_work, or else before a write is done. */
 bool writer_is_pressed(const struct writer *writer);
+
+/* A write or a work is under way. */
+bool writer_awaits_event(const struct writer *writer);
 
 /* Takes in an IO_WRITTEN or IO_WORKED event. */
 void writer_event(struct writer *writer, const struct io_event *event);

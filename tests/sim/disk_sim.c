@@ -298,9 +298,14 @@ void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t 
     }
 }
 
-bool sim_write_fails(struct sim_machine *machine)
+bool sim_write_fails(struct sim_machine *machine, const struct sim_file *file)
 {
-    return machine->dying || (machine->fail_write_in > 0 && --machine->fail_write_in == 0);
+    if (machine->dying)
+        return true;
+    if (machine->fail_write_in == 0 ||
+        strncmp(file->name, machine->fail_write_to, strlen(machine->fail_write_to)) != 0)
+        return false;
+    return --machine->fail_write_in == 0;
 }
 
 int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size)
@@ -310,7 +315,7 @@ int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *by
     TILL_ASSERT(offset + size <= target->size_bytes);
     bool cut;
     bool begins = change_begins(disk->machine, &cut);
-    if (cut || (begins && sim_write_fails(disk->machine))) {
+    if (cut || (begins && sim_write_fails(disk->machine, target))) {
         sim_file_tear(disk->machine, target, offset, bytes, size);
         return -EIO;
     }
@@ -431,8 +436,9 @@ void sim_disk_fill(struct sim_machine *machine, bool full)
     machine->full = full;
 }
 
-void sim_disk_fail_write(struct sim_machine *machine, uint32_t nth)
+void sim_disk_fail_write(struct sim_machine *machine, const char *name, uint32_t nth)
 {
+    machine->fail_write_to = name;
     machine->fail_write_in = nth;
 }
 

@@ -353,7 +353,7 @@ static bool write_happens(struct io *io, uint32_t index, struct io_event *event)
         return true;
     }
     TILL_ASSERT(checksum64(write->bytes, write->size) == write->checksum);
-    if (!sim_write_fails(io->machine)) {
+    if (!sim_write_fails(io->machine, write->file)) {
         sim_file_write(write->file, write->offset, write->bytes, write->size);
     } else {
         write->result = -EIO;

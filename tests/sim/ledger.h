@@ -5,7 +5,8 @@
  * first acceptance is remembered, and every later answer must be the same. At the end the log is
  * replayed: each logged command is an intent, logged once; each accepted intent is there, at the
  * seq and with the reply that the client was told; and each answer to a query is what the replayed
- * state answers at the seq that the answer names. */
+ * state answers at the seq that the answer names. What only a snapshot shows, because that part of
+ * the log is gone, must still be known to the engine and answered as it was. */
 #ifndef TILL_TESTS_SIM_LEDGER_H
 #define TILL_TESTS_SIM_LEDGER_H
 
@@ -72,7 +73,8 @@ uint32_t ledger_unanswered(const struct ledger *ledger);
 void ledger_judge(struct ledger *ledger, uint32_t intent, const struct request *request,
                   const struct caller_reply *reply);
 
-/* Replays the log of the disk and judges everything that was told; returns the last seq. */
+/* Replays the log of the disk, after its newest snapshot if need be, and judges everything that was
+ * told; returns the last seq. */
 uint64_t ledger_check_log(struct ledger *ledger, struct disk *disk);
 
 #endif

@@ -80,6 +80,7 @@ struct sim_machine {
     bool full;
     bool dying; /* sim_disk_crash_at came true: nothing changes the disk any more */
     uint32_t fail_write_in;
+    const char *fail_write_to; /* files whose names begin with it */
     uint32_t crash_change_in;
 
     struct io *io; /* the one alive, if any */
@@ -107,7 +108,7 @@ void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t 
                    const uint8_t *bytes, size_t size);
 void sim_file_grow(struct sim_file *file, uint64_t size_bytes);
 int sim_file_create(struct sim_machine *machine, const char *name, uint64_t size_bytes);
-bool sim_write_fails(struct sim_machine *machine);
+bool sim_write_fails(struct sim_machine *machine, const struct sim_file *file);
 void sim_disk_crash(struct sim_machine *machine);
 
 /* io_sim.c */

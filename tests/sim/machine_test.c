@@ -287,7 +287,7 @@ TEST(full_disk_refuses_files_and_a_failed_write_is_told)
     CHECK_EQUAL(disk_rename(disk, "a", "b"), 0);
     CHECK_EQUAL(disk_rename(disk, "a", "b"), -ENOENT);
     int file = disk_file_open(disk, "b", true);
-    sim_disk_fail_write(machine, 2);
+    sim_disk_fail_write(machine, "", 2);
     for (int i = 0; i < 3; i++) {
         io_write(io, disk, file, 0, page, WAL_ALIGN, 7);
         CHECK_EQUAL(io_wait(io, &event, 1, 1, UINT64_MAX), 1);

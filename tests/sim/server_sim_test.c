@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "snapshot/image.h"
 #include "tests/sim/world.h"
 #include "tests/test.h"
 
@@ -33,6 +34,7 @@ static void end_well(struct world *world)
 
 TEST(server_keeps_every_answer_through_crashes)
 {
+    uint64_t snapshots = 0;
     for (int round = 0; round < CRASH_ROUNDS; round++) {
         struct world *world = world_create(test_random());
         uint64_t lives = 1 + sim_random_below(world->machine, LIVES_MAX);
@@ -47,8 +49,105 @@ TEST(server_keeps_every_answer_through_crashes)
             world_judge(world);
         }
         CHECK(world_start(world));
+        snapshots += world->snapshots;
         end_well(world);
     }
+    CHECK(snapshots > CRASH_ROUNDS);
+}
+
+enum { SNAPSHOTS_KEPT = 2 };
+
+/* The snapshots on the disk, the newest first; returns how many. */
+static uint32_t list_snapshots(uint64_t seqs[SNAPSHOTS_KEPT])
+{
+    struct disk *disk;
+    struct disk_entry *entries = calloc(DISK_ENTRIES_MAX, sizeof *entries);
+    uint32_t count = 0;
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
+    for (int i = disk_list(disk, entries, DISK_ENTRIES_MAX); i-- > 0;) {
+        uint64_t seq = image_name_seq(entries[i].name);
+        if (seq == 0)
+            continue;
+        CHECK(count < SNAPSHOTS_KEPT);
+        seqs[count++] = seq;
+    }
+    disk_close(disk);
+    free(entries);
+    return count;
+}
+
+/* A stopped world with two snapshots and some log after them. */
+static struct world *world_with_snapshots(uint64_t seqs[SNAPSHOTS_KEPT])
+{
+    struct world *world = world_create(test_random());
+    world->segment_size = WAL_BLOCK_SIZE_MAX;
+    for (int life = 0; world->snapshots < 4; life++) {
+        CHECK(life < 100);
+        start_through_crashes(world);
+        CHECK(world_play(world, 2 * TURNS_MAX) > 0);
+        world_crash(world);
+    }
+    CHECK_EQUAL(list_snapshots(seqs), SNAPSHOTS_KEPT);
+    world->notice[0] = '\0';
+    return world;
+}
+
+static void flip_in_snapshot(struct world *world, uint64_t seq)
+{
+    char name[DISK_NAME_SIZE];
+    image_name(seq, name);
+    sim_disk_flip(world->machine, name, sim_random_below(world->machine, IMAGE_HEADER_SIZE),
+                  (unsigned)sim_random_below(world->machine, 8));
+}
+
+static void remove_snapshot(uint64_t seq)
+{
+    struct disk *disk;
+    char name[DISK_NAME_SIZE];
+    image_name(seq, name);
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
+    CHECK_EQUAL(disk_remove(disk, name), 0);
+    disk_close(disk);
+}
+
+TEST(damaged_or_missing_snapshot_gives_way_to_the_one_before)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t seqs[SNAPSHOTS_KEPT];
+        struct world *world = world_with_snapshots(seqs);
+        bool is_damaged = round % 2 == 0;
+        if (is_damaged)
+            flip_in_snapshot(world, seqs[0]);
+        else
+            remove_snapshot(seqs[0]);
+        sim_disk_fill(world->machine, false);
+        CHECK(world_start(world));
+        CHECK_EQUAL(server_start(world->server).snapshot_seq, seqs[1]);
+        CHECK_EQUAL(strstr(world->notice, "damaged") != NULL, is_damaged);
+        end_well(world);
+    }
+}
+
+TEST(without_any_snapshot_the_log_alone_serves_or_is_refused_when_its_beginning_is_gone)
+{
+    uint32_t served = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t seqs[SNAPSHOTS_KEPT];
+        struct world *world = world_with_snapshots(seqs);
+        remove_snapshot(seqs[0]);
+        remove_snapshot(seqs[1]);
+        sim_disk_fill(world->machine, false);
+        if (world_start(world)) {
+            CHECK_EQUAL(server_start(world->server).snapshot_seq, 0);
+            end_well(world);
+            served++;
+            continue;
+        }
+        CHECK(strstr(world->error, "there is no valid snapshot") != NULL);
+        world_crash(world);
+        world_destroy(world);
+    }
+    CHECK(served < ROUNDS);
 }
 
 TEST(server_ends_at_a_write_error_and_keeps_what_it_had_answered)
@@ -57,13 +156,35 @@ TEST(server_ends_at_a_write_error_and_keeps_what_it_had_answered)
         struct world *world = world_create(test_random());
         CHECK(world_start(world));
         CHECK(world_play(world, 50) > 0);
-        sim_disk_fail_write(world->machine, 1 + (uint32_t)sim_random_below(world->machine, 4));
+        sim_disk_fail_write(world->machine, "wal-",
+                            1 + (uint32_t)sim_random_below(world->machine, 4));
         CHECK(world_play(world, 100 * TURNS_MAX) < 0);
         world_crash(world);
         world_judge(world);
         CHECK(world_start(world));
         end_well(world);
     }
+}
+
+TEST(snapshot_that_cannot_be_written_is_given_up_and_the_service_goes_on)
+{
+    uint32_t given_up = 0;
+    for (int round = 0; round < 2 * ROUNDS; round++) {
+        struct world *world = world_create(test_random());
+        int result = 1;
+        CHECK(world_start(world));
+        CHECK(world_play(world, 50) > 0);
+        sim_disk_fail_write(world->machine, "snapshot", 1);
+        bool is_given_up = false;
+        for (int turn = 0; result > 0 && !is_given_up && turn < 2 * TURNS_MAX; turn++) {
+            result = world_play(world, 1);
+            is_given_up = strstr(world->notice, "given up: the file cannot be written") != NULL;
+        }
+        given_up += is_given_up;
+        CHECK(result > 0 && world_play(world, TURNS_MAX) > 0);
+        end_well(world);
+    }
+    CHECK(given_up > ROUNDS / 2);
 }
 
 /* Only the first segments exist, so the log is soon full. */

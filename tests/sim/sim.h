@@ -48,10 +48,11 @@ void sim_time_pass(struct sim_machine *machine, uint64_t us);
 void sim_clock_step(struct sim_machine *machine, int64_t us);
 
 /* Disk faults. A full disk refuses new files; the nth write from now on (1: the next, 0: none)
- * fails with -EIO after an unknown part of it; the nth blocking change of the disk from now on is
- * cut short by a crash: it and everything after it fails with -EIO until sim_crash. */
+ * to files whose names begin with `name` fails with -EIO after an unknown part of it; the nth
+ * blocking change of the disk from now on is cut short by a crash: it and everything after it fails
+ * with -EIO until sim_crash. */
 void sim_disk_fill(struct sim_machine *machine, bool full);
-void sim_disk_fail_write(struct sim_machine *machine, uint32_t nth);
+void sim_disk_fail_write(struct sim_machine *machine, const char *name, uint32_t nth);
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth);
 
 /* Inverts one bit of a file at rest; the file and the offset exist. */

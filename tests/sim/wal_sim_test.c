@@ -256,7 +256,8 @@ TEST(log_write_error_is_told_and_what_was_durable_stays)
         journal_init(&journal);
         CHECK(journal_open(&journal));
         journal_live(&journal, 10, 50);
-        sim_disk_fail_write(journal.machine, 1 + (uint32_t)sim_random_below(journal.machine, 5));
+        sim_disk_fail_write(journal.machine, "wal-",
+                            1 + (uint32_t)sim_random_below(journal.machine, 5));
         int result = 0;
         while (result == 0) {
             journal_append(&journal, 10);

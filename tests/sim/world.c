@@ -29,39 +29,82 @@ void world_destroy(struct world *world)
     free(world);
 }
 
+static void note(void *context, const char *text)
+{
+    struct world *world = context;
+    snprintf(world->notice, sizeof world->notice, "%s", text);
+}
+
+static void snapshot_options(struct world *world, struct server_options *options)
+{
+    options->notice = note;
+    options->context = world;
+    if (world->no_snapshots || sim_chance(world->machine, 20))
+        return;
+    options->snapshot_memory = (uint64_t)64 << (10 + sim_random_below(world->machine, 6));
+    options->snapshot_every_us = 1000 + sim_random_below(world->machine, 100000);
+    options->snapshot_log_bytes = sim_random_below(world->machine, 1 << 20);
+    options->snapshot_at_stop = sim_chance(world->machine, 50);
+}
+
+/* Counts what this life published. */
+static void count_snapshots(struct world *world)
+{
+    if (world->server != NULL && world->server->snapshots.writer != NULL)
+        world->snapshots += writer_status(world->server->snapshots.writer).snapshot_count;
+}
+
 bool world_start(struct world *world)
 {
     static const struct io_options io_options = {
         .connections_max = 64, .buffer_size = IO_BUFFER_SIZE, .buffer_count = IO_BUFFERS};
     static const uint32_t writes[] = {1, 2, 4, WAL_WRITES_MAX};
     struct server_options options = server_options_default;
-    char error[SERVER_ERROR_SIZE];
     options.listen = "127.0.0.1:7411";
     options.engine = ledger_engine_options();
     options.wal_segment_size = world->segment_size;
     if (options.wal_segment_size == 0)
         options.wal_segment_size = (uint64_t)WAL_BLOCK_SIZE_MAX
                                    << sim_random_below(world->machine, 3);
+    snapshot_options(world, &options);
     options.wal_writes = writes[sim_random_below(world->machine, 4)];
     options.connections_max = io_options.connections_max;
     options.output_chunks = OUTPUT_CHUNKS;
     CHECK_EQUAL(disk_open(&world->disk, "data", DISK_WRITE), 0);
-    world->io = io_create(&io_options, error);
-    world->server = server_create(&options, world->io, world->disk, error, sizeof error);
+    world->io = io_create(&io_options, world->error);
+    world->server =
+        server_create(&options, world->io, world->disk, world->error, sizeof world->error);
     world->seq_floor = world->ledger->seq_seen;
     return world->server != NULL;
 }
 
-/* Frees the server's memory; the machine's disk and clients stay. A log that has writes under way
- * cannot be closed, so a dead server's log is told first how they ended. */
+static bool is_snapshots(const struct io_event *event)
+{
+    enum user_kind kind = user_kind(event->user);
+    return kind == USER_SNAPSHOT_WRITE || kind == USER_SNAPSHOT_WORK;
+}
+
+static bool awaits_event(const struct server *server)
+{
+    const struct writer *writer = server->snapshots.writer;
+    return !wal_idle(server->wal) || (writer != NULL && writer_awaits_event(writer));
+}
+
+/* Frees the server's memory; the machine's disk and clients stay. A log or a snapshot that has
+ * writes under way cannot be closed, so those of a dead server are told first how they ended. */
 static void bury(struct world *world)
 {
     struct io_event events[IO_EVENTS_MAX];
-    while (world->server != NULL && !wal_idle(world->server->wal)) {
+    count_snapshots(world);
+    while (world->server != NULL && awaits_event(world->server)) {
         int count = io_wait(world->io, events, IO_EVENTS_MAX, 1, 0);
         CHECK(count > 0);
-        for (int i = 0; i < count; i++)
-            (void)wal_event(world->server->wal, &events[i]); /* it misses its disk */
+        for (int i = 0; i < count; i++) {
+            if (is_snapshots(&events[i]))
+                writer_event(world->server->snapshots.writer, &events[i]);
+            else
+                (void)wal_event(world->server->wal, &events[i]); /* it misses its disk */
+        }
     }
     if (world->server != NULL)
         server_destroy(world->server);

@@ -27,8 +27,12 @@ struct world {
     struct disk *disk;
     struct io *io;
     struct server *server;
-    uint64_t segment_size; /* of the log; 0: a random small one at each start */
-    uint64_t seq_floor;    /* what this life's server must have recovered at least */
+    uint64_t segment_size;         /* of the log; 0: a random small one at each start */
+    bool no_snapshots;             /* else they are taken often, from random causes */
+    uint64_t snapshots;            /* published in all lives */
+    char notice[512];              /* the last one that a server gave */
+    char error[SERVER_ERROR_SIZE]; /* why a server did not start */
+    uint64_t seq_floor;            /* what this life's server must have recovered at least */
     struct caller_reply reply;
     struct world_line lines[LINES_MAX];
 };

@@ -55,6 +55,7 @@ struct bench_options {
     uint32_t skus;
     uint32_t customers;
     uint32_t lines;
+    uint32_t snapshot_log;
     bool json;
     bool engine_only;
     bool stages;
@@ -302,10 +303,18 @@ static int bench_child(struct bench *bench, const char *scratch)
 {
     char data[SCRATCH_PATH_SIZE + 8], log[SCRATCH_PATH_SIZE + 16], error[CHILD_ERROR_SIZE] = "";
     char connections[24], texts[2 * CAPACITY_COUNT][32];
-    const char *arguments[2 * CAPACITY_COUNT + 3] = {"--connections", connections};
+    char snapshot_log[24];
+    const char *arguments[2 * CAPACITY_COUNT + 5] = {"--connections", connections,
+                                                     "--no-snapshots"};
+    uint32_t own = 3;
+    if (bench->options.snapshot_log > 0) {
+        snprintf(snapshot_log, sizeof snapshot_log, "%u", bench->options.snapshot_log);
+        arguments[2] = "--snapshot-log";
+        arguments[own++] = snapshot_log;
+    }
     uint32_t count = capacity_arguments(&bench->figures.capacities, texts);
     for (uint32_t i = 0; i < count; i++)
-        arguments[2 + i] = texts[i];
+        arguments[own + i] = texts[i];
     snprintf(data, sizeof data, "%s/data", scratch);
     snprintf(log, sizeof log, "%s/server.log", scratch);
     snprintf(connections, sizeof connections, "%u", bench->options.connections + 64);
@@ -464,6 +473,8 @@ int cli_bench(int argc, char **argv)
         {"skus", OPTION_COUNT, &options->skus, "N", "SKUs of zipf, cart, lifecycle and read"},
         {"customers", OPTION_COUNT, &options->customers, "N", "customers, drawn evenly"},
         {"lines", OPTION_COUNT, &options->lines, "N", "the most lines of a cart"},
+        {"snapshot_log", OPTION_COUNT, &options->snapshot_log, "BYTES",
+         "let the server take a snapshot after each so much log; else it takes none"},
         {"json", OPTION_FLAG, &options->json, NULL, "print one line of JSON"},
         {"plot", OPTION_TEXT, &options->plot, "FILE.svg", "draw latency and throughput"},
         {"engine_only", OPTION_FLAG, &options->engine_only, NULL,

@@ -145,6 +145,9 @@ static void print_start(const struct serve *serve, const struct server *server, 
         printf("memory:\n");
         engine_print_memory(server_engine(server), print_line, NULL);
     }
+    if (start.snapshot_memory_bytes > 0)
+        printf("snapshots: %.1f MiB, most of it for what changes while one is written\n",
+               (double)start.snapshot_memory_bytes / (1 << 20));
     printf("io: %s\n", io_describe(io));
     if (start.snapshot_seq > 0)
         printf("data: snapshot of seq %" PRIu64 "%s\n", start.snapshot_seq,

@@ -363,7 +363,11 @@ static bool recover(struct server *server)
         return false;
     }
     server->block_released = wal_block_durable(server->wal);
-    return damaged_set_aside(server, &replay.loader) && snapshots_open(server, &replay.loader);
+    if (!damaged_set_aside(server, &replay.loader) || !snapshots_open(server, &replay.loader))
+        return false;
+    if (server->snapshots.writer != NULL)
+        server->start.snapshot_memory_bytes = writer_memory_bytes(server->snapshots.writer);
+    return true;
 }
 
 static bool listen_on(struct server *server)

@@ -67,9 +67,10 @@ struct server_start {
     uint64_t commands; /* replayed */
     uint64_t blocks;
     uint64_t seq;
-    uint64_t snapshot_seq; /* of the snapshot it began with; 0: none */
-    bool has_log;          /* there was a log to read */
-    uint64_t torn_bytes;   /* cut off the log's end */
+    uint64_t snapshot_seq;          /* of the snapshot it began with; 0: none */
+    bool has_log;                   /* there was a log to read */
+    uint64_t torn_bytes;            /* cut off the log's end */
+    uint64_t snapshot_memory_bytes; /* what taking snapshots needs, in all */
 };
 struct server_start server_start(const struct server *server);
 

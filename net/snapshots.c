@@ -156,6 +156,7 @@ bool snapshots_stop(struct server *server)
     if (!is_wanted || snapshots->is_skipped || snapshots->is_last)
         return wal_idle(server->wal);
     snapshots->is_last = true;
+    notice(server, "taking a last snapshot; a second signal skips it");
     start(server);
     return false;
 }

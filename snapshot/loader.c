@@ -247,6 +247,13 @@ static bool list(struct loader *loader, uint64_t sizes[LOADER_SNAPSHOTS_MAX])
     return count >= 0;
 }
 
+bool loader_list(struct loader *loader)
+{
+    uint64_t sizes[LOADER_SNAPSHOTS_MAX];
+    loader->seq_count = 0;
+    return list(loader, sizes);
+}
+
 bool loader_run(struct loader *loader)
 {
     uint64_t sizes[LOADER_SNAPSHOTS_MAX];

@@ -33,6 +33,9 @@ struct loader {
     char error[LOADER_ERROR_SIZE];
 };
 
+/* Fills seqs and seq_count alone. False when the folder cannot be read; error says why. */
+bool loader_list(struct loader *loader);
+
 /* False when there are snapshots that must not be passed over: of a newer version, of another
  * layout, or larger than the tables; or when the disk cannot be read. error then says what to do.
  * True without any valid one too: seq is 0 then. */

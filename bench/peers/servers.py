@@ -280,7 +280,7 @@ class Till(Limit):
 
     def start(self):
         orders = self.orders or min(ORDERS_MAX, memory_available() // 2 // ORDER_BYTES)
-        room = ["--customers", self.customers]
+        room = ["--no-snapshots", "--customers", self.customers]
         for table in ("orders", "deadlines"):
             room += [f"--{table}", orders]
         room += self.arguments

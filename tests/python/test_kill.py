@@ -113,8 +113,9 @@ def load(address, operations, ready, go):
 class Shop:
     """What must be true of the folder: the orders that were kept, and what they hold."""
 
-    def __init__(self, run):
+    def __init__(self, run, options=()):
         self.run = run
+        self.options = options
         self.random = run.random
         self.folder = run.folder()
         self.orders = {}  # id -> (the body of order.get without seq, its rows)
@@ -123,8 +124,11 @@ class Shop:
         self.kept_unanswered = 0
         self.lost = 0
 
+    def start(self):
+        return self.run.serve(self.folder, self.options)
+
     def open(self):
-        server = self.run.serve(self.folder)
+        server = self.start()
         with server.client() as client:
             for sku, (price, units) in SKUS.items():
                 self.setup(client, "sku.put", sku=sku, price=price, currency=USD)
@@ -155,7 +159,8 @@ class Shop:
         return sent
 
     def crash_in_recovery(self):
-        process = subprocess.Popen(harness.serve_command(self.run.binary, self.folder),
+        command = [*harness.serve_command(self.run.binary, self.folder), *self.options]
+        process = subprocess.Popen(command,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(self.random.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
@@ -274,19 +279,17 @@ def check_versions(sent, shown):
         check_equal(shown[order][0]["state"], body["state"], "state")
 
 
-@test
-def what_was_acknowledged_survives_kill_9(run):
-    shop = Shop(run)
+def play_rounds(run, shop, rounds):
     server = shop.open()
     began = time.monotonic()
-    for number in range(1, run.arguments.rounds + 1):
+    for number in range(1, rounds + 1):
         sent = shop.crash(server)
         if number % VERIFY_EVERY == 0:
             run.verify(shop.folder)
         if run.random.random() < 0.3:
             shop.crash_in_recovery()
         run.servers.remove(server)
-        server = run.serve(shop.folder)
+        server = shop.start()
         with server.client() as client:
             shop.check_kept(client, sent)
             for operations in sent:
@@ -294,10 +297,22 @@ def what_was_acknowledged_survives_kill_9(run):
             shop.settle(client, sent)
     with server.client() as client:
         shop.check_all(client)
-    print(f"   {run.arguments.rounds} rounds in {time.monotonic() - began:.0f} s: "
+    print(f"   {rounds} rounds in {time.monotonic() - began:.0f} s: "
           f"of the orders {shop.acknowledged} were acknowledged before the kill, "
           f"{shop.kept_unanswered} kept without an answer, {shop.lost} not done")
     run.finish(server)
+
+
+@test
+def what_was_acknowledged_survives_kill_9(run):
+    play_rounds(run, Shop(run), run.arguments.rounds)
+
+
+@test
+def what_was_acknowledged_survives_kill_9_while_snapshots_are_taken(run):
+    shop = Shop(run, ("--snapshot-log", "16k", "--log-segment", "4"))
+    play_rounds(run, shop, max(1, run.arguments.rounds // 2))
+    check(len(list(shop.folder.glob("snapshot-*.till"))) == 2, "two snapshots are kept")
 
 
 harness.main(("rounds", 50, "how often the server is killed"))

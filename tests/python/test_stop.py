@@ -13,7 +13,7 @@ from till_client import Closed, Connection
 USD = 840
 CONNECTIONS = 4
 WINDOW = 256
-SUBCOMMANDS = ("serve", "load", "shell", "verify", "log", "protocol", "demo", "bench")
+SUBCOMMANDS = ("serve", "load", "shell", "snapshot", "verify", "log", "protocol", "demo", "bench")
 
 
 def set_up(server):

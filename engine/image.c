@@ -63,11 +63,11 @@ static const size_t arena_offsets[ENGINE_TABLE_COUNT] = {
 #undef ARENA_OFFSET
 
 /* NULL for the one table that is none. */
-static struct arena *table_arena(const struct engine *engine, enum engine_table table)
+static const struct arena *table_arena(const struct engine *engine, enum engine_table table)
 {
     if (table == TABLE_deadline_buckets)
         return NULL;
-    return (struct arena *)((uintptr_t)engine + arena_offsets[table]);
+    return (const void *)((const uint8_t *)engine + arena_offsets[table]);
 }
 
 static struct memory_ring *table_ring(struct engine *engine, enum engine_table table)
@@ -162,9 +162,10 @@ bool engine_load_begin(struct engine *engine, const uint64_t scalars[ENGINE_SCAL
                      engine_table_view(engine, table).capacity - 1);
             return false;
         }
-        struct arena *arena = table_arena(engine, table);
-        if (arena != NULL && table_ring(engine, table) == NULL)
+        if (table != TABLE_deadline_buckets && table_ring(engine, table) == NULL) {
+            struct arena *arena = (void *)((uint8_t *)engine + arena_offsets[table]);
             arena->count = counts->count[i] - 1;
+        }
     }
     if (engine->deadlines.count > engine->deadlines.capacity) {
         snprintf(error, error_size, "it has %llu deadlines, and there is room for %u",

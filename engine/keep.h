@@ -6,8 +6,7 @@
  * records it takes them as they are and lays the kept ones over them. Records that were added later
  * need nothing. Without a running snapshot, keep() is one branch that is never taken.
  *
- * The grain is the record. Kept by chunks of 16 KiB instead, the first touches of a sale copy four
- * hundred times as much; docs/architecture.md has the figures. */
+ * The grain is the record. */
 #ifndef TILL_ENGINE_KEEP_H
 #define TILL_ENGINE_KEEP_H
 

@@ -249,14 +249,14 @@ static bool list(struct loader *loader, uint64_t sizes[LOADER_SNAPSHOTS_MAX])
 
 bool loader_list(struct loader *loader)
 {
-    uint64_t sizes[LOADER_SNAPSHOTS_MAX];
+    uint64_t sizes[LOADER_SNAPSHOTS_MAX] = {0};
     loader->seq_count = 0;
     return list(loader, sizes);
 }
 
 bool loader_run(struct loader *loader)
 {
-    uint64_t sizes[LOADER_SNAPSHOTS_MAX];
+    uint64_t sizes[LOADER_SNAPSHOTS_MAX] = {0};
     loader->seq = 0;
     loader->seq_count = 0;
     loader->damaged_count = 0;

@@ -171,6 +171,11 @@ def every_message_does_its_work(run):
         check_equal(stock_of(client, 7, 1)["available"], 10, "available after the sale")
         told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=2, expired=1,
              cancelled=1, payments=1, refund_orders=1)
+        asked = call("snapshot")
+        deadline = time.monotonic() + 30
+        while call("snapshot").body["seq_published"] < asked.body["seq"]:
+            check(time.monotonic() < deadline, "the snapshot is published")
+            time.sleep(0.01)
     outside = {"error", "hold.expire"}
     check_equal(used, PROTOCOL.messages.keys() - outside, "messages used")
     run.finish(server)

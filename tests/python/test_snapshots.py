@@ -26,8 +26,8 @@ def order_id(number):
 def place(server, first, count):
     with server.client() as client:
         for order in range(first, first + count):
-            client.queue("order.place", order=order_id(order), customer=1 + order % 100, currency=USD,
-                         rows=[{"sku": 1, "quantity": 1, "price": 100}])
+            client.queue("order.place", order=order_id(order), customer=1 + order % 100,
+                         currency=USD, rows=[{"sku": 1, "quantity": 1, "price": 100}])
         client.flush()
         return [client.receive().outcome for _ in range(count)]
 
@@ -60,7 +60,7 @@ def flip(path, offset):
 
 
 def folder_with_two(run):
-    """A stopped server's folder: orders, a snapshot, orders, a snapshot, orders in the log alone."""
+    """A dead server's folder: orders, a snapshot, orders, a snapshot, orders in the log alone."""
     server = run.serve()
     set_up(server)
     for first in (1, 1001):

@@ -134,7 +134,7 @@ static void add(struct shop *shop, const struct message_info *message, uint32_t 
 
 static bool is_decided(const struct message_info *message)
 {
-    return message != NULL && message->kind != KIND_SESSION;
+    return message != NULL && message->kind != KIND_SESSION && message->kind != KIND_ADMIN;
 }
 
 static void add_body(struct shop *shop, const struct input *input)

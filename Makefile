@@ -98,7 +98,7 @@ $(B)/%.o: %.c
 
 # Beside ./till: the yardstick, the client of its peers, and fixed work to count instructions of.
 BESIDE := $(B)/limit $(B)/peer-client $(B)/stages
-.PHONY: bench-limit bench-peers bench-goals bench-scaling bench-check
+.PHONY: bench-limit bench-peers bench-goals bench-scaling bench-snapshots bench-check
 bench-limit: all ## till beside a bare server that only answers and writes
 	$(BUILD) $(B)/limit >&2
 	$(Q)python3 bench/peers/peers.py --build $(B) --only till,limit $(PEERS)
@@ -111,6 +111,8 @@ bench-goals: all ## what till has to show, met or not; GOALS="--peers --only hot
 bench-scaling: all ## curves: in flight, connections, customers; SCALING="--only recovery"
 	$(BUILD) $(B)/limit >&2
 	$(Q)python3 bench/scaling/scaling.py --build $(B) $(SCALING)
+bench-snapshots: all ## what they cost while taken, and save at the start; SNAPSHOTS="--millions 2"
+	$(Q)python3 bench/snapshots/snapshots.py --build $(B) $(SNAPSHOTS)
 bench-check: all ## against the recorded ratio to the limit and instruction counts; RECORD=1
 	$(BUILD) $(B)/limit >&2
 	$(BUILD) MODE=check build/check/stages

@@ -277,10 +277,11 @@ class Till(Limit):
     name = "till"
     orders = None  # that there is room for; else as many as a part of the free memory takes
     customers = 6 * 1000 * 1000
+    arguments = ("--no-snapshots",)
 
     def start(self):
         orders = self.orders or min(ORDERS_MAX, memory_available() // 2 // ORDER_BYTES)
-        room = ["--no-snapshots", "--customers", self.customers]
+        room = ["--customers", self.customers]
         for table in ("orders", "deadlines"):
             room += [f"--{table}", orders]
         room += self.arguments

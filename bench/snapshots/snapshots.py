@@ -9,6 +9,7 @@ Progress goes to stderr.
 """
 
 import argparse
+import shutil
 import signal
 import statistics
 import sys
@@ -29,7 +30,7 @@ FILL_SECONDS = 2
 
 
 class Shop(Till):
-    """A server whose folder outlives it, so that others can begin where it ended."""
+    """A server that others can be started after, with the state that it had been saved in."""
 
     def __init__(self, parent, build, orders, customers):
         super().__init__(parent, build)
@@ -44,12 +45,21 @@ class Shop(Till):
         super().start()
         self.start_seconds = time.monotonic() - began
 
-    def restart(self, *options):
-        """Ended by a kill, so that nothing but what ran is measured; returns the seconds until it
-        listens again."""
+    def kill(self):
+        """Nothing is done at the end but what a crash leaves to the next start."""
+        self.process.kill()
+        self.process.wait()
+
+    def save(self, name):
+        self.kill()
+        shutil.copytree(self.folder / "data", self.folder / f"saved-{name}")
+
+    def restart(self, name, *options):
+        """With the state that was saved under this name; returns the seconds until it listens."""
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+        shutil.rmtree(self.folder / "data")
+        shutil.copytree(self.folder / f"saved-{name}", self.folder / "data")
         self.options = options
         self.start()
         return self.start_seconds
@@ -106,15 +116,18 @@ def measure(arguments, folder):
     with shop:
         say("filling")
         fill(shop, orders)
-        log_only = min(shop.restart("--no-snapshots") for _ in range(2))
-        shop.restart("--snapshot-every", "1000000")
+        shop.save("log")
+        log_only = min(shop.restart("log", "--no-snapshots") for _ in range(2))
+        shop.restart("log", "--snapshot-every", "1000000")
         shop.take_snapshot()
-        size = sum(path.stat().st_size for path in (shop.folder / "data").glob("snapshot-*.till"))
-        with_snapshot = min(shop.restart("--no-snapshots") for _ in range(2))
+        shop.save("snapshot")
+        size = sum(path.stat().st_size
+                   for path in (shop.folder / "saved-snapshot").glob("snapshot-*.till"))
+        with_snapshot = min(shop.restart("snapshot", "--no-snapshots") for _ in range(2))
         say("closed loop")
         rates = {}
         for options in (("--no-snapshots",), BACK_TO_BACK) * arguments.pairs:
-            shop.restart(*options)
+            shop.restart("snapshot", *options)
             rate = shop.measure(*LOAD, arguments.seconds)["orders_per_second"]
             rates.setdefault(options, []).append(rate)
             say(f"  {options[0]}: {rate:,.0f}/s")
@@ -122,7 +135,7 @@ def measure(arguments, folder):
         say("open loop")
         runs = {}
         for options in (("--no-snapshots",), BACK_TO_BACK) * arguments.pairs:
-            shop.restart(*options)
+            shop.restart("snapshot", *options)
             result = open_loop(shop, without / 2, arguments.seconds)
             runs.setdefault(options, []).append(result)
             say(f"  {options[0]}: p99.9 {result['p999_us']:,.0f} us")

@@ -19,7 +19,7 @@ static const struct deadline_chunk *chunk_at(const struct deadlines *deadlines, 
     return arena_at(&deadlines->chunks, index);
 }
 
-/* Whoever changes a chunk or a bucket takes it from one of these two. */
+/* Whoever changes a chunk or a bucket takes it from one of these. */
 static struct deadline_chunk *chunk_edit(struct deadlines *deadlines, uint32_t index)
 {
     keep(deadlines->keeper, TABLE_deadline_chunks, index);
@@ -30,6 +30,23 @@ static struct deadline_bucket *bucket_edit(struct deadlines *deadlines, uint32_t
 {
     keep(deadlines->keeper, TABLE_deadline_buckets, slot);
     return &deadlines->buckets[slot];
+}
+
+/* The bucket, with its last chunk kept as well: adding a deadline looks for a snapshot once. */
+static struct deadline_bucket *bucket_to_append(struct deadlines *deadlines, uint32_t slot)
+{
+    struct deadline_bucket *bucket = &deadlines->buckets[slot];
+    if (__builtin_expect(deadlines->keeper != NULL, 0)) {
+        keeper_touch(deadlines->keeper, TABLE_deadline_buckets, slot);
+        keeper_touch(deadlines->keeper, TABLE_deadline_chunks, bucket->tail);
+    }
+    return bucket;
+}
+
+/* A chunk that bucket_to_append or chunk_take has kept. */
+static struct deadline_chunk *chunk_appended(struct deadlines *deadlines, uint32_t index)
+{
+    return arena_at(&deadlines->chunks, index);
 }
 
 /* Every chunk in use holds an entry, and all but two of a bucket are full. */
@@ -105,14 +122,14 @@ static uint32_t chunk_take(struct deadlines *deadlines)
 void deadlines_add(struct deadlines *deadlines, uint64_t deadline_us, uint32_t order)
 {
     uint64_t number = bucket_of(deadline_us);
-    struct deadline_bucket *bucket = bucket_edit(deadlines, slot_of(number));
+    struct deadline_bucket *bucket = bucket_to_append(deadlines, slot_of(number));
     TILL_ASSERT(number >= deadlines->bucket_due && deadlines->count < deadlines->capacity);
     if (bucket->count == 0) {
         bucket->head = bucket->tail = chunk_take(deadlines);
         deadlines->in_use[slot_of(number) / 64] |= 1ULL << (slot_of(number) % 64);
     } else if (chunk_at(deadlines, bucket->tail)->end == DEADLINE_CHUNK_ORDERS) {
         uint32_t next = chunk_take(deadlines);
-        chunk_edit(deadlines, bucket->tail)->next = next;
+        chunk_appended(deadlines, bucket->tail)->next = next;
         bucket->tail = next;
     }
     if (deadlines->count == 0 || number < deadlines->bucket_first)
@@ -121,7 +138,7 @@ void deadlines_add(struct deadlines *deadlines, uint64_t deadline_us, uint32_t o
         deadlines->bucket_last = number;
     if (number < deadlines->bucket_uncounted)
         deadlines->bucket_uncounted = number;
-    struct deadline_chunk *chunk = chunk_edit(deadlines, bucket->tail);
+    struct deadline_chunk *chunk = chunk_appended(deadlines, bucket->tail);
     chunk->orders[chunk->end++] = order;
     bucket->count++;
     deadlines->count++;

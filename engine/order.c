@@ -27,11 +27,6 @@ struct line order_line(const struct engine *engine, const struct order *order, u
                          .quantity = piece->quantity};
 }
 
-const struct piece *order_pieces(const struct engine *engine, const struct order *order)
-{
-    return order_is_inline(order) ? &order->piece : piece_at(engine, order->pieces);
-}
-
 struct piece *order_pieces_edit(struct engine *engine, struct order *order)
 {
     if (order_is_inline(order))
@@ -91,7 +86,7 @@ static void write_step(struct engine *engine, struct order *order)
 {
     uint32_t step = arena_take(&engine->steps, 1);
     TILL_ASSERT(step != 0);
-    *step_edit(engine, step) = (struct step){
+    *step_new(engine, step) = (struct step){
         .seq = engine->seq,
         .time_us = engine->time_us,
         .previous = order->steps,
@@ -154,21 +149,6 @@ void order_tally(struct engine *engine, uint32_t index)
         piece_tally(engine, order, &pieces[i], 1);
 }
 
-/* Moves units from the pool, or from what is available without one, to reserved. */
-void stock_take(struct engine *engine, uint32_t index, uint32_t pool, uint32_t quantity)
-{
-    struct stock *stock = stock_edit(engine, index);
-    if (pool != 0) {
-        pool_edit(engine, pool)->left -= quantity;
-        pool_edit(engine, pool)->taken += quantity;
-        stock->pooled -= quantity;
-    } else {
-        stock->available -= quantity;
-    }
-    stock->reserved += quantity;
-    stock_digest(engine, index);
-}
-
 /* Takes the order's pieces once more, from wherever its sale takes them at this time. */
 void order_take_stock(struct engine *engine, uint32_t index)
 {
@@ -176,7 +156,8 @@ void order_take_stock(struct engine *engine, uint32_t index)
     struct piece *pieces = order_pieces_edit(engine, order);
     for (unsigned i = 0; i < order->piece_count; i++) {
         pieces[i].pool = stock_source(engine, order->sale, pieces[i].stock);
-        stock_take(engine, pieces[i].stock, pieces[i].pool, pieces[i].quantity);
+        stock_take(engine, stock_edit(engine, pieces[i].stock), pieces[i].stock, pieces[i].pool,
+                   pieces[i].quantity);
     }
     order_tally(engine, index);
 }

@@ -492,7 +492,7 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
 static uint32_t write_lines(struct engine *engine, const struct plan *plan)
 {
     uint32_t first = arena_take(&engine->lines, plan->body->line_count);
-    struct line *lines = line_edit(engine, first);
+    struct line *lines = line_new(engine, first);
     for (unsigned i = 0; i < plan->body->line_count; i++)
         lines[i] = (struct line){.price = plan->lines[i].price,
                                  .sku = plan->skus[i],
@@ -504,7 +504,7 @@ static uint32_t write_lines(struct engine *engine, const struct plan *plan)
  * chains it to its stock. */
 static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
 {
-    struct order *order = order_edit(engine, index);
+    struct order *order = order_new(engine, index);
     struct piece *pieces = &order->piece;
     uint32_t place = index;
     if (plan->is_inline) {
@@ -512,7 +512,7 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
     } else {
         order->lines = write_lines(engine, plan);
         order->pieces = arena_take(&engine->pieces, plan->piece_count);
-        pieces = piece_edit(engine, order->pieces);
+        pieces = piece_new(engine, order->pieces);
         place = order->pieces | PIECE_IN_ARENA;
     }
     for (unsigned i = 0; i < plan->piece_count; i++, place++) {
@@ -525,14 +525,14 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
                                    .pool = planned->pool,
                                    .line = (uint16_t)planned->line};
         stock->pieces = place;
-        stock_take(engine, planned->stock, planned->pool, planned->quantity);
+        stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
 }
 
 static uint32_t write_order(struct engine *engine, const struct plan *plan, uint64_t fingerprint)
 {
     uint32_t index = arena_take(&engine->orders, 1);
-    struct order *order = order_edit(engine, index);
+    struct order *order = order_new(engine, index);
     uint32_t customer = plan->customer != 0
                             ? plan->customer
                             : customer_add(engine, plan->body->customer, plan->customer_hash);
@@ -573,7 +573,7 @@ static void write_effects(struct engine *engine, const struct plan *plan, uint32
         money->rate_money = plan->sale != 0 ? sale->rate_money : 1;
         points_hold(engine, index, plan->points_used);
     }
-    struct order *order = order_edit(engine, index);
+    struct order *order = order_new(engine, index);
     if (!plan->is_confirmed) {
         engine->orders_by_state[order_state_PENDING]++;
         deadlines_add(&engine->deadlines, plan->deadline_us, index);

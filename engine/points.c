@@ -19,7 +19,7 @@ uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash)
     uint32_t index = arena_take(&engine->customers, 1);
     TILL_ASSERT(index != 0);
     TILL_ASSERT(arena_take(&engine->customer_ids, 1) == index);
-    customer_id_edit(engine, index)->id = id;
+    customer_id_new(engine, index)->id = id;
     index_insert(&engine->customer_index, hash, index);
     return index;
 }
@@ -40,7 +40,7 @@ static void ledger_add(struct engine *engine, enum ledger_kind kind, uint32_t lo
     struct customer *customer = customer_edit(engine, lot_at(engine, lot)->customer);
     uint32_t index = arena_take(&engine->ledger, 1);
     TILL_ASSERT(index != 0);
-    *ledger_entry_edit(engine, index) = (struct ledger_entry){
+    *ledger_entry_new(engine, index) = (struct ledger_entry){
         .seq = engine->seq,
         .time_us = engine->time_us,
         .points = points,
@@ -292,7 +292,7 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
     if (index == 0)
         index = customer_add(engine, body->customer, hash);
     uint32_t lot = arena_take(&engine->lots, 1);
-    *lot_edit(engine, lot) = (struct lot){
+    *lot_new(engine, lot) = (struct lot){
         .left = body->points,
         .expires_us = body->expires != 0 ? body->expires : UINT64_MAX,
         .customer = index,

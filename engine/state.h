@@ -280,7 +280,8 @@ struct engine {
 
 /* Typed access to the tables. The `_at` functions read; whoever changes a record takes it from an
  * `_edit` function, so that every change of a record can be seen in the code, and so that a
- * snapshot keeps what it was. */
+ * snapshot keeps what it was. A record that the same command has just added was nothing before:
+ * `_new` gives it without that look. */
 #define RECORD_ACCESS(type, table)                                                                 \
     static inline const struct type *type##_at(const struct engine *engine, uint32_t index)        \
     {                                                                                              \
@@ -289,6 +290,10 @@ struct engine {
     static inline struct type *type##_edit(struct engine *engine, uint32_t index)                  \
     {                                                                                              \
         keep(engine->keeper, TABLE_##table, index);                                                \
+        return (struct type *)(void *)engine->table.records + index;                               \
+    }                                                                                              \
+    static inline struct type *type##_new(struct engine *engine, uint32_t index)                   \
+    {                                                                                              \
         return (struct type *)(void *)engine->table.records + index;                               \
     }
 RECORD_ACCESS(sku, skus)
@@ -438,6 +443,12 @@ static inline bool order_is_inline(const struct order *order)
     return (order->flags & ORDER_IS_INLINE) != 0;
 }
 
+static inline const struct piece *order_pieces(const struct engine *engine,
+                                               const struct order *order)
+{
+    return order_is_inline(order) ? &order->piece : piece_at(engine, order->pieces);
+}
+
 static inline uint32_t order_find(const struct engine *engine, struct id id)
 {
     return order_find_hashed(engine, id, hash_id(engine, id));
@@ -471,6 +482,23 @@ static inline void stock_digest(struct engine *engine, uint32_t index)
     digest_mix(engine, (uint64_t)stock->available ^ (uint64_t)stock->pooled << 32,
                (uint64_t)stock->reserved ^ (uint64_t)stock->committed << 32 ^
                    (uint64_t)stock->on_hand << 16 ^ index);
+}
+
+/* Moves units from the pool, or from what is available without one, to reserved. `stock` is the one
+ * at the index, to be changed. */
+static inline void stock_take(struct engine *engine, struct stock *stock, uint32_t index,
+                              uint32_t pool, uint32_t quantity)
+{
+    if (pool != 0) {
+        struct pool *source = pool_edit(engine, pool);
+        source->left -= quantity;
+        source->taken += quantity;
+        stock->pooled -= quantity;
+    } else {
+        stock->available -= quantity;
+    }
+    stock->reserved += quantity;
+    stock_digest(engine, index);
 }
 
 /* keys.c: the memory of idempotency keys and payment events. */
@@ -528,7 +556,6 @@ enum outcome handle_order_place(struct engine *engine, struct command *command);
 
 /* order.c: an order's parts and its transitions. */
 struct line order_line(const struct engine *engine, const struct order *order, unsigned number);
-const struct piece *order_pieces(const struct engine *engine, const struct order *order);
 struct piece *order_pieces_edit(struct engine *engine, struct order *order);
 int64_t order_money_due(const struct engine *engine, const struct order *order);
 uint8_t order_money_state(const struct engine *engine, const struct order *order);
@@ -538,7 +565,6 @@ bool order_has_step_room(const struct engine *engine, const struct order *order)
 struct money *order_money_edit(struct engine *engine, uint32_t order);
 void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 void order_step(struct engine *engine, uint32_t order);
-void stock_take(struct engine *engine, uint32_t stock, uint32_t pool, uint32_t quantity);
 void order_tally(struct engine *engine, uint32_t order);
 void order_take_stock(struct engine *engine, uint32_t order);
 void order_commit(struct engine *engine, uint32_t order);

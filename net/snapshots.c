@@ -2,8 +2,10 @@
  *
  * A snapshot starts after so many seconds, after so much log, on demand, and when the server stops.
  * Its slices share the loop: it earns a part of the time that passes, a small one while there is
- * work and half of it while there is none, and a slice that packed a chunk pays for what it took.
- * When the memory for old states runs short, packing comes before deciding, whatever it takes.
+ * work and a larger one while there is none, and a slice that packed a chunk pays for what it took.
+ * The part grows with the memory that old states take; when that runs short, packing comes before
+ * deciding, whatever it takes. An idle server does not hurry either: what a snapshot writes stands
+ * in the disk's way of the log.
  *
  * Once a snapshot is published, the log is needed from the snapshot before it on: if the newest
  * is found damaged, that one and the log after it still give the whole state. */
@@ -14,9 +16,10 @@
 #include "net/server_state.h"
 
 enum {
-    SHARE_BUSY = 8, /* percent of the time while there is other work, */
-    SHARE_IDLE = 50,
-    EARNED_US_MAX = 500, /* what is not used is not saved up */
+    SHARE_BUSY = 4, /* percent of the time while there is other work, */
+    SHARE_IDLE = 20,
+    SHARE_UNDO = 2,      /* a percent more for so many of the memory for old states */
+    EARNED_US_MAX = 200, /* what is not used is not saved up */
     PASSED_US_MAX = 100000,
 };
 
@@ -103,6 +106,12 @@ static bool slice(struct server *server, bool may_pack)
     return packed;
 }
 
+/* Percent of the time. */
+static uint32_t share(const struct writer *writer, bool is_idle)
+{
+    return (is_idle ? SHARE_IDLE : SHARE_BUSY) + writer_undo_percent(writer) / SHARE_UNDO;
+}
+
 void snapshots_turn(struct server *server, bool is_idle)
 {
     struct snapshots *snapshots = &server->snapshots;
@@ -116,7 +125,7 @@ void snapshots_turn(struct server *server, bool is_idle)
     if (passed_us > PASSED_US_MAX)
         passed_us = PASSED_US_MAX;
     snapshots->stepped_us = now_us;
-    snapshots->earned_us += (int64_t)passed_us * (is_idle ? SHARE_IDLE : SHARE_BUSY) / 100 + 1;
+    snapshots->earned_us += (int64_t)(passed_us * share(snapshots->writer, is_idle) / 100 + 1);
     if (snapshots->earned_us > EARNED_US_MAX)
         snapshots->earned_us = EARNED_US_MAX;
     slice(server, snapshots->earned_us > 0 || server->is_stopping);
@@ -139,7 +148,7 @@ uint64_t snapshots_wait_us(const struct server *server)
         return UINT64_MAX;
     if (snapshots->earned_us > 0 || server->is_stopping)
         return 0;
-    return (uint64_t)-snapshots->earned_us * 100 / SHARE_IDLE + 1;
+    return (uint64_t)-snapshots->earned_us * 100 / share(snapshots->writer, true) + 1;
 }
 
 bool snapshots_stop(struct server *server)

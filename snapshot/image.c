@@ -17,7 +17,8 @@
 #include "base/assert.h"
 #include "base/checksum.h"
 
-enum { CHECKSUM_FROM = 16 };
+/* Of LZ4: on the records of real orders 8 takes two thirds of the time of 1, and 8 % more room. */
+enum { CHECKSUM_FROM = 16, ACCELERATION = 8 };
 
 void image_header_write(struct image_header *header, uint8_t bytes[IMAGE_HEADER_SIZE])
 {
@@ -85,8 +86,8 @@ uint32_t image_chunk_write(struct image_chunk *chunk, const uint8_t *raw, uint8_
     TILL_ASSERT(chunk->raw_size <= IMAGE_RAW_SIZE_MAX);
     int packed = 0;
     if (chunk->raw_size > 0)
-        packed = LZ4_compress_default((const char *)raw, (char *)payload, (int)chunk->raw_size,
-                                      (int)chunk->raw_size - 1);
+        packed = LZ4_compress_fast((const char *)raw, (char *)payload, (int)chunk->raw_size,
+                                   (int)chunk->raw_size - 1, ACCELERATION);
     chunk->stored_size = packed > 0 ? (uint32_t)packed : chunk->raw_size;
     if (packed <= 0 && chunk->raw_size > 0)
         memcpy(payload, raw, chunk->raw_size);

@@ -26,7 +26,7 @@
 #include "engine/image.h"
 #include "snapshot/image.h"
 
-enum { BUFFER_SIZE = 512 * 1024, KEPT_SNAPSHOTS = 2 };
+enum { BUFFER_SIZE = 256 * 1024, KEPT_SNAPSHOTS = 2 };
 
 static_assert((int)KEEP_CHUNK_SIZE <= (int)IMAGE_RAW_SIZE_MAX,
               "a chunk of the keeper fits the format");
@@ -368,6 +368,14 @@ void writer_cancel(struct writer *writer)
     if (writer->state == READY || writer->state == PACKING || writer->state == DRAINING ||
         writer->state == WAITING)
         fail(writer, "the server stops", "it was asked to skip the snapshot");
+}
+
+uint32_t writer_undo_percent(const struct writer *writer)
+{
+    const struct keeper *keeper = writer->keeper;
+    if (writer->state != PACKING)
+        return 0;
+    return (uint32_t)((uint64_t)keeper->slots_used * 100 / keeper->slot_count);
 }
 
 bool writer_is_pressed(const struct writer *writer)

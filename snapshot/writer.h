@@ -61,6 +61,9 @@ void writer_cancel(struct writer *writer);
 /* A slice would find something to pack. */
 bool writer_has_work(const struct writer *writer);
 
+/* How much of the undo memory is in use. */
+uint32_t writer_undo_percent(const struct writer *writer);
+
 /* The undo memory runs short: nothing should be decided before writer_step has made room, if
  * writer_has_work, or else before a write is done. */
 bool writer_is_pressed(const struct writer *writer);

@@ -113,7 +113,8 @@ static inline bool keeper_is_pressed(const struct keeper *keeper)
 
 /* The slow half of keep(). When no slot is left, has_overflowed is set, and this snapshot cannot be
  * finished. */
-__attribute__((cold)) void keeper_touch(struct keeper *keeper, enum engine_table table, uint32_t record);
+__attribute__((cold)) void keeper_touch(struct keeper *keeper, enum engine_table table,
+                                        uint32_t record);
 
 /* Comes before every change of a record; keeper is NULL while no snapshot is being written. */
 static inline void keep(struct keeper *keeper, enum engine_table table, uint32_t record)

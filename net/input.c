@@ -84,7 +84,7 @@ static enum handled handle_hello(struct server *server, uint32_t number, const s
     struct hello_reply_body reply = {
         .seq = wal_seq_durable(server->wal),
         .time = server->now_us,
-        .epoch = SERVER_EPOCH,
+        .epoch = server->start.epoch,
         .frame_size_max = FRAME_SIZE_MAX,
         .in_flight_max = FRAME_IN_FLIGHT_MAX,
         .version = PROTOCOL_VERSION,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
 #include "engine/codec.h"
@@ -75,6 +76,24 @@ static void append_command(struct replay_batch *batch)
     batch->time_us = decoded->time_us;
 }
 
+/* Is the command that was decoded beyond the moment asked for? */
+static bool is_beyond(const struct replay *replay, const struct replay_batch *batch, uint64_t seq)
+{
+    return (replay->seq_last > 0 && seq > replay->seq_last) ||
+           (replay->time_last_us > 0 && batch->decoded.time_us > replay->time_last_us);
+}
+
+static bool digest_agrees(struct replay *replay, const struct wal_block *block)
+{
+    if (engine_digest(replay->engine) == block->digest)
+        return true;
+    return fail(replay,
+                "seq %" PRIu64 " to %" PRIu64 ": the state's digest is %016" PRIx64
+                " after this block, but was %016" PRIx64 " when it was written",
+                block->seq_first, engine_seq(replay->engine), engine_digest(replay->engine),
+                block->digest);
+}
+
 static bool replay_block(struct replay *replay, const struct wal_reader *reader,
                          struct replay_batch *batch)
 {
@@ -82,59 +101,66 @@ static bool replay_block(struct replay *replay, const struct wal_reader *reader,
     struct column_reader columns = {.ids = reader_init(reader->ids, block->ids_size),
                                     .fields = reader_init(reader->fields, block->fields_size),
                                     .time_us = block->time_us};
+    uint64_t seq_begun = engine_seq(replay->engine);
     bool malformed = false;
     uint32_t count = 0;
     for (; command_decode(&columns, &batch->decoded, &malformed); count++) {
-        /* The snapshot's moment may lie inside of a block. */
-        if (block->seq_first + count <= replay->loader.seq)
+        /* The moment that the state shows may lie inside of a block. */
+        if (block->seq_first + count <= seq_begun)
             continue;
+        replay->has_stopped = is_beyond(replay, batch, block->seq_first + count);
+        if (replay->has_stopped)
+            break;
         bool full = batch->count == BATCH_COMMANDS_MAX ||
                     (batch->count > 0 && batch->decoded.time_us != batch->time_us);
         if (full && !decide_batch(replay, batch))
             return false;
         append_command(batch);
     }
-    if (malformed || count != block->command_count || columns.ids.cursor != columns.ids.end)
+    if (malformed || (!replay->has_stopped &&
+                      (count != block->command_count || columns.ids.cursor != columns.ids.end)))
         return fail(replay,
                     "seq %" PRIu64 ": the block's checksum is right, but its commands cannot be "
                     "decoded; it was written by another version of till, or by a bug",
                     block->seq_first + count);
     if (!decide_batch(replay, batch))
         return false;
-    if (engine_digest(replay->engine) != block->digest)
-        return fail(replay,
-                    "seq %" PRIu64 " to %" PRIu64 ": the state's digest is %016" PRIx64
-                    " after this block, but was %016" PRIx64 " when it was written",
-                    block->seq_first, engine_seq(replay->engine), engine_digest(replay->engine),
-                    block->digest);
-    replay->blocks++;
-    return true;
+    replay->blocks += count > 0;
+    replay->epoch = block->epoch;
+    replay->seq_whole = engine_seq(replay->engine);
+    if (replay->has_stopped && count > 0)
+        replay->seq_whole = block->seq_first + block->command_count - 1;
+    return replay->has_stopped || digest_agrees(replay, block);
 }
 
-/* Does the log go on where the state ends? `block` is its first. */
-static bool begins_in_time(struct replay *replay, const struct wal_block *block)
+/* The log does not go on where the state ends. */
+static bool begins_too_late(struct replay *replay, uint64_t seq_first)
 {
-    uint64_t due = engine_seq(replay->engine) + 1;
-    replay->seq_first = block->seq_first;
-    if (block->seq_first <= due)
-        return true;
+    if (replay->archive != NULL)
+        return fail(replay,
+                    "seq %" PRIu64 " to %" PRIu64
+                    " are neither in the folder %s nor in the archive %s: restore from a newer "
+                    "backup, or to an earlier moment",
+                    engine_seq(replay->engine) + 1, seq_first - 1, disk_path(replay->disk),
+                    disk_path(replay->archive));
     if (replay->loader.seq == 0)
         return fail(replay,
                     "the log in %s begins with seq %" PRIu64 ", and there is no valid snapshot of "
                     "what came before: restore this folder from a replica or a backup",
-                    disk_path(replay->disk), block->seq_first);
+                    disk_path(replay->disk), seq_first);
     return fail(replay,
                 "the log in %s begins with seq %" PRIu64 ", and the newest valid snapshot ends "
                 "at %" PRIu64 ": what lies between is missing. Restore this folder from a replica "
                 "or a backup",
-                disk_path(replay->disk), block->seq_first, replay->loader.seq);
+                disk_path(replay->disk), seq_first, replay->loader.seq);
 }
 
 /* The log had been durable up to the snapshot when that was published. One that ends before it has
  * lost its end; one without any block was never begun after it. */
 static bool reaches_the_snapshot(struct replay *replay)
 {
-    if (replay->seq_first == 0 || replay->end.seq_next > replay->loader.seq)
+    if (replay->archive != NULL || replay->has_stopped || replay->seq_first == 0 ||
+        replay->end.seq_next > replay->loader.seq)
         return true;
     return fail(replay,
                 "the log in %s ends at seq %" PRIu64 ", but was durable up to %" PRIu64
@@ -144,61 +170,117 @@ static bool reaches_the_snapshot(struct replay *replay)
                 disk_path(replay->disk), replay->end.seq_next - 1, replay->loader.seq);
 }
 
+/* Replays what a log has after the state, up to its end or where the replay stops. A log that
+ * begins later is left alone: *seq_later is its first seq then, else 0. */
 static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
-                          struct replay_batch *batch)
+                          struct replay_batch *batch, uint64_t *seq_first, uint64_t *seq_later)
 {
-    for (;;) {
+    *seq_first = *seq_later = 0;
+    while (!replay->has_stopped) {
         enum wal_read read = wal_reader_next(reader);
         if (read == WAL_READ_END)
             break;
         if (read != WAL_READ_BLOCK)
             return fail(replay, "%s", reader->error);
-        if (replay->seq_first == 0 && !begins_in_time(replay, &reader->block))
-            return false;
+        if (*seq_first == 0)
+            *seq_first = reader->block.seq_first;
+        if (*seq_first > engine_seq(replay->engine) + 1) {
+            *seq_later = *seq_first;
+            break;
+        }
         if (reader->fields != NULL && !replay_block(replay, reader, batch))
             return false;
         if (replay->progress != NULL)
             replay->progress(replay->context, reader->bytes_read, reader->bytes_total);
     }
-    replay->end = reader->end;
+    return true;
+}
+
+static bool replay_log(struct replay *replay, struct disk *disk, struct replay_batch *batch,
+                       uint64_t *seq_later)
+{
+    struct wal_reader reader;
+    uint64_t seq_first = 0;
+    if (wal_reader_init(&reader, disk) != 0)
+        return fail(replay, "%s", reader.error);
+    reader.seq_known = engine_seq(replay->engine);
+    bool replayed = replay_blocks(replay, &reader, batch, &seq_first, seq_later);
+    if (disk == replay->disk) {
+        replay->end = reader.end;
+        replay->seq_first = seq_first;
+        replay->is_archive = reader.is_archive;
+    }
+    wal_reader_deinit(&reader);
+    return replayed;
+}
+
+/* The folder's log, or in turn whichever of the folder's and the archive's goes on from where the
+ * state ends, until neither does. */
+static bool replay_logs(struct replay *replay, struct replay_batch *batch)
+{
+    struct disk *const logs[] = {replay->archive, replay->disk};
+    uint64_t seq_later[2] = {0, 0};
+    uint64_t seq_begun = 0;
+    do {
+        seq_begun = engine_seq(replay->engine);
+        for (unsigned i = 0; i < 2 && !replay->has_stopped; i++) {
+            if (logs[i] != NULL && !replay_log(replay, logs[i], batch, &seq_later[i]))
+                return false;
+        }
+    } while (replay->archive != NULL && !replay->has_stopped &&
+             engine_seq(replay->engine) > seq_begun);
+    for (unsigned i = 0; i < 2 && !replay->has_stopped; i++) {
+        if (seq_later[i] > 0)
+            return begins_too_late(replay, seq_later[i]);
+    }
     return reaches_the_snapshot(replay);
 }
 
 static bool load_snapshot(struct replay *replay)
 {
+    uint64_t seq_max = replay->seq_max;
+    if (replay->seq_last > 0 && (seq_max == 0 || replay->seq_last < seq_max))
+        seq_max = replay->seq_last;
     replay->loader = (struct loader){.disk = replay->disk,
                                      .engine = replay->engine,
-                                     .seq_max = replay->seq_max,
+                                     .seq_max = seq_max,
+                                     .time_max_us = replay->time_last_us,
                                      .progress = replay->loading,
                                      .notice = replay->notice,
                                      .context = replay->context};
-    if (replay->ignores_snapshots || loader_run(&replay->loader))
+    if (replay->ignores_snapshots || loader_run(&replay->loader)) {
+        replay->epoch = replay->loader.epoch;
         return true;
+    }
     return fail(replay, "%s", replay->loader.error);
+}
+
+/* For what a person is told alone. */
+static uint64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
 }
 
 bool replay_run(struct replay *replay)
 {
-    struct wal_reader reader;
     struct replay_batch *batch = malloc(sizeof *batch);
     if (batch == NULL)
         return fail(replay, "no memory for a batch of commands");
     batch->count = 0;
     batch->body_words = 0;
-    replay->blocks = 0;
-    replay->commands = 0;
+    replay->blocks = replay->commands = 0;
     replay->end = (struct wal_end){0};
-    replay->seq_first = 0;
-    bool replayed = false;
-    if (!load_snapshot(replay)) {
-        replayed = false;
-    } else if (wal_reader_init(&reader, replay->disk) != 0) {
-        fail(replay, "%s", reader.error);
-    } else {
-        reader.seq_known = replay->loader.seq;
-        replayed = replay_blocks(replay, &reader, batch);
-        wal_reader_deinit(&reader);
-    }
+    replay->seq_first = replay->seq_whole = replay->epoch = 0;
+    replay->is_archive = replay->has_stopped = false;
+    uint64_t start_us = clock_us();
+    bool replayed = load_snapshot(replay);
+    uint64_t loaded_us = clock_us();
+    if (replayed)
+        replayed = replay_logs(replay, batch);
+    replay->loaded_us = loaded_us - start_us;
+    replay->replayed_us = clock_us() - loaded_us;
     free(batch);
     return replayed;
 }

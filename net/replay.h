@@ -2,8 +2,9 @@
  * again by a fresh engine.
  *
  * It ends in the very state the log was written from, and proves it: every command must be
- * accepted, and the engine's digest after each block must be the block's. Start-up and
- * `till verify` both go through here. */
+ * accepted, and the engine's digest after each block must be the block's. It may end at an earlier
+ * moment, and take what the folder's log lacks from an archive. Start-up and all tools that read a
+ * folder go through here. */
 #ifndef TILL_NET_REPLAY_H
 #define TILL_NET_REPLAY_H
 
@@ -22,7 +23,10 @@ struct replay {
     struct disk *disk;
     struct engine *engine;  /* fresh */
     bool ignores_snapshots; /* the log from its beginning */
+    struct disk *archive;   /* of the same history; NULL: the folder's log alone */
     uint64_t seq_max;       /* newer snapshots are not looked at; 0: no bound */
+    uint64_t seq_last;      /* the last change to be made; 0: no bound */
+    uint64_t time_last_us;  /* later changes are not made; 0: no bound */
 
     /* Called now and then while a snapshot is loaded, unless NULL. */
     void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
@@ -36,10 +40,16 @@ struct replay {
 
     /* Filled by replay_run. */
     struct loader loader; /* what it says of snapshots */
-    struct wal_end end;
-    uint64_t seq_first; /* of the first block in the log; 0: it has none */
-    uint64_t blocks;
+    struct wal_end end;   /* of the folder's log */
+    uint64_t seq_first;   /* of the first block in the folder's log; 0: it has none */
+    uint64_t epoch;       /* of the last block, or of the snapshot; 0: there is neither */
+    uint64_t blocks;      /* of which commands were replayed */
     uint64_t commands;
+    bool is_archive;    /* the folder itself is an archive */
+    bool has_stopped;   /* at seq_last or time_last_us: there is more, */
+    uint64_t seq_whole; /* and the block that was begun goes up to this seq */
+    uint64_t loaded_us; /* how long the snapshot took, and the log */
+    uint64_t replayed_us;
     char error[REPLAY_ERROR_SIZE];
 };
 

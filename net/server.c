@@ -191,6 +191,9 @@ static bool handle_event(struct server *server, const struct io_event *event)
     case USER_SNAPSHOT_WORK:
         writer_event(server->snapshots.writer, event);
         break;
+    case USER_ARCHIVE:
+        archive_event(server->archive, event);
+        break;
     case USER_REFUSED:
         break;
     }
@@ -244,6 +247,11 @@ static bool has_drained(const struct server *server)
            wal_idle(server->wal);
 }
 
+static bool archive_is_idle(const struct server *server)
+{
+    return server->archive == NULL || !archive_awaits_event(server->archive);
+}
+
 static void run_pipeline(struct server *server)
 {
     if (server->has_room_again) {
@@ -277,11 +285,13 @@ int server_turn(struct server *server, uint64_t timeout_us)
     }
     run_pipeline(server);
     snapshots_turn(server, count == 0);
+    snapshots_archive_turn(server);
     scan_sessions(server);
     if (!server->is_stopping)
         return 1;
     bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
-    return (has_drained(server) || gave_up) && snapshots_stop(server) ? 0 : 1;
+    bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
+    return is_done && archive_is_idle(server) ? 0 : 1;
 }
 
 /* Room for the numbers of all sessions in each list, and twice in `waiting`, where a session may
@@ -330,6 +340,23 @@ static bool damaged_set_aside(struct server *server, const struct loader *loader
     return true;
 }
 
+static bool open_archive(struct server *server)
+{
+    const struct archive_options options = {.keep_us = server->options.archive_keep_us,
+                                            .keep_bytes = server->options.archive_keep_bytes,
+                                            .user = user_of(USER_ARCHIVE, 0, 0)};
+    char error[ARCHIVE_ERROR_SIZE];
+    if (server->options.archive == NULL)
+        return true;
+    if (archive_open(&server->archive, server->io, server->disk, server->options.archive,
+                     server->wal, &options, error) != 0) {
+        snprintf(server->error, sizeof server->error, "%s", error);
+        return false;
+    }
+    server->start.archive_seq = archive_status(server->archive).seq;
+    return true;
+}
+
 /* Reads the log into the engine and opens it for writing where it ends. */
 static bool recover(struct server *server)
 {
@@ -349,21 +376,32 @@ static bool recover(struct server *server)
         snprintf(server->error, sizeof server->error, "%s", replay.error);
         return false;
     }
+    if (replay.is_archive) {
+        snprintf(server->error, sizeof server->error,
+                 "%s is an archive of a log: serve the folder that till restore makes of it",
+                 disk_path(server->disk));
+        return false;
+    }
     server->start.commands = replay.commands;
     server->start.blocks = replay.blocks;
     server->start.seq = engine_seq(server->engine);
     server->start.snapshot_seq = replay.loader.seq;
     server->start.has_log = replay.end.segment > 0;
     server->start.torn_bytes = replay.end.torn_bytes;
+    server->start.snapshot_bytes = replay.loader.raw_bytes;
+    server->start.snapshot_us = replay.loaded_us;
+    server->start.replay_us = replay.replayed_us;
+    server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
     server->now_us = engine_time_us(server->engine);
     char error[IO_ERROR_SIZE];
-    if (wal_open(&server->wal, server->io, server->disk, &options, &replay.end, SERVER_EPOCH,
+    if (wal_open(&server->wal, server->io, server->disk, &options, &replay.end, server->start.epoch,
                  error) != 0) {
         snprintf(server->error, sizeof server->error, "%s", error);
         return false;
     }
     server->block_released = wal_block_durable(server->wal);
-    if (!damaged_set_aside(server, &replay.loader) || !snapshots_open(server, &replay.loader))
+    if (!damaged_set_aside(server, &replay.loader) || !snapshots_open(server, &replay.loader) ||
+        !open_archive(server))
         return false;
     if (server->snapshots.writer != NULL)
         server->start.snapshot_memory_bytes = writer_memory_bytes(server->snapshots.writer);
@@ -421,6 +459,7 @@ void server_destroy(struct server *server)
     if (server->wal != NULL)
         wal_close(server->wal);
     writer_destroy(server->snapshots.writer);
+    archive_close(server->archive);
     engine_destroy(server->engine);
     output_pool_deinit(&server->outputs);
     memory_unmap(server->sendable.numbers, lists_size(server));

@@ -14,6 +14,7 @@
 #include "base/disk.h"
 #include "base/io.h"
 #include "engine/engine.h"
+#include "wal/archive.h"
 #include "wal/wal.h"
 
 enum { SERVER_ERROR_SIZE = 768 };
@@ -32,7 +33,10 @@ struct server_options {
     uint64_t snapshot_every_us;  /* 0: not by time */
     uint64_t snapshot_log_bytes; /* 0: not by the size of the log */
     bool snapshot_at_stop;
-    bool lazy_memory; /* take memory as it is touched, not at start-up */
+    struct disk *archive;     /* gets a copy of each segment before it is used again; NULL: none */
+    uint64_t archive_keep_us; /* 0: whatever its age */
+    uint64_t archive_keep_bytes; /* 0: whatever its size */
+    bool lazy_memory;            /* take memory as it is touched, not at start-up */
 
     /* Told while the log is read at start-up, unless NULL. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
@@ -50,7 +54,7 @@ struct server;
 /* The io that a server of these options needs. */
 struct io_options server_io_options(const struct server_options *options);
 
-/* NULL on failure, with a message. io and disk outlive the server. */
+/* NULL on failure, with a message. io, disk and the archive outlive the server. */
 struct server *server_create(const struct server_options *options, struct io *io, struct disk *disk,
                              char *error, size_t error_size);
 void server_destroy(struct server *server);
@@ -67,9 +71,14 @@ struct server_start {
     uint64_t commands; /* replayed */
     uint64_t blocks;
     uint64_t seq;
-    uint64_t snapshot_seq;          /* of the snapshot it began with; 0: none */
-    bool has_log;                   /* there was a log to read */
-    uint64_t torn_bytes;            /* cut off the log's end */
+    uint64_t snapshot_seq;   /* of the snapshot it began with; 0: none */
+    bool has_log;            /* there was a log to read */
+    uint64_t torn_bytes;     /* cut off the log's end */
+    uint64_t snapshot_bytes; /* of its records, and how long loading it took */
+    uint64_t snapshot_us;
+    uint64_t replay_us;             /* how long the commands took */
+    uint64_t epoch;                 /* of the log */
+    uint64_t archive_seq;           /* everything up to it has been archived */
     uint64_t snapshot_memory_bytes; /* what taking snapshots needs, in all */
 };
 struct server_start server_start(const struct server *server);

@@ -11,8 +11,9 @@
 /* Receive buffers, and the size of each: what a turn can take in. */
 enum { SERVER_BUFFERS = 1024, SERVER_BUFFER_SIZE = 16 * 1024 };
 
-/* The log's epoch. It grows when another server takes over as primary, which none can yet. */
-#define SERVER_EPOCH 1
+/* The epoch of a log that begins. It grows when a shop is restored, and when another server takes
+ * over as primary, which none can yet. */
+#define SERVER_EPOCH_FIRST 1
 
 /* `user` of an operation: kind, generation of the session, number of the session. */
 enum user_kind {
@@ -22,7 +23,8 @@ enum user_kind {
     USER_WAL_WRITE,
     USER_WAL_PREPARE,
     USER_SNAPSHOT_WRITE,
-    USER_SNAPSHOT_WORK
+    USER_SNAPSHOT_WORK,
+    USER_ARCHIVE
 };
 
 static inline uint64_t user_of(enum user_kind kind, uint16_t generation, uint32_t number)
@@ -57,6 +59,9 @@ struct snapshots {
     int64_t earned_us; /* time that slices may take */
     uint64_t count_seen;
     uint64_t failures_seen;
+    uint64_t seq_needed; /* the log before it is in the snapshots; 0: none of it is */
+    uint64_t archived_seen;
+    uint64_t notices_seen; /* of the archive */
     bool is_asked;
     bool is_last;    /* the one at the stop was started */
     bool is_skipped; /* and is not wanted after all */
@@ -68,6 +73,7 @@ struct server {
     struct disk *disk;
     struct engine *engine;
     struct wal *wal;
+    struct archive *archive; /* NULL: none is kept */
     struct snapshots snapshots;
     struct server_start start;
     uint64_t now_us; /* of this turn; never goes back */
@@ -136,6 +142,7 @@ void pipeline_send(struct server *server);
  * decide nothing), wait_us bounds how long a turn may wait, stop is true when none is under way. */
 bool snapshots_open(struct server *server, const struct loader *loader);
 void snapshots_turn(struct server *server, bool is_idle);
+void snapshots_archive_turn(struct server *server);
 bool snapshots_make_room(struct server *server);
 uint64_t snapshots_wait_us(const struct server *server);
 bool snapshots_stop(struct server *server);

@@ -8,7 +8,8 @@
  * in the disk's way of the log.
  *
  * Once a snapshot is published, the log is needed from the snapshot before it on: if the newest
- * is found damaged, that one and the log after it still give the whole state. */
+ * is found damaged, that one and the log after it still give the whole state. Where an archive is
+ * kept, a segment goes there as soon as the log has left it, and is released once it is in both. */
 #include <stdio.h>
 #include <string.h>
 
@@ -33,13 +34,14 @@ bool snapshots_open(struct server *server, const struct loader *loader)
 {
     struct writer_options options = {
         .undo_bytes = server->options.snapshot_memory,
-        .epoch = SERVER_EPOCH,
+        .epoch = server->start.epoch,
         .user_write = user_of(USER_SNAPSHOT_WRITE, 0, 0),
         .user_work = user_of(USER_SNAPSHOT_WORK, 0, 0),
     };
     struct snapshots *snapshots = &server->snapshots;
     uint32_t valid = loader->damaged_count;
     uint64_t before = valid + 1 < loader->seq_count ? loader->seqs[valid + 1] : 0;
+    snapshots->seq_needed = before > 0 ? before + 1 : 0;
     if (options.undo_bytes == 0)
         return true;
     snapshots->writer =
@@ -78,6 +80,16 @@ static void start(struct server *server)
         writer_ask(snapshots->writer);
 }
 
+/* Releases what neither a start nor the archive needs any more. */
+static void release(struct server *server)
+{
+    uint64_t seq = server->snapshots.seq_needed;
+    uint64_t archived = seq;
+    if (server->archive != NULL)
+        archived = archive_status(server->archive).seq + 1;
+    wal_release(server->wal, archived < seq ? archived : seq);
+}
+
 /* Takes note of a snapshot that has just been published or given up. */
 static void finish(struct server *server)
 {
@@ -88,8 +100,10 @@ static void finish(struct server *server)
         snprintf(text, sizeof text, "this snapshot is given up: %s", status.error);
         notice(server, text);
     }
-    if (status.snapshot_count > snapshots->count_seen && status.seq_before > 0)
-        wal_release(server->wal, status.seq_before + 1);
+    if (status.snapshot_count > snapshots->count_seen && status.seq_before > 0) {
+        snapshots->seq_needed = status.seq_before + 1;
+        release(server);
+    }
     snapshots->failures_seen = status.failure_count;
     snapshots->count_seen = status.snapshot_count;
 }
@@ -131,6 +145,22 @@ void snapshots_turn(struct server *server, bool is_idle)
     slice(server, snapshots->earned_us > 0 || server->is_stopping);
 }
 
+void snapshots_archive_turn(struct server *server)
+{
+    struct snapshots *snapshots = &server->snapshots;
+    if (server->archive == NULL)
+        return;
+    struct archive_status status = archive_status(server->archive);
+    if (status.notice_count > snapshots->notices_seen)
+        notice(server, status.notice);
+    if (status.segment_count > snapshots->archived_seen)
+        release(server);
+    snapshots->notices_seen = status.notice_count;
+    snapshots->archived_seen = status.segment_count;
+    if (!server->is_stopping)
+        archive_turn(server->archive, server->now_us);
+}
+
 bool snapshots_make_room(struct server *server)
 {
     struct writer *writer = server->snapshots.writer;
@@ -144,11 +174,15 @@ bool snapshots_make_room(struct server *server)
 uint64_t snapshots_wait_us(const struct server *server)
 {
     const struct snapshots *snapshots = &server->snapshots;
+    uint64_t archive_us = UINT64_MAX;
+    if (server->archive != NULL && !server->is_stopping)
+        archive_us = archive_wait_us(server->archive, server->now_us);
     if (snapshots->writer == NULL || !writer_has_work(snapshots->writer))
-        return UINT64_MAX;
+        return archive_us;
     if (snapshots->earned_us > 0 || server->is_stopping)
         return 0;
-    return (uint64_t)-snapshots->earned_us * 100 / share(snapshots->writer, true) + 1;
+    uint64_t slice_us = (uint64_t)-snapshots->earned_us * 100 / share(snapshots->writer, true) + 1;
+    return slice_us < archive_us ? slice_us : archive_us;
 }
 
 bool snapshots_stop(struct server *server)

@@ -32,7 +32,7 @@ enum { WINDOW_SIZE = 1 << 20 };
 
 static_assert(WINDOW_SIZE >= 2 * (int)IMAGE_CHUNK_SIZE_MAX, "a chunk fits the window");
 
-enum loaded { LOADED, LOAD_DAMAGED, LOAD_REFUSED };
+enum loaded { LOADED, LOAD_LATER, LOAD_DAMAGED, LOAD_REFUSED };
 
 struct image_file {
     struct loader *loader;
@@ -136,6 +136,9 @@ static enum loaded header_load(struct image_file *image)
     image->previous = image->header.fixed.checksum;
     if (image_name_seq(image->name) != image->header.fixed.seq)
         return say(image, LOAD_DAMAGED, "its name is not that of its seq");
+    uint64_t time_max_us = image->loader->time_max_us;
+    if (time_max_us > 0 && image->header.fixed.time_us > time_max_us)
+        return LOAD_LATER;
     return header_compare(image);
 }
 
@@ -260,7 +263,7 @@ bool loader_run(struct loader *loader)
     loader->seq = 0;
     loader->seq_count = 0;
     loader->damaged_count = 0;
-    loader->bytes_read = 0;
+    loader->bytes_read = loader->raw_bytes = loader->epoch = 0;
     loader->error[0] = '\0';
     struct image_file *image = aligned_alloc(IMAGE_ALIGN, sizeof *image);
     if (image == NULL) {
@@ -275,8 +278,12 @@ bool loader_run(struct loader *loader)
         enum loaded loaded = image_load(image, sizes[i]);
         if (loaded == LOADED) {
             loader->seq = loader->seqs[i];
+            loader->raw_bytes = image->header.fixed.raw_bytes;
+            loader->epoch = image->header.fixed.epoch;
             break;
         }
+        if (loaded == LOAD_LATER)
+            continue;
         if (loader->notice != NULL && loaded == LOAD_DAMAGED)
             loader->notice(loader->context, loader->error);
         loader->damaged_count++;

@@ -17,6 +17,7 @@ struct loader {
     struct disk *disk;
     struct engine *engine; /* fresh */
     uint64_t seq_max;      /* newer ones are not looked at; 0: no bound */
+    uint64_t time_max_us;  /* nor those taken later by the log's time; 0: no bound */
 
     /* Called now and then, unless NULL, with how much of the file has been read. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
@@ -30,6 +31,8 @@ struct loader {
     uint32_t seq_count;
     uint32_t damaged_count; /* of them, from the newest on, that could not be used */
     uint64_t bytes_read;
+    uint64_t raw_bytes; /* of the records loaded */
+    uint64_t epoch;     /* of the log, when it was taken */
     char error[LOADER_ERROR_SIZE];
 };
 

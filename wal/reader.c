@@ -28,6 +28,9 @@
  * no block yet: then the first one is due at the seq after it. A valid block of what the snapshot
  * shows, where the first block is missing, proves that the log had begun: PROOF.
  *
+ * An archive is segments that the log has left, whole and without room behind their blocks. There
+ * nothing can be torn: whatever is not there, up to the last seq that a name promises, is damage.
+ *
  * What can fail: reading the disk. What is read is untrusted until its checksum holds. */
 #include "wal/reader.h"
 
@@ -119,22 +122,19 @@ __attribute__((format(printf, 3, 4))) static enum wal_read finish(struct wal_rea
 }
 
 /* The name of a segment, for messages and for opening it. */
-static const char *segment_name(const struct wal_reader_files *files, uint32_t segment,
-                                char name[DISK_NAME_SIZE])
+static const char *segment_name(const struct wal_reader_files *files, uint32_t segment)
 {
-    wal_segment_name(files->segments[segment].number, name);
-    return name;
+    return files->segments[segment].name;
 }
 
 static int segment_open(struct wal_reader_files *files, uint32_t segment)
 {
-    char name[DISK_NAME_SIZE];
     if (files->file >= 0 && files->file_segment == segment)
         return 0;
     if (files->file >= 0)
         disk_file_close(files->disk, files->file);
     files->window_size = 0;
-    files->file = disk_file_open(files->disk, segment_name(files, segment, name), false);
+    files->file = disk_file_open(files->disk, segment_name(files, segment), false);
     files->file_segment = segment;
     return files->file < 0 ? files->file : 0;
 }
@@ -144,7 +144,6 @@ static int segment_open(struct wal_reader_files *files, uint32_t segment)
 static const uint8_t *bytes_at(struct wal_reader *reader, struct place place, uint32_t size)
 {
     struct wal_reader_files *files = reader->files;
-    char name[DISK_NAME_SIZE];
     int64_t result = segment_open(files, place.segment);
     bool inside = place.offset >= files->window_offset &&
                   place.offset + size <= files->window_offset + files->window_size;
@@ -159,7 +158,7 @@ static const uint8_t *bytes_at(struct wal_reader *reader, struct place place, ui
     }
     if (result < 0) {
         finish(reader, WAL_READ_ERROR, "%s/%s cannot be read at offset %" PRIu64 ": %s",
-               disk_path(files->disk), segment_name(files, place.segment, name), place.offset,
+               disk_path(files->disk), segment_name(files, place.segment), place.offset,
                strerror((int)-result));
         return NULL;
     }
@@ -188,14 +187,17 @@ static enum standing look(struct wal_reader *reader, struct place place, struct 
     return wal_block_verify(block, bytes) ? STANDS_BLOCK : STANDS_BROKEN;
 }
 
-/* Does the block continue the chain? Any block may be the first one read: older ones may have been
- * released, and what the log must begin with is known to whoever holds the snapshot. */
+/* Does the block continue the chain? Any block may be the first one read, unless a name says which:
+ * older ones may have been released, and what the log must begin with is known to whoever holds the
+ * snapshot. */
 static bool is_next(const struct wal_reader *reader, const struct wal_block *block)
 {
+    const struct wal_reader_files *files = reader->files;
     const struct wal_end *end = &reader->end;
-    return !reader->files->begun ||
-           (block->seq_first == end->seq_next && block->previous == end->previous &&
-            block->epoch >= end->epoch);
+    if (!files->begun)
+        return !reader->is_archive || block->seq_first == files->segments[files->segment].seq_first;
+    return block->seq_first == end->seq_next && block->previous == end->previous &&
+           block->epoch >= end->epoch;
 }
 
 /* Moves on behind the valid block at a place and hands it out. */
@@ -203,17 +205,17 @@ static enum wal_read take(struct wal_reader *reader, struct place place,
                           const struct wal_block *block)
 {
     struct wal_reader_files *files = reader->files;
-    char name[DISK_NAME_SIZE];
     if (block->version != WAL_BLOCK_VERSION)
         return finish(reader, WAL_READ_ERROR,
                       "%s/%s, offset %" PRIu64 ", seq %" PRIu64
                       ": written in format version %" PRIu32
                       "; this till reads version %d: use the till that wrote it, or a newer one",
-                      disk_path(files->disk), segment_name(files, place.segment, name),
-                      place.offset, block->seq_first, block->version, WAL_BLOCK_VERSION);
+                      disk_path(files->disk), segment_name(files, place.segment), place.offset,
+                      block->seq_first, block->version, WAL_BLOCK_VERSION);
     const uint8_t *bytes = bytes_at(reader, place, block->block_size);
     if (bytes == NULL)
         return files->result;
+    reader->image = bytes;
     reader->ids = NULL;
     reader->fields = NULL;
     bool is_known = block->seq_first + block->command_count - 1 <= reader->seq_known;
@@ -223,8 +225,8 @@ static enum wal_read take(struct wal_reader *reader, struct place place,
                       "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": the block's checksum holds but "
                       "its content does not decompress. Restore this folder from a replica or a "
                       "backup",
-                      disk_path(files->disk), segment_name(files, place.segment, name),
-                      place.offset, block->seq_first);
+                      disk_path(files->disk), segment_name(files, place.segment), place.offset,
+                      block->seq_first);
     files->begun = true;
     files->segment = place.segment;
     files->offset = place.offset + block->block_size;
@@ -334,16 +336,27 @@ static bool scan_on(struct wal_reader *reader, struct scan *scan)
 static enum wal_read damage(struct wal_reader *reader, const struct scan *scan)
 {
     const struct wal_reader_files *files = reader->files;
-    char name[DISK_NAME_SIZE];
-    char proof_name[DISK_NAME_SIZE];
     return finish(
         reader, WAL_READ_DAMAGE,
         "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": the log is damaged here; the block at "
         "%s, offset %" PRIu64 ", seq %" PRIu64 ", shows that it was durable once. Nothing "
         "was changed. Restore this folder from a replica or a backup",
-        disk_path(files->disk), segment_name(files, files->segment, name), files->offset,
-        reader->end.seq_next, segment_name(files, scan->proof.segment, proof_name),
-        scan->proof.offset, scan->proof_seq);
+        disk_path(files->disk), segment_name(files, files->segment), files->offset,
+        reader->end.seq_next, segment_name(files, scan->proof.segment), scan->proof.offset,
+        scan->proof_seq);
+}
+
+/* The segments of a data folder, or else of an archive. */
+static int list_segments(struct wal_reader *reader, struct disk *disk,
+                         struct wal_segment **segments)
+{
+    int count = wal_segments_list(disk, WAL_IN_DATA, segments);
+    if (count != 0)
+        return count;
+    free(*segments);
+    count = wal_segments_list(disk, WAL_IN_ARCHIVE, segments);
+    reader->is_archive = count > 0;
+    return count;
 }
 
 int wal_reader_init(struct wal_reader *reader, struct disk *disk)
@@ -353,7 +366,7 @@ int wal_reader_init(struct wal_reader *reader, struct disk *disk)
     int count = -ENOMEM;
     if (files != NULL) {
         files->segments = NULL;
-        count = wal_segments_list(disk, &files->segments);
+        count = list_segments(reader, disk, &files->segments);
     }
     if (count < 0) {
         snprintf(reader->error, sizeof reader->error, "the log in %s cannot be listed: %s",
@@ -397,7 +410,7 @@ static bool segment_is_missing(struct wal_reader *reader)
 {
     const struct wal_reader_files *files = reader->files;
     char name[DISK_NAME_SIZE];
-    for (uint32_t i = 1; i < files->segment_count; i++) {
+    for (uint32_t i = 1; i < files->segment_count && !reader->is_archive; i++) {
         uint32_t expected = files->segments[i - 1].number + 1;
         if (files->segments[i].number == expected)
             continue;
@@ -431,6 +444,35 @@ static bool take_next(struct wal_reader *reader, enum wal_read *result)
         }
     }
     return false;
+}
+
+/* Archived segments that end before what is wanted are not read. */
+static void skip_archived(struct wal_reader *reader)
+{
+    struct wal_reader_files *files = reader->files;
+    while (reader->is_archive && files->segment + 1 < files->segment_count &&
+           files->segments[files->segment].seq_last <= reader->seq_known)
+        files->segment++;
+}
+
+/* Everything up to the last seq that a name promises should have been there. */
+static enum wal_read archive_ends(struct wal_reader *reader)
+{
+    const struct wal_reader_files *files = reader->files;
+    const struct wal_segment *segment = &files->segments[files->segment];
+    uint64_t due = files->begun ? reader->end.seq_next : segment->seq_first;
+    reader->bytes_read = reader->bytes_total;
+    if (due <= segment->seq_last)
+        return finish(reader, WAL_READ_DAMAGE,
+                      "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
+                      ": take this file from another copy of the archive",
+                      disk_path(files->disk), segment->name, files->offset, due);
+    if (files->segment + 1 < files->segment_count)
+        return finish(reader, WAL_READ_DAMAGE,
+                      "the archive %s has nothing from seq %" PRIu64 " on until %s, which does not "
+                      "follow: files are missing, or are of another history",
+                      disk_path(files->disk), due, segment[1].name);
+    return finish(reader, WAL_READ_END, "%s", "");
 }
 
 /* There is no next block: where does that leave the log? */
@@ -469,5 +511,9 @@ enum wal_read wal_reader_next(struct wal_reader *reader)
         return files->result;
     if (files->segment_count == 0)
         return finish(reader, WAL_READ_END, "%s", "");
-    return take_next(reader, &result) ? result : decide(reader);
+    if (!files->begun)
+        skip_archived(reader);
+    if (take_next(reader, &result))
+        return result;
+    return reader->is_archive ? archive_ends(reader) : decide(reader);
 }

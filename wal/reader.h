@@ -1,4 +1,5 @@
-/* The log's reading end: walks the blocks of a data folder in order and finds its end.
+/* The log's reading end: walks the blocks of a data folder, or of an archive, in order and finds
+ * its end.
  *
  * What follows the last good block is decided by a table (wal/reader.c): nothing, a torn tail
  * (written when the process or the machine died, never acknowledged: cut), or damage (it was
@@ -36,16 +37,18 @@ struct wal_end {
 struct wal_reader {
     /* Of the last WAL_READ_BLOCK; the columns are valid until the next call. */
     struct wal_block block;
+    const uint8_t *image; /* of block_size bytes, as it stands on the disk */
     const uint8_t *ids;
     const uint8_t *fields;
     struct wal_end end;
     char error[WAL_ERROR_SIZE];
     uint64_t bytes_read; /* so far, of bytes_total: for progress */
     uint64_t bytes_total;
+    bool is_archive; /* the folder has archived segments, and no others */
 
     /* To be set after wal_reader_init by whoever has a snapshot: what it shows. The log may begin
      * behind it or after it; blocks that end at or before it are checked, but not unpacked: ids and
-     * fields are NULL. */
+     * fields are NULL. An archive is not read before the segment that has what comes after it. */
     uint64_t seq_known;
 
     struct wal_reader_files *files; /* private */

@@ -15,20 +15,37 @@ void wal_segment_name(uint32_t number, char name[DISK_NAME_SIZE])
     snprintf(name, DISK_NAME_SIZE, "wal-%010" PRIu32 ".log", number);
 }
 
-/* The number in a segment's name; 0 when it is another file's. */
-static uint32_t segment_number(const char *name)
+void wal_archived_name(uint64_t seq_first, uint64_t seq_last, char name[DISK_NAME_SIZE])
 {
-    char expected[DISK_NAME_SIZE];
-    if (strncmp(name, "wal-", 4) != 0)
-        return 0;
-    unsigned long long number = strtoull(name + 4, NULL, 10);
-    if (number > UINT32_MAX)
-        return 0;
-    wal_segment_name((uint32_t)number, expected);
-    return strcmp(name, expected) == 0 ? (uint32_t)number : 0;
+    snprintf(name, DISK_NAME_SIZE, "log-%020" PRIu64 "-%020" PRIu64 ".till", seq_first, seq_last);
 }
 
-int wal_segments_list(struct disk *disk, struct wal_segment **segments)
+/* Fills in what the name of a segment says; false when it is another file's. */
+static bool read_data_name(const char *name, struct wal_segment *segment)
+{
+    if (strncmp(name, "wal-", 4) != 0)
+        return false;
+    unsigned long long number = strtoull(name + 4, NULL, 10);
+    if (number == 0 || number > UINT32_MAX)
+        return false;
+    segment->number = (uint32_t)number;
+    wal_segment_name(segment->number, segment->name);
+    return strcmp(name, segment->name) == 0;
+}
+
+static bool read_archived_name(const char *name, struct wal_segment *segment)
+{
+    char *end = NULL;
+    if (strncmp(name, "log-", 4) != 0)
+        return false;
+    segment->seq_first = strtoull(name + 4, &end, 10);
+    segment->seq_last = *end == '-' ? strtoull(end + 1, NULL, 10) : 0;
+    wal_archived_name(segment->seq_first, segment->seq_last, segment->name);
+    return segment->seq_first > 0 && segment->seq_first <= segment->seq_last &&
+           strcmp(name, segment->name) == 0;
+}
+
+int wal_segments_list(struct disk *disk, enum wal_place place, struct wal_segment **segments)
 {
     *segments = NULL;
     struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
@@ -41,12 +58,15 @@ int wal_segments_list(struct disk *disk, struct wal_segment **segments)
     int count = 0;
     uint64_t start = 0;
     for (int i = 0; i < result; i++) {
-        uint32_t number = segment_number(entries[i].name);
-        if (number == 0)
+        struct wal_segment segment = {.number = (uint32_t)count + 1};
+        bool is_one = place == WAL_IN_DATA ? read_data_name(entries[i].name, &segment)
+                                           : read_archived_name(entries[i].name, &segment);
+        if (!is_one)
             continue;
-        uint64_t size = entries[i].size_bytes / WAL_ALIGN * WAL_ALIGN;
-        list[count++] = (struct wal_segment){number, size, start};
-        start += size;
+        segment.size_bytes = entries[i].size_bytes / WAL_ALIGN * WAL_ALIGN;
+        segment.start = start;
+        start += segment.size_bytes;
+        list[count++] = segment;
     }
     free(entries);
     if (result < 0) {

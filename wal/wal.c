@@ -279,6 +279,36 @@ int wal_release(struct wal *wal, uint64_t seq)
     return (int)count;
 }
 
+uint32_t wal_segment_first(const struct wal *wal)
+{
+    return wal->segment_first;
+}
+
+uint64_t wal_seq_first(const struct wal *wal)
+{
+    return segment_known(wal, wal->segment_first)->seq_first;
+}
+
+bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *closed)
+{
+    for (uint32_t segment = wal->segment_first; segment < wal->segment; segment++) {
+        uint64_t seq_next = segment_known(wal, segment + 1)->seq_first;
+        if (seq_next > wal->seq_durable + 1)
+            return false;
+        *closed =
+            (struct wal_closed){segment, segment_known(wal, segment)->seq_first, seq_next - 1};
+        if (seq < seq_next)
+            return true;
+    }
+    return false;
+}
+
+uint32_t wal_closed_count(const struct wal *wal, uint64_t seq)
+{
+    struct wal_closed closed;
+    return wal_closed_next(wal, seq, &closed) ? wal->segment - closed.number : 0;
+}
+
 /* Opening. */
 
 /* Zeros over what was torn, from the end of the log on. */
@@ -366,7 +396,7 @@ static int segments_trim(struct wal *wal)
 static int segments_load(struct wal *wal, const struct wal_end *end)
 {
     struct wal_segment *segments;
-    int count = wal_segments_list(wal->disk, &segments);
+    int count = wal_segments_list(wal->disk, WAL_IN_DATA, &segments);
     if (count < 0)
         return count;
     for (int i = 0; i < count; i++)

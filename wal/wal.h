@@ -81,6 +81,24 @@ uint64_t wal_seq_durable(const struct wal *wal);
 /* No write is in flight and no segment is being prepared or released. */
 bool wal_idle(const struct wal *wal);
 
+/* A segment that the log has left: its blocks are durable, and it changes no more until it is
+ * released. */
+struct wal_closed {
+    uint32_t number;
+    uint64_t seq_first;
+    uint64_t seq_last;
+};
+
+/* The oldest one that has seq or something after it. False: there is none yet. */
+bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *closed);
+
+/* How many there are from that one on. */
+uint32_t wal_closed_count(const struct wal *wal, uint64_t seq);
+
+/* The first segment, and the first seq that it has, or will have when there is no block yet. */
+uint32_t wal_segment_first(const struct wal *wal);
+uint64_t wal_seq_first(const struct wal *wal);
+
 /* Segments that hold nothing from `seq` on are no longer needed: they are renamed to stand ahead
  * of the log and are written again, without being allocated or zeroed anew; what is not durable is
  * kept whatever `seq` is. Off this thread: returns how many are on their way, and wal_event tells

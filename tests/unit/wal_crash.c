@@ -19,7 +19,7 @@ static void images_take(struct images *images)
     struct wal_segment *segments;
     *images = (struct images){0};
     CHECK(disk_open(&disk, test_folder(), DISK_READ) == 0);
-    int count = wal_segments_list(disk, &segments);
+    int count = wal_segments_list(disk, WAL_IN_DATA, &segments);
     CHECK(count >= 0);
     for (int i = 0; i < count; i++) {
         char name[DISK_NAME_SIZE];

@@ -1,0 +1,60 @@
+/* The archive of the log: a folder that gets a copy of each segment that the log has left, so that
+ * the segment may be written again and its history is kept.
+ *
+ *   idle --archive_turn, a segment was closed--> copying, piece by piece --last piece--> published
+ *   (partial file, sync, rename) --what is too old or too much was removed--> idle
+ *
+ * Pieces are copied in a lane of the io, one at a time and paced, so that the disk is left to the
+ * log; every block is checked on the way. What fails is told, and tried again after a while: until
+ * a segment is archived it is not released. An archive belongs to one history: archive_open refuses
+ * a log that does not continue it. */
+#ifndef TILL_WAL_ARCHIVE_H
+#define TILL_WAL_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/disk.h"
+#include "base/io.h"
+#include "wal/wal.h"
+
+enum { ARCHIVE_ERROR_SIZE = 640 };
+
+struct archive_options {
+    uint64_t keep_us;    /* segments whose last change is older, by the log's time, go; 0: never */
+    uint64_t keep_bytes; /* the oldest go while there are more bytes; 0: never */
+    uint64_t user;       /* of its IO_WORKED events */
+};
+
+struct archive_status {
+    uint64_t seq;           /* everything up to it that is to be archived is */
+    uint64_t segment_count; /* archived since the start */
+    uint64_t removed_count; /* to keep within the options, or for want of room */
+    uint64_t notice_count;  /* things a person should know; the last of them: */
+    char notice[ARCHIVE_ERROR_SIZE];
+};
+
+struct archive;
+
+/* For the log of `log`, which `wal` has open, into `folder`. All of them outlive the archive. 0, or
+ * -errno with a message: -EEXIST for an archive of another history. */
+int archive_open(struct archive **archive, struct io *io, struct disk *log, struct disk *folder,
+                 const struct wal *wal, const struct archive_options *options,
+                 char error[ARCHIVE_ERROR_SIZE]);
+
+/* Nothing may be under way (archive_awaits_event), unless the io is gone. */
+void archive_close(struct archive *archive);
+
+/* Starts the next piece if there is one and its time has come. */
+void archive_turn(struct archive *archive, uint64_t now_us);
+
+/* How long until archive_turn may have something to do; UINT64_MAX: only after an event. */
+uint64_t archive_wait_us(const struct archive *archive, uint64_t now_us);
+
+/* Takes in an IO_WORKED event. */
+void archive_event(struct archive *archive, const struct io_event *event);
+bool archive_awaits_event(const struct archive *archive);
+
+struct archive_status archive_status(const struct archive *archive);
+
+#endif

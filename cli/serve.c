@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/capacity.h"
 #include "cli/cli.h"
+#include "cli/progress.h"
 #include "net/server.h"
 
 struct serve {
@@ -22,13 +22,14 @@ struct serve {
     uint32_t snapshot_log;
     uint32_t snapshot_memory;
     bool no_snapshots;
-    uint64_t progress_us;
-    const char *reading; /* what is shown */
-    uint64_t began_us;   /* when what is shown began */
+    const char *archive; /* NULL: none */
+    uint32_t archive_days;
+    uint32_t archive_mib;
+    struct progress progress;
     bool quiet;
 };
 
-enum { OWN_ROWS = 13, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
+enum { OWN_ROWS = 16, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
 
 static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
 {
@@ -52,6 +53,12 @@ static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
          "for what changes while a snapshot is written"},
         {"no_snapshots", OPTION_FLAG, &serve->no_snapshots, NULL,
          "take none, at the stop neither: the log is kept whole and read whole"},
+        {"archive", OPTION_TEXT, &serve->archive, "DIR",
+         "keep the log there, for restoring to any moment; without it, old log is written over"},
+        {"archive_days", OPTION_AMOUNT, &serve->archive_days, "N",
+         "remove archived log that is older; 0: at no age"},
+        {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
+         "remove the oldest archived log while there is more; 0: at no size"},
         {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
          "take memory when it is first used, not at the start: slower orders, a smaller process"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
@@ -98,35 +105,16 @@ static void print_line(void *context, const char *line)
     puts(line);
 }
 
-/* Progress of the recovery, on a terminal at most ten times a second. */
-static void show_reading(struct serve *serve, const char *what, uint64_t bytes_read,
-                         uint64_t bytes_total)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
-    if (!isatty(STDERR_FILENO) || now_us - serve->progress_us < 100000)
-        return;
-    if (serve->reading != what)
-        serve->began_us = now_us;
-    serve->reading = what;
-    serve->progress_us = now_us;
-    double seconds = (double)(now_us - serve->began_us) / US_PER_SECOND;
-    double rate = seconds > 0 ? (double)bytes_read / seconds : 0;
-    fprintf(stderr, "\rreading %s: %3.0f %% of %.1f MiB, %.0f MiB/s, %.0f s left\033[K", what,
-            bytes_total > 0 ? 100.0 * (double)bytes_read / (double)bytes_total : 100.0,
-            (double)bytes_total / (1 << 20), rate / (1 << 20),
-            rate > 0 ? (double)(bytes_total - bytes_read) / rate : 0.0);
-}
-
 static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
 {
-    show_reading(context, "the log", bytes_read, bytes_total);
+    struct serve *serve = context;
+    progress_show(&serve->progress, "reading the log", bytes_read, bytes_total);
 }
 
 static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_total)
 {
-    show_reading(context, "the snapshot", bytes_read, bytes_total);
+    struct serve *serve = context;
+    progress_show(&serve->progress, "reading the snapshot", bytes_read, bytes_total);
 }
 
 static void show_notice(void *context, const char *text)
@@ -139,8 +127,6 @@ static void print_start(const struct serve *serve, const struct server *server, 
 {
     struct server_start start = server_start(server);
     const char *colon = strrchr(serve->options.listen, ':');
-    if (serve->progress_us != 0)
-        fprintf(stderr, "\n");
     if (!serve->quiet) {
         printf("memory:\n");
         engine_print_memory(server_engine(server), print_line, NULL);
@@ -150,12 +136,18 @@ static void print_start(const struct serve *serve, const struct server *server, 
                (double)start.snapshot_memory_bytes / (1 << 20));
     printf("io: %s\n", io_describe(io));
     if (start.snapshot_seq > 0)
-        printf("data: snapshot of seq %" PRIu64 "%s\n", start.snapshot_seq,
+        printf("data: snapshot of seq %" PRIu64 ", %.1f MiB of state in %.3f s%s\n",
+               start.snapshot_seq, (double)start.snapshot_bytes / (1 << 20),
+               (double)start.snapshot_us / (double)US_PER_SECOND,
                start.has_log ? "" : ", without a log after it");
-    printf("data: %s, seq %" PRIu64 ", %" PRIu64 " commands in %" PRIu64 " blocks replayed\n",
-           serve->data, start.seq, start.commands, start.blocks);
+    printf("data: %s, seq %" PRIu64 ", %" PRIu64 " commands in %" PRIu64
+           " blocks replayed in %.3f s, epoch %" PRIu64 "\n",
+           serve->data, start.seq, start.commands, start.blocks,
+           (double)start.replay_us / (double)US_PER_SECOND, start.epoch);
     if (start.torn_bytes > 0)
         printf("data: cut %" PRIu64 " bytes of a torn write off the log's end\n", start.torn_bytes);
+    if (serve->archive != NULL)
+        printf("archive: %s, up to seq %" PRIu64 "\n", serve->archive, start.archive_seq);
     printf("listening on %.*s:%u\n", (int)(colon - serve->options.listen), serve->options.listen,
            start.port);
     fflush(stdout);
@@ -166,6 +158,7 @@ static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
 {
     char error[SERVER_ERROR_SIZE];
     struct server *server = server_create(&serve->options, io, disk, error, sizeof error);
+    progress_end(&serve->progress);
     if (server == NULL) {
         fprintf(stderr, "till serve: %s\n", error);
         return EXIT_FAILED;
@@ -185,23 +178,33 @@ static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
     return EXIT_OK;
 }
 
+static bool open_folder(const char *path, struct disk **disk)
+{
+    int opened = disk_open(disk, path, DISK_WRITE);
+    if (opened != 0)
+        fprintf(stderr, "till serve: %s: %s\n", path,
+                opened == -EWOULDBLOCK ? "another till serves this folder" : strerror(-opened));
+    return opened == 0;
+}
+
 static int serve_open(struct serve *serve)
 {
     char error[IO_ERROR_SIZE];
     struct io_options io_options = server_io_options(&serve->options);
     struct disk *disk = NULL;
-    int opened = disk_open(&disk, serve->data, DISK_WRITE);
-    if (opened != 0) {
-        fprintf(stderr, "till serve: %s: %s\n", serve->data,
-                opened == -EWOULDBLOCK ? "another till serves this folder" : strerror(-opened));
-        return EXIT_FAILED;
+    struct io *io = NULL;
+    int code = EXIT_FAILED;
+    if (open_folder(serve->data, &disk) &&
+        (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive))) {
+        io = io_create(&io_options, error);
+        if (io == NULL)
+            fprintf(stderr, "till serve: %s\n", error);
+        else
+            code = serve_run(serve, io, disk);
     }
-    struct io *io = io_create(&io_options, error);
-    if (io == NULL)
-        fprintf(stderr, "till serve: %s\n", error);
-    int code = io != NULL ? serve_run(serve, io, disk) : EXIT_FAILED;
     if (io != NULL)
         io_destroy(io);
+    disk_close(serve->options.archive);
     disk_close(disk);
     return code;
 }
@@ -213,7 +216,8 @@ int cli_serve(int argc, char **argv)
                           .segment_mib = 64,
                           .snapshot_every_s = 300,
                           .snapshot_log = 1u << 30,
-                          .snapshot_memory = 64u << 20};
+                          .snapshot_memory = 64u << 20,
+                          .archive_mib = 64u << 10};
     struct option_row rows[SERVE_ROWS];
     serve.options.engine = engine_options_default;
     serve.options.wal_writes = WAL_WRITES_DEFAULT;
@@ -242,6 +246,8 @@ int cli_serve(int argc, char **argv)
     serve.options.snapshot_every_us = serve.snapshot_every_s * US_PER_SECOND;
     serve.options.snapshot_log_bytes = serve.snapshot_log;
     serve.options.snapshot_at_stop = true;
+    serve.options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * serve.archive_days;
+    serve.options.archive_keep_bytes = (uint64_t)serve.archive_mib << 20;
     serve.options.loading = show_loading;
     serve.options.notice = show_notice;
     serve.options.progress = show_progress;

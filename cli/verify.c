@@ -7,24 +7,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/assert.h"
-#include "cli/capacity.h"
 #include "cli/cli.h"
-#include "cli/options.h"
+#include "cli/folder.h"
 #include "engine/image.h"
-#include "net/replay.h"
-
-enum { PROGRESS_INTERVAL_US = 250000 };
 
 struct verification {
-    struct replay replay;
+    struct folder folder;
     struct loader snapshots; /* those that are there */
-    const char *reading;     /* what progress is shown of */
-    bool shows_progress;
-    uint64_t progress_us; /* when it was last shown */
 };
 
 /* Stock of all SKUs and warehouses. */
@@ -35,19 +26,6 @@ struct stock_totals {
     int64_t reserved;
     int64_t committed;
 };
-
-static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct verification *verification = context;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
-    if (now_us < verification->progress_us + PROGRESS_INTERVAL_US || bytes_total == 0)
-        return;
-    verification->progress_us = now_us;
-    fprintf(stderr, "\r\033[K%s: %" PRIu64 "%%, seq %" PRIu64, verification->reading,
-            bytes_read * 100 / bytes_total, engine_seq(verification->replay.engine));
-}
 
 /* Asks the engine one query; the reply's body, which lies in `room`. */
 static const void *ask(struct engine *engine, unsigned number, const void *body, uint32_t size,
@@ -107,13 +85,13 @@ static void print_log_summary(const struct replay *replay)
 
 static void print_summary(struct verification *verification)
 {
-    struct engine *engine = verification->replay.engine;
+    struct engine *engine = verification->folder.replay.engine;
     struct empty_body empty = {0};
     struct stats_reply_body stats;
     uint64_t room[FRAME_SIZE_MAX / 8];
     memcpy(&stats, ask(engine, MESSAGE_stats, &empty, sizeof empty, room), sizeof stats);
     struct stock_totals totals = sum_stock(engine, stats.skus);
-    print_log_summary(&verification->replay);
+    print_log_summary(&verification->folder.replay);
     printf("orders   %" PRIu64 ": %" PRIu64 " PENDING, %" PRIu64 " CONFIRMED, %" PRIu64
            " EXPIRED, %" PRIu64 " FAILED, %" PRIu64 " CANCELLED; %" PRIu64 " with a refund due\n",
            stats.orders, stats.pending, stats.confirmed, stats.expired, stats.failed,
@@ -133,26 +111,21 @@ static void print_summary(struct verification *verification)
 /* Replays the log from its beginning, or what is there of it after the snapshot `seq`. */
 static bool replay_from(struct verification *verification, uint64_t seq)
 {
-    struct replay *replay = &verification->replay;
+    struct folder *folder = &verification->folder;
+    struct replay *replay = &folder->replay;
     char what[64] = "replaying the log";
     if (seq > 0)
         snprintf(what, sizeof what, "replaying after snapshot %" PRIu64, seq);
-    verification->reading = what;
+    folder->reading = what;
     replay->ignores_snapshots = seq == 0;
     replay->seq_max = seq;
-    bool replayed = replay_run(replay);
-    fputs(verification->shows_progress ? "\r\033[K" : "", stderr);
-    if (!replayed)
-        fprintf(stderr, "till verify: %s\n", replay->error);
-    else if (replay->loader.damaged_count > 0)
-        fprintf(stderr, "till verify: %s\n", replay->loader.error);
-    return replayed && replay->loader.damaged_count == 0;
+    return folder_read(folder) && replay->loader.damaged_count == 0;
 }
 
 /* Every snapshot must lead to the state that the engine has. */
 static bool verify_snapshots(struct verification *verification)
 {
-    struct engine *engine = verification->replay.engine;
+    struct engine *engine = verification->folder.replay.engine;
     const struct loader *snapshots = &verification->snapshots;
     uint64_t seq = engine_seq(engine);
     uint64_t digest = engine_digest(engine);
@@ -175,33 +148,63 @@ static bool verify_snapshots(struct verification *verification)
     return true;
 }
 
-/* Where a whole log begins there is no snapshot to begin with; else the oldest has the most after
- * it. */
-static uint64_t snapshot_to_begin_with(struct verification *verification)
+/* The first seq of the log in a folder; 0 when it has none, or it cannot be read. */
+static uint64_t first_seq(struct disk *disk, bool *is_archive)
 {
-    const struct loader *snapshots = &verification->snapshots;
     struct wal_reader reader;
-    bool is_whole = false;
-    if (wal_reader_init(&reader, verification->replay.disk) == 0) {
-        is_whole = wal_reader_next(&reader) == WAL_READ_BLOCK && reader.block.seq_first == 1;
-        wal_reader_deinit(&reader);
-    }
-    return is_whole || snapshots->seq_count == 0 ? 0 : snapshots->seqs[snapshots->seq_count - 1];
+    uint64_t seq = 0;
+    *is_archive = false;
+    if (disk == NULL || wal_reader_init(&reader, disk) != 0)
+        return 0;
+    if (wal_reader_next(&reader) == WAL_READ_BLOCK)
+        seq = reader.block.seq_first;
+    *is_archive = reader.is_archive;
+    wal_reader_deinit(&reader);
+    return seq;
 }
 
-static int verify_folder(struct verification *verification)
+/* An archive without its beginning leads to no state, but its blocks are a chain. */
+static bool verify_chain(struct verification *verification, struct disk *disk)
 {
-    struct replay *replay = &verification->replay;
-    char error[REPLAY_ERROR_SIZE];
-    verification->snapshots.disk = replay->disk;
-    if (!loader_list(&verification->snapshots)) {
-        fprintf(stderr, "till verify: %s\n", verification->snapshots.error);
-        return EXIT_FAILED;
+    struct wal_reader reader;
+    uint64_t seq_first = 0;
+    uint64_t blocks = 0;
+    enum wal_read read = WAL_READ_ERROR;
+    if (wal_reader_init(&reader, disk) == 0) {
+        while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
+            seq_first = seq_first == 0 ? reader.block.seq_first : seq_first;
+            blocks++;
+            progress_show(&verification->folder.progress, "checking the archive", reader.bytes_read,
+                          reader.bytes_total);
+        }
+        wal_reader_deinit(&reader);
     }
-    if (verification->shows_progress)
-        replay->progress = replay->loading = show_progress;
-    replay->context = verification;
-    if (!replay_from(verification, snapshot_to_begin_with(verification)))
+    progress_end(&verification->folder.progress);
+    if (read != WAL_READ_END) {
+        fprintf(stderr, "till verify: %s\n", reader.error);
+        return false;
+    }
+    printf("archive  seq %" PRIu64 " to %" PRIu64 " in %" PRIu64 " blocks, epoch %" PRIu64
+           ": checksums and chain hold\n",
+           seq_first, reader.end.seq_next - 1, blocks, reader.end.epoch);
+    return true;
+}
+
+/* Without a state to begin with, the chain is all there is to check. */
+static int verify_archive(struct verification *verification)
+{
+    if (!verify_chain(verification, verification->folder.replay.disk))
+        return EXIT_FAILED;
+    printf("what came before is not here, so what it leads to was not checked; till verify BACKUP "
+           "--archive DIR does\n");
+    return EXIT_OK;
+}
+
+static int verify_state(struct verification *verification, uint64_t snapshot_seq)
+{
+    struct replay *replay = &verification->folder.replay;
+    char error[REPLAY_ERROR_SIZE];
+    if (!replay_from(verification, snapshot_seq))
         return EXIT_FAILED;
     if (!engine_check(replay->engine, error, sizeof error)) {
         fprintf(stderr, "till verify: after seq %" PRIu64 ": %s\n", engine_seq(replay->engine),
@@ -216,47 +219,58 @@ static int verify_folder(struct verification *verification)
     return EXIT_OK;
 }
 
-static int verify(const char *path, const struct engine_options *options)
+/* Where a whole log begins there is no snapshot to begin with; else the oldest has the most after
+ * it. */
+static int verify_folder(struct verification *verification)
 {
-    struct verification verification = {.shows_progress = isatty(STDERR_FILENO) != 0};
-    struct replay *replay = &verification.replay;
-    char error[REPLAY_ERROR_SIZE];
-    int result = disk_open(&replay->disk, path, DISK_READ);
-    if (result != 0) {
-        fprintf(stderr, "till verify: %s: %s\n", path, strerror(-result));
+    const struct replay *replay = &verification->folder.replay;
+    struct loader *snapshots = &verification->snapshots;
+    bool is_archive = false;
+    snapshots->disk = replay->disk;
+    if (!loader_list(snapshots)) {
+        fprintf(stderr, "till verify: %s\n", snapshots->error);
         return EXIT_FAILED;
     }
-    replay->engine = engine_create(options, error, sizeof error);
-    if (replay->engine == NULL) {
-        fprintf(stderr, "till verify: %s\n", error);
-        result = EXIT_FAILED;
-    } else {
-        result = verify_folder(&verification);
-        engine_destroy(replay->engine);
-    }
-    disk_close(replay->disk);
-    return result;
+    bool is_whole =
+        first_seq(replay->archive, &is_archive) == 1 || first_seq(replay->disk, &is_archive) == 1;
+    if (is_whole)
+        return verify_state(verification, 0);
+    if (is_archive)
+        return verify_archive(verification);
+    if (replay->archive != NULL && !verify_chain(verification, replay->archive))
+        return EXIT_FAILED;
+    return verify_state(verification,
+                        snapshots->seq_count == 0 ? 0 : snapshots->seqs[snapshots->seq_count - 1]);
 }
+
+enum { ARCHIVE_ROW, VERIFY_ROWS = ARCHIVE_ROW + 1 + CAPACITY_COUNT };
 
 int cli_verify(int argc, char **argv)
 {
-    struct engine_options options = engine_options_default;
-    struct option_row rows[CAPACITY_COUNT];
-    capacity_rows(&options, rows);
-    int operands = options_parse(argc, argv, rows, CAPACITY_COUNT);
+    struct verification verification = {
+        .folder = {.command = "till verify", .capacities = engine_options_default}};
+    struct folder *folder = &verification.folder;
+    struct option_row own[FOLDER_ROWS];
+    struct option_row rows[VERIFY_ROWS];
+    folder_rows(folder, own);
+    rows[ARCHIVE_ROW] = own[0];
+    capacity_rows(&folder->capacities, rows + ARCHIVE_ROW + 1);
+    int operands = options_parse(argc, argv, rows, VERIFY_ROWS);
     if (operands == OPTIONS_HELP) {
-        printf(
-            "usage: till verify DIR [options]\n\n"
-            "Replays the log in the data folder DIR and checks it: checksums, decisions, digests,"
-            "\nevery invariant of the state it leads to, and that each snapshot leads there too."
-            "\nChanges nothing. The capacities must be at least what the server ran with.\n\n");
-        options_print(stdout, rows, CAPACITY_COUNT);
+        printf("usage: till verify DIR [options]\n\n"
+               "Replays the log in DIR, a data folder, a backup or an archive, and checks it:\n"
+               "checksums, decisions, digests, every invariant of the state that it leads to, and\n"
+               "that each snapshot leads there too. Changes nothing. The capacities must be at\n"
+               "least what the server ran with.\n\n");
+        options_print(stdout, rows, VERIFY_ROWS);
         return EXIT_OK;
     }
     if (operands != 1) {
         if (operands != OPTIONS_WRONG)
-            fprintf(stderr, "till verify: expected one data folder; see till verify --help\n");
+            fprintf(stderr, "till verify: expected one folder; see till verify --help\n");
         return EXIT_USAGE;
     }
-    return verify(argv[1], &options);
+    int code = folder_open(folder, argv[1]) ? verify_folder(&verification) : EXIT_FAILED;
+    folder_close(folder);
+    return code;
 }

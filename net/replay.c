@@ -221,6 +221,7 @@ static bool replay_logs(struct replay *replay, struct replay_batch *batch)
     struct disk *const logs[] = {replay->archive, replay->disk};
     uint64_t seq_later[2] = {0, 0};
     uint64_t seq_begun = 0;
+    replay->seq_whole = engine_seq(replay->engine);
     do {
         seq_begun = engine_seq(replay->engine);
         for (unsigned i = 0; i < 2 && !replay->has_stopped; i++) {
@@ -272,7 +273,7 @@ bool replay_run(struct replay *replay)
     batch->body_words = 0;
     replay->blocks = replay->commands = 0;
     replay->end = (struct wal_end){0};
-    replay->seq_first = replay->seq_whole = replay->epoch = 0;
+    replay->seq_first = replay->epoch = 0;
     replay->is_archive = replay->has_stopped = false;
     uint64_t start_us = clock_us();
     bool replayed = load_snapshot(replay);

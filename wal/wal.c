@@ -295,10 +295,10 @@ bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *clo
         uint64_t seq_next = segment_known(wal, segment + 1)->seq_first;
         if (seq_next > wal->seq_durable + 1)
             return false;
-        *closed =
-            (struct wal_closed){segment, segment_known(wal, segment)->seq_first, seq_next - 1};
-        if (seq < seq_next)
-            return true;
+        if (seq >= seq_next)
+            continue;
+        *closed = (struct wal_closed){segment, segment_known(wal, segment)->seq_first, seq_next - 1};
+        return true;
     }
     return false;
 }

@@ -1,0 +1,117 @@
+/* Opening, reading, messages. */
+#include "cli/folder.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/value.h"
+
+void folder_rows(struct folder *folder, struct option_row rows[FOLDER_ROWS])
+{
+    const struct option_row own[FOLDER_ROWS] = {
+        {"archive", OPTION_TEXT, &folder->archive, "DIR",
+         "the archive of its log, for what the folder has no more"},
+        {"at", OPTION_TEXT, &folder->at, "TIME",
+         "as it was then: 2026-11-25T22:00:00Z, or microseconds since 1970"},
+        {"seq", OPTION_TEXT, &folder->seq, "N", "as it was after this change"},
+    };
+    memcpy(rows, own, sizeof own);
+}
+
+static bool read_value(const struct folder *folder, unsigned type, const char *option,
+                       const char *text, const char *expected, uint64_t *value)
+{
+    if (text == NULL || (value_read(type, text, strlen(text), 0, value) && *value > 0))
+        return true;
+    fprintf(stderr, "%s: --%s %s: expected %s\n", folder->command, option, text, expected);
+    return false;
+}
+
+bool folder_options(struct folder *folder)
+{
+    struct replay *replay = &folder->replay;
+    if (!read_value(folder, FIELD_time, "at", folder->at,
+                    "a time such as 2026-11-25T22:00:00Z, or microseconds since 1970",
+                    &replay->time_last_us) ||
+        !read_value(folder, FIELD_u64, "seq", folder->seq, "a number above zero",
+                    &replay->seq_last))
+        return false;
+    if (folder->at == NULL || folder->seq == NULL)
+        return true;
+    fprintf(stderr, "%s: --at and --seq each name a moment: give one of them\n", folder->command);
+    return false;
+}
+
+static void show_log(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct folder *folder = context;
+    progress_show(&folder->progress, folder->reading, bytes_read, bytes_total);
+}
+
+static void show_snapshot(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct folder *folder = context;
+    progress_show(&folder->progress, "reading the snapshot", bytes_read, bytes_total);
+}
+
+static void show_notice(void *context, const char *text)
+{
+    struct folder *folder = context;
+    progress_end(&folder->progress);
+    fprintf(stderr, "%s: %s\n", folder->command, text);
+}
+
+static bool open_disk(const struct folder *folder, const char *path, struct disk **disk)
+{
+    int result = disk_open(disk, path, DISK_READ);
+    if (result != 0)
+        fprintf(stderr, "%s: %s: %s\n", folder->command, path, strerror(-result));
+    return result == 0;
+}
+
+bool folder_open(struct folder *folder, const char *path)
+{
+    struct replay *replay = &folder->replay;
+    char error[REPLAY_ERROR_SIZE];
+    if (!open_disk(folder, path, &replay->disk))
+        return false;
+    if (folder->archive != NULL && !open_disk(folder, folder->archive, &replay->archive))
+        return false;
+    replay->engine = engine_create(&folder->capacities, error, sizeof error);
+    if (replay->engine == NULL)
+        fprintf(stderr, "%s: %s\n", folder->command, error);
+    folder->reading = "replaying the log";
+    replay->progress = show_log;
+    replay->loading = show_snapshot;
+    replay->notice = show_notice;
+    replay->context = folder;
+    return replay->engine != NULL;
+}
+
+void folder_close(struct folder *folder)
+{
+    struct replay *replay = &folder->replay;
+    engine_destroy(replay->engine);
+    disk_close(replay->archive);
+    disk_close(replay->disk);
+    replay->engine = NULL;
+    replay->archive = replay->disk = NULL;
+}
+
+bool folder_read(struct folder *folder)
+{
+    const struct replay *replay = &folder->replay;
+    bool replayed = replay_run(&folder->replay);
+    progress_end(&folder->progress);
+    if (!replayed) {
+        fprintf(stderr, "%s: %s\n", folder->command, replay->error);
+        return false;
+    }
+    if (replay->seq_last == 0 || engine_seq(replay->engine) == replay->seq_last)
+        return true;
+    fprintf(stderr, "%s: there is no seq %" PRIu64 ": the log ends at %" PRIu64 "%s\n",
+            folder->command, replay->seq_last, engine_seq(replay->engine),
+            folder->archive == NULL ? "; is there an --archive?" : "");
+    return false;
+}

@@ -1,0 +1,42 @@
+/* A data folder, a backup or an archive, read into an engine of this process: what verify, restore
+ * and the shell have in common when they need no server. Nothing in the folder is changed; a server
+ * may be running on it. */
+#ifndef TILL_CLI_FOLDER_H
+#define TILL_CLI_FOLDER_H
+
+#include <stdbool.h>
+
+#include "cli/capacity.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "net/replay.h"
+
+struct folder {
+    const char *command; /* for messages: "till verify" */
+    const char *archive; /* options; NULL: not given */
+    const char *at;
+    const char *seq;
+    struct engine_options capacities; /* to begin with: engine_options_default */
+    struct replay replay;             /* disk, archive and engine, once opened; seq_last and
+                                         time_last_us are what the options say */
+    struct progress progress;
+    const char *reading; /* what the log's progress is called */
+};
+
+/* The options --archive, --at and --seq; the capacities' rows are capacity_rows'. */
+enum { FOLDER_ROWS = 3 };
+void folder_rows(struct folder *folder, struct option_row rows[FOLDER_ROWS]);
+
+/* Takes in what was typed for them; false after a message. */
+bool folder_options(struct folder *folder);
+
+/* Opens the folder and makes a fresh engine; false after a message. folder_close comes in any
+ * case. */
+bool folder_open(struct folder *folder, const char *path);
+void folder_close(struct folder *folder);
+
+/* Brings the fresh engine to the moment that the options name, or as far as the log goes; false
+ * after a message. */
+bool folder_read(struct folder *folder);
+
+#endif

@@ -1,5 +1,6 @@
 /* One line in, one line out: each line is sent and answered before the next is read, so that a
- * script sees the effect of every line before it.
+ * script sees the effect of every line before it. Lines go to a server, or to the state of a folder
+ * at some moment, which answers queries and changes nothing.
  *
  * A line that cannot be understood is refused here, on stderr, and the next one is read; a
  * connection that breaks ends the shell, because nobody knows whether the last line took effect.
@@ -14,12 +15,14 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/options.h"
+#include "cli/folder.h"
 #include "cli/text.h"
 #include "net/client.h"
 
 struct shell {
     struct client client;
+    struct folder *folder; /* what is asked instead of the server; NULL: the server */
+    uint64_t *room;        /* for the folder's replies */
     struct text_request request;
     enum value_form form;
     uint64_t line_number;
@@ -56,6 +59,22 @@ static void complain(struct shell *shell, const char *kind, const char *reason)
     fprintf(stderr, "%s: %s\n", kind, reason);
 }
 
+/* At the time of the folder's last change. */
+static struct client_reply ask_folder(struct shell *shell, const struct text_request *request)
+{
+    struct engine *engine = shell->folder->replay.engine;
+    struct reply_sink sink = {.cursor = (uint8_t *)shell->room, .gap = 0};
+    struct command command = {.body = request->body,
+                              .sink = &sink,
+                              .size = request->size,
+                              .number = (uint16_t)request->message->number};
+    engine_decide(engine, engine_time_us(engine), &command, 1);
+    return (struct client_reply){.number = request->message->number,
+                                 .outcome = command.outcome,
+                                 .body = command.reply,
+                                 .size = command.reply_size};
+}
+
 static enum shell_step run_command(struct shell *shell, const char *line, size_t size)
 {
     struct text_request *request = &shell->request;
@@ -65,8 +84,14 @@ static enum shell_step run_command(struct shell *shell, const char *line, size_t
         complain(shell, "refused", error);
         return SHELL_NEXT;
     }
-    if (!client_call(&shell->client, request->message->number, request->body, request->size,
-                     &reply)) {
+    if (shell->folder != NULL && request->message->kind != KIND_QUERY) {
+        complain(shell, "refused", "a folder answers queries alone: changes go to its server");
+        return SHELL_NEXT;
+    }
+    if (shell->folder != NULL) {
+        reply = ask_folder(shell, request);
+    } else if (!client_call(&shell->client, request->message->number, request->body, request->size,
+                            &reply)) {
         complain(shell, "error", shell->client.error);
         return SHELL_QUIT;
     }
@@ -149,23 +174,60 @@ static void run_input(struct shell *shell)
     }
 }
 
+static int run_server(struct shell *shell, const char *address)
+{
+    if (!client_open(&shell->client, address, true)) {
+        fprintf(stderr, "till shell: %s\n", shell->client.error);
+        return EXIT_FAILED;
+    }
+    run_input(shell);
+    client_close(&shell->client);
+    return shell->failed ? EXIT_FAILED : EXIT_OK;
+}
+
+static int run_folder(struct shell *shell, struct folder *folder, const char *path)
+{
+    shell->folder = folder;
+    shell->room = malloc(FRAME_SIZE_MAX);
+    shell->failed = shell->room == NULL || !folder_open(folder, path) || !folder_read(folder);
+    if (!shell->failed)
+        run_input(shell);
+    folder_close(folder);
+    free(shell->room);
+    return shell->failed ? EXIT_FAILED : EXIT_OK;
+}
+
+enum { OWN_ROWS = 3, SHELL_ROWS = OWN_ROWS + FOLDER_ROWS + CAPACITY_COUNT };
+
+static void print_help(const struct option_row rows[SHELL_ROWS])
+{
+    printf("usage: till shell [options]\n\n"
+           "Reads commands from standard input, one per line, and prints one answer each:\n"
+           "  order.place order=1 customer=42 sale=1 line=7x2@1999 points=500\n"
+           "`help` lists the commands. A command without a key gets a random one. The exit\n"
+           "code is 0 when every line could be understood and sent.\n\n");
+    options_print(stdout, rows, OWN_ROWS);
+    printf("\nWith --data, which moment queries are answered for, and at least the capacities\n"
+           "that the server ran with:\n");
+    options_print(stdout, rows + OWN_ROWS, FOLDER_ROWS + CAPACITY_COUNT);
+}
+
 int cli_shell(int argc, char **argv)
 {
     const char *address = CLIENT_ADDRESS_DEFAULT;
+    const char *data = NULL;
     bool json = false;
-    const struct option_row rows[] = {
+    struct folder folder = {.command = "till shell", .capacities = engine_options_default};
+    struct option_row rows[SHELL_ROWS] = {
         {"connect", OPTION_TEXT, &address, "ADDR:PORT", "the server; " CLIENT_ADDRESS_DEFAULT},
+        {"data", OPTION_TEXT, &data, "DIR", "ask this folder, no server: queries alone"},
         {"json", OPTION_FLAG, &json, NULL, "answer with one JSON object per line"},
     };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int operands = options_parse(argc, argv, rows, row_count);
+    folder_rows(&folder, rows + OWN_ROWS);
+    capacity_rows(&folder.capacities, rows + OWN_ROWS + FOLDER_ROWS);
+    int operands = options_parse(argc, argv, rows, SHELL_ROWS);
     if (operands == OPTIONS_HELP) {
-        printf("usage: till shell [options]\n\n"
-               "Reads commands from standard input, one per line, and prints one answer each:\n"
-               "  order.place order=1 customer=42 sale=1 line=7x2@1999 points=500\n"
-               "`help` lists the commands. A command without a key gets a random one. The exit\n"
-               "code is 0 when every line could be understood and sent.\n\n");
-        options_print(stdout, rows, row_count);
+        print_help(rows);
         return EXIT_OK;
     }
     if (operands != 0) {
@@ -173,13 +235,13 @@ int cli_shell(int argc, char **argv)
             fprintf(stderr, "till shell: what is %s? Commands come from standard input\n", argv[1]);
         return EXIT_USAGE;
     }
+    if (!folder_options(&folder))
+        return EXIT_USAGE;
+    if (data == NULL && (folder.archive != NULL || folder.at != NULL || folder.seq != NULL)) {
+        fprintf(stderr, "till shell: --archive, --at and --seq belong to --data DIR\n");
+        return EXIT_USAGE;
+    }
     struct shell shell = {.form = json ? VALUE_JSON : VALUE_TEXT,
                           .interactive = isatty(STDIN_FILENO) != 0};
-    if (!client_open(&shell.client, address, true)) {
-        fprintf(stderr, "till shell: %s\n", shell.client.error);
-        return EXIT_FAILED;
-    }
-    run_input(&shell);
-    client_close(&shell.client);
-    return shell.failed ? EXIT_FAILED : EXIT_OK;
+    return data != NULL ? run_folder(&shell, &folder, data) : run_server(&shell, address);
 }

@@ -18,6 +18,7 @@ static const struct subcommand subcommands[] = {
     {"load", cli_load, "load stock and points from CSV files"},
     {"shell", cli_shell, "type commands, read answers"},
     {"snapshot", cli_snapshot, "have a running server take a snapshot"},
+    {"backup", cli_backup, "copy the data folder of a running server"},
     {"restore", cli_restore, "make a data folder as of a moment of the past"},
     {"log", cli_log, "print the log of a data folder as JSON lines"},
     {"verify", cli_verify, "replay the log of a data folder and check everything"},

@@ -14,8 +14,9 @@
 enum { DISK_NAME_SIZE = 64, DISK_ENTRIES_MAX = 65536 };
 
 enum disk_mode {
-    DISK_READ,  /* the folder must exist; no lock is taken */
-    DISK_WRITE, /* creates the folder; takes its lock, -EWOULDBLOCK when another process has it */
+    DISK_READ,   /* the folder must exist; no lock is taken */
+    DISK_WRITE,  /* creates the folder; takes its lock, -EWOULDBLOCK when another process has it */
+    DISK_RESUME, /* the same, but partial files that another process left may be gone on with */
 };
 
 struct disk;
@@ -51,9 +52,11 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 
 /* A file of any size is made under a partial name, written from its beginning on (io_write; it
  * grows with it), and published: synced, renamed to `name`, whatever had that name, and the folder
- * synced. One partial file of a name at a time; disk_open removes those that a crash left. create
- * gives a writable handle, whose writes are durable once the file is published. */
+ * synced. One partial file of a name at a time; DISK_WRITE removes those that a crash left. create
+ * gives a writable handle, whose writes are durable once the file is published; resume gives one to
+ * what is there, with how much that is, or to a new one. */
 int disk_partial_create(struct disk *disk, const char *name);
+int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_bytes);
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published);
 int disk_partial_discard(struct disk *disk, const char *name);
 

@@ -106,7 +106,8 @@ static int partials_remove(const struct disk *disk)
 int disk_open(struct disk **disk_out, const char *path, enum disk_mode mode)
 {
     *disk_out = NULL;
-    int result = mode == DISK_WRITE ? folder_create(path) : 0;
+    bool writes = mode != DISK_READ;
+    int result = writes ? folder_create(path) : 0;
     if (result < 0)
         return result;
     struct disk *disk = malloc(sizeof *disk + strlen(path) + 1);
@@ -117,7 +118,7 @@ int disk_open(struct disk **disk_out, const char *path, enum disk_mode mode)
     disk->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (disk->folder < 0)
         result = -errno;
-    if (result == 0 && mode == DISK_WRITE)
+    if (result == 0 && writes)
         result = folder_lock(disk);
     if (result == 0 && mode == DISK_WRITE)
         result = partials_remove(disk);
@@ -292,6 +293,24 @@ int disk_partial_create(struct disk *disk, const char *name)
     TILL_ASSERT(disk->lock >= 0);
     partial_name(name, partial);
     return open_direct(disk, partial, O_RDWR | O_CREAT | O_TRUNC);
+}
+
+int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_bytes)
+{
+    char partial[PARTIAL_NAME_SIZE];
+    struct stat status;
+    TILL_ASSERT(disk->lock >= 0);
+    partial_name(name, partial);
+    int file = open_direct(disk, partial, O_RDWR | O_CREAT);
+    if (file < 0)
+        return file;
+    if (fstat(file, &status) != 0) {
+        int result = -errno;
+        close(file);
+        return result;
+    }
+    *size_bytes = (uint64_t)status.st_size / WAL_ALIGN * WAL_ALIGN;
+    return file;
 }
 
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published)

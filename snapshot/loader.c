@@ -136,7 +136,9 @@ static enum loaded image_load(struct loading *loading, uint64_t seq, uint64_t by
 {
     struct loader *loader = loading->loader;
     const struct image_fixed *fixed = &loading->reader.header.fixed;
-    enum image_read read = image_reader_open(&loading->reader, loader->disk, seq);
+    char name[DISK_NAME_SIZE];
+    image_name(seq, name);
+    enum image_read read = image_reader_open(&loading->reader, loader->disk, name, seq);
     enum loaded loaded = read == IMAGE_READ_CHUNK ? LOADED : say_read(loading, read);
     if (loaded == LOADED && loader->time_max_us > 0 && fixed->time_us > loader->time_max_us)
         loaded = LOAD_LATER;

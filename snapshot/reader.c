@@ -73,10 +73,11 @@ static enum image_read read_header(struct image_reader *reader, uint64_t seq)
     return IMAGE_READ_CHUNK;
 }
 
-enum image_read image_reader_open(struct image_reader *reader, struct disk *disk, uint64_t seq)
+enum image_read image_reader_open(struct image_reader *reader, struct disk *disk, const char *name,
+                                  uint64_t seq)
 {
     *reader = (struct image_reader){.disk = disk, .file = -1};
-    image_name(seq, reader->name);
+    snprintf(reader->name, sizeof reader->name, "%s", name);
     reader->window = malloc(IMAGE_WINDOW_SIZE);
     if (reader->window == NULL)
         return say_unreadable(reader, -ENOMEM);

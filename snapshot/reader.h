@@ -38,9 +38,10 @@ struct image_reader {
     uint8_t *window;
 };
 
-/* Opens the image of that seq and reads its header: IMAGE_READ_CHUNK when that is sound.
- * image_reader_close comes in any case. */
-enum image_read image_reader_open(struct image_reader *reader, struct disk *disk, uint64_t seq);
+/* Opens the file, which should have the image of that seq, and reads its header: IMAGE_READ_CHUNK
+ * when that is sound. image_reader_close comes in any case. */
+enum image_read image_reader_open(struct image_reader *reader, struct disk *disk, const char *name,
+                                  uint64_t seq);
 enum image_read image_reader_next(struct image_reader *reader);
 void image_reader_close(struct image_reader *reader);
 

@@ -1,0 +1,545 @@
+/* `till backup`: copies what a shop needs to start from, the newest snapshot and the log after it,
+ * out of the data folder of a running server (or of a stopped one).
+ *
+ * It reads the files that the server writes, as a recovery would, and asks the server nothing: no
+ * order waits for a backup, but for its share of the disk, which --rate bounds. What it makes is a
+ * data folder itself.
+ *
+ *   target                            then
+ *   empty, or a snapshot half copied  copy the snapshot, verify it, publish it; then the log
+ *   an earlier backup                 append the log that came since; then the newest snapshot, and
+ *                                     remove what lies before it
+ *   of another history, or too old    refuse: nothing is removed that was not proven to be older
+ *
+ * At each moment the target is a folder to start from, but for the first snapshot. Whatever ends it
+ * on the way, the same command goes on from there: snapshots from the byte where they were left,
+ * the log from the last file.
+ *
+ * What can fail: the server releases segments while they are read, and writes over them. Then the
+ * source's log seems damaged, or to end before the snapshot that it was durable up to: it is read
+ * again, with a newer snapshot if need be, some times. All that is copied is read again from the
+ * target before it counts. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/limits.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "cli/value.h"
+#include "snapshot/loader.h"
+#include "snapshot/reader.h"
+#include "wal/reader.h"
+#include "wal/segment.h"
+
+enum {
+    PIECE_SIZE = 1 << 20,
+    TRIES_MAX = 10,
+    TRY_EVERY_MS = 100,
+    RATE_MIB_DEFAULT = 128,
+};
+
+enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
+
+/* What a folder holds. */
+struct holding {
+    struct loader snapshots; /* the newest first */
+    struct wal_end log;      /* its end; segment 0: there is none */
+    uint64_t log_first;      /* 0: no block */
+    uint32_t segment_last;   /* number of the last file; 0: none */
+};
+
+struct backup {
+    const char *data;
+    const char *path;
+    uint32_t rate_mib;
+    bool is_new; /* this run began the target */
+    struct disk *source;
+    struct disk *target;
+    struct holding held; /* by the target */
+    struct progress progress;
+    uint8_t *piece;
+    uint64_t bytes_copied;
+    uint64_t bytes_paced;
+    struct timespec paced_from;
+    /* The segment being written in the target. */
+    int file; /* -1: none */
+    uint32_t segment;
+    uint64_t offset;
+    uint32_t fill_bytes; /* of the piece, not written yet */
+    char error[WAL_ERROR_SIZE];
+};
+
+__attribute__((format(printf, 2, 3))) static enum step fail(struct backup *backup,
+                                                            const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(backup->error, sizeof backup->error, format, arguments);
+    va_end(arguments);
+    return STEP_FAILED;
+}
+
+static enum step fail_at(struct backup *backup, const struct disk *disk, const char *name,
+                         int64_t result)
+{
+    return fail(backup, "%s/%s: %s", disk_path(disk), name, strerror((int)-result));
+}
+
+/* A failure that a server may have caused which goes on meanwhile. */
+static enum step again(enum step failed)
+{
+    return failed == STEP_FAILED ? STEP_AGAIN : failed;
+}
+
+/* Waits until so many bytes are due at the rate. */
+static void pace(struct backup *backup, uint64_t bytes)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (backup->bytes_paced == 0)
+        backup->paced_from = now;
+    backup->bytes_paced += bytes;
+    backup->bytes_copied += bytes;
+    if (backup->rate_mib == 0)
+        return;
+    double due_s = (double)backup->bytes_paced / ((double)backup->rate_mib * (1 << 20));
+    double passed_s = (double)(now.tv_sec - backup->paced_from.tv_sec) +
+                      (double)(now.tv_nsec - backup->paced_from.tv_nsec) / 1e9;
+    if (due_s <= passed_s)
+        return;
+    double wait_s = due_s - passed_s;
+    const struct timespec wait = {.tv_sec = (time_t)wait_s,
+                                  .tv_nsec = (long)((wait_s - (double)(time_t)wait_s) * 1e9)};
+    nanosleep(&wait, NULL);
+}
+
+/* Snapshots. */
+
+static enum step image_check(struct backup *backup, const char *name, uint64_t seq)
+{
+    struct image_reader reader;
+    enum image_read read = image_reader_open(&reader, backup->target, name, seq);
+    while (read == IMAGE_READ_CHUNK) {
+        read = image_reader_next(&reader);
+        progress_show(&backup->progress, "verifying the snapshot", reader.bytes_read,
+                      reader.header.fixed.raw_bytes);
+    }
+    enum step step = read == IMAGE_READ_END ? STEP_DONE : fail(backup, "%s", reader.error);
+    image_reader_close(&reader);
+    return step;
+}
+
+/* How much of the source's file the partial file has: none when it is of another image. */
+static uint64_t image_resume(struct backup *backup, int from, int to, uint64_t size_bytes)
+{
+    uint8_t *header = backup->piece + PIECE_SIZE / 2;
+    if (size_bytes < IMAGE_HEADER_SIZE ||
+        disk_file_read(backup->source, from, 0, backup->piece, IMAGE_HEADER_SIZE) !=
+            IMAGE_HEADER_SIZE ||
+        disk_file_read(backup->target, to, 0, header, IMAGE_HEADER_SIZE) != IMAGE_HEADER_SIZE ||
+        memcmp(backup->piece, header, IMAGE_HEADER_SIZE) != 0)
+        return 0;
+    return size_bytes;
+}
+
+static enum step image_copy_from(struct backup *backup, int from, int to, const char *name,
+                                 uint64_t offset, uint64_t size_bytes)
+{
+    for (;;) {
+        int64_t size = disk_file_read(backup->source, from, offset, backup->piece, PIECE_SIZE);
+        if (size < 0)
+            return fail_at(backup, backup->source, name, size);
+        if (size == 0)
+            return STEP_DONE;
+        if (size % WAL_ALIGN != 0)
+            return fail(backup, "%s/%s is cut short", disk_path(backup->source), name);
+        int result = disk_file_write(backup->target, to, offset, backup->piece, (size_t)size);
+        if (result < 0)
+            return fail_at(backup, backup->target, name, result);
+        offset += (uint64_t)size;
+        pace(backup, (uint64_t)size);
+        progress_show(&backup->progress, "copying the snapshot", offset, size_bytes);
+    }
+}
+
+static uint64_t size_of(struct disk *disk, const char *name)
+{
+    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
+    int count = entries == NULL ? 0 : disk_list(disk, entries, DISK_ENTRIES_MAX);
+    uint64_t size_bytes = 0;
+    for (int i = 0; i < count && i < DISK_ENTRIES_MAX; i++) {
+        if (strcmp(entries[i].name, name) == 0)
+            size_bytes = entries[i].size_bytes;
+    }
+    free(entries);
+    return size_bytes;
+}
+
+/* Copies the snapshot of that seq, goes on with what an earlier run left of it, and publishes it
+ * once it is verified. */
+static enum step image_copy(struct backup *backup, uint64_t seq)
+{
+    char name[DISK_NAME_SIZE];
+    char partial[DISK_NAME_SIZE + sizeof ".partial"];
+    uint64_t held_bytes = 0;
+    image_name(seq, name);
+    snprintf(partial, sizeof partial, "%s.partial", name);
+    int from = disk_file_open(backup->source, name, false);
+    if (from < 0)
+        return again(fail_at(backup, backup->source, name, from));
+    int to = disk_partial_resume(backup->target, name, &held_bytes);
+    enum step step = to < 0 ? fail_at(backup, backup->target, name, to) : STEP_DONE;
+    if (step == STEP_DONE) {
+        uint64_t offset = image_resume(backup, from, to, held_bytes);
+        step = image_copy_from(backup, from, to, name, offset, size_of(backup->source, name));
+    }
+    if (step == STEP_DONE)
+        step = image_check(backup, partial, seq);
+    if (step == STEP_DONE) {
+        int result = disk_partial_publish(backup->target, to, name, name);
+        if (result < 0)
+            step = fail_at(backup, backup->target, name, result);
+    }
+    if (to >= 0)
+        disk_file_close(backup->target, to);
+    disk_file_close(backup->source, from);
+    return step;
+}
+
+/* The log. */
+
+static enum step segment_write(struct backup *backup)
+{
+    char name[DISK_NAME_SIZE];
+    wal_segment_name(backup->segment, name);
+    if (backup->fill_bytes == 0)
+        return STEP_DONE;
+    int result = disk_file_write(backup->target, backup->file, backup->offset, backup->piece,
+                                 backup->fill_bytes);
+    if (result < 0)
+        return fail_at(backup, backup->target, name, result);
+    backup->offset += backup->fill_bytes;
+    pace(backup, backup->fill_bytes);
+    backup->fill_bytes = 0;
+    return STEP_DONE;
+}
+
+static enum step segment_publish(struct backup *backup)
+{
+    char name[DISK_NAME_SIZE];
+    wal_segment_name(backup->segment, name);
+    if (backup->file < 0)
+        return STEP_DONE;
+    enum step step = segment_write(backup);
+    if (step == STEP_DONE) {
+        int result = disk_partial_publish(backup->target, backup->file, name, name);
+        if (result < 0)
+            step = fail_at(backup, backup->target, name, result);
+    }
+    disk_file_close(backup->target, backup->file);
+    backup->file = -1;
+    return step;
+}
+
+/* Appends a block to the target's last segment that this run began. */
+static enum step block_copy(struct backup *backup, const struct wal_reader *reader)
+{
+    uint32_t size = reader->block.block_size;
+    enum step step = STEP_DONE;
+    if (backup->offset + backup->fill_bytes + size > WAL_SEGMENT_SIZE)
+        step = segment_publish(backup);
+    else if (backup->fill_bytes + size > PIECE_SIZE)
+        step = segment_write(backup);
+    if (step != STEP_DONE)
+        return step;
+    if (backup->file < 0) {
+        char name[DISK_NAME_SIZE];
+        wal_segment_name(++backup->segment, name);
+        backup->file = disk_partial_create(backup->target, name);
+        backup->offset = backup->fill_bytes = 0;
+        if (backup->file < 0)
+            return fail_at(backup, backup->target, name, backup->file);
+    }
+    memcpy(backup->piece + backup->fill_bytes, reader->image, size);
+    backup->fill_bytes += size;
+    return STEP_DONE;
+}
+
+/* May the block follow what the target has, up to seq? */
+static enum step block_follows(struct backup *backup, const struct wal_block *block, uint64_t seq)
+{
+    const struct holding *held = &backup->held;
+    bool has_log = held->log_first > 0;
+    if (block->seq_first > seq + 1) {
+        enum step step =
+            fail(backup,
+                 "the backup in %s ends at seq %" PRIu64 ", and the log in %s begins at %" PRIu64
+                 ": what lies between is not there any more. Make a new backup in an empty folder",
+                 backup->path, seq, backup->data, block->seq_first);
+        return backup->is_new ? again(step) : step;
+    }
+    if (has_log && (block->seq_first != seq + 1 || block->previous != held->log.previous))
+        return fail(backup,
+                    "the backup in %s is of another history than %s: they differ after seq "
+                    "%" PRIu64 ". Make a new backup in an empty folder",
+                    backup->path, backup->data, seq);
+    return STEP_DONE;
+}
+
+/* Copies the blocks that have something after seq, as far as the source's log goes now: that is
+ * seq_durable at least. */
+static enum step log_copy(struct backup *backup, uint64_t seq, uint64_t seq_durable)
+{
+    struct wal_reader reader;
+    enum step step = STEP_DONE;
+    enum wal_read read = WAL_READ_ERROR;
+    bool has_copied = false;
+    backup->file = -1;
+    backup->segment = backup->held.segment_last;
+    if (wal_reader_init(&reader, backup->source) != 0)
+        return fail(backup, "%s", reader.error);
+    reader.seq_known = seq;
+    while (step == STEP_DONE && (read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
+        if (reader.fields == NULL)
+            continue;
+        if (!has_copied)
+            step = block_follows(backup, &reader.block, seq);
+        if (step == STEP_DONE)
+            step = block_copy(backup, &reader);
+        has_copied = true;
+        progress_show(&backup->progress, "copying the log", reader.bytes_read, reader.bytes_total);
+    }
+    if (step == STEP_DONE && read != WAL_READ_END)
+        step = again(fail(backup, "%s", reader.error));
+    else if (step == STEP_DONE && reader.end.seq_next <= seq_durable)
+        step = again(fail(backup, "the log in %s ends at seq %" PRIu64 ", and had %" PRIu64,
+                          backup->data, reader.end.seq_next - 1, seq_durable));
+    else if (step == STEP_DONE && !has_copied && reader.end.seq_next == seq + 1 &&
+             backup->held.log_first > 0 && reader.end.previous != backup->held.log.previous)
+        step = fail(backup,
+                    "the backup in %s is of another history than %s: they differ at seq %" PRIu64,
+                    backup->path, backup->data, seq);
+    enum step published = segment_publish(backup);
+    wal_reader_deinit(&reader);
+    return step == STEP_DONE ? published : step;
+}
+
+/* What a folder holds, each block of its log checked. */
+static enum step take_stock(struct backup *backup, struct disk *disk, struct holding *holding)
+{
+    struct wal_reader reader;
+    struct wal_segment *segments;
+    enum wal_read read;
+    *holding = (struct holding){.snapshots = {.disk = disk}};
+    if (!loader_list(&holding->snapshots))
+        return fail(backup, "%s", holding->snapshots.error);
+    int count = wal_segments_list(disk, WAL_IN_DATA, &segments);
+    if (count < 0)
+        return fail_at(backup, disk, "", count);
+    holding->segment_last = count > 0 ? segments[count - 1].number : 0;
+    free(segments);
+    if (wal_reader_init(&reader, disk) != 0)
+        return fail(backup, "%s", reader.error);
+    while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
+        if (holding->log_first == 0)
+            holding->log_first = reader.block.seq_first;
+        progress_show(&backup->progress, "verifying the log", reader.bytes_read,
+                      reader.bytes_total);
+    }
+    holding->log = reader.end;
+    enum step step = read == WAL_READ_END ? STEP_DONE : fail(backup, "%s", reader.error);
+    if (reader.is_archive)
+        step = fail(backup, "%s is an archive", disk_path(disk));
+    wal_reader_deinit(&reader);
+    return step;
+}
+
+static uint64_t newest(const struct holding *holding)
+{
+    return holding->snapshots.seq_count > 0 ? holding->snapshots.seqs[0] : 0;
+}
+
+/* The last seq that a folder gives when it is started from. */
+static uint64_t last_seq(const struct holding *holding)
+{
+    return holding->log_first > 0 ? holding->log.seq_next - 1 : newest(holding);
+}
+
+/* The snapshot of the source to copy: one that was half copied, if it is still there, else the
+ * newest. */
+static uint64_t choose_snapshot(struct backup *backup, const struct loader *source)
+{
+    char name[DISK_NAME_SIZE + sizeof ".partial"];
+    for (uint32_t i = 0; i < source->seq_count; i++) {
+        image_name(source->seqs[i], name);
+        strcat(name, ".partial");
+        if (size_of(backup->target, name) > 0)
+            return source->seqs[i];
+    }
+    return source->seq_count > 0 ? source->seqs[0] : 0;
+}
+
+/* Removes the files that a start from the newest snapshot does not need, and what is half copied
+ * of others. */
+static enum step remove_older(struct backup *backup)
+{
+    const struct holding *held = &backup->held;
+    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
+    int count = entries == NULL ? -ENOMEM : disk_list(backup->target, entries, DISK_ENTRIES_MAX);
+    enum step step = count < 0 ? fail_at(backup, backup->target, "", count) : STEP_DONE;
+    for (int i = 0; step == STEP_DONE && i < count && i < DISK_ENTRIES_MAX; i++) {
+        const char *name = entries[i].name;
+        uint64_t seq = image_name_seq(name);
+        bool is_partial = strstr(name, ".partial") != NULL;
+        if (!is_partial && (seq == 0 || seq == newest(held)))
+            continue;
+        int result = disk_remove(backup->target, name);
+        if (result < 0)
+            step = fail_at(backup, backup->target, name, result);
+    }
+    free(entries);
+    return step;
+}
+
+/* Removes the segments that end before the newest snapshot. */
+static enum step remove_log(struct backup *backup)
+{
+    struct wal_segment *segments;
+    int count = wal_segments_list(backup->target, WAL_IN_DATA, &segments);
+    if (count < 0)
+        return fail_at(backup, backup->target, "", count);
+    enum step step = STEP_DONE;
+    for (int i = 0; step == STEP_DONE && i + 1 < count; i++) {
+        struct wal_block block;
+        int file = disk_file_open(backup->target, segments[i + 1].name, false);
+        int64_t size =
+            file < 0 ? file : disk_file_read(backup->target, file, 0, backup->piece, WAL_ALIGN);
+        if (file >= 0)
+            disk_file_close(backup->target, file);
+        if (size != WAL_ALIGN || !wal_block_read(backup->piece, &block))
+            step = fail_at(backup, backup->target, segments[i + 1].name, size < 0 ? size : -EIO);
+        else if (block.seq_first > newest(&backup->held) + 1)
+            break;
+        else
+            step = disk_remove(backup->target, segments[i].name) < 0
+                       ? fail_at(backup, backup->target, segments[i].name, -EIO)
+                       : STEP_DONE;
+    }
+    free(segments);
+    return step;
+}
+
+/* One try, as far as the source lets it. */
+static enum step copy(struct backup *backup)
+{
+    struct loader source = {.disk = backup->source};
+    enum step step = take_stock(backup, backup->target, &backup->held);
+    if (step == STEP_DONE && !loader_list(&source))
+        step = fail(backup, "%s", source.error);
+    if (step != STEP_DONE)
+        return step;
+    uint64_t snapshot = choose_snapshot(backup, &source);
+    uint64_t seq = last_seq(&backup->held);
+    backup->is_new |= seq == 0;
+    bool is_begun = !backup->is_new || backup->held.log_first > 0;
+    if (!is_begun) {
+        step = snapshot > seq ? image_copy(backup, snapshot) : STEP_DONE;
+        seq = snapshot;
+    }
+    if (step == STEP_DONE)
+        step = log_copy(backup, seq, snapshot > seq ? snapshot : seq);
+    if (step == STEP_DONE && is_begun && snapshot > newest(&backup->held))
+        step = image_copy(backup, snapshot);
+    return step;
+}
+
+static enum step finish(struct backup *backup)
+{
+    struct holding *held = &backup->held;
+    enum step step = take_stock(backup, backup->target, held);
+    if (step == STEP_DONE && last_seq(held) == 0)
+        step = fail(backup, "%s has nothing to back up yet", backup->data);
+    if (step == STEP_DONE)
+        step = remove_older(backup);
+    if (step == STEP_DONE)
+        step = remove_log(backup);
+    char name[DISK_NAME_SIZE];
+    image_name(newest(held), name);
+    if (step == STEP_DONE && newest(held) > 0)
+        step = image_check(backup, name, newest(held));
+    return step;
+}
+
+static enum step run(struct backup *backup)
+{
+    const struct timespec pause = {.tv_nsec = TRY_EVERY_MS * 1000000L};
+    int result = disk_open(&backup->source, backup->data, DISK_READ);
+    if (result != 0)
+        return fail(backup, "%s: %s", backup->data, strerror(-result));
+    result = disk_open(&backup->target, backup->path, DISK_RESUME);
+    if (result != 0)
+        return fail(backup, "%s: %s", backup->path,
+                    result == -EWOULDBLOCK ? "another till uses this folder" : strerror(-result));
+    enum step step = copy(backup);
+    for (int i = 1; i < TRIES_MAX && step == STEP_AGAIN; i++) {
+        nanosleep(&pause, NULL);
+        step = copy(backup);
+    }
+    return step == STEP_DONE ? finish(backup) : step;
+}
+
+static void print_summary(const struct backup *backup)
+{
+    const struct holding *held = &backup->held;
+    printf("backup up to seq %" PRIu64 " in %s: ", last_seq(held), backup->path);
+    if (newest(held) > 0)
+        printf("the snapshot of seq %" PRIu64 "%s", newest(held),
+               held->log_first > 0 ? " and the log after it" : "");
+    else
+        printf("the log from its beginning");
+    printf("; %.1f MiB copied, checksums and chain hold\n",
+           (double)backup->bytes_copied / (1 << 20));
+}
+
+int cli_backup(int argc, char **argv)
+{
+    struct backup backup = {.data = "till-data", .rate_mib = RATE_MIB_DEFAULT, .file = -1};
+    const struct option_row rows[] = {
+        {"data", OPTION_TEXT, &backup.data, "DIR", "the server's data folder (till-data)"},
+        {"rate", OPTION_AMOUNT, &backup.rate_mib, "MIB", "a second at most; 0: as fast as it goes"},
+    };
+    int operands = options_parse(argc, argv, rows, sizeof rows / sizeof rows[0]);
+    if (operands == OPTIONS_HELP) {
+        printf(
+            "usage: till backup DIR [options]\n\n"
+            "Copies the newest snapshot and the log after it to DIR, from the folder of a server\n"
+            "that may be running, and verifies the copy. DIR is then a data folder: to serve, to\n"
+            "restore from, to verify. The same command with the same DIR goes on where it was\n"
+            "stopped, or brings an earlier backup up to date. For one of this moment:\n"
+            "  till snapshot && till backup DIR\n\n");
+        options_print(stdout, rows, sizeof rows / sizeof rows[0]);
+        return EXIT_OK;
+    }
+    if (operands != 1) {
+        if (operands != OPTIONS_WRONG)
+            fprintf(stderr, "till backup: expected one folder; see till backup --help\n");
+        return EXIT_USAGE;
+    }
+    backup.path = argv[1];
+    backup.piece = aligned_alloc(WAL_ALIGN, PIECE_SIZE);
+    enum step step = backup.piece != NULL ? run(&backup) : fail(&backup, "not enough memory");
+    progress_end(&backup.progress);
+    if (step == STEP_DONE)
+        print_summary(&backup);
+    else
+        fprintf(stderr, "till backup: %s\n", backup.error);
+    disk_close(backup.target);
+    disk_close(backup.source);
+    free(backup.piece);
+    return step == STEP_DONE ? EXIT_OK : EXIT_FAILED;
+}

@@ -502,7 +502,7 @@ static void print_summary(const struct backup *backup)
                held->log_first > 0 ? " and the log after it" : "");
     else
         printf("the log from its beginning");
-    printf("; %.1f MiB copied, checksums and chain hold\n",
+    printf("; %.2f MiB copied, checksums and chain hold\n",
            (double)backup->bytes_copied / (1 << 20));
 }
 

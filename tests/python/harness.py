@@ -74,11 +74,11 @@ def serve_command(binary, folder):
 class Server:
     """One `till serve` over a folder."""
 
-    def __init__(self, binary, folder, options=()):
+    def __init__(self, binary, folder, options=(), prefix=()):
         self.folder = folder
         self.log = Path(f"{folder}.log")
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*serve_command(binary, folder), *options],
+            self.process = subprocess.Popen([*prefix, *serve_command(binary, folder), *options],
                                             stdout=subprocess.PIPE, stderr=log, text=True)
         self.address = None
         self.listening = threading.Event()
@@ -102,6 +102,10 @@ class Server:
 
     def client(self, **options):
         return Client(self.address, **options)
+
+    def sees(self, path):
+        """The path of a file that may be on a file system of the server's own."""
+        return Path(f"/proc/{self.process.pid}/root") / path.relative_to("/")
 
     def is_alive(self):
         return self.process.poll() is None
@@ -147,6 +151,14 @@ class Server:
         check(code == 0, f"the server exits with {code}: {self.errors()}")
 
 
+    def stop_clean_and_copy(self, folder, copy):
+        """The same for a folder on a file system that goes away with the server."""
+        with open(f"/proc/{self.process.pid}/ns/mnt", "rb") as namespace:
+            self.stop_clean()
+            subprocess.run(["nsenter", f"--mount=/proc/self/fd/{namespace.fileno()}", "cp", "-r",
+                            str(folder), str(copy)], check=True, pass_fds=(namespace.fileno(),))
+
+
 class Run:
     """What a test is given: the arguments, randomness of its own, folders and servers."""
 
@@ -162,15 +174,26 @@ class Run:
         self.folder_count += 1
         return self.root / f"data{self.folder_count}"
 
-    def serve(self, folder=None, options=()):
-        server = Server(self.binary, folder or self.folder(), options)
+    def serve(self, folder=None, options=(), prefix=()):
+        server = Server(self.binary, folder or self.folder(), options, prefix)
         self.servers.append(server)
         return server
+
+    def serve_on_small_disk(self, mebibytes, place, folder=None, options=()):
+        """A server that finds a file system of this size, and of its own, at `place`."""
+        place.mkdir(exist_ok=True)
+        mount = f"mount -t tmpfs -o size={mebibytes}m none '{place}' && exec \"$@\""
+        as_root = () if os.geteuid() == 0 else ("--map-root-user",)
+        return self.serve(folder, options, ("unshare", *as_root, "--mount", "sh", "-c", mount, "-"))
 
     def till(self, *arguments):
         """Runs another subcommand to its end."""
         return subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True,
                               timeout=120, stdin=subprocess.DEVNULL)
+
+    def till_with_input(self, text, *arguments):
+        return subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True,
+                              timeout=120, input=text)
 
     def verify(self, folder):
         result = self.till("verify", folder)

@@ -5,58 +5,11 @@ import struct
 
 import harness
 from harness import check, check_equal, test
+from shop import flip, place, segments, set_up, snapshot, snapshots, stats
 from xxh3 import xxh3_64
 
-USD = 840
 HEADER_SIZE = 4096
 VERSION_AT, CHECKSUM_AT, CHECKSUM_FROM = 16, 8, 16
-
-
-def set_up(server):
-    with server.client() as client:
-        client.call("sku.put", key=1, sku=1, price=100, currency=USD)
-        client.call("stock.adjust", key=2, sku=1, delta=10**9, warehouse=1)
-
-
-def order_id(number):
-    """As good as random, so that the log is as long as that of a real shop."""
-    return (number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128
-
-
-def place(server, first, count):
-    with server.client() as client:
-        for order in range(first, first + count):
-            client.queue("order.place", order=order_id(order), customer=1 + order % 100,
-                         currency=USD, rows=[{"sku": 1, "quantity": 1, "price": 100}])
-        client.flush()
-        return [client.receive().outcome for _ in range(count)]
-
-
-def stats(server):
-    with server.client() as client:
-        body = client.call("stats").body
-    return {name: body[name] for name in ("seq", "digest", "orders", "pending")}
-
-
-def snapshot(run, server):
-    result = run.till("snapshot", "--connect", "%s:%d" % server.address)
-    check_equal(result.returncode, 0, f"till snapshot: {result.stderr}")
-    return int(result.stdout.split()[-1])
-
-
-def snapshots(folder):
-    """Oldest first."""
-    return sorted(folder.glob("snapshot-*.till"))
-
-
-def segments(folder):
-    return sorted(folder.glob("wal-*.log"))
-
-
-def flip(path, offset):
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 4
-    path.write_bytes(data)
 
 
 def folder_with_two(run):

@@ -60,7 +60,8 @@ int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_byte
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published);
 int disk_partial_discard(struct disk *disk, const char *name);
 
-/* Renames and removes are durable when they return. */
+/* Renames and removes are durable when they return. A large file is removed piece by piece, so that
+ * writes beside it wait for none of it. */
 int disk_rename(struct disk *disk, const char *from, const char *to);
 int disk_remove(struct disk *disk, const char *name);
 

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -28,7 +29,12 @@
 
 #define PARTIAL_SUFFIX ".partial"
 
-enum { ZERO_WRITE_SIZE = 1 << 20, PARTIAL_NAME_SIZE = DISK_NAME_SIZE + sizeof PARTIAL_SUFFIX };
+enum {
+    ZERO_WRITE_SIZE = 1 << 20,
+    PARTIAL_NAME_SIZE = DISK_NAME_SIZE + sizeof PARTIAL_SUFFIX,
+    SHRINK_SIZE = 16 << 20,
+    SHRINK_EVERY_MS = 20,
+};
 
 struct disk {
     int folder;
@@ -322,11 +328,38 @@ int disk_partial_publish(struct disk *disk, int file, const char *name, const ch
     return folder_sync(disk);
 }
 
+/* Gives a large file's room back piece by piece, each made durable, with rests between: a file
+ * system that discards what is freed kept a durable write waiting for 50 to 80 ms when 800 MiB
+ * were removed at once, and for 6 ms so (ext4, mounted with discard). It is only ever worth less
+ * than before: a failure is no reason not to unlink it. */
+static void shrink(const struct disk *disk, const char *name)
+{
+    const struct timespec rest = {.tv_nsec = SHRINK_EVERY_MS * 1000000L};
+    struct stat status;
+    int file = openat(disk->folder, name, O_RDWR | O_CLOEXEC);
+    if (file < 0)
+        return;
+    off_t size = fstat(file, &status) == 0 ? status.st_size : 0;
+    while (size > SHRINK_SIZE) {
+        size -= SHRINK_SIZE;
+        if (ftruncate(file, size) != 0 || fsync(file) != 0)
+            break;
+        nanosleep(&rest, NULL);
+    }
+    close(file);
+}
+
+static int remove_partial(const struct disk *disk, const char *partial)
+{
+    shrink(disk, partial);
+    return unlinkat(disk->folder, partial, 0) == 0 ? 0 : -errno;
+}
+
 int disk_partial_discard(struct disk *disk, const char *name)
 {
     char partial[PARTIAL_NAME_SIZE];
     partial_name(name, partial);
-    return unlinkat(disk->folder, partial, 0) == 0 ? 0 : -errno;
+    return remove_partial(disk, partial);
 }
 
 int disk_rename(struct disk *disk, const char *from, const char *to)
@@ -336,9 +369,15 @@ int disk_rename(struct disk *disk, const char *from, const char *to)
     return folder_sync(disk);
 }
 
+/* From the first moment on the name is gone, and what is left counts as half made. */
 int disk_remove(struct disk *disk, const char *name)
 {
-    if (unlinkat(disk->folder, name, 0) != 0)
+    char partial[PARTIAL_NAME_SIZE];
+    partial_name(name, partial);
+    if (renameat(disk->folder, name, disk->folder, partial) != 0)
         return -errno;
-    return folder_sync(disk);
+    int result = folder_sync(disk);
+    if (result == 0)
+        result = remove_partial(disk, partial);
+    return result < 0 ? result : folder_sync(disk);
 }

@@ -102,7 +102,8 @@ static int last_block(struct disk *disk, const struct wal_segment *segment, uint
     int result = file < 0 ? file : 0;
     for (uint64_t offset = 0; result == 0 && offset < segment->size_bytes;) {
         int64_t count = disk_file_read(disk, file, offset, page, WAL_ALIGN);
-        if (count != WAL_ALIGN || !wal_block_read(page, block))
+        if (count != WAL_ALIGN || !wal_block_read(page, block) ||
+            block->block_size > segment->size_bytes - offset)
             result = count < 0 ? (int)count : -EIO;
         else
             offset += block->block_size;

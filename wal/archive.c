@@ -100,6 +100,7 @@ static int last_block(struct disk *disk, const struct wal_segment *segment, uint
 {
     int file = disk_file_open(disk, segment->name, false);
     int result = file < 0 ? file : 0;
+    *block = (struct wal_block){0};
     for (uint64_t offset = 0; result == 0 && offset < segment->size_bytes;) {
         int64_t count = disk_file_read(disk, file, offset, page, WAL_ALIGN);
         if (count != WAL_ALIGN || !wal_block_read(page, block) ||

@@ -297,7 +297,8 @@ bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *clo
             return false;
         if (seq >= seq_next)
             continue;
-        *closed = (struct wal_closed){segment, segment_known(wal, segment)->seq_first, seq_next - 1};
+        *closed =
+            (struct wal_closed){segment, segment_known(wal, segment)->seq_first, seq_next - 1};
         return true;
     }
     return false;

@@ -4,8 +4,8 @@
     python3 bench/snapshots/snapshots.py [--millions N] [--seconds N] [--pairs N]
 
 A server is given N million orders of half as many customers. Then runs alternate on this one
-server: one without a snapshot, and one during which snapshots are taken back to back, each asked for
-as soon as the one before is published; first in a closed loop, then in an open one at half of the
+server: one without a snapshot, and one during which snapshots are taken back to back, each asked
+for as soon as the one before is published; first in a closed loop, then in an open one at half of the
 rate. Last, the start is timed with the log alone and with the snapshot, and what a server without
 snapshots takes of memory. Progress goes to stderr.
 """
@@ -181,7 +181,7 @@ def print_row(title, goal, measured, is_met):
 
 
 def measure_load(shop, arguments, orders, rate):
-    """The closed loop, and the open one at half of what it did; each begins with the saved state."""
+    """The closed loop, and the open one at half of what it did, each from the saved state on."""
     runs = 2 * arguments.pairs * arguments.seconds * 1.25 * ROOM
     shop.restart(orders + round(runs * rate), ON_DEMAND, is_saved=True)
     say("closed loop")
@@ -219,7 +219,7 @@ def print_starts(found):
     load_rate = mebibytes * 2**20 / load_seconds / 1e9
     memory = found["taking_bytes"] / found["resident_bytes"]
     print("\n| figure | goal | measured | met |\n|---|---|---|---|")
-    print_row("memory while snapshots are taken, of what it is without them", f"{MEMORY_GOAL} times",
+    print_row("memory while snapshots are taken, of that without", f"{MEMORY_GOAL} times",
               f"{memory:.2f} times; {found['resident_bytes'] / 2**20:,.0f} MiB to "
               f"{found['taking_bytes'] / 2**20:,.0f} MiB", memory <= MEMORY_GOAL)
     print_row("load of a snapshot, one core", f"{LOAD_GOAL:.0f} GB of state/s",

@@ -1,5 +1,5 @@
-"""The archive of a real log: what goes there, what comes back from it at any moment of the past, how
-it is kept within bounds, and what a damaged, foreign or full one is answered with."""
+"""The archive of a real log: what goes there, what comes back from it at any moment of the past,
+how it is kept within bounds, and what a damaged, foreign or full one is answered with."""
 
 import json
 import shutil
@@ -216,7 +216,7 @@ def archive_keeps_to_its_size(run):
     wait_archived(archive, moments[5]["seq"])
     files = archived(archive)
     check(len(files) <= 2, f"files in the archive: {files}")
-    check_equal(run.till("verify", archive).returncode, 0, "verify of a chain without its beginning")
+    check_equal(run.till("verify", archive).returncode, 0, "verify without the beginning")
     server.kill()
     run.verify(server.folder)
 

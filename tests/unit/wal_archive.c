@@ -74,8 +74,8 @@ static void archive_all(struct fixture *fixture)
 {
     struct wal_closed closed;
     log_drain(fixture->log);
-    for (int i = 0; wal_closed_next(fixture->log->wal, archive_status(fixture->archive).seq + 1,
-                                    &closed);
+    for (int i = 0;
+         wal_closed_next(fixture->log->wal, archive_status(fixture->archive).seq + 1, &closed);
          i++) {
         CHECK(i < TURNS_MAX);
         CHECK(archive_wait_us(fixture->archive, fixture->now_us) != UINT64_MAX);

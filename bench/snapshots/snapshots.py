@@ -5,9 +5,9 @@
 
 A server is given N million orders of half as many customers. Then runs alternate on this one
 server: one without a snapshot, and one during which snapshots are taken back to back, each asked
-for as soon as the one before is published; first in a closed loop, then in an open one at half of the
-rate. Last, the start is timed with the log alone and with the snapshot, and what a server without
-snapshots takes of memory. Progress goes to stderr.
+for as soon as the one before is published; first in a closed loop, then in an open one at half of
+the rate. Last, the start is timed with the log alone and with the snapshot, and what a server
+without snapshots takes of memory. Progress goes to stderr.
 """
 
 import argparse

@@ -45,6 +45,7 @@ struct write {
 };
 
 struct prepare {
+    struct sim_folder *folder;
     const char *name;
     char name_copy[DISK_NAME_SIZE];
     uint64_t size_bytes;
@@ -126,7 +127,7 @@ static void end(struct io *io, bool broken)
     }
     struct prepare *prepare = &io->prepare;
     if (prepare->active && !prepare->settled && !machine->dying && sim_chance(machine, 50))
-        sim_file_create(machine, prepare->name_copy, prepare->size_bytes);
+        sim_file_create(prepare->folder, prepare->name_copy, prepare->size_bytes);
     for (uint32_t i = 0; i < IO_LANE_COUNT; i++) {
         struct job *job = &io->jobs[i];
         if (job->active && !job->settled && !machine->dying && sim_chance(machine, 50))
@@ -379,7 +380,7 @@ static bool prepare_happens(struct io *io, uint32_t index, struct io_event *even
     }
     prepare->result = io->machine->dying
                           ? -EIO
-                          : sim_file_create(io->machine, prepare->name, prepare->size_bytes);
+                          : sim_file_create(prepare->folder, prepare->name, prepare->size_bytes);
     prepare->settled = true;
     prepare->due_us = write_due(io->machine);
     return false;
@@ -611,10 +612,11 @@ void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const
 void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t size_bytes,
                 uint64_t user)
 {
-    TILL_ASSERT(disk != NULL && !io->prepare.active);
+    TILL_ASSERT(!io->prepare.active);
     TILL_ASSERT(size_bytes % WAL_ALIGN == 0);
     TILL_ASSERT(user >> IO_USER_BITS == 0 && strlen(name) < DISK_NAME_SIZE);
     io->prepare = (struct prepare){
+        .folder = sim_disk_folder(disk),
         .name = name,
         .size_bytes = size_bytes,
         .user = user,

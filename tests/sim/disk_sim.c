@@ -273,7 +273,7 @@ int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes
     return (int64_t)size;
 }
 
-void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size)
+static void store(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     TILL_ASSERT(offset + size <= file->size_bytes);
     for (size_t done = 0; done < size;) {
@@ -290,19 +290,46 @@ void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes
     }
 }
 
+static void grow(struct sim_file *file, uint64_t size_bytes)
+{
+    if (size_bytes <= file->size_bytes)
+        return;
+    uint64_t before = page_count(file);
+    file->size_bytes = size_bytes;
+    file->pages = reallocarray(file->pages, page_count(file) + 1, sizeof *file->pages);
+    TILL_ASSERT(file->pages != NULL);
+    memset(file->pages + before, 0, (page_count(file) + 1 - before) * sizeof *file->pages);
+}
+
+/* May this be written? A file that was made in full has had its room since then. A partial one
+ * needs room for each page that was not written before, also inside its size: writes come in any
+ * order and leave holes. */
+static bool has_room(const struct sim_file *file, uint64_t offset, size_t size)
+{
+    if (!file->grows || !file->folder->full)
+        return true;
+    if (offset + size > file->size_bytes)
+        return false;
+    for (uint64_t at = offset; at < offset + size; at += SIM_FILE_PAGE) {
+        if (file->pages[at / SIM_FILE_PAGE] == NULL)
+            return false;
+    }
+    return true;
+}
+
 /* One page of a write that a crash interrupted: some of its sectors, or all up to some byte. */
 static void tear_page(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
                       const uint8_t *bytes)
 {
     if (sim_chance(machine, 25)) {
-        sim_file_write(file, offset, bytes, (size_t)sim_random_below(machine, SIM_FILE_PAGE));
+        store(file, offset, bytes, (size_t)sim_random_below(machine, SIM_FILE_PAGE));
         return;
     }
     uint64_t kept = sim_random(machine);
     for (size_t sector = 0; sector < SIM_FILE_PAGE / SIM_SECTOR; sector++) {
         size_t start = sector * SIM_SECTOR;
         if ((kept >> sector & 1) != 0)
-            sim_file_write(file, offset + start, bytes + start, SIM_SECTOR);
+            store(file, offset + start, bytes + start, SIM_SECTOR);
     }
 }
 
@@ -310,42 +337,57 @@ void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t 
                    const uint8_t *bytes, size_t size)
 {
     enum { ALL, NOTHING, PAGES };
+    if (!has_room(file, offset, size))
+        return;
+    if (file->grows)
+        grow(file, offset + size);
     unsigned fate = (unsigned)sim_random_below(machine, 4);
     for (size_t start = 0; start < size; start += SIM_FILE_PAGE) {
         uint64_t page_fate = fate < PAGES ? fate : sim_random_below(machine, PAGES + 1);
         if (page_fate == ALL)
-            sim_file_write(file, offset + start, bytes + start, SIM_FILE_PAGE);
+            store(file, offset + start, bytes + start, SIM_FILE_PAGE);
         else if (page_fate == PAGES)
             tear_page(machine, file, offset + start, bytes + start);
     }
 }
 
-bool sim_write_fails(struct sim_machine *machine, const struct sim_file *file)
+/* Draws the failure that a test has ordered. */
+static bool write_fails(const struct sim_file *file)
 {
     struct sim_folder *folder = file->folder;
-    if (machine->dying)
-        return true;
     if (folder->fail_write_in == 0 ||
         strncmp(file->name, folder->fail_write_to, strlen(folder->fail_write_to)) != 0)
         return false;
     return --folder->fail_write_in == 0;
 }
 
+int sim_file_write(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                   const uint8_t *bytes, size_t size)
+{
+    if (machine->dying)
+        return -EIO;
+    if (!has_room(file, offset, size))
+        return -ENOSPC;
+    if (write_fails(file)) {
+        sim_file_tear(machine, file, offset, bytes, size);
+        return -EIO;
+    }
+    if (file->grows)
+        grow(file, offset + size);
+    store(file, offset, bytes, size);
+    return 0;
+}
+
 int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size)
 {
     struct sim_file *target = sim_disk_file(disk, file);
     check_aligned(offset, bytes, size);
-    TILL_ASSERT(offset + size <= target->size_bytes);
+    TILL_ASSERT(target->grows || offset + size <= target->size_bytes);
     bool cut;
     bool begins = change_begins(disk->machine, &cut);
-    if (cut || (begins && sim_write_fails(disk->machine, target))) {
+    if (cut)
         sim_file_tear(disk->machine, target, offset, bytes, size);
-        return -EIO;
-    }
-    if (!begins)
-        return -EIO;
-    sim_file_write(target, offset, bytes, size);
-    return 0;
+    return begins && !cut ? sim_file_write(disk->machine, target, offset, bytes, size) : -EIO;
 }
 
 int sim_file_create(struct sim_folder *folder, const char *name, uint64_t size_bytes)
@@ -363,17 +405,6 @@ int sim_file_create(struct sim_folder *folder, const char *name, uint64_t size_b
     TILL_ASSERT(file->pages != NULL);
     link_file(folder, file, name);
     return 0;
-}
-
-void sim_file_grow(struct sim_file *file, uint64_t size_bytes)
-{
-    if (size_bytes <= file->size_bytes)
-        return;
-    uint64_t before = page_count(file);
-    file->size_bytes = size_bytes;
-    file->pages = reallocarray(file->pages, page_count(file) + 1, sizeof *file->pages);
-    TILL_ASSERT(file->pages != NULL);
-    memset(file->pages + before, 0, (page_count(file) + 1 - before) * sizeof *file->pages);
 }
 
 static void partial_name(const char *name, char partial[DISK_NAME_SIZE])
@@ -482,5 +513,5 @@ void sim_disk_flip(struct sim_machine *machine, const char *path, const char *na
     const uint8_t *page = file->pages[offset / SIM_FILE_PAGE];
     uint8_t byte = page == NULL ? 0 : page[offset % SIM_FILE_PAGE];
     byte = (uint8_t)(byte ^ 1u << (bit % 8));
-    sim_file_write(file, offset, &byte, 1);
+    store(file, offset, &byte, 1);
 }

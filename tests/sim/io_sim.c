@@ -41,7 +41,7 @@ struct write {
     int32_t result;
     bool active;
     bool settled;
-    bool failed; /* and told: nothing more comes of it */
+    bool failed; /* and told: nothing more comes of it, and its place may be taken */
 };
 
 struct prepare {
@@ -354,13 +354,8 @@ static bool write_happens(struct io *io, uint32_t index, struct io_event *event)
         return true;
     }
     TILL_ASSERT(checksum64(write->bytes, write->size) == write->checksum);
-    if (!sim_write_fails(io->machine, write->file)) {
-        sim_file_write(write->file, write->offset, write->bytes, write->size);
-    } else {
-        write->result = -EIO;
-        if (!io->machine->dying)
-            sim_file_tear(io->machine, write->file, write->offset, write->bytes, write->size);
-    }
+    write->result =
+        sim_file_write(io->machine, write->file, write->offset, write->bytes, write->size);
     sim_file_release(write->file);
     write->settled = true;
     write->due_us = write_due(io->machine);
@@ -582,13 +577,11 @@ void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const
     TILL_ASSERT(offset % WAL_ALIGN == 0 && size % WAL_ALIGN == 0);
     TILL_ASSERT((uintptr_t)bytes % WAL_ALIGN == 0);
     struct sim_file *target = io->machine == NULL ? NULL : sim_disk_file(disk, file);
-    if (target != NULL && target->grows)
-        sim_file_grow(target, offset + size);
-    TILL_ASSERT(target == NULL || offset + size <= target->size_bytes);
+    TILL_ASSERT(target == NULL || target->grows || offset + size <= target->size_bytes);
     struct write *write = NULL;
     for (uint32_t i = 0; i < WRITES_MAX; i++) {
         const struct write *other = &io->writes[i];
-        if (!other->active)
+        if (!other->active || (other->failed && write == NULL))
             write = &io->writes[i];
         else if (!other->settled && other->file == target)
             TILL_ASSERT(offset >= other->offset + other->size || other->offset >= offset + size);

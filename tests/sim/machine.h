@@ -15,8 +15,8 @@ enum {
     SIM_PATH_SIZE = 256,
 };
 
-/* A file: pages by number; NULL stands for one full of zeros. Unlinked files live on until the
- * last handle is closed. */
+/* A file: pages by number; NULL stands for one full of zeros, or for a hole of a partial file.
+ * Unlinked files live on until the last handle is closed. */
 struct sim_file {
     struct sim_file *next; /* linked files of the folder, by name */
     struct sim_folder *folder;
@@ -114,12 +114,13 @@ uint64_t sim_delay_us(struct sim_machine *machine, uint64_t us_max);
 struct sim_folder *sim_disk_folder(struct disk *disk);
 struct sim_file *sim_disk_file(struct disk *disk, int file);
 void sim_file_release(struct sim_file *file);
-void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size);
+/* A write takes effect, or fails as the disk's faults have it; torn, it takes effect in part. A
+ * partial file grows with either. */
+int sim_file_write(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                   const uint8_t *bytes, size_t size);
 void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
                    const uint8_t *bytes, size_t size);
-void sim_file_grow(struct sim_file *file, uint64_t size_bytes);
 int sim_file_create(struct sim_folder *folder, const char *name, uint64_t size_bytes);
-bool sim_write_fails(struct sim_machine *machine, const struct sim_file *file);
 void sim_disk_crash(struct sim_machine *machine);
 
 /* io_sim.c */

@@ -506,6 +506,65 @@ TEST(fault_ordered_for_one_folder_spares_the_other)
     sim_machine_destroy(machine);
 }
 
+static uint64_t only_size(struct disk *disk)
+{
+    struct disk_entry entry;
+    CHECK_EQUAL(disk_list(disk, &entry, 1), 1);
+    return entry.size_bytes;
+}
+
+TEST(partial_file_grows_with_what_is_written_until_its_folder_is_full)
+{
+    enum { REFUSED = 100 }; /* more than the writes that may be in flight */
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *data = folder_open("data");
+    struct disk *archive = folder_open("archive");
+    struct io *io = io_open();
+    uint8_t *page = pages_alloc(1);
+    memset(page, 1, WAL_ALIGN);
+    int data_file = disk_partial_create(data, "log");
+    int archive_file = disk_partial_create(archive, "log");
+    io_write_whole(io, archive, archive_file, 0, page, 0);
+    sim_disk_fill(machine, "archive", true);
+    CHECK_EQUAL(disk_partial_create(archive, "next"), -ENOSPC);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, WAL_ALIGN, page, WAL_ALIGN), -ENOSPC);
+    for (int i = 0; i < REFUSED; i++)
+        io_write_whole(io, archive, archive_file, WAL_ALIGN, page, -ENOSPC);
+    CHECK_EQUAL(only_size(archive), WAL_ALIGN);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, 0, page, WAL_ALIGN), 0);
+    io_write_whole(io, archive, archive_file, 0, page, 0);
+    io_write_whole(io, data, data_file, 0, page, 0);
+    CHECK_EQUAL(disk_file_write(data, data_file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    sim_disk_fill(machine, "archive", false);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    CHECK_EQUAL(disk_partial_publish(data, data_file, "log", "log"), 0);
+    CHECK_EQUAL(disk_partial_publish(archive, archive_file, "log", "log"), 0);
+    check_file(data, "log", 2, 1);
+    check_file(archive, "log", 2, 1);
+    free(page);
+    io_destroy(io);
+    disk_close(data);
+    disk_close(archive);
+    sim_machine_destroy(machine);
+}
+
+TEST(hole_of_a_partial_file_needs_room_too)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *disk = disk_open_new();
+    uint8_t *page = pages_alloc(1);
+    memset(page, 1, WAL_ALIGN);
+    int file = disk_partial_create(disk, "log");
+    CHECK_EQUAL(disk_file_write(disk, file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    CHECK_EQUAL(only_size(disk), 2 * WAL_ALIGN);
+    sim_disk_fill(machine, "data", true);
+    CHECK_EQUAL(disk_file_write(disk, file, 0, page, WAL_ALIGN), -ENOSPC);
+    CHECK_EQUAL(disk_file_write(disk, file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    free(page);
+    disk_close(disk);
+    sim_machine_destroy(machine);
+}
+
 TEST(clock_steps_back_while_simulated_time_goes_on)
 {
     struct sim_machine *machine = sim_machine_create(test_random());

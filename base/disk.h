@@ -43,18 +43,19 @@ void disk_file_close(struct disk *disk, int file);
  * multiples of WAL_ALIGN on writable files. */
 int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes, size_t size);
 
-/* Writes all of size bytes at offset and makes them durable. Same alignment. */
+/* Writes all of size bytes at offset and makes them durable; a partial file grows with it. Same
+ * alignment. */
 int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size);
 
 /* Creates name with size_bytes zero bytes, durable with its blocks allocated and written, published
  * atomically (partial name, sync, rename, sync of the folder). -EEXIST when name exists. */
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes);
 
-/* A file of any size is made under a partial name, written from its beginning on (io_write; it
- * grows with it), and published: synced, renamed to `name`, whatever had that name, and the folder
- * synced. One partial file of a name at a time; DISK_WRITE removes those that a crash left. create
- * gives a writable handle, whose writes are durable once the file is published; resume gives one to
- * what is there, with how much that is, or to a new one. */
+/* A file of any size is made under a partial name, written from its beginning on (io_write,
+ * disk_file_write; it grows with them), and published: synced, renamed to `name`, whatever had that
+ * name, and the folder synced. One partial file of a name at a time; DISK_WRITE removes those that a
+ * crash left. create gives a writable handle, and what is written to it is durable once published;
+ * resume gives one to what is there, with how much that is, or to a new one. */
 int disk_partial_create(struct disk *disk, const char *name);
 int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_bytes);
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published);

@@ -5,10 +5,12 @@
  * the file at all. So a file's pages always are what a crash keeps, and tearing is done by writing
  * parts of what was under way (sim_file_tear).
  *
- * A machine has one folder, whatever path it is opened by. Handles refer to files, not to names:
- * a renamed or removed file stays with those who have it open. After a crash, what the dead server
- * had opened answers -EIO and changes nothing. What breaks the interface's rules
- * (alignment, writes outside a file or on a handle to read) asserts: it is a bug of the caller. */
+ * A machine has a few folders, one for each path, told apart by the text of it. Files, the lock and
+ * the faults that concern single writes belong to a folder; a crash takes them all at once, for
+ * they hang on one power supply. Handles refer to files, not to names: a renamed or removed file
+ * stays with those who have it open. After a crash, what the dead server had opened answers -EIO
+ * and changes nothing. What breaks the interface's rules (alignment, writes outside a file or on a
+ * handle to read) asserts: it is a bug of the caller. */
 #include "tests/sim/machine.h"
 
 #include <errno.h>
@@ -19,7 +21,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 
-enum { HANDLES_MAX = 256, PATH_SIZE = 256 };
+enum { HANDLES_MAX = 256 };
 
 struct handle {
     struct sim_file *file; /* NULL: free */
@@ -28,9 +30,9 @@ struct handle {
 
 struct disk {
     struct sim_machine *machine; /* NULL: it has crashed */
+    struct sim_folder *folder;
     struct disk *next;
     enum disk_mode mode;
-    char path[PATH_SIZE];
     struct handle handles[HANDLES_MAX];
 };
 
@@ -39,10 +41,23 @@ static uint64_t page_count(const struct sim_file *file)
     return (file->size_bytes + SIM_FILE_PAGE - 1) / SIM_FILE_PAGE;
 }
 
-/* The link that leads to the file of that name, or to where it belongs. */
-static struct sim_file **find(struct sim_machine *machine, const char *name)
+/* The folder of that path; one that nobody has opened yet has neither files nor existence. */
+static struct sim_folder *folder_at(struct sim_machine *machine, const char *path)
 {
-    struct sim_file **link = &machine->files;
+    for (uint32_t i = 0; i < machine->folder_count; i++) {
+        if (strcmp(machine->folders[i].path, path) == 0)
+            return &machine->folders[i];
+    }
+    TILL_ASSERT(machine->folder_count < SIM_FOLDERS_MAX && strlen(path) < SIM_PATH_SIZE);
+    struct sim_folder *folder = &machine->folders[machine->folder_count++];
+    snprintf(folder->path, sizeof folder->path, "%s", path);
+    return folder;
+}
+
+/* The link that leads to the file of that name, or to where it belongs. */
+static struct sim_file **find(struct sim_folder *folder, const char *name)
+{
+    struct sim_file **link = &folder->files;
     while (*link != NULL && strcmp((*link)->name, name) < 0)
         link = &(*link)->next;
     return link;
@@ -53,9 +68,9 @@ static bool is_named(const struct sim_file *file, const char *name)
     return file != NULL && strcmp(file->name, name) == 0;
 }
 
-static void link_file(struct sim_machine *machine, struct sim_file *file, const char *name)
+static void link_file(struct sim_folder *folder, struct sim_file *file, const char *name)
 {
-    struct sim_file **link = find(machine, name);
+    struct sim_file **link = find(folder, name);
     snprintf(file->name, sizeof file->name, "%s", name);
     file->next = *link;
     *link = file;
@@ -78,7 +93,7 @@ void sim_file_release(struct sim_file *file)
     free(file);
 }
 
-/* May the folder be changed? Draws the crash that a test has ordered. */
+/* May the disk be changed? Draws the crash that a test has ordered. */
 static bool change_begins(struct sim_machine *machine, bool *cut)
 {
     *cut = false;
@@ -91,25 +106,25 @@ static bool change_begins(struct sim_machine *machine, bool *cut)
     return sim_chance(machine, 50);
 }
 
-static int rename_now(struct sim_machine *machine, const char *from, const char *to)
+static int rename_now(struct sim_folder *folder, const char *from, const char *to)
 {
-    struct sim_file **link = find(machine, from);
+    struct sim_file **link = find(folder, from);
     struct sim_file *file = *link;
     if (!is_named(file, from))
         return -ENOENT;
     if (strcmp(from, to) == 0)
         return 0;
     *link = file->next;
-    struct sim_file **replaced = find(machine, to);
+    struct sim_file **replaced = find(folder, to);
     if (is_named(*replaced, to))
         unlink_file(replaced);
-    link_file(machine, file, to);
+    link_file(folder, file, to);
     return 0;
 }
 
-static int remove_now(struct sim_machine *machine, const char *name)
+static int remove_now(struct sim_folder *folder, const char *name)
 {
-    struct sim_file **link = find(machine, name);
+    struct sim_file **link = find(folder, name);
     if (!is_named(*link, name))
         return -ENOENT;
     unlink_file(link);
@@ -117,9 +132,9 @@ static int remove_now(struct sim_machine *machine, const char *name)
 }
 
 /* What a crash left half made. */
-static void partials_remove(struct sim_machine *machine)
+static void partials_remove(struct sim_folder *folder)
 {
-    for (struct sim_file **link = &machine->files; *link != NULL;) {
+    for (struct sim_file **link = &folder->files; *link != NULL;) {
         if (strstr((*link)->name, ".partial") != NULL)
             unlink_file(link);
         else
@@ -130,22 +145,24 @@ static void partials_remove(struct sim_machine *machine)
 int disk_open(struct disk **disk, const char *path, enum disk_mode mode)
 {
     struct sim_machine *machine = sim_machine_current;
-    if (mode == DISK_READ && !machine->folder_exists)
+    struct sim_folder *folder = folder_at(machine, path);
+    if (mode == DISK_READ && !folder->exists)
         return -ENOENT;
-    if (mode == DISK_WRITE && machine->locked)
+    if (mode != DISK_READ && folder->locked)
         return -EWOULDBLOCK;
     struct disk *opened = calloc(1, sizeof *opened);
     TILL_ASSERT(opened != NULL);
     opened->machine = machine;
+    opened->folder = folder;
     opened->mode = mode;
-    snprintf(opened->path, sizeof opened->path, "%s", path);
     opened->next = machine->disks;
     machine->disks = opened;
-    if (mode == DISK_WRITE) {
-        machine->folder_exists = true;
-        machine->locked = true;
-        partials_remove(machine);
+    if (mode != DISK_READ) {
+        folder->exists = true;
+        folder->locked = true;
     }
+    if (mode == DISK_WRITE)
+        partials_remove(folder);
     *disk = opened;
     return 0;
 }
@@ -161,15 +178,15 @@ void disk_close(struct disk *disk)
         while (*link != disk)
             link = &(*link)->next;
         *link = disk->next;
-        if (disk->mode == DISK_WRITE)
-            disk->machine->locked = false;
+        if (disk->mode != DISK_READ)
+            disk->folder->locked = false;
     }
     free(disk);
 }
 
 const char *disk_path(const struct disk *disk)
 {
-    return disk->path;
+    return disk->folder->path;
 }
 
 int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_max)
@@ -177,7 +194,7 @@ int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_ma
     if (disk->machine == NULL)
         return -EIO;
     uint32_t count = 0;
-    for (struct sim_file *file = disk->machine->files; file != NULL; file = file->next) {
+    for (struct sim_file *file = disk->folder->files; file != NULL; file = file->next) {
         if (count < entries_max) {
             memcpy(entries[count].name, file->name, sizeof file->name);
             entries[count].size_bytes = file->size_bytes;
@@ -189,10 +206,10 @@ int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_ma
 
 int disk_file_open(struct disk *disk, const char *name, bool writable)
 {
-    TILL_ASSERT(!writable || disk->mode == DISK_WRITE);
+    TILL_ASSERT(!writable || disk->mode != DISK_READ);
     if (disk->machine == NULL)
         return -EIO;
-    struct sim_file *file = *find(disk->machine, name);
+    struct sim_file *file = *find(disk->folder, name);
     if (!is_named(file, name))
         return -ENOENT;
     for (int handle = 0; handle < HANDLES_MAX; handle++) {
@@ -216,6 +233,12 @@ static void check_aligned(uint64_t offset, const void *bytes, size_t size)
 {
     TILL_ASSERT(offset % WAL_ALIGN == 0 && size % WAL_ALIGN == 0);
     TILL_ASSERT((uintptr_t)bytes % WAL_ALIGN == 0);
+}
+
+struct sim_folder *sim_disk_folder(struct disk *disk)
+{
+    TILL_ASSERT(disk->mode != DISK_READ);
+    return disk->folder;
 }
 
 struct sim_file *sim_disk_file(struct disk *disk, int file)
@@ -251,7 +274,7 @@ int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes
     return (int64_t)size;
 }
 
-void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size)
+static void store(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size)
 {
     TILL_ASSERT(offset + size <= file->size_bytes);
     for (size_t done = 0; done < size;) {
@@ -268,80 +291,7 @@ void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes
     }
 }
 
-/* One page of a write that a crash interrupted: some of its sectors, or all up to some byte. */
-static void tear_page(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
-                      const uint8_t *bytes)
-{
-    if (sim_chance(machine, 25)) {
-        sim_file_write(file, offset, bytes, (size_t)sim_random_below(machine, SIM_FILE_PAGE));
-        return;
-    }
-    uint64_t kept = sim_random(machine);
-    for (size_t sector = 0; sector < SIM_FILE_PAGE / SIM_SECTOR; sector++) {
-        size_t start = sector * SIM_SECTOR;
-        if ((kept >> sector & 1) != 0)
-            sim_file_write(file, offset + start, bytes + start, SIM_SECTOR);
-    }
-}
-
-void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
-                   const uint8_t *bytes, size_t size)
-{
-    enum { ALL, NOTHING, PAGES };
-    unsigned fate = (unsigned)sim_random_below(machine, 4);
-    for (size_t start = 0; start < size; start += SIM_FILE_PAGE) {
-        uint64_t page_fate = fate < PAGES ? fate : sim_random_below(machine, PAGES + 1);
-        if (page_fate == ALL)
-            sim_file_write(file, offset + start, bytes + start, SIM_FILE_PAGE);
-        else if (page_fate == PAGES)
-            tear_page(machine, file, offset + start, bytes + start);
-    }
-}
-
-bool sim_write_fails(struct sim_machine *machine, const struct sim_file *file)
-{
-    if (machine->dying)
-        return true;
-    if (machine->fail_write_in == 0 ||
-        strncmp(file->name, machine->fail_write_to, strlen(machine->fail_write_to)) != 0)
-        return false;
-    return --machine->fail_write_in == 0;
-}
-
-int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size)
-{
-    struct sim_file *target = sim_disk_file(disk, file);
-    check_aligned(offset, bytes, size);
-    TILL_ASSERT(offset + size <= target->size_bytes);
-    bool cut;
-    bool begins = change_begins(disk->machine, &cut);
-    if (cut || (begins && sim_write_fails(disk->machine, target))) {
-        sim_file_tear(disk->machine, target, offset, bytes, size);
-        return -EIO;
-    }
-    if (!begins)
-        return -EIO;
-    sim_file_write(target, offset, bytes, size);
-    return 0;
-}
-
-int sim_file_create(struct sim_machine *machine, const char *name, uint64_t size_bytes)
-{
-    if (is_named(*find(machine, name), name))
-        return -EEXIST;
-    if (machine->full)
-        return -ENOSPC;
-    struct sim_file *file = calloc(1, sizeof *file);
-    TILL_ASSERT(file != NULL);
-    file->size_bytes = size_bytes;
-    file->reference_count = 1;
-    file->pages = calloc(page_count(file) + 1, sizeof *file->pages);
-    TILL_ASSERT(file->pages != NULL);
-    link_file(machine, file, name);
-    return 0;
-}
-
-void sim_file_grow(struct sim_file *file, uint64_t size_bytes)
+static void grow(struct sim_file *file, uint64_t size_bytes)
 {
     if (size_bytes <= file->size_bytes)
         return;
@@ -350,6 +300,112 @@ void sim_file_grow(struct sim_file *file, uint64_t size_bytes)
     file->pages = reallocarray(file->pages, page_count(file) + 1, sizeof *file->pages);
     TILL_ASSERT(file->pages != NULL);
     memset(file->pages + before, 0, (page_count(file) + 1 - before) * sizeof *file->pages);
+}
+
+/* May this be written? A file that was made in full has had its room since then. A partial one
+ * needs room for each page that was not written before, also inside its size: writes come in any
+ * order and leave holes. */
+static bool has_room(const struct sim_file *file, uint64_t offset, size_t size)
+{
+    if (!file->grows || !file->folder->full)
+        return true;
+    if (offset + size > file->size_bytes)
+        return false;
+    for (uint64_t at = offset; at < offset + size; at += SIM_FILE_PAGE) {
+        if (file->pages[at / SIM_FILE_PAGE] == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* One page of a write that a crash interrupted: some of its sectors, or all up to some byte. */
+static void tear_page(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                      const uint8_t *bytes)
+{
+    if (sim_chance(machine, 25)) {
+        store(file, offset, bytes, (size_t)sim_random_below(machine, SIM_FILE_PAGE));
+        return;
+    }
+    uint64_t kept = sim_random(machine);
+    for (size_t sector = 0; sector < SIM_FILE_PAGE / SIM_SECTOR; sector++) {
+        size_t start = sector * SIM_SECTOR;
+        if ((kept >> sector & 1) != 0)
+            store(file, offset + start, bytes + start, SIM_SECTOR);
+    }
+}
+
+void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                   const uint8_t *bytes, size_t size)
+{
+    enum { ALL, NOTHING, PAGES };
+    if (!has_room(file, offset, size))
+        return;
+    if (file->grows)
+        grow(file, offset + size);
+    unsigned fate = (unsigned)sim_random_below(machine, 4);
+    for (size_t start = 0; start < size; start += SIM_FILE_PAGE) {
+        uint64_t page_fate = fate < PAGES ? fate : sim_random_below(machine, PAGES + 1);
+        if (page_fate == ALL)
+            store(file, offset + start, bytes + start, SIM_FILE_PAGE);
+        else if (page_fate == PAGES)
+            tear_page(machine, file, offset + start, bytes + start);
+    }
+}
+
+/* Draws the failure that a test has ordered. */
+static bool write_fails(const struct sim_file *file)
+{
+    struct sim_folder *folder = file->folder;
+    if (folder->fail_write_in == 0 ||
+        strncmp(file->name, folder->fail_write_to, strlen(folder->fail_write_to)) != 0)
+        return false;
+    return --folder->fail_write_in == 0;
+}
+
+int sim_file_write(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                   const uint8_t *bytes, size_t size)
+{
+    if (machine->dying)
+        return -EIO;
+    if (!has_room(file, offset, size))
+        return -ENOSPC;
+    if (write_fails(file)) {
+        sim_file_tear(machine, file, offset, bytes, size);
+        return -EIO;
+    }
+    if (file->grows)
+        grow(file, offset + size);
+    store(file, offset, bytes, size);
+    return 0;
+}
+
+int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size)
+{
+    struct sim_file *target = sim_disk_file(disk, file);
+    check_aligned(offset, bytes, size);
+    TILL_ASSERT(target->grows || offset + size <= target->size_bytes);
+    bool cut;
+    bool begins = change_begins(disk->machine, &cut);
+    if (cut)
+        sim_file_tear(disk->machine, target, offset, bytes, size);
+    return begins && !cut ? sim_file_write(disk->machine, target, offset, bytes, size) : -EIO;
+}
+
+int sim_file_create(struct sim_folder *folder, const char *name, uint64_t size_bytes)
+{
+    if (is_named(*find(folder, name), name))
+        return -EEXIST;
+    if (folder->full)
+        return -ENOSPC;
+    struct sim_file *file = calloc(1, sizeof *file);
+    TILL_ASSERT(file != NULL);
+    file->folder = folder;
+    file->size_bytes = size_bytes;
+    file->reference_count = 1;
+    file->pages = calloc(page_count(file) + 1, sizeof *file->pages);
+    TILL_ASSERT(file->pages != NULL);
+    link_file(folder, file, name);
+    return 0;
 }
 
 static void partial_name(const char *name, char partial[DISK_NAME_SIZE])
@@ -365,12 +421,24 @@ int disk_partial_create(struct disk *disk, const char *name)
     partial_name(name, partial);
     if (!change_begins(disk->machine, &cut) || cut)
         return -EIO;
-    (void)remove_now(disk->machine, partial);
-    int result = sim_file_create(disk->machine, partial, 0);
+    (void)remove_now(disk->folder, partial);
+    int result = sim_file_create(disk->folder, partial, 0);
     if (result < 0)
         return result;
-    (*find(disk->machine, partial))->grows = true;
+    (*find(disk->folder, partial))->grows = true;
     return disk_file_open(disk, partial, true);
+}
+
+int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_bytes)
+{
+    char partial[DISK_NAME_SIZE];
+    partial_name(name, partial);
+    int file = disk_file_open(disk, partial, true);
+    if (file == -ENOENT)
+        file = disk_partial_create(disk, name);
+    if (file >= 0)
+        *size_bytes = sim_disk_file(disk, file)->size_bytes / WAL_ALIGN * WAL_ALIGN;
+    return file;
 }
 
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published)
@@ -380,7 +448,7 @@ int disk_partial_publish(struct disk *disk, int file, const char *name, const ch
     partial_name(name, partial);
     sim_disk_file(disk, file);
     int result =
-        change_begins(disk->machine, &cut) ? rename_now(disk->machine, partial, published) : -EIO;
+        change_begins(disk->machine, &cut) ? rename_now(disk->folder, partial, published) : -EIO;
     return cut ? -EIO : result;
 }
 
@@ -393,28 +461,27 @@ int disk_partial_discard(struct disk *disk, const char *name)
 
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 {
-    TILL_ASSERT(disk->mode == DISK_WRITE);
+    TILL_ASSERT(disk->mode != DISK_READ);
     TILL_ASSERT(size_bytes % WAL_ALIGN == 0 && strlen(name) < DISK_NAME_SIZE);
     bool cut;
-    int result = change_begins(disk->machine, &cut)
-                     ? sim_file_create(disk->machine, name, size_bytes)
-                     : -EIO;
+    int result =
+        change_begins(disk->machine, &cut) ? sim_file_create(disk->folder, name, size_bytes) : -EIO;
     return cut ? -EIO : result;
 }
 
 int disk_rename(struct disk *disk, const char *from, const char *to)
 {
-    TILL_ASSERT(disk->mode == DISK_WRITE);
+    TILL_ASSERT(disk->mode != DISK_READ);
     bool cut;
-    int result = change_begins(disk->machine, &cut) ? rename_now(disk->machine, from, to) : -EIO;
+    int result = change_begins(disk->machine, &cut) ? rename_now(disk->folder, from, to) : -EIO;
     return cut ? -EIO : result;
 }
 
 int disk_remove(struct disk *disk, const char *name)
 {
-    TILL_ASSERT(disk->mode == DISK_WRITE);
+    TILL_ASSERT(disk->mode != DISK_READ);
     bool cut;
-    int result = change_begins(disk->machine, &cut) ? remove_now(disk->machine, name) : -EIO;
+    int result = change_begins(disk->machine, &cut) ? remove_now(disk->folder, name) : -EIO;
     return cut ? -EIO : result;
 }
 
@@ -425,21 +492,25 @@ void sim_disk_crash(struct sim_machine *machine)
         machine->disks = disk->next;
         disk->machine = NULL;
     }
-    machine->locked = false;
+    for (uint32_t i = 0; i < machine->folder_count; i++) {
+        machine->folders[i].locked = false;
+        machine->folders[i].fail_write_in = 0;
+    }
     machine->dying = false;
     machine->crash_change_in = 0;
-    machine->fail_write_in = 0;
 }
 
-void sim_disk_fill(struct sim_machine *machine, bool full)
+void sim_disk_fill(struct sim_machine *machine, const char *path, bool full)
 {
-    machine->full = full;
+    folder_at(machine, path)->full = full;
 }
 
-void sim_disk_fail_write(struct sim_machine *machine, const char *name, uint32_t nth)
+void sim_disk_fail_write(struct sim_machine *machine, const char *path, const char *name,
+                         uint32_t nth)
 {
-    machine->fail_write_to = name;
-    machine->fail_write_in = nth;
+    struct sim_folder *folder = folder_at(machine, path);
+    folder->fail_write_to = name;
+    folder->fail_write_in = nth;
 }
 
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth)
@@ -447,12 +518,13 @@ void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth)
     machine->crash_change_in = nth;
 }
 
-void sim_disk_flip(struct sim_machine *machine, const char *name, uint64_t offset, unsigned bit)
+void sim_disk_flip(struct sim_machine *machine, const char *path, const char *name, uint64_t offset,
+                   unsigned bit)
 {
-    struct sim_file *file = *find(machine, name);
+    struct sim_file *file = *find(folder_at(machine, path), name);
     TILL_ASSERT(is_named(file, name) && offset < file->size_bytes);
     const uint8_t *page = file->pages[offset / SIM_FILE_PAGE];
     uint8_t byte = page == NULL ? 0 : page[offset % SIM_FILE_PAGE];
     byte = (uint8_t)(byte ^ 1u << (bit % 8));
-    sim_file_write(file, offset, &byte, 1);
+    store(file, offset, &byte, 1);
 }

@@ -41,10 +41,11 @@ struct write {
     int32_t result;
     bool active;
     bool settled;
-    bool failed; /* and told: nothing more comes of it */
+    bool failed; /* and told: nothing more comes of it, and its place may be taken */
 };
 
 struct prepare {
+    struct sim_folder *folder;
     const char *name;
     char name_copy[DISK_NAME_SIZE];
     uint64_t size_bytes;
@@ -126,7 +127,7 @@ static void end(struct io *io, bool broken)
     }
     struct prepare *prepare = &io->prepare;
     if (prepare->active && !prepare->settled && !machine->dying && sim_chance(machine, 50))
-        sim_file_create(machine, prepare->name_copy, prepare->size_bytes);
+        sim_file_create(prepare->folder, prepare->name_copy, prepare->size_bytes);
     for (uint32_t i = 0; i < IO_LANE_COUNT; i++) {
         struct job *job = &io->jobs[i];
         if (job->active && !job->settled && !machine->dying && sim_chance(machine, 50))
@@ -353,13 +354,8 @@ static bool write_happens(struct io *io, uint32_t index, struct io_event *event)
         return true;
     }
     TILL_ASSERT(checksum64(write->bytes, write->size) == write->checksum);
-    if (!sim_write_fails(io->machine, write->file)) {
-        sim_file_write(write->file, write->offset, write->bytes, write->size);
-    } else {
-        write->result = -EIO;
-        if (!io->machine->dying)
-            sim_file_tear(io->machine, write->file, write->offset, write->bytes, write->size);
-    }
+    write->result =
+        sim_file_write(io->machine, write->file, write->offset, write->bytes, write->size);
     sim_file_release(write->file);
     write->settled = true;
     write->due_us = write_due(io->machine);
@@ -379,7 +375,7 @@ static bool prepare_happens(struct io *io, uint32_t index, struct io_event *even
     }
     prepare->result = io->machine->dying
                           ? -EIO
-                          : sim_file_create(io->machine, prepare->name, prepare->size_bytes);
+                          : sim_file_create(prepare->folder, prepare->name, prepare->size_bytes);
     prepare->settled = true;
     prepare->due_us = write_due(io->machine);
     return false;
@@ -581,13 +577,11 @@ void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const
     TILL_ASSERT(offset % WAL_ALIGN == 0 && size % WAL_ALIGN == 0);
     TILL_ASSERT((uintptr_t)bytes % WAL_ALIGN == 0);
     struct sim_file *target = io->machine == NULL ? NULL : sim_disk_file(disk, file);
-    if (target != NULL && target->grows)
-        sim_file_grow(target, offset + size);
-    TILL_ASSERT(target == NULL || offset + size <= target->size_bytes);
+    TILL_ASSERT(target == NULL || target->grows || offset + size <= target->size_bytes);
     struct write *write = NULL;
     for (uint32_t i = 0; i < WRITES_MAX; i++) {
         const struct write *other = &io->writes[i];
-        if (!other->active)
+        if (!other->active || (other->failed && write == NULL))
             write = &io->writes[i];
         else if (!other->settled && other->file == target)
             TILL_ASSERT(offset >= other->offset + other->size || other->offset >= offset + size);
@@ -611,10 +605,11 @@ void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const
 void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t size_bytes,
                 uint64_t user)
 {
-    TILL_ASSERT(disk != NULL && !io->prepare.active);
+    TILL_ASSERT(!io->prepare.active);
     TILL_ASSERT(size_bytes % WAL_ALIGN == 0);
     TILL_ASSERT(user >> IO_USER_BITS == 0 && strlen(name) < DISK_NAME_SIZE);
     io->prepare = (struct prepare){
+        .folder = sim_disk_folder(disk),
         .name = name,
         .size_bytes = size_bytes,
         .user = user,

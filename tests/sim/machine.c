@@ -32,10 +32,13 @@ void sim_machine_destroy(struct sim_machine *machine)
         client->state = SIM_GONE;
         sim_client_free(client);
     }
-    while (machine->files != NULL) {
-        struct sim_file *file = machine->files;
-        machine->files = file->next;
-        sim_file_release(file);
+    for (uint32_t i = 0; i < machine->folder_count; i++) {
+        struct sim_folder *folder = &machine->folders[i];
+        while (folder->files != NULL) {
+            struct sim_file *file = folder->files;
+            folder->files = file->next;
+            sim_file_release(file);
+        }
     }
     if (sim_machine_current == machine)
         sim_machine_current = NULL;

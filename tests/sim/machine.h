@@ -11,17 +11,31 @@ enum {
     SIM_FILE_PAGE = 4096,
     SIM_SECTOR = 512, /* what a disk writes whole */
     SIM_CLIENTS_MAX = 256,
+    SIM_FOLDERS_MAX = 4,
+    SIM_PATH_SIZE = 256,
 };
 
-/* A file: pages by number; NULL stands for one full of zeros. Unlinked files live on until the
- * last handle is closed. */
+/* A file: pages by number; NULL stands for one full of zeros, or for a hole of a partial file.
+ * Unlinked files live on until the last handle is closed. */
 struct sim_file {
-    struct sim_file *next; /* linked files, by name */
+    struct sim_file *next; /* linked files of the folder, by name */
+    struct sim_folder *folder;
     char name[DISK_NAME_SIZE];
     uint64_t size_bytes;
     uint8_t **pages;
     uint32_t reference_count; /* the folder's and the handles' */
     bool grows;               /* with what is written: a partial file */
+};
+
+/* A folder: what disk_open opens by its path, on a file system of its own. */
+struct sim_folder {
+    char path[SIM_PATH_SIZE];
+    struct sim_file *files; /* by name */
+    bool exists;            /* it has been opened for writing */
+    bool locked;
+    bool full;
+    uint32_t fail_write_in;
+    const char *fail_write_to; /* files whose names begin with it */
 };
 
 /* Bytes in one direction of a connection. */
@@ -73,14 +87,10 @@ struct sim_machine {
     uint64_t now_us;
     int64_t clock_us; /* what io_time_us adds */
 
-    struct sim_file *files;
+    struct sim_folder folders[SIM_FOLDERS_MAX];
+    uint32_t folder_count;
     struct disk *disks; /* open ones */
-    bool folder_exists;
-    bool locked;
-    bool full;
-    bool dying; /* sim_disk_crash_at came true: nothing changes the disk any more */
-    uint32_t fail_write_in;
-    const char *fail_write_to; /* files whose names begin with it */
+    bool dying;         /* sim_disk_crash_at came true: nothing changes any folder any more */
     uint32_t crash_change_in;
 
     struct io *io; /* the one alive, if any */
@@ -101,14 +111,16 @@ extern struct sim_machine *sim_machine_current;
 uint64_t sim_delay_us(struct sim_machine *machine, uint64_t us_max);
 
 /* disk_sim.c, for the other two. */
+struct sim_folder *sim_disk_folder(struct disk *disk);
 struct sim_file *sim_disk_file(struct disk *disk, int file);
 void sim_file_release(struct sim_file *file);
-void sim_file_write(struct sim_file *file, uint64_t offset, const uint8_t *bytes, size_t size);
+/* A write takes effect, or fails as the disk's faults have it; torn, it takes effect in part. A
+ * partial file grows with either. */
+int sim_file_write(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                   const uint8_t *bytes, size_t size);
 void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
                    const uint8_t *bytes, size_t size);
-void sim_file_grow(struct sim_file *file, uint64_t size_bytes);
-int sim_file_create(struct sim_machine *machine, const char *name, uint64_t size_bytes);
-bool sim_write_fails(struct sim_machine *machine, const struct sim_file *file);
+int sim_file_create(struct sim_folder *folder, const char *name, uint64_t size_bytes);
 void sim_disk_crash(struct sim_machine *machine);
 
 /* io_sim.c */

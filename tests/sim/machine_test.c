@@ -156,11 +156,16 @@ TEST(same_seed_gives_the_same_run)
     }
 }
 
-static struct disk *disk_open_new(void)
+static struct disk *folder_open(const char *path)
 {
     struct disk *disk = NULL;
-    CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
+    CHECK_EQUAL(disk_open(&disk, path, DISK_WRITE), 0);
     return disk;
+}
+
+static struct disk *disk_open_new(void)
+{
+    return folder_open("data");
 }
 
 static uint8_t *pages_alloc(size_t count)
@@ -277,17 +282,17 @@ TEST(full_disk_refuses_files_and_a_failed_write_is_told)
     struct io_event event;
     uint8_t *page = pages_alloc(1);
     memset(page, 1, WAL_ALIGN);
-    sim_disk_fill(machine, true);
+    sim_disk_fill(machine, "data", true);
     CHECK_EQUAL(disk_create_zeroed(disk, "a", WAL_ALIGN), -ENOSPC);
     io_prepare(io, disk, "a", WAL_ALIGN, 7);
     CHECK_EQUAL(io_wait(io, &event, 1, 1, UINT64_MAX), 1);
     CHECK_EQUAL(event.result, -ENOSPC);
-    sim_disk_fill(machine, false);
+    sim_disk_fill(machine, "data", false);
     CHECK_EQUAL(disk_create_zeroed(disk, "a", WAL_ALIGN), 0);
     CHECK_EQUAL(disk_rename(disk, "a", "b"), 0);
     CHECK_EQUAL(disk_rename(disk, "a", "b"), -ENOENT);
     int file = disk_file_open(disk, "b", true);
-    sim_disk_fail_write(machine, "", 2);
+    sim_disk_fail_write(machine, "data", "", 2);
     for (int i = 0; i < 3; i++) {
         io_write(io, disk, file, 0, page, WAL_ALIGN, 7);
         CHECK_EQUAL(io_wait(io, &event, 1, 1, UINT64_MAX), 1);
@@ -315,6 +320,247 @@ TEST(ordered_crash_cuts_a_blocking_change_and_all_that_follow)
     struct disk_entry entry;
     CHECK_EQUAL(disk_list(disk, &entry, 1), 1);
     CHECK(strcmp(entry.name, "a") == 0 || strcmp(entry.name, "b") == 0);
+    disk_close(disk);
+    sim_machine_destroy(machine);
+}
+
+/* All of the file's bytes are the number. */
+static void check_file(struct disk *disk, const char *name, uint32_t page_count, uint8_t number)
+{
+    uint8_t *found = pages_alloc(page_count + 1);
+    int file = disk_file_open(disk, name, false);
+    CHECK(file >= 0);
+    CHECK_EQUAL(disk_file_read(disk, file, 0, found, (page_count + 1) * WAL_ALIGN),
+                page_count * WAL_ALIGN);
+    for (size_t at = 0; at < page_count * WAL_ALIGN; at++)
+        CHECK_EQUAL(found[at], number);
+    disk_file_close(disk, file);
+    free(found);
+}
+
+static void io_write_whole(struct io *io, struct disk *disk, int file, uint64_t offset,
+                           const uint8_t *page, int32_t result)
+{
+    struct io_event event;
+    io_write(io, disk, file, offset, page, WAL_ALIGN, 7);
+    CHECK_EQUAL(io_wait(io, &event, 1, 1, UINT64_MAX), 1);
+    CHECK_EQUAL(event.kind, IO_WRITTEN);
+    CHECK_EQUAL(event.result, result);
+}
+
+TEST(same_name_in_two_folders_is_two_files)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *disks[2] = {folder_open("data"), folder_open("archive")};
+    struct io *io = io_open();
+    struct io_event event;
+    uint8_t *page = pages_alloc(1);
+    CHECK_EQUAL(disk_create_zeroed(disks[0], "log", WAL_ALIGN), 0);
+    CHECK_EQUAL(disk_list(disks[1], NULL, 0), 0);
+    io_prepare(io, disks[1], "log", WAL_ALIGN, 7);
+    CHECK_EQUAL(io_wait(io, &event, 1, 1, UINT64_MAX), 1);
+    CHECK_EQUAL(event.result, 0);
+    for (int i = 0; i < 2; i++) {
+        int file = disk_file_open(disks[i], "log", true);
+        memset(page, i + 1, WAL_ALIGN);
+        io_write_whole(io, disks[i], file, 0, page, 0);
+        disk_file_close(disks[i], file);
+    }
+    check_file(disks[0], "log", 1, 1);
+    check_file(disks[1], "log", 1, 2);
+    CHECK_EQUAL(strcmp(disk_path(disks[1]), "archive"), 0);
+    CHECK_EQUAL(disk_rename(disks[0], "log", "old"), 0);
+    CHECK_EQUAL(disk_remove(disks[0], "old"), 0);
+    CHECK_EQUAL(disk_list(disks[0], NULL, 0), 0);
+    check_file(disks[1], "log", 1, 2);
+    free(page);
+    io_destroy(io);
+    disk_close(disks[0]);
+    disk_close(disks[1]);
+    sim_machine_destroy(machine);
+}
+
+TEST(writer_of_a_folder_removes_the_partial_files_of_no_other)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *data = folder_open("data");
+    struct disk *archive = folder_open("archive");
+    CHECK(disk_partial_create(data, "log") >= 0);
+    CHECK(disk_partial_create(archive, "log") >= 0);
+    disk_close(data);
+    data = folder_open("data");
+    CHECK_EQUAL(disk_list(data, NULL, 0), 0);
+    CHECK_EQUAL(disk_list(archive, NULL, 0), 1);
+    disk_close(data);
+    disk_close(archive);
+    sim_machine_destroy(machine);
+}
+
+TEST(each_folder_has_a_lock_of_its_own)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *data = folder_open("data");
+    struct disk *other = NULL;
+    CHECK_EQUAL(disk_open(&other, "archive", DISK_READ), -ENOENT);
+    struct disk *archive = folder_open("archive");
+    CHECK_EQUAL(disk_open(&other, "data", DISK_WRITE), -EWOULDBLOCK);
+    CHECK_EQUAL(disk_open(&other, "archive", DISK_WRITE), -EWOULDBLOCK);
+    disk_close(data);
+    CHECK_EQUAL(disk_open(&other, "archive", DISK_WRITE), -EWOULDBLOCK);
+    data = folder_open("data");
+    sim_crash(machine);
+    disk_close(data);
+    disk_close(archive);
+    disk_close(folder_open("data"));
+    disk_close(folder_open("archive"));
+    sim_machine_destroy(machine);
+}
+
+TEST(crash_tears_what_is_under_way_in_every_folder)
+{
+    static const char *const paths[] = {"data", "archive"};
+    unsigned lost_count[2] = {0};
+    uint8_t *page = pages_alloc(1);
+    uint8_t *found = pages_alloc(1);
+    memset(page, 1, WAL_ALIGN);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct sim_machine *machine = sim_machine_create(test_random());
+        struct disk *disks[2];
+        struct io *io = io_open();
+        for (int i = 0; i < 2; i++) {
+            disks[i] = folder_open(paths[i]);
+            CHECK_EQUAL(disk_create_zeroed(disks[i], "log", WAL_ALIGN), 0);
+            int file = disk_file_open(disks[i], "log", true);
+            io_write(io, disks[i], file, 0, page, WAL_ALIGN, 7);
+        }
+        sim_crash(machine);
+        io_destroy(io);
+        for (int i = 0; i < 2; i++) {
+            CHECK_EQUAL(disk_create_zeroed(disks[i], "late", WAL_ALIGN), -EIO);
+            disk_close(disks[i]);
+            disks[i] = folder_open(paths[i]);
+            CHECK_EQUAL(disk_list(disks[i], NULL, 0), 1);
+            int file = disk_file_open(disks[i], "log", true);
+            CHECK_EQUAL(disk_file_read(disks[i], file, 0, found, WAL_ALIGN), WAL_ALIGN);
+            check_torn(found, 1, false);
+            lost_count[i] += memcmp(found, page, WAL_ALIGN) != 0;
+            disk_close(disks[i]);
+        }
+        sim_machine_destroy(machine);
+    }
+    CHECK(lost_count[0] > 0 && lost_count[0] < ROUNDS);
+    CHECK(lost_count[1] > 0 && lost_count[1] < ROUNDS);
+    free(page);
+    free(found);
+}
+
+TEST(ordered_crash_in_one_folder_cuts_the_other_too)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *data = folder_open("data");
+    struct disk *archive = folder_open("archive");
+    struct io *io = io_open();
+    struct io_event event;
+    sim_disk_crash_at(machine, 2);
+    CHECK_EQUAL(disk_create_zeroed(data, "a", WAL_ALIGN), 0);
+    CHECK_EQUAL(disk_rename(data, "a", "b"), -EIO);
+    CHECK_EQUAL(disk_create_zeroed(archive, "a", WAL_ALIGN), -EIO);
+    io_prepare(io, archive, "a", WAL_ALIGN, 7);
+    CHECK_EQUAL(io_wait(io, &event, 1, 1, UINT64_MAX), 1);
+    CHECK_EQUAL(event.result, -EIO);
+    sim_crash(machine);
+    io_destroy(io);
+    disk_close(data);
+    disk_close(archive);
+    archive = folder_open("archive");
+    CHECK_EQUAL(disk_list(archive, NULL, 0), 0);
+    disk_close(archive);
+    sim_machine_destroy(machine);
+}
+
+TEST(fault_ordered_for_one_folder_spares_the_other)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *data = folder_open("data");
+    struct disk *archive = folder_open("archive");
+    uint8_t *page = pages_alloc(1);
+    memset(page, 1, WAL_ALIGN);
+    sim_disk_fill(machine, "archive", true);
+    CHECK_EQUAL(disk_create_zeroed(archive, "log", WAL_ALIGN), -ENOSPC);
+    CHECK_EQUAL(disk_create_zeroed(data, "log", WAL_ALIGN), 0);
+    sim_disk_fill(machine, "archive", false);
+    CHECK_EQUAL(disk_create_zeroed(archive, "log", WAL_ALIGN), 0);
+    int data_file = disk_file_open(data, "log", true);
+    int archive_file = disk_file_open(archive, "log", true);
+    sim_disk_fail_write(machine, "archive", "log", 1);
+    CHECK_EQUAL(disk_file_write(data, data_file, 0, page, WAL_ALIGN), 0);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, 0, page, WAL_ALIGN), -EIO);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, 0, page, WAL_ALIGN), 0);
+    sim_disk_flip(machine, "archive", "log", 5, 0);
+    check_file(data, "log", 1, 1);
+    CHECK_EQUAL(disk_file_read(archive, archive_file, 0, page, WAL_ALIGN), WAL_ALIGN);
+    CHECK(page[4] == 1 && page[5] == 0);
+    free(page);
+    disk_close(data);
+    disk_close(archive);
+    sim_machine_destroy(machine);
+}
+
+static uint64_t only_size(struct disk *disk)
+{
+    struct disk_entry entry;
+    CHECK_EQUAL(disk_list(disk, &entry, 1), 1);
+    return entry.size_bytes;
+}
+
+TEST(partial_file_grows_with_what_is_written_until_its_folder_is_full)
+{
+    enum { REFUSED = 100 }; /* more than the writes that may be in flight */
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *data = folder_open("data");
+    struct disk *archive = folder_open("archive");
+    struct io *io = io_open();
+    uint8_t *page = pages_alloc(1);
+    memset(page, 1, WAL_ALIGN);
+    int data_file = disk_partial_create(data, "log");
+    int archive_file = disk_partial_create(archive, "log");
+    io_write_whole(io, archive, archive_file, 0, page, 0);
+    sim_disk_fill(machine, "archive", true);
+    CHECK_EQUAL(disk_partial_create(archive, "next"), -ENOSPC);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, WAL_ALIGN, page, WAL_ALIGN), -ENOSPC);
+    for (int i = 0; i < REFUSED; i++)
+        io_write_whole(io, archive, archive_file, WAL_ALIGN, page, -ENOSPC);
+    CHECK_EQUAL(only_size(archive), WAL_ALIGN);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, 0, page, WAL_ALIGN), 0);
+    io_write_whole(io, archive, archive_file, 0, page, 0);
+    io_write_whole(io, data, data_file, 0, page, 0);
+    CHECK_EQUAL(disk_file_write(data, data_file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    sim_disk_fill(machine, "archive", false);
+    CHECK_EQUAL(disk_file_write(archive, archive_file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    CHECK_EQUAL(disk_partial_publish(data, data_file, "log", "log"), 0);
+    CHECK_EQUAL(disk_partial_publish(archive, archive_file, "log", "log"), 0);
+    check_file(data, "log", 2, 1);
+    check_file(archive, "log", 2, 1);
+    free(page);
+    io_destroy(io);
+    disk_close(data);
+    disk_close(archive);
+    sim_machine_destroy(machine);
+}
+
+TEST(hole_of_a_partial_file_needs_room_too)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct disk *disk = disk_open_new();
+    uint8_t *page = pages_alloc(1);
+    memset(page, 1, WAL_ALIGN);
+    int file = disk_partial_create(disk, "log");
+    CHECK_EQUAL(disk_file_write(disk, file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    CHECK_EQUAL(only_size(disk), 2 * WAL_ALIGN);
+    sim_disk_fill(machine, "data", true);
+    CHECK_EQUAL(disk_file_write(disk, file, 0, page, WAL_ALIGN), -ENOSPC);
+    CHECK_EQUAL(disk_file_write(disk, file, WAL_ALIGN, page, WAL_ALIGN), 0);
+    free(page);
     disk_close(disk);
     sim_machine_destroy(machine);
 }

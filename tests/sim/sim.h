@@ -1,4 +1,4 @@
-/* A simulated machine under the I/O seam: a disk that a crash tears, a network whose clients the
+/* A simulated machine under the I/O seam: folders that a crash tears, a network whose clients the
  * test drives, a clock that moves in random small steps, and one random generator that decides all
  * of it, so that the same seed gives the same run.
  *
@@ -34,7 +34,7 @@ bool sim_chance(struct sim_machine *machine, unsigned percent);
 
 /* The power fails: every page of a write under way is kept, lost or torn on its own; a file being
  * prepared exists whole or not at all; sends under way got out in part; connections break, after
- * what had reached the client; the disk's lock is free again. */
+ * what had reached the client; the locks of all folders are free again. */
 void sim_crash(struct sim_machine *machine);
 
 /* Someone asks the process to stop: IO_STOP. */
@@ -47,16 +47,20 @@ void sim_time_pass(struct sim_machine *machine, uint64_t us);
 /* Steps what io_time_us tells, forwards or backwards, and nothing else. */
 void sim_clock_step(struct sim_machine *machine, int64_t us);
 
-/* Disk faults. A full disk refuses new files; the nth write from now on (1: the next, 0: none)
- * to files whose names begin with `name` fails with -EIO after an unknown part of it; the nth
- * blocking change of the disk from now on is cut short by a crash: it and everything after it fails
- * with -EIO until sim_crash. */
-void sim_disk_fill(struct sim_machine *machine, bool full);
-void sim_disk_fail_write(struct sim_machine *machine, const char *name, uint32_t nth);
+/* Disk faults. A folder is named by the path that disk_open gets, and each has room of its own. A
+ * full folder refuses new files, and the whole of a write by which a partial file would grow; the
+ * nth write from now on (1: the next, 0: none) to files of the folder whose names begin with
+ * `name`, which stays valid, fails with -EIO after an unknown part of it; the nth blocking change
+ * from now on, of whatever folder, is cut short by a crash: it and everything after it fails with
+ * -EIO in all folders until sim_crash. */
+void sim_disk_fill(struct sim_machine *machine, const char *path, bool full);
+void sim_disk_fail_write(struct sim_machine *machine, const char *path, const char *name,
+                         uint32_t nth);
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth);
 
 /* Inverts one bit of a file at rest; the file and the offset exist. */
-void sim_disk_flip(struct sim_machine *machine, const char *name, uint64_t offset, unsigned bit);
+void sim_disk_flip(struct sim_machine *machine, const char *path, const char *name, uint64_t offset,
+                   unsigned bit);
 
 /* A new connection to whatever listens now or later; accepted after a while. The handle is the
  * test's until sim_client_free. */

@@ -256,7 +256,7 @@ TEST(log_write_error_is_told_and_what_was_durable_stays)
         journal_init(&journal);
         CHECK(journal_open(&journal));
         journal_live(&journal, 10, 50);
-        sim_disk_fail_write(journal.machine, "wal-",
+        sim_disk_fail_write(journal.machine, "data", "wal-",
                             1 + (uint32_t)sim_random_below(journal.machine, 5));
         int result = 0;
         while (result == 0) {
@@ -277,7 +277,7 @@ TEST(log_on_a_full_disk_says_so_and_goes_on_when_there_is_room)
     struct journal journal;
     journal_init(&journal);
     CHECK(journal_open(&journal));
-    sim_disk_fill(journal.machine, true);
+    sim_disk_fill(journal.machine, "data", true);
     enum wal_room room = WAL_ROOM;
     while (room != WAL_ROOM_FULL && journal.seq_appended < COMMANDS_MAX) {
         room = journal_append(&journal, 3000);
@@ -287,7 +287,7 @@ TEST(log_on_a_full_disk_says_so_and_goes_on_when_there_is_room)
     CHECK_EQUAL(room, WAL_ROOM_FULL);
     uint64_t seq_full = journal.seq_appended;
     journal_settle(&journal);
-    sim_disk_fill(journal.machine, false);
+    sim_disk_fill(journal.machine, "data", false);
     for (int turn = 0; turn < 100 && journal.seq_appended == seq_full; turn++) {
         journal_append(&journal, 1);
         CHECK_EQUAL(journal_turn(&journal, 100000), 0);
@@ -322,7 +322,8 @@ TEST(log_damaged_at_rest_is_refused_and_not_cut)
             CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_BLOCK);
         }
         uint64_t size = sizeof reader.block + reader.block.ids_stored + reader.block.fields_stored;
-        sim_disk_flip(journal.machine, entry.name, offset + sim_random_below(journal.machine, size),
+        sim_disk_flip(journal.machine, "data", entry.name,
+                      offset + sim_random_below(journal.machine, size),
                       (unsigned)sim_random_below(journal.machine, 8));
         wal_reader_deinit(&reader);
         CHECK_EQUAL(wal_reader_init(&reader, journal.disk), 0);

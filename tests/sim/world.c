@@ -225,7 +225,7 @@ int world_play(struct world *world, uint32_t turns)
             sim_clock_step(world->machine,
                            (int64_t)sim_random_below(world->machine, 4000000) - 2000000);
         if (sim_chance(world->machine, 1))
-            sim_disk_fill(world->machine, sim_chance(world->machine, 50));
+            sim_disk_fill(world->machine, "data", sim_chance(world->machine, 50));
         result = server_turn(world->server, sim_random_below(world->machine, TURN_US));
     }
     return result;
@@ -233,7 +233,7 @@ int world_play(struct world *world, uint32_t turns)
 
 void world_settle(struct world *world)
 {
-    sim_disk_fill(world->machine, false);
+    sim_disk_fill(world->machine, "data", false);
     for (uint32_t turn = 0;; turn++) {
         CHECK(turn < PATIENCE_TURNS);
         uint32_t intent = ledger_unanswered(world->ledger);

@@ -147,6 +147,26 @@ TEST(partial_files_of_a_crash_are_removed_by_the_next_writer)
     CHECK(!file_exists("wal-0000000003.log.partial"));
 }
 
+TEST(partial_file_grows_with_what_is_written_and_is_published)
+{
+    struct disk *disk = disk_writable();
+    uint8_t *page = page_create(7);
+    int file = disk_partial_create(disk, "file");
+    CHECK(file >= 0);
+    for (uint64_t offset = 0; offset < 3 * WAL_ALIGN; offset += WAL_ALIGN)
+        CHECK_EQUAL(disk_file_write(disk, file, offset, page, WAL_ALIGN), 0);
+    CHECK(!file_exists("file"));
+    CHECK_EQUAL(disk_partial_publish(disk, file, "file", "published"), 0);
+    CHECK(file_exists("published") && !file_exists("file.partial"));
+    memset(page, 0, WAL_ALIGN);
+    CHECK_EQUAL(disk_file_read(disk, file, 2 * WAL_ALIGN, page, WAL_ALIGN), WAL_ALIGN);
+    CHECK(page[0] == 7 && page[WAL_ALIGN - 1] == 7);
+    CHECK_EQUAL(disk_file_read(disk, file, 3 * WAL_ALIGN, page, WAL_ALIGN), 0);
+    disk_file_close(disk, file);
+    free(page);
+    disk_close(disk);
+}
+
 TEST(file_that_finds_no_room_leaves_nothing_behind)
 {
     struct rlimit before;

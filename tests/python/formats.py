@@ -1,0 +1,135 @@
+"""The folders that released tills wrote (tests/formats): unpacking them, asking them what they lead
+to, and reading of their files what docs/formats.md says of headers."""
+
+import json
+import re
+import struct
+import tarfile
+from collections import namedtuple
+from pathlib import Path
+
+from harness import check, check_equal
+from xxh3 import xxh3_64
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tests" / "formats"
+
+Block = namedtuple("Block", "magic checksum previous epoch seq_first seq_durable time_us digest "
+                            "command_count block_size ids_size ids_stored fields_size "
+                            "fields_stored version zero offset")
+BLOCK = struct.Struct("<8Q8I")
+BLOCK_MAGIC = int.from_bytes(b"tillblk1", "little")
+BLOCK_VERSION_AT, IMAGE_VERSION_AT = 88, 16
+CHECKSUM_AT, CHECKSUM_FROM = 8, 16
+IMAGE_HEADER_SIZE = 4096
+
+# Where the sources say which version they write.
+VERSIONS = {
+    "WAL_BLOCK_VERSION": ROOT / "wal" / "block.h",
+    "IMAGE_VERSION": ROOT / "snapshot" / "image.h",
+}
+
+
+def version_written(name):
+    """The version that this till writes, from the header that defines it."""
+    found = re.search(rf"^#define {name}\s+(\d+)$", VERSIONS[name].read_text(), re.MULTILINE)
+    check(found, f"{VERSIONS[name]} does not define {name} as a number")
+    return int(found[1])
+
+
+def blocks(path):
+    """The headers of a segment's blocks, one behind the other."""
+    data = path.read_bytes()
+    offset = 0
+    while offset + BLOCK.size <= len(data):
+        block = Block(*BLOCK.unpack_from(data, offset), offset)
+        if block.magic != BLOCK_MAGIC:
+            return
+        yield block
+        offset += block.block_size
+
+
+def image_seq(path):
+    return int(path.stem.split("-")[1])
+
+
+def image_version(path):
+    return struct.unpack_from("<I", path.read_bytes(), IMAGE_VERSION_AT)[0]
+
+
+def image_tables(path):
+    """How many records an image has of each table, record 0 included."""
+    data = path.read_bytes()
+    table_count, scalar_count = struct.unpack_from("<II", data, IMAGE_VERSION_AT + 4)
+    rows = struct.iter_unpack("<24s4I", data[80 + 8 * scalar_count :][: 40 * table_count])
+    return {name.rstrip(b"\0").decode(): count for name, _, count, _, _ in rows}
+
+
+def reseal(path, offset, version_at, version, end):
+    """Writes a version into a header that begins at offset, and the checksum that makes it whole;
+    `end` is where what the checksum covers ends, from the offset on."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, offset + version_at, version)
+    checksum = xxh3_64(bytes(data[offset + CHECKSUM_FROM : offset + end]))
+    struct.pack_into("<Q", data, offset + CHECKSUM_AT, checksum)
+    path.write_bytes(data)
+
+
+def raise_block_version(path, version):
+    """Of the segment's last block, as a newer till would have appended it."""
+    last = list(blocks(path))[-1]
+    reseal(path, last.offset, BLOCK_VERSION_AT, version,
+           BLOCK.size + last.ids_stored + last.fields_stored)
+
+
+def raise_image_version(path, version):
+    reseal(path, 0, IMAGE_VERSION_AT, version, IMAGE_HEADER_SIZE)
+
+
+def capacity_options(capacities):
+    return [part for name, value in capacities.items() for part in (f"--{name}", str(value))]
+
+
+def ask(run, queries, *where):
+    """The answers of `till shell` to queries, each by its query; where is what to ask: --connect or
+    --data, and the moment."""
+    result = run.till_with_input("\n".join(queries) + "\n", "shell", "--json", *where)
+    check_equal(result.returncode, 0, f"till shell {where}: {result.stderr}")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    check_equal(len(answers), len(queries), "answers")
+    answers = dict(zip(queries, answers))
+    if "stats" in answers:
+        del answers["stats"]["rejected"]  # counts what was asked, too
+    return answers
+
+
+def is_told(recorded, answer):
+    """Is all that was recorded in the answer? A later till may tell more."""
+    if isinstance(recorded, dict) and isinstance(answer, dict):
+        return all(name in answer and is_told(value, answer[name])
+                   for name, value in recorded.items())
+    if isinstance(recorded, list) and isinstance(answer, list):
+        return len(recorded) == len(answer) and all(map(is_told, recorded, answer))
+    return recorded == answer
+
+
+class Generation:
+    """What one release wrote: NAME.tar.xz with its folders, NAME.json with what they lead to."""
+
+    def __init__(self, path):
+        self.path = path
+        self.name = path.name.removesuffix(".tar.xz")
+        self.record = json.loads((path.parent / f"{self.name}.json").read_text())
+        self.moments = self.record["moments"]
+        self.last = self.moments[-1]["seq"]
+        self.capacities = capacity_options(self.record["capacities"])
+
+    def unpack(self, folder):
+        """The data folder and its archive, in a new folder."""
+        with tarfile.open(self.path) as archive:
+            archive.extractall(folder, filter="data")
+        return folder / "data", folder / "archive"
+
+
+def generations():
+    return [Generation(path) for path in sorted(FOLDER.glob("*.tar.xz"))]

@@ -59,7 +59,7 @@ static void complain(struct shell *shell, const char *kind, const char *reason)
     fprintf(stderr, "%s: %s\n", kind, reason);
 }
 
-/* At the time of the folder's last change. */
+/* At the moment asked for, or else of what the folder ends with. */
 static struct client_reply ask_folder(struct shell *shell, const struct text_request *request)
 {
     struct engine *engine = shell->folder->replay.engine;
@@ -68,7 +68,8 @@ static struct client_reply ask_folder(struct shell *shell, const struct text_req
                               .sink = &sink,
                               .size = request->size,
                               .number = (uint16_t)request->message->number};
-    engine_decide(engine, engine_time_us(engine), &command, 1);
+    uint64_t time_us = shell->folder->replay.time_last_us;
+    engine_decide(engine, time_us > 0 ? time_us : engine_time_us(engine), &command, 1);
     return (struct client_reply){.number = request->message->number,
                                  .outcome = command.outcome,
                                  .body = command.reply,

@@ -1,6 +1,6 @@
 /* `till snapshot`: asks a running server for a snapshot, and waits until it is published. The
- * server answers at once; what it says of itself is asked for again until its newest snapshot shows
- * what the state was when it was first asked. */
+ * server answers at once; it is asked again, for the change that was the last at first, until its
+ * newest snapshot shows that. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -12,11 +12,11 @@
 
 enum { ASK_INTERVAL_MS = 50 };
 
-static bool ask(struct client *client, struct snapshot_reply_body *reply)
+static bool ask(struct client *client, uint64_t seq, struct snapshot_reply_body *reply)
 {
-    struct empty_body empty = {0};
+    const struct snapshot_body request = {.seq = seq};
     struct client_reply answer;
-    if (!client_call(client, MESSAGE_snapshot, &empty, sizeof empty, &answer)) {
+    if (!client_call(client, MESSAGE_snapshot, &request, sizeof request, &answer)) {
         fprintf(stderr, "till snapshot: %s\n", client->error);
         return false;
     }
@@ -29,7 +29,7 @@ static int wait_published(struct client *client, uint32_t wait_s)
     struct snapshot_reply_body first;
     struct snapshot_reply_body reply;
     const struct timespec interval = {.tv_nsec = ASK_INTERVAL_MS * 1000000L};
-    if (!ask(client, &first))
+    if (!ask(client, 0, &first))
         return EXIT_FAILED;
     reply = first;
     for (uint64_t waited_ms = 0; reply.seq_published < first.seq; waited_ms += ASK_INTERVAL_MS) {
@@ -45,7 +45,7 @@ static int wait_published(struct client *client, uint32_t wait_s)
             return EXIT_FAILED;
         }
         nanosleep(&interval, NULL);
-        if (!ask(client, &reply))
+        if (!ask(client, first.seq, &reply))
             return EXIT_FAILED;
     }
     printf("published: seq %" PRIu64 "\n", reply.seq_published);

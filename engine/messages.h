@@ -387,6 +387,9 @@ struct text {
     F(S, u64, holds_due, "whose deadline has passed and that hold.expire has not reached yet")     \
     F(S, u64, rejected, "commands rejected since this server started")
 
+#define SNAPSHOT_FIELDS(F, S)                                                                      \
+    F(S, u64, seq, "that a snapshot has to show; 0: the last change there is now")
+
 #define SNAPSHOT_REPLY_FIELDS(F, S)                                                                \
     F(S, u64, seq, "the snapshot asked for shows this change, or a later one")                     \
     F(S, u64, seq_published, "of the newest snapshot there is; 0: none")                           \
@@ -401,6 +404,7 @@ struct text {
     SHAPE(rejection, REJECTION_FIELDS)                                                             \
     SHAPE(seq_reply, SEQ_FIELDS)                                                                   \
     SHAPE(empty, EMPTY_FIELDS)                                                                     \
+    SHAPE(snapshot, SNAPSHOT_FIELDS)                                                               \
     SHAPE(snapshot_reply, SNAPSHOT_REPLY_FIELDS)                                                   \
     SHAPE(sku_put, SKU_PUT_FIELDS)                                                                 \
     SHAPE(stock_adjust, STOCK_ADJUST_FIELDS)                                                       \
@@ -444,9 +448,9 @@ struct text {
     MESSAGE(2, error, "error", SESSION, empty, none, 0, error_reply, none, 0,                      \
             "sent by the server before it closes a connection")                                    \
     MESSAGE(                                                                                       \
-        3, snapshot, "snapshot", ADMIN, empty, none, 0, snapshot_reply, none, 0,                   \
-        "starts a snapshot; one under way is finished first. Answered at once: published when "    \
-        "a later answer's seq_published has reached seq")                                          \
+        3, snapshot, "snapshot", ADMIN, snapshot, none, 0, snapshot_reply, none, 0,                \
+        "asks for a snapshot that shows a change, unless there is one or one is under way. "       \
+        "Answered at once: published when a later answer's seq_published has reached seq")         \
     MESSAGE(16, sku_put, "sku.put", COMMAND, sku_put, none, 0, seq_reply, none, 0,                 \
             "adds a SKU, or changes its price, currency and name")                                 \
     MESSAGE(17, stock_adjust, "stock.adjust", COMMAND, stock_adjust, none, 0, stock_level,         \

@@ -145,7 +145,7 @@ static enum handled handle_snapshot(struct server *server, uint32_t number,
     struct snapshot_reply_body body;
     if (!reserve_answer(server, number, sizeof body))
         return HANDLED_LATER;
-    snapshots_ask(server, &body);
+    snapshots_ask(server, (const struct snapshot_body *)(frame + 1), &body);
     pipeline_answer(server, number, frame, OUTCOME_OK, &body, sizeof body);
     return HANDLED;
 }

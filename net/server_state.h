@@ -146,7 +146,8 @@ void snapshots_archive_turn(struct server *server);
 bool snapshots_make_room(struct server *server);
 uint64_t snapshots_wait_us(const struct server *server);
 bool snapshots_stop(struct server *server);
-void snapshots_ask(struct server *server, struct snapshot_reply_body *reply);
+void snapshots_ask(struct server *server, const struct snapshot_body *request,
+                   struct snapshot_reply_body *reply);
 
 /* server.c */
 void session_close(struct server *server, uint32_t number);

@@ -204,16 +204,20 @@ bool snapshots_stop(struct server *server)
     return false;
 }
 
-void snapshots_ask(struct server *server, struct snapshot_reply_body *reply)
+void snapshots_ask(struct server *server, const struct snapshot_body *request,
+                   struct snapshot_reply_body *reply)
 {
     struct snapshots *snapshots = &server->snapshots;
     struct writer_status status = {0};
+    uint64_t seq = engine_seq(server->engine);
+    if (request->seq > 0 && request->seq < seq)
+        seq = request->seq;
     if (snapshots->writer != NULL) {
         status = writer_status(snapshots->writer);
-        snapshots->is_asked = true;
+        snapshots->is_asked |= !writer_will_show(snapshots->writer, seq);
     }
     *reply = (struct snapshot_reply_body){
-        .seq = engine_seq(server->engine),
+        .seq = seq,
         .seq_published = status.seq_published,
         .failures = status.failure_count,
         .snapshots = status.snapshot_count,

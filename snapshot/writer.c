@@ -178,6 +178,15 @@ bool writer_is_idle(const struct writer *writer)
     return writer->state == IDLE;
 }
 
+bool writer_will_show(const struct writer *writer, uint64_t seq)
+{
+    if (writer->status.seq_published >= seq)
+        return true;
+    if (writer->state == IDLE || writer->has_failed)
+        return false;
+    return writer->state == CREATING || writer->state == READY || writer->work.seq >= seq;
+}
+
 static bool is_writing(const struct writer *writer)
 {
     for (unsigned i = 0; i < WRITER_BUFFERS; i++) {

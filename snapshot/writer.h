@@ -51,6 +51,9 @@ void writer_destroy(struct writer *writer);
 void writer_ask(struct writer *writer);
 bool writer_is_idle(const struct writer *writer);
 
+/* Does the newest snapshot, or the one under way, show this change of the past? */
+bool writer_will_show(const struct writer *writer, uint64_t seq);
+
 /* One slice, between two batches: packs a chunk at most, and none unless may_pack. seq_durable is
  * the log's. True when it packed something. */
 bool writer_step(struct writer *writer, uint64_t seq_durable, bool may_pack);

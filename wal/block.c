@@ -92,9 +92,9 @@ void wal_block_seal(struct wal_packer *packer, struct wal_block *block, const ui
 bool wal_block_read(const uint8_t *bytes, struct wal_block *block)
 {
     memcpy(block, bytes, sizeof *block);
-    return block->magic == WAL_BLOCK_MAGIC && block->ids_size <= WAL_COLUMN_SIZE_MAX &&
-           block->fields_size <= WAL_COLUMN_SIZE_MAX && block->ids_stored <= block->ids_size &&
-           block->fields_stored <= block->fields_size &&
+    return block->magic == WAL_BLOCK_MAGIC && block->version == WAL_BLOCK_VERSION &&
+           block->ids_size <= WAL_COLUMN_SIZE_MAX && block->fields_size <= WAL_COLUMN_SIZE_MAX &&
+           block->ids_stored <= block->ids_size && block->fields_stored <= block->fields_size &&
            block->block_size == align_up(payload_end(block)) && block->command_count > 0 &&
            block->time_us <= TIME_US_MAX && block->seq_durable < block->seq_first &&
            block->seq_first <= UINT64_MAX - block->command_count;

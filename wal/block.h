@@ -18,7 +18,7 @@
  *       76    4 ids_stored        as stored; equal to ids_size: not compressed
  *       80    4 fields_size       of the fields column, raw
  *       84    4 fields_stored     as stored; equal to fields_size: not compressed
- *       88    4 version           1
+ *       88    4 version           1; it and magic stand here in every version
  *       92    4 zero
  *       96      payload: ids column, then fields column (LZ4 block format where compressed)
  *

@@ -86,7 +86,7 @@ enum standing {
     STANDS_OTHER,  /* bytes that are no header */
     STANDS_BROKEN, /* a header whose block does not pass its checksum */
     STANDS_BLOCK,  /* a valid block */
-    STANDS_ERROR,  /* it cannot be read: the reader has ended */
+    STANDS_ERROR,  /* it cannot be read, or is of a version to come: the reader has ended */
 };
 
 struct place {
@@ -165,6 +165,23 @@ static const uint8_t *bytes_at(struct wal_reader *reader, struct place place, ui
     return files->window + (place.offset - files->window_offset);
 }
 
+/* A block of a version that this till does not know. Whatever such a version changes, its magic and
+ * the place of its version stay, so that it is not taken for a torn write and cut. */
+static bool is_newer(struct wal_reader *reader, struct place place, const uint8_t *bytes)
+{
+    const struct wal_reader_files *files = reader->files;
+    struct wal_block block;
+    memcpy(&block, bytes, sizeof block);
+    if (block.magic != WAL_BLOCK_MAGIC || block.version <= WAL_BLOCK_VERSION)
+        return false;
+    finish(reader, WAL_READ_ERROR,
+           "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": written in format version %" PRIu32
+           "; this till reads up to version %d: use the till that wrote it, or a newer one",
+           disk_path(files->disk), segment_name(files, place.segment), place.offset,
+           reader->end.seq_next, block.version, WAL_BLOCK_VERSION);
+    return true;
+}
+
 /* What stands at a place. The header is filled for a valid block and for a broken one, of which
  * only the header makes sense. */
 static enum standing look(struct wal_reader *reader, struct place place, struct wal_block *block)
@@ -177,6 +194,8 @@ static enum standing look(struct wal_reader *reader, struct place place, struct 
         return STANDS_ERROR;
     if (bytes[0] == 0 && memcmp(bytes, bytes + 1, WAL_ALIGN - 1) == 0)
         return STANDS_ZERO;
+    if (is_newer(reader, place, bytes))
+        return STANDS_ERROR;
     if (!wal_block_read(bytes, block))
         return STANDS_OTHER;
     if (block->block_size > left)
@@ -205,13 +224,6 @@ static enum wal_read take(struct wal_reader *reader, struct place place,
                           const struct wal_block *block)
 {
     struct wal_reader_files *files = reader->files;
-    if (block->version != WAL_BLOCK_VERSION)
-        return finish(reader, WAL_READ_ERROR,
-                      "%s/%s, offset %" PRIu64 ", seq %" PRIu64
-                      ": written in format version %" PRIu32
-                      "; this till reads version %d: use the till that wrote it, or a newer one",
-                      disk_path(files->disk), segment_name(files, place.segment), place.offset,
-                      block->seq_first, block->version, WAL_BLOCK_VERSION);
     const uint8_t *bytes = bytes_at(reader, place, block->block_size);
     if (bytes == NULL)
         return files->result;

@@ -293,7 +293,7 @@ bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *clo
 {
     for (uint32_t segment = wal->segment_first; segment < wal->segment; segment++) {
         uint64_t seq_next = segment_known(wal, segment + 1)->seq_first;
-        if (seq_next > wal->seq_durable + 1)
+        if (seq_next > wal->seq_durable)
             return false;
         if (seq >= seq_next)
             continue;

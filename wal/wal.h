@@ -81,8 +81,8 @@ uint64_t wal_seq_durable(const struct wal *wal);
 /* No write is in flight and no segment is being prepared or released. */
 bool wal_idle(const struct wal *wal);
 
-/* A segment that the log has left: its blocks are durable, and it changes no more until it is
- * released. */
+/* A segment that the log has left for good: its blocks are durable, and so is one in the segment
+ * after it, so that not even a log that was recovered goes on in it. */
 struct wal_closed {
     uint32_t number;
     uint64_t seq_first;

@@ -173,7 +173,8 @@ def every_message_does_its_work(run):
              cancelled=1, payments=1, refund_orders=1)
         asked = call("snapshot")
         deadline = time.monotonic() + 30
-        while call("snapshot").body["seq_published"] < asked.body["seq"]:
+        seq = asked.body["seq"]
+        while call("snapshot", seq=seq).body["seq_published"] < seq:
             check(time.monotonic() < deadline, "the snapshot is published")
             time.sleep(0.01)
     outside = {"error", "hold.expire"}

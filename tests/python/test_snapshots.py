@@ -1,6 +1,7 @@
 """Snapshots of a real folder: taken on demand, between and at the stop; loaded, passed over when
 damaged, refused when another till wrote them; and the log that they make unnecessary."""
 
+import itertools
 import struct
 
 import harness
@@ -33,6 +34,26 @@ def demand_publishes_a_snapshot_of_this_moment(run):
     check_equal(seq, stats(server)["seq"], "seq")
     check_equal(snapshot(run, server), seq, "a second one, without news")
     check_equal(len(snapshots(server.folder)), 1, "snapshots")
+    run.finish(server)
+
+
+@test
+def waiting_for_a_snapshot_starts_no_other(run):
+    server = run.serve()
+    set_up(server)
+    with server.client() as client:
+        seq = client.call("snapshot").body["seq"]
+        answer = {"seq_published": 0}
+        for order in itertools.count(1):
+            if answer["seq_published"] >= seq:
+                break
+            place(server, order, 1)
+            answer = client.call("snapshot", seq=seq).body
+            check_equal(answer["seq"], seq, "the seq asked for")
+        place(server, order, 100)
+        check_equal(client.call("snapshot", seq=seq).body["snapshots"], 1, "snapshots published")
+        check_equal(snapshot(run, server), stats(server)["seq"], "one of now")
+        check_equal(client.call("snapshot", seq=seq).body["snapshots"], 2, "snapshots published")
     run.finish(server)
 
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "net/replay.h"
 #include "net/server_state.h"
 #include "tests/test.h"
 
@@ -19,6 +20,8 @@ struct world *world_create(uint64_t seed)
     CHECK(world != NULL);
     world->machine = sim_machine_create(seed);
     world->ledger = ledger_create(world->machine);
+    world->has_archive = sim_chance(world->machine, 60);
+    world->fills_archive = world->has_archive && sim_chance(world->machine, 30);
     return world;
 }
 
@@ -47,11 +50,21 @@ static void snapshot_options(struct world *world, struct server_options *options
     options->snapshot_at_stop = sim_chance(world->machine, 50);
 }
 
-/* Counts what this life published. */
-static void count_snapshots(struct world *world)
+static void archive_options(struct world *world, struct server_options *options)
+{
+    if (!world->has_archive)
+        return;
+    CHECK_EQUAL(disk_open(&world->archive, "archive", DISK_WRITE), 0);
+    options->archive = world->archive;
+}
+
+/* Counts what this life published and archived. */
+static void count_files(struct world *world)
 {
     if (world->server != NULL && world->server->snapshots.writer != NULL)
         world->snapshots += writer_status(world->server->snapshots.writer).snapshot_count;
+    if (world->server != NULL && world->server->archive != NULL)
+        world->archived += archive_status(world->server->archive).segment_count;
 }
 
 bool world_start(struct world *world)
@@ -67,6 +80,7 @@ bool world_start(struct world *world)
         options.wal_segment_size = (uint64_t)WAL_BLOCK_SIZE_MAX
                                    << sim_random_below(world->machine, 3);
     snapshot_options(world, &options);
+    archive_options(world, &options);
     options.wal_writes = writes[sim_random_below(world->machine, 4)];
     options.connections_max = io_options.connections_max;
     options.output_chunks = OUTPUT_CHUNKS;
@@ -87,7 +101,8 @@ static bool is_snapshots(const struct io_event *event)
 static bool awaits_event(const struct server *server)
 {
     const struct writer *writer = server->snapshots.writer;
-    return !wal_idle(server->wal) || (writer != NULL && writer_awaits_event(writer));
+    return !wal_idle(server->wal) || (writer != NULL && writer_awaits_event(writer)) ||
+           (server->archive != NULL && archive_awaits_event(server->archive));
 }
 
 /* Frees the server's memory; the machine's disk and clients stay. A log or a snapshot that has
@@ -95,13 +110,15 @@ static bool awaits_event(const struct server *server)
 static void bury(struct world *world)
 {
     struct io_event events[IO_EVENTS_MAX];
-    count_snapshots(world);
+    count_files(world);
     while (world->server != NULL && awaits_event(world->server)) {
         int count = io_wait(world->io, events, IO_EVENTS_MAX, 1, 0);
         CHECK(count > 0);
         for (int i = 0; i < count; i++) {
             if (is_snapshots(&events[i]))
                 writer_event(world->server->snapshots.writer, &events[i]);
+            else if (user_kind(events[i].user) == USER_ARCHIVE)
+                archive_event(world->server->archive, &events[i]);
             else
                 (void)wal_event(world->server->wal, &events[i]); /* it misses its disk */
         }
@@ -111,6 +128,9 @@ static void bury(struct world *world)
     world->server = NULL;
     io_destroy(world->io);
     disk_close(world->disk);
+    if (world->archive != NULL)
+        disk_close(world->archive);
+    world->archive = NULL;
 }
 
 static void line_receive(struct world *world, struct world_line *line)
@@ -226,6 +246,8 @@ int world_play(struct world *world, uint32_t turns)
                            (int64_t)sim_random_below(world->machine, 4000000) - 2000000);
         if (sim_chance(world->machine, 1))
             sim_disk_fill(world->machine, "data", sim_chance(world->machine, 50));
+        if (world->fills_archive && sim_chance(world->machine, 1))
+            sim_disk_fill(world->machine, "archive", sim_chance(world->machine, 50));
         result = server_turn(world->server, sim_random_below(world->machine, TURN_US));
     }
     return result;
@@ -270,10 +292,79 @@ void world_call(struct world *world, unsigned number, const void *body, uint32_t
     free(caller);
 }
 
+/* What replaying a folder, with or without an archive and snapshots, leads to. */
+struct led_to {
+    uint64_t seq;
+    uint64_t digest;
+};
+
+static struct led_to lead(struct disk *data, struct disk *archive, bool ignores_snapshots,
+                          uint64_t seq_last)
+{
+    char error[512];
+    struct engine_options options = ledger_engine_options();
+    struct replay replay = {.disk = data,
+                            .archive = archive,
+                            .engine = engine_create(&options, error, sizeof error),
+                            .ignores_snapshots = ignores_snapshots,
+                            .seq_last = seq_last};
+    CHECK(replay.engine != NULL);
+    if (!replay_run(&replay))
+        test_fail(__FILE__, __LINE__, "%s", replay.error);
+    struct led_to found = {engine_seq(replay.engine), engine_digest(replay.engine)};
+    engine_destroy(replay.engine);
+    return found;
+}
+
+/* The first and the last seq of a folder's log, which is whole; 0 and 0 without a block. */
+static void log_span(struct disk *disk, uint64_t *first, uint64_t *last)
+{
+    struct wal_reader reader;
+    enum wal_read read;
+    *first = *last = 0;
+    CHECK_EQUAL(wal_reader_init(&reader, disk), 0);
+    while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
+        if (*first == 0)
+            *first = reader.block.seq_first;
+        *last = reader.end.seq_next - 1;
+    }
+    if (read != WAL_READ_END)
+        test_fail(__FILE__, __LINE__, "%s", reader.error);
+    wal_reader_deinit(&reader);
+}
+
+/* Nothing lies between the archive and the log, and where the archive is whole, any moment comes
+ * back the same from the beginning and from the snapshot before it. */
+static void judge_archive(struct world *world, struct disk *data)
+{
+    struct disk *archive;
+    uint64_t first, last, log_first, log_last;
+    CHECK_EQUAL(disk_open(&archive, "archive", DISK_READ), 0);
+    log_span(archive, &first, &last);
+    log_span(data, &log_first, &log_last);
+    CHECK(log_first <= last + 1 || log_last == 0);
+    CHECK(log_last >= last);
+    if (first == 1) {
+        struct led_to started = lead(data, NULL, false, 0);
+        struct led_to whole = lead(data, archive, true, 0);
+        CHECK_EQUAL(started.seq, whole.seq);
+        CHECK_EQUAL(started.digest, whole.digest);
+        uint64_t seq = 1 + sim_random_below(world->machine, whole.seq);
+        struct led_to slow = lead(data, archive, true, seq);
+        struct led_to fast = lead(data, archive, false, seq);
+        CHECK_EQUAL(slow.seq, seq);
+        CHECK_EQUAL(fast.seq, seq);
+        CHECK_EQUAL(slow.digest, fast.digest);
+    }
+    disk_close(archive);
+}
+
 void world_judge(struct world *world)
 {
     struct disk *disk;
     CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
     CHECK(ledger_check_log(world->ledger, disk) >= world->ledger->seq_seen);
+    if (world->has_archive)
+        judge_archive(world, disk);
     disk_close(disk);
 }

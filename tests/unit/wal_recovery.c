@@ -580,6 +580,26 @@ TEST(block_of_a_newer_version_is_refused_with_the_remedy)
     free(forge);
 }
 
+TEST(blocks_of_a_version_that_changes_everything_else_are_not_taken_for_a_torn_write)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    for (int i = 0; i < 3; i++) {
+        forge_make(forge);
+        struct wal_block block = forge->block;
+        block.version = 2 + (uint32_t)i;
+        block.checksum ^= test_random() | 1;
+        block.ids_size = WAL_COLUMN_SIZE_MAX + 1;
+        memcpy(forge->image, &block, sizeof block);
+        segment_write(forge->segment, forge_offset(forge), forge->image, block.block_size);
+        struct log_found *found = log_read(NULL);
+        CHECK_EQUAL(found->result, WAL_READ_ERROR);
+        CHECK(strstr(found->error, "format version 2") != NULL);
+        free(found);
+    }
+    free(forge);
+}
+
 TEST(block_whose_content_does_not_decompress_is_damage)
 {
     struct forge *forge = forge_create(2);

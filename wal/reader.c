@@ -165,6 +165,25 @@ static const uint8_t *bytes_at(struct wal_reader *reader, struct place place, ui
     return files->window + (place.offset - files->window_offset);
 }
 
+/* Is it a block of this version in all but the version it says? Then that is what was damaged. */
+static bool is_misnamed(struct wal_reader *reader, struct place place, struct wal_block block)
+{
+    uint64_t left = reader->files->segments[place.segment].size_bytes - place.offset;
+    uint32_t named = block.version;
+    uint8_t page[sizeof block];
+    block.version = WAL_BLOCK_VERSION;
+    memcpy(page, &block, sizeof block);
+    if (!wal_block_read(page, &block) || block.block_size > left ||
+        bytes_at(reader, place, block.block_size) == NULL)
+        return false;
+    uint8_t *bytes = reader->files->window + (place.offset - reader->files->window_offset);
+    memcpy(bytes, &block, sizeof block);
+    bool is_whole = wal_block_verify(&block, bytes);
+    block.version = named;
+    memcpy(bytes, &block, sizeof block);
+    return is_whole;
+}
+
 /* A block of a version that this till does not know. Whatever such a version changes, its magic and
  * the place of its version stay, so that it is not taken for a torn write and cut. */
 static bool is_newer(struct wal_reader *reader, struct place place, const uint8_t *bytes)
@@ -172,7 +191,8 @@ static bool is_newer(struct wal_reader *reader, struct place place, const uint8_
     const struct wal_reader_files *files = reader->files;
     struct wal_block block;
     memcpy(&block, bytes, sizeof block);
-    if (block.magic != WAL_BLOCK_MAGIC || block.version <= WAL_BLOCK_VERSION)
+    if (block.magic != WAL_BLOCK_MAGIC || block.version <= WAL_BLOCK_VERSION ||
+        is_misnamed(reader, place, block))
         return false;
     finish(reader, WAL_READ_ERROR,
            "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": written in format version %" PRIu32
@@ -195,6 +215,9 @@ static enum standing look(struct wal_reader *reader, struct place place, struct 
     if (bytes[0] == 0 && memcmp(bytes, bytes + 1, WAL_ALIGN - 1) == 0)
         return STANDS_ZERO;
     if (is_newer(reader, place, bytes))
+        return STANDS_ERROR;
+    bytes = bytes_at(reader, place, WAL_ALIGN); /* the window may have moved on */
+    if (bytes == NULL)
         return STANDS_ERROR;
     if (!wal_block_read(bytes, block))
         return STANDS_OTHER;

@@ -1,18 +1,22 @@
 """The archive of a real log: what goes there, what comes back from it at any moment of the past,
 how it is kept within bounds, and what a damaged, foreign or full one is answered with."""
 
+import itertools
 import json
 import shutil
+import threading
 import time
 
 import harness
 from harness import check, check_equal, test
 from shop import flip, order_id, place, segments, set_up, snapshot, snapshots, stats
+from till_client import Closed
 
 SEGMENT_MIB = 4
 SMALL_SEGMENTS = ("--log-segment", SEGMENT_MIB)
 ORDERS_PER_SEGMENT = SEGMENT_MIB * 256  # one by one, each is a block of 4 KiB
 WAIT_SECONDS_MAX = 60
+KILLS = 15
 
 
 def options(archive, *more):
@@ -101,6 +105,51 @@ def every_change_is_in_the_archive_or_the_log_while_segments_are_written_again(r
     listed = run.till("log", archive).stdout.splitlines()
     check_equal([json.loads(line)["seq"] for line in listed], list(range(1, files[-1][1] + 1)),
                 "the seqs in the archive")
+
+
+def place_until_killed(server, first, answered):
+    """Orders one by one, each noted when it was answered."""
+    try:
+        with server.client() as client:
+            for order in itertools.count(first):
+                reply = client.call("order.place", order=order_id(order), customer=7, currency=840,
+                                    rows=[{"sku": 1, "quantity": 1, "price": 100}])
+                check_equal(reply.outcome, "OK", "an order")
+                answered.append(order)
+    except (Closed, ConnectionError):
+        pass
+
+
+@test
+def kill_9_at_any_moment_leaves_no_hole_between_archive_and_log(run):
+    archive, folder, answered = run.folder(), run.folder(), []
+    for number in range(KILLS):
+        server = run.serve(folder, options(archive, "--snapshot-log", "2m"))
+        if number == 0:
+            set_up(server)
+        orders = threading.Thread(target=place_until_killed,
+                                  args=(server, 1 + 100_000 * number, answered))
+        orders.start()
+        time.sleep(run.random.uniform(0.1, 1.0))
+        server.kill()
+        orders.join()
+    check(len(archived(archive)) >= 2, f"the archive has {archived(archive)}")
+    result = run.till("verify", folder, "--archive", archive)
+    check_equal(result.returncode, 0, f"verify: {result.stderr}")
+    known, seqs = set(), set()
+    for place_of_log in (archive, folder):
+        for line in run.till("log", place_of_log).stdout.splitlines():
+            change = json.loads(line)
+            seqs.add(change["seq"])
+            known.add(change.get("order"))
+    check_equal(len(seqs), max(seqs), "seqs in the archive and the log, without a hole")
+    server = run.serve(folder, options(archive))
+    with server.client() as client:
+        for order in answered[::50]:
+            check_equal(client.call("order.get", order=order_id(order)).outcome, "OK",
+                        "an order that was answered")
+    check(len(known) > len(answered), "orders in the log")
+    run.finish(server)
 
 
 @test

@@ -39,9 +39,12 @@ static inline const uint8_t *read_bytes(struct reader *reader, size_t size)
     return bytes;
 }
 
+/* Most numbers in a log are small: one byte needs no loop. */
 static inline uint64_t read_varint(struct reader *reader)
 {
     uint64_t value = 0;
+    if (__builtin_expect(reader->cursor != reader->end && *reader->cursor < 0x80, 1))
+        return *reader->cursor++;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         if (reader->cursor == reader->end)
             break;

@@ -667,6 +667,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     engine_accept(engine);
     uint32_t index = write_order(engine, &plan, checksum64(command->body, command->size));
     write_effects(engine, &plan, index);
-    place_reply(engine, command, index);
+    if (command->sink != NULL)
+        place_reply(engine, command, index);
     return OUTCOME_OK;
 }

@@ -39,24 +39,14 @@ static inline const uint8_t *read_bytes(struct reader *reader, size_t size)
     return bytes;
 }
 
-/* Most numbers in a log are small: one byte needs no loop. */
+/* Of more than one byte, or of none. */
+uint64_t read_varint_long(struct reader *reader);
+
 static inline uint64_t read_varint(struct reader *reader)
 {
-    uint64_t value = 0;
     if (__builtin_expect(reader->cursor != reader->end && *reader->cursor < 0x80, 1))
         return *reader->cursor++;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        if (reader->cursor == reader->end)
-            break;
-        uint8_t byte = *reader->cursor++;
-        if (shift == 63 && byte > 1)
-            break;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return value;
-    }
-    reader->failed = true;
-    return 0;
+    return read_varint_long(reader);
 }
 
 static inline int64_t read_zigzag(struct reader *reader)

@@ -53,9 +53,9 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 
 /* A file of any size is made under a partial name, written from its beginning on (io_write,
  * disk_file_write; it grows with them), and published: synced, renamed to `name`, whatever had that
- * name, and the folder synced. One partial file of a name at a time; DISK_WRITE removes those that a
- * crash left. create gives a writable handle, and what is written to it is durable once published;
- * resume gives one to what is there, with how much that is, or to a new one. */
+ * name, and the folder synced. One partial file of a name at a time; DISK_WRITE removes those that
+ * a crash left. create gives a writable handle, and what is written to it is durable once
+ * published; resume gives one to what is there, with how much that is, or to a new one. */
 int disk_partial_create(struct disk *disk, const char *name);
 int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_bytes);
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published);

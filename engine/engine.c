@@ -340,7 +340,7 @@ static void decide_one(struct engine *engine, struct command *command)
     command->outcome = (uint16_t)(is_keyed(message) ? decide_keyed(engine, command, message)
                                                     : handlers[command->number](engine, command));
     command->accepted = engine->accepted;
-    if (command->reply != NULL)
+    if (command->reply != NULL || command->accepted)
         return;
     struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
     *reply = (struct rejection_body){
@@ -348,21 +348,35 @@ static void decide_one(struct engine *engine, struct command *command)
     engine->rejected_count++;
 }
 
-void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands, uint32_t count)
+void engine_fetch_slots(struct engine *engine, struct command *command)
+{
+    if (command->number == MESSAGE_order_place)
+        place_prefetch_slots(engine, command);
+}
+
+void engine_fetch_records(struct engine *engine, struct command *command)
+{
+    if (command->number == MESSAGE_order_place)
+        place_prefetch_records(engine, command);
+}
+
+void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct command *commands,
+                           uint32_t count)
 {
     TILL_ASSERT(count <= BATCH_COMMANDS_MAX && now_us <= TIME_US_MAX);
     if (now_us > engine->time_us)
         engine->time_us = now_us;
-    for (uint32_t i = 0; i < count; i++) {
-        if (commands[i].number == MESSAGE_order_place)
-            place_prefetch_slots(engine, &commands[i]);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (commands[i].number == MESSAGE_order_place)
-            place_prefetch_records(engine, &commands[i]);
-    }
     for (uint32_t i = 0; i < count; i++)
         decide_one(engine, &commands[i]);
+}
+
+void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        engine_fetch_slots(engine, &commands[i]);
+    for (uint32_t i = 0; i < count; i++)
+        engine_fetch_records(engine, &commands[i]);
+    engine_decide_fetched(engine, now_us, commands, count);
 }
 
 uint32_t engine_reply_bound(unsigned number, const void *body)

@@ -90,6 +90,14 @@ void engine_print_memory(const struct engine *engine,
 void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands,
                    uint32_t count);
 
+/* The same in three steps, for a caller that has other work to do while memory comes: first the
+ * slots of each command, a while later its records, a while later all of them are decided. Every
+ * command goes through all three. */
+void engine_fetch_slots(struct engine *engine, struct command *command);
+void engine_fetch_records(struct engine *engine, struct command *command);
+void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct command *commands,
+                           uint32_t count);
+
 /* The most bytes of body that the reply to this request may take. */
 uint32_t engine_reply_bound(unsigned number, const void *body);
 

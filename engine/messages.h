@@ -447,10 +447,9 @@ struct text {
             "opens a connection; the first frame on it")                                           \
     MESSAGE(2, error, "error", SESSION, empty, none, 0, error_reply, none, 0,                      \
             "sent by the server before it closes a connection")                                    \
-    MESSAGE(                                                                                       \
-        3, snapshot, "snapshot", ADMIN, snapshot, none, 0, snapshot_reply, none, 0,                \
-        "asks for a snapshot that shows a change, unless there is one or one is under way. "       \
-        "Answered at once: published when a later answer's seq_published has reached seq")         \
+    MESSAGE(3, snapshot, "snapshot", ADMIN, snapshot, none, 0, snapshot_reply, none, 0,            \
+            "asks for a snapshot that shows a change, unless there is one or one is under way. "   \
+            "Answered at once: published when a later answer's seq_published has reached seq")     \
     MESSAGE(16, sku_put, "sku.put", COMMAND, sku_put, none, 0, seq_reply, none, 0,                 \
             "adds a SKU, or changes its price, currency and name")                                 \
     MESSAGE(17, stock_adjust, "stock.adjust", COMMAND, stock_adjust, none, 0, stock_level,         \

@@ -1,7 +1,9 @@
 /* Block by block, and within a block in batches: commands of one time, BATCH_COMMANDS_MAX at most,
- * are decided together, so that the engine can prefetch for all of them.
+ * are decided together. While the commands of one batch are decoded, the memory that they and those
+ * of the batch before will touch is on its way.
  *
- *   wal_reader_next -> command_decode... -> engine_decide -> accepted? -> digest as in the block?
+ *   wal_reader_next -> command_decode, fetch... -> engine_decide_fetched -> accepted? -> digest as
+ *   in the block?
  *
  * The log has only what was accepted. A command that is rejected here, a digest that differs, or
  * bytes that do not decode under a checksum that was right, mean that the log and the engine do
@@ -18,14 +20,21 @@
 #include "base/assert.h"
 #include "engine/codec.h"
 
-/* Bodies of a batch, packed one behind the other. */
+/* Commands of one time, with their bodies packed one behind the other. */
 struct replay_batch {
     struct command commands[BATCH_COMMANDS_MAX];
     uint32_t count;
+    uint32_t fetched; /* commands whose records are on their way */
     uint32_t body_words;
     uint64_t time_us;
-    struct logged_command decoded;
     uint64_t bodies[BATCH_COMMANDS_MAX * (FRAME_SIZE_MAX / 8)];
+};
+
+/* One batch is filled while memory comes for the one before it, which waits. */
+struct replay_batches {
+    struct replay_batch batches[2];
+    unsigned filling;
+    struct logged_command decoded;
 };
 
 /* Always false. */
@@ -39,12 +48,22 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct replay *replay, co
     return false;
 }
 
+static void fetch_next(struct replay *replay, struct replay_batch *batch)
+{
+    if (batch->fetched < batch->count)
+        engine_fetch_records(replay->engine, &batch->commands[batch->fetched++]);
+}
+
 static bool decide_batch(struct replay *replay, struct replay_batch *batch)
 {
     uint64_t seq = engine_seq(replay->engine);
+    if (batch->count == 0)
+        return true;
+    while (batch->fetched < batch->count)
+        fetch_next(replay, batch);
     for (uint32_t i = 0; i < batch->count && replay->observe != NULL; i++)
         replay->observe(replay->context, &batch->commands[i]);
-    engine_decide(replay->engine, batch->time_us, batch->commands, batch->count);
+    engine_decide_fetched(replay->engine, batch->time_us, batch->commands, batch->count);
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct command *command = &batch->commands[i];
         if (!command->accepted)
@@ -59,28 +78,52 @@ static bool decide_batch(struct replay *replay, struct replay_batch *batch)
                               "restore from a replica or a backup");
     }
     replay->commands += batch->count;
-    batch->count = 0;
+    batch->count = batch->fetched = 0;
     batch->body_words = 0;
     return true;
 }
 
-static void append_command(struct replay_batch *batch)
+/* Decides the batch that waits, and lets the one that was filled wait. */
+static bool batches_turn(struct replay *replay, struct replay_batches *batches)
 {
-    const struct logged_command *decoded = &batch->decoded;
+    batches->filling = 1 - batches->filling;
+    return decide_batch(replay, &batches->batches[batches->filling]);
+}
+
+static bool batches_flush(struct replay *replay, struct replay_batches *batches)
+{
+    return batches_turn(replay, batches) && batches_turn(replay, batches);
+}
+
+/* Adds the command that was decoded, and starts to fetch what it and one that waits will touch. */
+static bool batches_add(struct replay *replay, struct replay_batches *batches)
+{
+    const struct logged_command *decoded = &batches->decoded;
+    struct replay_batch *batch = &batches->batches[batches->filling];
+    if (batch->count == BATCH_COMMANDS_MAX ||
+        (batch->count > 0 && decoded->time_us != batch->time_us)) {
+        if (!batches_turn(replay, batches))
+            return false;
+        batch = &batches->batches[batches->filling];
+    }
     uint64_t *body = batch->bodies + batch->body_words;
+    struct command *command = &batch->commands[batch->count++];
     TILL_ASSERT(decoded->size <= FRAME_SIZE_MAX && decoded->size % 8 == 0);
     memcpy(body, decoded->body, decoded->size);
-    batch->commands[batch->count++] =
-        (struct command){.body = body, .size = decoded->size, .number = decoded->number};
+    *command = (struct command){.body = body, .size = decoded->size, .number = decoded->number};
     batch->body_words += decoded->size / 8;
     batch->time_us = decoded->time_us;
+    engine_fetch_slots(replay->engine, command);
+    fetch_next(replay, &batches->batches[1 - batches->filling]);
+    return true;
 }
 
 /* Is the command that was decoded beyond the moment asked for? */
-static bool is_beyond(const struct replay *replay, const struct replay_batch *batch, uint64_t seq)
+static bool is_beyond(const struct replay *replay, const struct logged_command *decoded,
+                      uint64_t seq)
 {
     return (replay->seq_last > 0 && seq > replay->seq_last) ||
-           (replay->time_last_us > 0 && batch->decoded.time_us > replay->time_last_us);
+           (replay->time_last_us > 0 && decoded->time_us > replay->time_last_us);
 }
 
 static bool digest_agrees(struct replay *replay, const struct wal_block *block)
@@ -95,7 +138,7 @@ static bool digest_agrees(struct replay *replay, const struct wal_block *block)
 }
 
 static bool replay_block(struct replay *replay, const struct wal_reader *reader,
-                         struct replay_batch *batch)
+                         struct replay_batches *batches)
 {
     const struct wal_block *block = &reader->block;
     struct column_reader columns = {.ids = reader_init(reader->ids, block->ids_size),
@@ -104,18 +147,15 @@ static bool replay_block(struct replay *replay, const struct wal_reader *reader,
     uint64_t seq_begun = engine_seq(replay->engine);
     bool malformed = false;
     uint32_t count = 0;
-    for (; command_decode(&columns, &batch->decoded, &malformed); count++) {
+    for (; command_decode(&columns, &batches->decoded, &malformed); count++) {
         /* The moment that the state shows may lie inside of a block. */
         if (block->seq_first + count <= seq_begun)
             continue;
-        replay->has_stopped = is_beyond(replay, batch, block->seq_first + count);
+        replay->has_stopped = is_beyond(replay, &batches->decoded, block->seq_first + count);
         if (replay->has_stopped)
             break;
-        bool full = batch->count == BATCH_COMMANDS_MAX ||
-                    (batch->count > 0 && batch->decoded.time_us != batch->time_us);
-        if (full && !decide_batch(replay, batch))
+        if (!batches_add(replay, batches))
             return false;
-        append_command(batch);
     }
     if (malformed || (!replay->has_stopped &&
                       (count != block->command_count || columns.ids.cursor != columns.ids.end)))
@@ -123,7 +163,7 @@ static bool replay_block(struct replay *replay, const struct wal_reader *reader,
                     "seq %" PRIu64 ": the block's checksum is right, but its commands cannot be "
                     "decoded; it was written by another version of till, or by a bug",
                     block->seq_first + count);
-    if (!decide_batch(replay, batch))
+    if (!batches_flush(replay, batches))
         return false;
     replay->blocks += count > 0;
     replay->epoch = block->epoch;
@@ -173,7 +213,7 @@ static bool reaches_the_snapshot(struct replay *replay)
 /* Replays what a log has after the state, up to its end or where the replay stops. A log that
  * begins later is left alone: *seq_later is its first seq then, else 0. */
 static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
-                          struct replay_batch *batch, uint64_t *seq_first, uint64_t *seq_later)
+                          struct replay_batches *batches, uint64_t *seq_first, uint64_t *seq_later)
 {
     *seq_first = *seq_later = 0;
     while (!replay->has_stopped) {
@@ -188,7 +228,7 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
             *seq_later = *seq_first;
             break;
         }
-        if (reader->fields != NULL && !replay_block(replay, reader, batch))
+        if (reader->fields != NULL && !replay_block(replay, reader, batches))
             return false;
         if (replay->progress != NULL)
             replay->progress(replay->context, reader->bytes_read, reader->bytes_total);
@@ -196,7 +236,7 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
     return true;
 }
 
-static bool replay_log(struct replay *replay, struct disk *disk, struct replay_batch *batch,
+static bool replay_log(struct replay *replay, struct disk *disk, struct replay_batches *batches,
                        uint64_t *seq_later)
 {
     struct wal_reader reader;
@@ -204,7 +244,7 @@ static bool replay_log(struct replay *replay, struct disk *disk, struct replay_b
     if (wal_reader_init(&reader, disk) != 0)
         return fail(replay, "%s", reader.error);
     reader.seq_known = engine_seq(replay->engine);
-    bool replayed = replay_blocks(replay, &reader, batch, &seq_first, seq_later);
+    bool replayed = replay_blocks(replay, &reader, batches, &seq_first, seq_later);
     if (disk == replay->disk) {
         replay->end = reader.end;
         replay->seq_first = seq_first;
@@ -216,7 +256,7 @@ static bool replay_log(struct replay *replay, struct disk *disk, struct replay_b
 
 /* The folder's log, or in turn whichever of the folder's and the archive's goes on from where the
  * state ends, until neither does. */
-static bool replay_logs(struct replay *replay, struct replay_batch *batch)
+static bool replay_logs(struct replay *replay, struct replay_batches *batches)
 {
     struct disk *const logs[] = {replay->archive, replay->disk};
     uint64_t seq_later[2] = {0, 0};
@@ -225,7 +265,7 @@ static bool replay_logs(struct replay *replay, struct replay_batch *batch)
     do {
         seq_begun = engine_seq(replay->engine);
         for (unsigned i = 0; i < 2 && !replay->has_stopped; i++) {
-            if (logs[i] != NULL && !replay_log(replay, logs[i], batch, &seq_later[i]))
+            if (logs[i] != NULL && !replay_log(replay, logs[i], batches, &seq_later[i]))
                 return false;
         }
     } while (replay->archive != NULL && !replay->has_stopped &&
@@ -266,11 +306,14 @@ static uint64_t clock_us(void)
 
 bool replay_run(struct replay *replay)
 {
-    struct replay_batch *batch = malloc(sizeof *batch);
-    if (batch == NULL)
+    struct replay_batches *batches = malloc(sizeof *batches);
+    if (batches == NULL)
         return fail(replay, "no memory for a batch of commands");
-    batch->count = 0;
-    batch->body_words = 0;
+    batches->filling = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        batches->batches[i].count = batches->batches[i].fetched = 0;
+        batches->batches[i].body_words = 0;
+    }
     replay->blocks = replay->commands = 0;
     replay->end = (struct wal_end){0};
     replay->seq_first = replay->epoch = 0;
@@ -279,9 +322,9 @@ bool replay_run(struct replay *replay)
     bool replayed = load_snapshot(replay);
     uint64_t loaded_us = clock_us();
     if (replayed)
-        replayed = replay_logs(replay, batch);
+        replayed = replay_logs(replay, batches);
     replay->loaded_us = loaded_us - start_us;
     replay->replayed_us = clock_us() - loaded_us;
-    free(batch);
+    free(batches);
     return replayed;
 }

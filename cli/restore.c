@@ -81,8 +81,8 @@ static bool write_all(struct writer *writer, struct io *io, uint64_t seq)
             writer_event(writer, &events[i]);
         }
     }
-    struct writer_status status = writer_status(writer);
-    return status.failure_count == 0 || complain("the snapshot", status.error);
+    const struct writer_status *status = writer_status(writer);
+    return status->failure_count == 0 || complain("the snapshot", status->error);
 }
 
 static bool write_snapshot(struct restore *restore)

@@ -353,7 +353,7 @@ static bool open_archive(struct server *server)
         snprintf(server->error, sizeof server->error, "%s", error);
         return false;
     }
-    server->start.archive_seq = archive_status(server->archive).seq;
+    server->start.archive_seq = archive_status(server->archive)->seq;
     return true;
 }
 

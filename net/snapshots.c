@@ -56,7 +56,7 @@ bool snapshots_open(struct server *server, const struct loader *loader)
 /* Is there anything that the newest snapshot does not show? */
 static bool has_news(const struct server *server)
 {
-    return engine_seq(server->engine) > writer_status(server->snapshots.writer).seq_published;
+    return engine_seq(server->engine) > writer_status(server->snapshots.writer)->seq_published;
 }
 
 static bool is_due(const struct server *server)
@@ -86,7 +86,7 @@ static void release(struct server *server)
     uint64_t seq = server->snapshots.seq_needed;
     uint64_t archived = seq;
     if (server->archive != NULL)
-        archived = archive_status(server->archive).seq + 1;
+        archived = archive_status(server->archive)->seq + 1;
     wal_release(server->wal, archived < seq ? archived : seq);
 }
 
@@ -94,18 +94,18 @@ static void release(struct server *server)
 static void finish(struct server *server)
 {
     struct snapshots *snapshots = &server->snapshots;
-    struct writer_status status = writer_status(snapshots->writer);
+    const struct writer_status *status = writer_status(snapshots->writer);
     char text[WRITER_ERROR_SIZE + 64];
-    if (status.failure_count > snapshots->failures_seen) {
-        snprintf(text, sizeof text, "this snapshot is given up: %s", status.error);
+    if (status->failure_count > snapshots->failures_seen) {
+        snprintf(text, sizeof text, "this snapshot is given up: %s", status->error);
         notice(server, text);
     }
-    if (status.snapshot_count > snapshots->count_seen && status.seq_before > 0) {
-        snapshots->seq_needed = status.seq_before + 1;
+    if (status->snapshot_count > snapshots->count_seen && status->seq_before > 0) {
+        snapshots->seq_needed = status->seq_before + 1;
         release(server);
     }
-    snapshots->failures_seen = status.failure_count;
-    snapshots->count_seen = status.snapshot_count;
+    snapshots->failures_seen = status->failure_count;
+    snapshots->count_seen = status->snapshot_count;
 }
 
 /* One slice; true when it packed something. What it took is paid for. */
@@ -150,13 +150,13 @@ void snapshots_archive_turn(struct server *server)
     struct snapshots *snapshots = &server->snapshots;
     if (server->archive == NULL)
         return;
-    struct archive_status status = archive_status(server->archive);
-    if (status.notice_count > snapshots->notices_seen)
-        notice(server, status.notice);
-    if (status.segment_count > snapshots->archived_seen)
+    const struct archive_status *status = archive_status(server->archive);
+    if (status->notice_count > snapshots->notices_seen)
+        notice(server, status->notice);
+    if (status->segment_count > snapshots->archived_seen)
         release(server);
-    snapshots->notices_seen = status.notice_count;
-    snapshots->archived_seen = status.segment_count;
+    snapshots->notices_seen = status->notice_count;
+    snapshots->archived_seen = status->segment_count;
     if (!server->is_stopping)
         archive_turn(server->archive, server->now_us);
 }
@@ -213,7 +213,7 @@ void snapshots_ask(struct server *server, const struct snapshot_body *request,
     if (request->seq > 0 && request->seq < seq)
         seq = request->seq;
     if (snapshots->writer != NULL) {
-        status = writer_status(snapshots->writer);
+        status = *writer_status(snapshots->writer);
         snapshots->is_asked |= !writer_will_show(snapshots->writer, seq);
     }
     *reply = (struct snapshot_reply_body){

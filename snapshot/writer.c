@@ -432,9 +432,9 @@ void writer_event(struct writer *writer, const struct io_event *event)
         fail(writer, "the file cannot be written", strerror(-event->result));
 }
 
-struct writer_status writer_status(const struct writer *writer)
+const struct writer_status *writer_status(const struct writer *writer)
 {
-    return writer->status;
+    return &writer->status;
 }
 
 uint64_t writer_memory_bytes(const struct writer *writer)

@@ -77,7 +77,7 @@ bool writer_awaits_event(const struct writer *writer);
 /* Takes in an IO_WRITTEN or IO_WORKED event. */
 void writer_event(struct writer *writer, const struct io_event *event);
 
-struct writer_status writer_status(const struct writer *writer);
+const struct writer_status *writer_status(const struct writer *writer);
 uint64_t writer_memory_bytes(const struct writer *writer);
 
 #endif

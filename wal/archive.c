@@ -332,9 +332,9 @@ bool archive_awaits_event(const struct archive *archive)
     return archive->is_working;
 }
 
-struct archive_status archive_status(const struct archive *archive)
+const struct archive_status *archive_status(const struct archive *archive)
 {
-    return archive->status;
+    return &archive->status;
 }
 
 /* Opening. */

@@ -55,6 +55,6 @@ uint64_t archive_wait_us(const struct archive *archive, uint64_t now_us);
 void archive_event(struct archive *archive, const struct io_event *event);
 bool archive_awaits_event(const struct archive *archive);
 
-struct archive_status archive_status(const struct archive *archive);
+const struct archive_status *archive_status(const struct archive *archive);
 
 #endif

@@ -4,6 +4,7 @@ how it is kept within bounds, and what a damaged, foreign or full one is answere
 import itertools
 import json
 import shutil
+import subprocess
 import threading
 import time
 
@@ -172,6 +173,25 @@ def any_moment_of_the_past_comes_back(run):
         check(is_same(ask_folder(run, restored), then), f"the restored state at {then}")
         asked = ask_folder(run, server.folder, "--archive", archive, *by_seq)
         check(is_same(asked, then), f"the folder's state at {then}")
+
+
+@test
+def killed_restore_leaves_nothing_or_all_of_it(run):
+    server, archive, moments = grown(run, 2)
+    wait_archived(archive, moments[1]["seq"] - 10)
+    then = moments[1]
+    server.kill()
+    for _ in range(8):
+        restored = run.folder()
+        arguments = ("restore", "--from", server.folder, "--archive", archive,
+                     "--seq", then["seq"], "--data", restored)
+        process = subprocess.Popen([run.binary, *map(str, arguments)], stdout=subprocess.DEVNULL)
+        time.sleep(run.random.uniform(0, 0.1))
+        process.kill()
+        process.wait()
+        again = run.till(*arguments)
+        check(again.returncode == 0 or "not empty" in again.stderr, again.stderr)
+        check(is_same(ask_folder(run, restored), then), "the restored state")
 
 
 @test

@@ -62,9 +62,9 @@ static void archive_options(struct world *world, struct server_options *options)
 static void count_files(struct world *world)
 {
     if (world->server != NULL && world->server->snapshots.writer != NULL)
-        world->snapshots += writer_status(world->server->snapshots.writer).snapshot_count;
+        world->snapshots += writer_status(world->server->snapshots.writer)->snapshot_count;
     if (world->server != NULL && world->server->archive != NULL)
-        world->archived += archive_status(world->server->archive).segment_count;
+        world->archived += archive_status(world->server->archive)->segment_count;
 }
 
 bool world_start(struct world *world)

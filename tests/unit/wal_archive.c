@@ -75,7 +75,7 @@ static void archive_all(struct fixture *fixture)
     struct wal_closed closed;
     log_drain(fixture->log);
     for (int i = 0;
-         wal_closed_next(fixture->log->wal, archive_status(fixture->archive).seq + 1, &closed);
+         wal_closed_next(fixture->log->wal, archive_status(fixture->archive)->seq + 1, &closed);
          i++) {
         CHECK(i < TURNS_MAX);
         CHECK(archive_wait_us(fixture->archive, fixture->now_us) != UINT64_MAX);
@@ -116,7 +116,7 @@ static void archive_check(struct fixture *fixture, uint64_t seq_first)
     }
     if (read != WAL_READ_END)
         test_fail(__FILE__, __LINE__, "%s", reader.error);
-    CHECK_EQUAL(seq - 1, archive_status(fixture->archive).seq);
+    CHECK_EQUAL(seq - 1, archive_status(fixture->archive)->seq);
     wal_reader_deinit(&reader);
 }
 
@@ -129,13 +129,13 @@ TEST(segment_that_the_log_has_left_is_archived_block_by_block)
         grow(&fixture, 1 + (uint32_t)test_random_below(4));
         archive_all(&fixture);
         archive_check(&fixture, 1);
-        CHECK_EQUAL(wal_release(fixture.log->wal, archive_status(fixture.archive).seq + 1) > 0, 1);
+        CHECK_EQUAL(wal_release(fixture.log->wal, archive_status(fixture.archive)->seq + 1) > 0, 1);
         log_drain(fixture.log);
         fixture_close(&fixture);
         fixture_open(&fixture);
     }
     CHECK(!file_exists("wal-0000000001.log"));
-    CHECK_EQUAL(archive_status(fixture.archive).notice_count, 0);
+    CHECK_EQUAL(archive_status(fixture.archive)->notice_count, 0);
     fixture_close(&fixture);
     log_free(fixture.log);
 }
@@ -170,7 +170,7 @@ TEST(oldest_archived_segments_go_while_there_are_more_bytes_than_wanted)
     archive_all(&fixture);
     int count = archived(&fixture, &segments);
     CHECK_EQUAL(count, 3);
-    CHECK_EQUAL(archive_status(fixture.archive).removed_count, 4);
+    CHECK_EQUAL(archive_status(fixture.archive)->removed_count, 4);
     archive_check(&fixture, segments[0].seq_first);
     free(segments);
     fixture_close(&fixture);
@@ -215,10 +215,10 @@ TEST(damaged_segment_is_told_and_neither_archived_nor_passed_over)
     segment_flip(2, place, 4);
     for (int i = 0; i < 20; i++)
         turn(&fixture);
-    struct archive_status status = archive_status(fixture.archive);
-    CHECK_EQUAL(status.segment_count, 1);
-    CHECK_EQUAL(status.notice_count, 1);
-    CHECK(strstr(status.notice, "wal-0000000002.log is damaged") != NULL);
+    const struct archive_status *status = archive_status(fixture.archive);
+    CHECK_EQUAL(status->segment_count, 1);
+    CHECK_EQUAL(status->notice_count, 1);
+    CHECK(strstr(status->notice, "wal-0000000002.log is damaged") != NULL);
     segment_flip(2, place, 4);
     archive_all(&fixture);
     archive_check(&fixture, 1);
@@ -292,8 +292,8 @@ TEST(archive_begins_where_the_log_does_and_says_what_it_lacks)
     log_drain(fixture.log);
     log_close(fixture.log);
     fixture_open(&fixture);
-    CHECK_EQUAL(archive_status(fixture.archive).notice_count, 1);
-    CHECK_EQUAL(archive_status(fixture.archive).seq, closed.seq_first - 1);
+    CHECK_EQUAL(archive_status(fixture.archive)->notice_count, 1);
+    CHECK_EQUAL(archive_status(fixture.archive)->seq, closed.seq_first - 1);
     archive_all(&fixture);
     archive_check(&fixture, closed.seq_first);
     fixture_close(&fixture);

@@ -23,9 +23,12 @@ static const uint32_t record_sizes[] = {ENGINE_TABLES(TABLE_RECORD_SIZE)};
 static const char *const scalar_names[] = {ENGINE_SCALARS(SCALAR_NAME)};
 #undef SCALAR_NAME
 
-const char *engine_scalar_name(enum engine_scalar scalar)
+uint64_t engine_scalars_layout(void)
 {
-    return scalar_names[scalar];
+    uint64_t layout = 0;
+    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++)
+        layout = checksum64_seeded(scalar_names[i], strlen(scalar_names[i]), layout);
+    return layout;
 }
 
 const char *engine_table_name(enum engine_table table)

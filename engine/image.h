@@ -58,7 +58,7 @@ struct engine_table_view {
     uint32_t capacity; /* record 0 included */
 };
 
-const char *engine_scalar_name(enum engine_scalar scalar);
+uint64_t engine_scalars_layout(void); /* XXH3-64 of the names of all, in order */
 const char *engine_table_name(enum engine_table table);
 uint32_t engine_table_record_size(enum engine_table table);
 struct engine_table_view engine_table_view(const struct engine *engine, enum engine_table table);

@@ -23,7 +23,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/checksum.h"
 #include "engine/image.h"
 #include "snapshot/reader.h"
 
@@ -64,12 +63,8 @@ static enum loaded header_compare(struct loading *loading)
     const struct image_header *header = &loading->reader.header;
     const struct image_fixed *fixed = &header->fixed;
     struct engine *engine = loading->loader->engine;
-    uint64_t layout = 0;
-    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++) {
-        const char *name = engine_scalar_name((enum engine_scalar)i);
-        layout = checksum64_seeded(name, strlen(name), layout);
-    }
-    bool is_same = fixed->layout == layout && fixed->scalar_count == ENGINE_SCALAR_COUNT &&
+    bool is_same = fixed->layout == engine_scalars_layout() &&
+                   fixed->scalar_count == ENGINE_SCALAR_COUNT &&
                    fixed->table_count == ENGINE_TABLE_COUNT;
     for (unsigned i = 0; is_same && i < ENGINE_TABLE_COUNT; i++) {
         const struct image_table *table = &header->tables[i];

@@ -22,7 +22,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/checksum.h"
 #include "engine/image.h"
 #include "snapshot/image.h"
 
@@ -241,16 +240,6 @@ static bool buffer_make_room(struct writer *writer)
     return buffer_has_room(writer);
 }
 
-static uint64_t scalars_layout(void)
-{
-    uint64_t layout = 0;
-    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++) {
-        const char *name = engine_scalar_name((enum engine_scalar)i);
-        layout = checksum64_seeded(name, strlen(name), layout);
-    }
-    return layout;
-}
-
 static void begin(struct writer *writer)
 {
     struct image_header *header = &writer->header;
@@ -262,7 +251,7 @@ static void begin(struct writer *writer)
         .seq = engine_seq(writer->engine),
         .digest = engine_digest(writer->engine),
         .time_us = engine_time_us(writer->engine),
-        .layout = scalars_layout(),
+        .layout = engine_scalars_layout(),
     };
     engine_scalars(writer->engine, header->scalars);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {

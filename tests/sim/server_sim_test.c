@@ -212,7 +212,7 @@ static struct world *world_with_archive(uint64_t segment_count)
     return world;
 }
 
-/* Replays the archive and the log after it; false, with the error, when they refuse. */
+/* Replays the archive alone, from its beginning; false, with the error, when it is refused. */
 static bool replay_archive(struct replay *replay)
 {
     char error[512];
@@ -220,10 +220,8 @@ static bool replay_archive(struct replay *replay)
     *replay = (struct replay){.ignores_snapshots = true};
     replay->engine = engine_create(&options, error, sizeof error);
     CHECK(replay->engine != NULL);
-    CHECK_EQUAL(disk_open(&replay->disk, "data", DISK_READ), 0);
-    CHECK_EQUAL(disk_open(&replay->archive, "archive", DISK_READ), 0);
+    CHECK_EQUAL(disk_open(&replay->disk, "archive", DISK_READ), 0);
     bool replayed = replay_run(replay);
-    disk_close(replay->archive);
     disk_close(replay->disk);
     return replayed;
 }
@@ -258,10 +256,11 @@ TEST(ruined_archive_is_refused_or_leads_to_the_same_state)
         struct replay ruined;
         char name[DISK_NAME_SIZE];
         CHECK(replay_archive(&whole));
-        archive_ruin(world, round % 2 == 0, name);
-        /* What follows behind the last block of a payload is covered by nothing, and harmless. */
+        bool removes = round % 2 == 0;
+        archive_ruin(world, removes, name);
+        /* What stands behind a block's payload is covered by nothing, and harmless. */
         if (replay_archive(&ruined)) {
-            CHECK(round % 2 != 0 || strstr(name, "log-00000000000000000001-") == NULL);
+            CHECK(!removes);
             CHECK_EQUAL(engine_seq(ruined.engine), engine_seq(whole.engine));
             CHECK_EQUAL(engine_digest(ruined.engine), engine_digest(whole.engine));
         } else {
@@ -271,7 +270,7 @@ TEST(ruined_archive_is_refused_or_leads_to_the_same_state)
         engine_destroy(ruined.engine);
         world_destroy(world);
     }
-    CHECK(refused >= ROUNDS / 4);
+    CHECK(refused >= ROUNDS / 2);
 }
 
 TEST(archive_that_is_full_or_fails_costs_no_answer_and_is_gone_on_with)

@@ -7,6 +7,7 @@
 #ifndef TILL_BASE_DISK_H
 #define TILL_BASE_DISK_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,12 @@ struct disk_entry {
     char name[DISK_NAME_SIZE];
     uint64_t size_bytes;
 };
+
+/* Does this result mean that there is no room, rather than that something is wrong? */
+static inline bool disk_is_full(int result)
+{
+    return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
+}
 
 int disk_open(struct disk **disk, const char *path, enum disk_mode mode);
 void disk_close(struct disk *disk);

@@ -264,14 +264,19 @@ static int zero_fill(struct disk *disk, int file, uint64_t size_bytes)
     return result;
 }
 
+static void partial_name(const char *name, char partial[PARTIAL_NAME_SIZE])
+{
+    TILL_ASSERT(strchr(name, '/') == NULL && strlen(name) < DISK_NAME_SIZE);
+    snprintf(partial, PARTIAL_NAME_SIZE, "%s" PARTIAL_SUFFIX, name);
+}
+
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 {
     char partial[PARTIAL_NAME_SIZE];
     TILL_ASSERT(disk->lock >= 0 && size_bytes % WAL_ALIGN == 0);
-    TILL_ASSERT(strchr(name, '/') == NULL && strlen(name) < DISK_NAME_SIZE);
+    partial_name(name, partial);
     if (faccessat(disk->folder, name, F_OK, 0) == 0)
         return -EEXIST;
-    snprintf(partial, sizeof partial, "%s" PARTIAL_SUFFIX, name);
     int file = open_direct(disk, partial, O_RDWR | O_CREAT | O_TRUNC);
     if (file < 0)
         return file;
@@ -285,12 +290,6 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
         return result;
     }
     return folder_sync(disk);
-}
-
-static void partial_name(const char *name, char partial[PARTIAL_NAME_SIZE])
-{
-    TILL_ASSERT(strchr(name, '/') == NULL && strlen(name) < DISK_NAME_SIZE);
-    snprintf(partial, PARTIAL_NAME_SIZE, "%s" PARTIAL_SUFFIX, name);
 }
 
 int disk_partial_create(struct disk *disk, const char *name)

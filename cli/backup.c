@@ -30,7 +30,6 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/progress.h"
-#include "cli/value.h"
 #include "snapshot/loader.h"
 #include "snapshot/reader.h"
 #include "wal/reader.h"
@@ -45,7 +44,7 @@ enum {
 
 enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
 
-/* What a folder holds. */
+/* What the target holds. */
 struct holding {
     struct loader snapshots; /* the newest first */
     struct wal_end log;      /* its end; segment 0: there is none */
@@ -60,12 +59,11 @@ struct backup {
     bool is_new; /* this run began the target */
     struct disk *source;
     struct disk *target;
-    struct holding held; /* by the target */
+    struct holding held;
     struct progress progress;
     uint8_t *piece;
     uint64_t bytes_copied;
-    uint64_t bytes_paced;
-    struct timespec paced_from;
+    struct timespec paced_from; /* when the first of them was */
     /* The segment being written in the target. */
     int file; /* -1: none */
     uint32_t segment;
@@ -101,13 +99,12 @@ static void pace(struct backup *backup, uint64_t bytes)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (backup->bytes_paced == 0)
+    if (backup->bytes_copied == 0)
         backup->paced_from = now;
-    backup->bytes_paced += bytes;
     backup->bytes_copied += bytes;
     if (backup->rate_mib == 0)
         return;
-    double due_s = (double)backup->bytes_paced / ((double)backup->rate_mib * (1 << 20));
+    double due_s = (double)backup->bytes_copied / ((double)backup->rate_mib * (1 << 20));
     double passed_s = (double)(now.tv_sec - backup->paced_from.tv_sec) +
                       (double)(now.tv_nsec - backup->paced_from.tv_nsec) / 1e9;
     if (due_s <= passed_s)
@@ -329,9 +326,11 @@ static enum step log_copy(struct backup *backup, uint64_t seq, uint64_t seq_dura
     return step == STEP_DONE ? published : step;
 }
 
-/* What a folder holds, each block of its log checked. */
-static enum step take_stock(struct backup *backup, struct disk *disk, struct holding *holding)
+/* What the target holds, each block of its log checked. */
+static enum step take_stock(struct backup *backup)
 {
+    struct disk *disk = backup->target;
+    struct holding *holding = &backup->held;
     struct wal_reader reader;
     struct wal_segment *segments;
     enum wal_read read;
@@ -415,20 +414,14 @@ static enum step remove_log(struct backup *backup)
         return fail_at(backup, backup->target, "", count);
     enum step step = STEP_DONE;
     for (int i = 0; step == STEP_DONE && i + 1 < count; i++) {
-        struct wal_block block;
-        int file = disk_file_open(backup->target, segments[i + 1].name, false);
-        int64_t size =
-            file < 0 ? file : disk_file_read(backup->target, file, 0, backup->piece, WAL_ALIGN);
-        if (file >= 0)
-            disk_file_close(backup->target, file);
-        if (size != WAL_ALIGN || !wal_block_read(backup->piece, &block))
-            step = fail_at(backup, backup->target, segments[i + 1].name, size < 0 ? size : -EIO);
-        else if (block.seq_first > newest(&backup->held) + 1)
+        struct wal_block block = {0};
+        int result = wal_segment_begin(backup->target, segments[i + 1].name, backup->piece, &block);
+        if (result == 0 && block.seq_first > newest(&backup->held) + 1)
             break;
-        else
-            step = disk_remove(backup->target, segments[i].name) < 0
-                       ? fail_at(backup, backup->target, segments[i].name, -EIO)
-                       : STEP_DONE;
+        if (result == 0)
+            result = disk_remove(backup->target, segments[i].name);
+        if (result < 0)
+            step = fail_at(backup, backup->target, segments[i].name, result);
     }
     free(segments);
     return step;
@@ -438,7 +431,7 @@ static enum step remove_log(struct backup *backup)
 static enum step copy(struct backup *backup)
 {
     struct loader source = {.disk = backup->source};
-    enum step step = take_stock(backup, backup->target, &backup->held);
+    enum step step = take_stock(backup);
     if (step == STEP_DONE && !loader_list(&source))
         step = fail(backup, "%s", source.error);
     if (step != STEP_DONE)
@@ -461,7 +454,7 @@ static enum step copy(struct backup *backup)
 static enum step finish(struct backup *backup)
 {
     struct holding *held = &backup->held;
-    enum step step = take_stock(backup, backup->target, held);
+    enum step step = take_stock(backup);
     if (step == STEP_DONE && last_seq(held) == 0)
         step = fail(backup, "%s has nothing to back up yet", backup->data);
     if (step == STEP_DONE)

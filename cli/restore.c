@@ -17,8 +17,6 @@
 #include "cli/folder.h"
 #include "cli/value.h"
 #include "engine/image.h"
-#include "net/server.h"
-#include "snapshot/image.h"
 #include "snapshot/writer.h"
 
 enum { UNDO_BYTES = 1 << 20, USER_WRITE = 0, USER_WORK = WRITER_BUFFERS };

@@ -81,19 +81,6 @@ static int fail_at(struct copy *copy, int result, const char *doing)
                 strerror(-result));
 }
 
-/* The header that a file begins with. */
-static int first_block(struct disk *disk, const char *name, uint8_t *page, struct wal_block *block)
-{
-    int file = disk_file_open(disk, name, false);
-    if (file < 0)
-        return file;
-    int64_t count = disk_file_read(disk, file, 0, page, WAL_ALIGN);
-    disk_file_close(disk, file);
-    if (count < 0)
-        return (int)count;
-    return count == WAL_ALIGN && wal_block_read(page, block) ? 0 : -EIO;
-}
-
 /* The header of the last block in an archived segment. */
 static int last_block(struct disk *disk, const struct wal_segment *segment, uint8_t *page,
                       struct wal_block *block)
@@ -121,9 +108,9 @@ static int last_block(struct disk *disk, const struct wal_segment *segment, uint
 /* May the oldest of the files go? All changes in it are before the first of the one after it. */
 static bool is_too_old(const struct copy *copy, const struct wal_segment *after)
 {
-    struct wal_block block;
+    struct wal_block block = {0};
     return copy->options.keep_us > 0 &&
-           first_block(copy->folder, after->name, copy->piece, &block) == 0 &&
+           wal_segment_begin(copy->folder, after->name, copy->piece, &block) == 0 &&
            block.time_us + copy->options.keep_us < copy->time_us;
 }
 
@@ -152,11 +139,6 @@ static int remove_oldest(struct copy *copy, uint32_t least_count)
 }
 
 /* Copying, in the lane. */
-
-static bool means_no_room(int result)
-{
-    return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
-}
 
 static void files_close(struct copy *copy)
 {
@@ -200,7 +182,7 @@ static uint32_t blocks_due(struct copy *copy, uint32_t size)
 static int piece_write(struct copy *copy, uint32_t size)
 {
     int result = disk_file_write(copy->folder, copy->to, copy->offset, copy->piece, size);
-    while (means_no_room(result)) {
+    while (disk_is_full(result)) {
         uint32_t removed_count = copy->removed_count;
         int removed = remove_oldest(copy, 1);
         if (removed < 0)
@@ -343,13 +325,13 @@ const struct archive_status *archive_status(const struct archive *archive)
 static bool is_copy(struct archive *archive, const struct wal_segment *newest, uint64_t checksum)
 {
     struct wal_closed closed;
-    struct wal_block block;
+    struct wal_block block = {0};
     char name[DISK_NAME_SIZE];
     if (!wal_closed_next(archive->wal, newest->seq_first, &closed) ||
         closed.seq_first != newest->seq_first || closed.seq_last != newest->seq_last)
         return false;
     wal_segment_name(closed.number, name);
-    return first_block(archive->copy.log, name, archive->copy.piece, &block) == 0 &&
+    return wal_segment_begin(archive->copy.log, name, archive->copy.piece, &block) == 0 &&
            block.checksum == checksum;
 }
 
@@ -357,12 +339,12 @@ static bool is_copy(struct archive *archive, const struct wal_segment *newest, u
  * begun anew behind a snapshot is chained to nothing, and can follow. */
 static bool is_next(struct archive *archive, const struct wal_block *last)
 {
-    struct wal_block block;
+    struct wal_block block = {0};
     char name[DISK_NAME_SIZE];
     if (wal_seq_durable(archive->wal) < wal_seq_first(archive->wal))
         return true;
     wal_segment_name(wal_segment_first(archive->wal), name);
-    return first_block(archive->copy.log, name, archive->copy.piece, &block) == 0 &&
+    return wal_segment_begin(archive->copy.log, name, archive->copy.piece, &block) == 0 &&
            (block.previous == last->checksum || block.previous == 0);
 }
 
@@ -370,9 +352,9 @@ static int connect(struct archive *archive, const struct wal_segment *newest, ch
 {
     struct copy *copy = &archive->copy;
     uint64_t seq_first = wal_seq_first(archive->wal);
-    struct wal_block first;
-    struct wal_block last;
-    int result = first_block(copy->folder, newest->name, copy->piece, &first);
+    struct wal_block first = {0};
+    struct wal_block last = {0};
+    int result = wal_segment_begin(copy->folder, newest->name, copy->piece, &first);
     if (result == 0)
         result = last_block(copy->folder, newest, copy->piece, &last);
     if (result < 0)

@@ -45,6 +45,18 @@ static bool read_archived_name(const char *name, struct wal_segment *segment)
            strcmp(name, segment->name) == 0;
 }
 
+int wal_segment_begin(struct disk *disk, const char *name, uint8_t *page, struct wal_block *block)
+{
+    int file = disk_file_open(disk, name, false);
+    if (file < 0)
+        return file;
+    int64_t count = disk_file_read(disk, file, 0, page, WAL_ALIGN);
+    disk_file_close(disk, file);
+    if (count < 0)
+        return (int)count;
+    return count == WAL_ALIGN && wal_block_read(page, block) ? 0 : -EIO;
+}
+
 int wal_segments_list(struct disk *disk, enum wal_place place, struct wal_segment **segments)
 {
     *segments = NULL;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/disk.h"
+#include "wal/block.h"
 
 struct wal_segment {
     char name[DISK_NAME_SIZE];
@@ -25,6 +26,10 @@ enum wal_place { WAL_IN_DATA, WAL_IN_ARCHIVE };
 
 void wal_segment_name(uint32_t number, char name[DISK_NAME_SIZE]);
 void wal_archived_name(uint64_t seq_first, uint64_t seq_last, char name[DISK_NAME_SIZE]);
+
+/* Reads the header that a segment's file begins with; 0 or -errno, -EIO for what is none. `page`
+ * has room for WAL_ALIGN bytes. */
+int wal_segment_begin(struct disk *disk, const char *name, uint8_t *page, struct wal_block *block);
 
 /* Lists the segments of the folder, of one kind, oldest first. Returns their count or -errno; the
  * caller frees *segments. */

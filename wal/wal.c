@@ -146,11 +146,6 @@ static int segment_open(const struct wal *wal, uint32_t segment)
     return disk_file_open(wal->disk, name, true);
 }
 
-static bool means_no_room(int result)
-{
-    return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
-}
-
 static void prepare_start(struct wal *wal)
 {
     if (wal->segment_last - wal->segment_first + 1 == DISK_ENTRIES_MAX) {
@@ -196,7 +191,7 @@ static int release_again(struct wal *wal)
 static int prepare_finish(struct wal *wal, int result)
 {
     wal->preparing = false;
-    if (means_no_room(result)) {
+    if (disk_is_full(result)) {
         wal->full = true;
         wal->full_us = io_time_us(wal->io);
     } else if (result < 0) {
@@ -356,19 +351,12 @@ static int segment_create(struct wal *wal)
 static int segment_read(struct wal *wal, uint32_t segment)
 {
     char name[DISK_NAME_SIZE];
-    struct wal_block block;
+    struct wal_block block = {0};
     wal_segment_name(segment, name);
-    int file = disk_file_open(wal->disk, name, false);
-    if (file < 0)
-        return file;
-    int64_t count = disk_file_read(wal->disk, file, 0, wal->images, WAL_ALIGN);
-    disk_file_close(wal->disk, file);
-    if (count < 0)
-        return (int)count;
-    if (count < WAL_ALIGN || !wal_block_read(wal->images, &block))
-        return -EIO;
-    segment_known(wal, segment)->seq_first = block.seq_first;
-    return 0;
+    int result = wal_segment_begin(wal->disk, name, wal->images, &block);
+    if (result == 0)
+        segment_known(wal, segment)->seq_first = block.seq_first;
+    return result;
 }
 
 /* Ready segments that were truncated, to no use for any block, go away with all after them, the

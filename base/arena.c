@@ -1,5 +1,6 @@
-/* Mappings behind arenas. They are reserved without being taken; whoever serves takes them before
- * it starts (memory_populate), whoever only reads a log lets page faults take what it touches. */
+/* Mappings behind arenas. They are reserved without being taken; whoever serves takes them while it
+ * starts to serve (memory_populate), whoever only reads a log lets page faults take what it
+ * touches. */
 #include "base/arena.h"
 
 #include <sys/mman.h>
@@ -7,6 +8,9 @@
 #include "base/assert.h"
 
 static const uint64_t huge_page_bytes = 2ULL << 20;
+
+/* The kernel holds a lock on the process's mappings for so much at a time, some milliseconds. */
+static const uint64_t populate_piece_bytes = 16ULL << 20;
 
 static uint64_t round_up(uint64_t size, uint64_t to)
 {
@@ -24,9 +28,18 @@ void *memory_map(uint64_t size_bytes)
     return memory;
 }
 
-bool memory_populate(void *memory, uint64_t size_bytes)
+bool memory_populate(void *memory, uint64_t size_bytes, const atomic_bool *stop)
 {
-    return madvise(memory, round_up(size_bytes, huge_page_bytes), MADV_POPULATE_WRITE) == 0;
+    uint64_t left = round_up(size_bytes, huge_page_bytes);
+    uint8_t *piece = memory;
+    while (left > 0 && (stop == NULL || !atomic_load_explicit(stop, memory_order_relaxed))) {
+        uint64_t bytes = left < populate_piece_bytes ? left : populate_piece_bytes;
+        if (madvise(piece, bytes, MADV_POPULATE_WRITE) != 0)
+            return false;
+        piece += bytes;
+        left -= bytes;
+    }
+    return true;
 }
 
 void memory_unmap(void *memory, uint64_t size_bytes)

@@ -6,6 +6,7 @@
 #ifndef TILL_BASE_ARENA_H
 #define TILL_BASE_ARENA_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,8 +48,9 @@ static inline void *arena_at(const struct arena *arena, uint32_t index)
 void *memory_map(uint64_t size_bytes);
 
 /* Takes the memory from the system now, so that no later touch has to wait for a cleared page.
- * False when there is not enough. */
-bool memory_populate(void *memory, uint64_t size_bytes);
+ * False when there is not enough. Another thread may use the memory meanwhile, and may end the work
+ * early by setting `stop`, unless that is NULL. */
+bool memory_populate(void *memory, uint64_t size_bytes, const atomic_bool *stop);
 void memory_unmap(void *memory, uint64_t size_bytes);
 
 #endif

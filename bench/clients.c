@@ -201,7 +201,7 @@ static bool thread_init(struct client_thread *client, struct clients *clients, u
     client->clients = clients;
     client->number = number;
     client->slots = memory_map(slots_size);
-    if (client->slots == NULL || !memory_populate(client->slots, slots_size)) {
+    if (client->slots == NULL || !memory_populate(client->slots, slots_size, NULL)) {
         snprintf(clients->error, sizeof clients->error, "no memory");
         return false;
     }

@@ -60,7 +60,7 @@ static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
         {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
          "remove the oldest archived log while there is more; 0: at no size"},
         {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
-         "take memory when it is first used, not at the start: slower orders, a smaller process"},
+         "take memory only when it is first used: slower orders, a smaller process"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
     };
     memcpy(rows, own, sizeof own);

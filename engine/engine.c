@@ -69,14 +69,14 @@ enum {
     CAPACITY_MAX = 1 << 30, /* of any table: the top bits of an index have other uses */
 };
 
-static struct arena *plan_arena(struct engine *engine, const struct arena_plan *plan)
+static struct arena *plan_arena(const struct engine *engine, const struct arena_plan *plan)
 {
-    return (struct arena *)((uint8_t *)engine + plan->arena_offset);
+    return (struct arena *)((uintptr_t)engine + plan->arena_offset);
 }
 
-static struct index *plan_index(struct engine *engine, const struct index_plan *plan)
+static struct index *plan_index(const struct engine *engine, const struct index_plan *plan)
 {
-    return (struct index *)((uint8_t *)engine + plan->index_offset);
+    return (struct index *)((uintptr_t)engine + plan->index_offset);
 }
 
 static uint32_t plan_capacity(const struct engine_options *options, size_t offset)
@@ -162,27 +162,32 @@ bool engine_clear(struct engine *engine)
     return tables_init(engine);
 }
 
-static bool arena_populate(struct arena *arena)
+static bool arena_populate(const struct arena *arena, const atomic_bool *stop)
 {
-    return memory_populate(arena->records, arena->mapped_bytes);
+    return memory_populate(arena->records, arena->mapped_bytes, stop);
 }
 
-static bool index_populate(struct index *index)
+static bool index_populate(const struct index *index, const atomic_bool *stop)
 {
-    return memory_populate(index->slots, index_bytes(index));
+    return memory_populate(index->slots, index_bytes(index), stop);
 }
 
-bool engine_populate(struct engine *engine)
+/* Indexes are touched at random from the first command on, records from the front: indexes first.
+ */
+bool engine_populate(const struct engine *engine, const atomic_bool *stop)
 {
+    const struct deadlines *deadlines = &engine->deadlines;
     bool all = true;
-    for (unsigned i = 0; all && i < ARENA_COUNT; i++)
-        all = arena_populate(plan_arena(engine, &arenas[i]));
     for (unsigned i = 0; all && i < INDEX_COUNT; i++)
-        all = index_populate(plan_index(engine, &indexes[i]));
-    return all && arena_populate(&engine->keys.records) && index_populate(&engine->keys.index) &&
-           arena_populate(&engine->payments.records) && index_populate(&engine->payments.index) &&
-           arena_populate(&engine->deadlines.chunks) &&
-           memory_populate(engine->deadlines.buckets, deadlines_buckets_bytes());
+        all = index_populate(plan_index(engine, &indexes[i]), stop);
+    all = all && index_populate(&engine->keys.index, stop) &&
+          index_populate(&engine->payments.index, stop) &&
+          memory_populate(deadlines->buckets, deadlines_buckets_bytes(), stop);
+    for (unsigned i = 0; all && i < ARENA_COUNT; i++)
+        all = arena_populate(plan_arena(engine, &arenas[i]), stop);
+    return all && arena_populate(&engine->keys.records, stop) &&
+           arena_populate(&engine->payments.records, stop) &&
+           arena_populate(&deadlines->chunks, stop);
 }
 
 struct memory_row {

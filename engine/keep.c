@@ -54,7 +54,7 @@ static bool maps_init(struct keeper *keeper)
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++)
         keeper->maps_bytes += bitmap_bytes(&keeper->tables[i]) + chains_bytes(&keeper->tables[i]);
     keeper->maps = memory_map(keeper->maps_bytes);
-    if (keeper->maps == NULL || !memory_populate(keeper->maps, keeper->maps_bytes))
+    if (keeper->maps == NULL || !memory_populate(keeper->maps, keeper->maps_bytes, NULL))
         return false;
     uint8_t *cursor = keeper->maps;
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
@@ -78,7 +78,7 @@ struct keeper *keeper_create(const struct engine *engine, uint64_t undo_bytes)
     uint64_t slots = undo_bytes / sizeof(struct keep_slot);
     keeper->slot_count = slots < UINT32_MAX / 2 ? (uint32_t)slots : UINT32_MAX / 2;
     keeper->slots = memory_map(slots_bytes(keeper));
-    if (keeper->slots != NULL && memory_populate(keeper->slots, slots_bytes(keeper)) &&
+    if (keeper->slots != NULL && memory_populate(keeper->slots, slots_bytes(keeper), NULL) &&
         maps_init(keeper))
         return keeper;
     keeper_destroy(keeper);

@@ -10,6 +10,7 @@
  *   being asked to stop     -> what was received is answered, the log is made durable, then 0 */
 #include "net/server.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,12 @@ struct io_options server_io_options(const struct server_options *options)
         .buffer_count = SERVER_BUFFERS,
         .spin_us = options->spin_us,
     };
+}
+
+void server_notice(const struct server *server, const char *text)
+{
+    if (server->options.notice != NULL)
+        server->options.notice(server->options.context, text);
 }
 
 void session_make_sendable(struct server *server, uint32_t number)
@@ -153,11 +160,37 @@ static bool fail(struct server *server, const char *what, int result)
     return false;
 }
 
+/* The memory of the tables is taken beside the loop, so that a server answers at once; until it is
+ * done, a decision may wait for a page to be cleared. */
+static int memory_work(void *context)
+{
+    const struct server *server = context;
+    return engine_populate(server->engine, &server->memory_stop) ? 0 : -errno;
+}
+
+static void memory_take(struct server *server)
+{
+    server->is_taking_memory = true;
+    io_work(server->io, IO_LANE_MEMORY, memory_work, server, user_of(USER_MEMORY, 0, 0));
+}
+
+static void memory_taken(struct server *server, int result)
+{
+    char text[128];
+    server->is_taking_memory = false;
+    if (result == 0)
+        return;
+    snprintf(text, sizeof text, "the memory of the tables (%.0f MiB) could not be taken: %s",
+             (double)engine_memory_bytes(server->engine) / (1 << 20), strerror(-result));
+    server_notice(server, text);
+}
+
 /* Nothing more is read. Sessions with input that waits for room drain when it was handled. */
 static void stop_begin(struct server *server)
 {
     server->is_stopping = true;
     server->stop_us = server->now_us;
+    atomic_store_explicit(&server->memory_stop, true, memory_order_relaxed);
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
         bool reads = session->state == SESSION_OPEN || session->state == SESSION_GREETING;
@@ -193,6 +226,9 @@ static bool handle_event(struct server *server, const struct io_event *event)
         break;
     case USER_ARCHIVE:
         archive_event(server->archive, event);
+        break;
+    case USER_MEMORY:
+        memory_taken(server, event->result);
         break;
     case USER_REFUSED:
         break;
@@ -291,7 +327,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
         return 1;
     bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
     bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
-    return is_done && archive_is_idle(server) ? 0 : 1;
+    return is_done && archive_is_idle(server) && !server->is_taking_memory ? 0 : 1;
 }
 
 /* Room for the numbers of all sessions in each list, and twice in `waiting`, where a session may
@@ -438,16 +474,13 @@ struct server *server_create(const struct server_options *options, struct io *io
         snprintf(server->error, sizeof server->error, "out of memory for connections");
         made = false;
     }
-    if (made && !options->lazy_memory && !engine_populate(server->engine)) {
-        snprintf(server->error, sizeof server->error,
-                 "there is not enough memory for the tables (%.0f MiB): lower the capacities",
-                 (double)engine_memory_bytes(server->engine) / (1 << 20));
-        made = false;
-    }
     /* An address that cannot be had is told before a long log is read; who connects meanwhile waits
      * for the first turn. */
-    if (made && listen_on(server) && recover(server))
+    if (made && listen_on(server) && recover(server)) {
+        if (!options->lazy_memory)
+            memory_take(server);
         return server;
+    }
     snprintf(error, error_size, "%s", server->error);
     server_destroy(server);
     return NULL;

@@ -36,7 +36,7 @@ struct server_options {
     struct disk *archive;     /* gets a copy of each segment before it is used again; NULL: none */
     uint64_t archive_keep_us; /* 0: whatever its age */
     uint64_t archive_keep_bytes; /* 0: whatever its size */
-    bool lazy_memory;            /* take memory as it is touched, not at start-up */
+    bool lazy_memory;            /* take memory as it is touched, not from the start on */
 
     /* Told while the log is read at start-up, unless NULL. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);

@@ -3,6 +3,8 @@
 #ifndef TILL_NET_SERVER_STATE_H
 #define TILL_NET_SERVER_STATE_H
 
+#include <stdatomic.h>
+
 #include "net/server.h"
 #include "net/session.h"
 #include "snapshot/loader.h"
@@ -24,7 +26,8 @@ enum user_kind {
     USER_WAL_PREPARE,
     USER_SNAPSHOT_WRITE,
     USER_SNAPSHOT_WORK,
-    USER_ARCHIVE
+    USER_ARCHIVE,
+    USER_MEMORY
 };
 
 static inline uint64_t user_of(enum user_kind kind, uint16_t generation, uint32_t number)
@@ -78,6 +81,8 @@ struct server {
     struct server_start start;
     uint64_t now_us; /* of this turn; never goes back */
     uint64_t scanned_us;
+    bool is_taking_memory;   /* of the tables, on the I/O seam's thread for it, */
+    atomic_bool memory_stop; /* until it is done or told not to go on */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];
@@ -150,6 +155,7 @@ void snapshots_ask(struct server *server, const struct snapshot_body *request,
                    struct snapshot_reply_body *reply);
 
 /* server.c */
+void server_notice(const struct server *server, const char *text);
 void session_close(struct server *server, uint32_t number);
 void session_drain(struct server *server, uint32_t number);
 void session_free(struct server *server, uint32_t number);

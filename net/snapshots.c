@@ -24,12 +24,6 @@ enum {
     PASSED_US_MAX = 100000,
 };
 
-static void notice(struct server *server, const char *text)
-{
-    if (server->options.notice != NULL)
-        server->options.notice(server->options.context, text);
-}
-
 bool snapshots_open(struct server *server, const struct loader *loader)
 {
     struct writer_options options = {
@@ -98,7 +92,7 @@ static void finish(struct server *server)
     char text[WRITER_ERROR_SIZE + 64];
     if (status->failure_count > snapshots->failures_seen) {
         snprintf(text, sizeof text, "this snapshot is given up: %s", status->error);
-        notice(server, text);
+        server_notice(server, text);
     }
     if (status->snapshot_count > snapshots->count_seen && status->seq_before > 0) {
         snapshots->seq_needed = status->seq_before + 1;
@@ -152,7 +146,7 @@ void snapshots_archive_turn(struct server *server)
         return;
     const struct archive_status *status = archive_status(server->archive);
     if (status->notice_count > snapshots->notices_seen)
-        notice(server, status->notice);
+        server_notice(server, status->notice);
     if (status->segment_count > snapshots->archived_seen)
         release(server);
     snapshots->notices_seen = status->notice_count;
@@ -199,7 +193,7 @@ bool snapshots_stop(struct server *server)
     if (!is_wanted || snapshots->is_skipped || snapshots->is_last)
         return wal_idle(server->wal);
     snapshots->is_last = true;
-    notice(server, "taking a last snapshot; a second signal skips it");
+    server_notice(server, "taking a last snapshot; a second signal skips it");
     start(server);
     return false;
 }

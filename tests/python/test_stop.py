@@ -27,6 +27,12 @@ def place(order):
             "rows": [{"sku": 1, "quantity": 1, "price": 100}]}
 
 
+# Some 256 MiB: it takes a moment to clear them.
+MANY_ORDERS = ("--orders", "2000000")
+MANY_ORDERS_BYTES = 2_000_000 * 128
+MEMORY_SECONDS_MAX = 60
+
+
 def stats(server):
     with server.client() as client:
         return client.call("stats").body
@@ -107,6 +113,27 @@ def a_restart_serves_the_same_state(run):
         for body in (before, after):
             body.pop("time", None)
         check_equal(after, before, "stats after a restart")
+    run.finish(server)
+
+
+@test
+def tables_get_their_memory_while_the_server_answers(run):
+    """Nothing is sold, so it is not the orders that touch it; a lazy server never takes it."""
+    lazy = run.serve(options=(*MANY_ORDERS, "--lazy-memory"))
+    server = run.serve(options=MANY_ORDERS)
+    stats(server)
+    deadline = time.monotonic() + MEMORY_SECONDS_MAX
+    while server.memory_bytes() < MANY_ORDERS_BYTES:
+        check(time.monotonic() < deadline, f"only {server.memory_bytes()} bytes were taken")
+        time.sleep(0.02)
+    stats(lazy)
+    check(lazy.memory_bytes() < MANY_ORDERS_BYTES, "the lazy server takes its memory at once")
+    run.finish(server)
+
+
+@test
+def a_server_stops_while_its_tables_get_their_memory(run):
+    server = run.serve(options=MANY_ORDERS)
     run.finish(server)
 
 

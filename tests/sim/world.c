@@ -119,7 +119,7 @@ static void bury(struct world *world)
                 writer_event(world->server->snapshots.writer, &events[i]);
             else if (user_kind(events[i].user) == USER_ARCHIVE)
                 archive_event(world->server->archive, &events[i]);
-            else
+            else if (user_kind(events[i].user) != USER_MEMORY)
                 (void)wal_event(world->server->wal, &events[i]); /* it misses its disk */
         }
     }

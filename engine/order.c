@@ -292,6 +292,8 @@ static enum outcome bad_transition(struct engine *engine, const struct order *or
 enum outcome handle_order_cancel(struct engine *engine, struct command *command)
 {
     const struct order_change_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_change_field_order);
     uint32_t index = order_find(engine, body->order);
     const struct order *order = order_at(engine, index);
     if (index == 0)
@@ -335,6 +337,8 @@ static enum outcome check_hold(struct engine *engine, uint32_t index)
 enum outcome handle_hold_extend(struct engine *engine, struct command *command)
 {
     const struct hold_extend_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, hold_extend_field_order);
     if (body->hold == 0 || body->hold > HOLD_MAX_S)
         return reject_field(engine, hold_extend_field_hold);
     uint32_t index = order_find(engine, body->order);
@@ -366,6 +370,8 @@ enum outcome handle_hold_extend(struct engine *engine, struct command *command)
 enum outcome handle_hold_release(struct engine *engine, struct command *command)
 {
     const struct order_change_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_change_field_order);
     uint32_t index = order_find(engine, body->order);
     enum outcome outcome = check_hold(engine, index);
     if (outcome != OUTCOME_OK)

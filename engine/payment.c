@@ -143,7 +143,7 @@ static enum outcome check_event(struct engine *engine, const struct payment_even
         return reject_field(engine, payment_event_field_amount);
     if (body->provider == 0)
         return reject_field(engine, payment_event_field_provider);
-    if (body->currency == 0)
+    if (body->currency == 0 || body->currency > CURRENCY_MAX)
         return reject_field(engine, payment_event_field_currency);
     return OUTCOME_OK;
 }

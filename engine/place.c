@@ -95,6 +95,8 @@ static enum outcome check_body(struct engine *engine, const struct order_place_b
         return reject_field(engine, order_place_field_points);
     if (body->hold > HOLD_MAX_S)
         return reject_field(engine, order_place_field_hold);
+    if (body->currency > CURRENCY_MAX)
+        return reject_field(engine, order_place_field_currency);
     if (body->line_count == 0)
         return reject_field(engine, order_place_field_line_count);
     return check_lines(engine, body, lines);

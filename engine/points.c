@@ -310,6 +310,8 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
 enum outcome handle_points_balance(struct engine *engine, struct command *command)
 {
     const struct points_balance_body *body = command->body;
+    if (id_is_zero(body->customer))
+        return reject_field(engine, points_balance_field_customer);
     uint32_t index = customer_find(engine, body->customer, hash_id(engine, body->customer));
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);

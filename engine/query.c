@@ -37,6 +37,10 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command)
     uint32_t count = named + body->item_count;
     if (count == 0 || count > STOCK_ITEMS_MAX)
         return reject_field(engine, stock_get_field_item_count);
+    for (uint32_t i = 0; i < body->item_count; i++) {
+        if (items[i].sku == 0)
+            return reject_field(engine, stock_get_field_end - 1 + item_field_sku);
+    }
     if (named && (skus[0] = sku_find_name(engine, &body->name)) == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
     for (uint32_t i = named; i < count; i++) {
@@ -84,6 +88,8 @@ static uint16_t piece_rows(const struct engine *engine, const struct order *orde
 enum outcome handle_order_get(struct engine *engine, struct command *command)
 {
     const struct order_id_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_id_field_order);
     uint32_t index = order_find(engine, body->order);
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
@@ -144,6 +150,8 @@ static struct step_body step_2(const struct order *order)
 enum outcome handle_order_history(struct engine *engine, struct command *command)
 {
     const struct order_id_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_id_field_order);
     uint32_t index = order_find(engine, body->order);
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);

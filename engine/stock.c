@@ -134,6 +134,8 @@ static void stock_change(struct engine *engine, struct command *command, uint32_
 enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
 {
     const struct stock_adjust_body *body = command->body;
+    if (body->sku == 0)
+        return reject_field(engine, stock_adjust_field_sku);
     if (body->delta == 0)
         return reject_field(engine, stock_adjust_field_delta);
     if (body->warehouse == 0)
@@ -159,6 +161,8 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
 enum outcome handle_stock_set(struct engine *engine, struct command *command)
 {
     const struct stock_set_body *body = command->body;
+    if (body->sku == 0)
+        return reject_field(engine, stock_set_field_sku);
     if (body->on_hand < 0 || body->on_hand > QUANTITY_MAX)
         return reject_field(engine, stock_set_field_on_hand);
     if (body->warehouse == 0)

@@ -61,6 +61,18 @@ void model_set_deadline(struct model *model, int order, uint64_t time)
     *MODEL_ADD(&model->deadlines) = (struct model_deadline){order, time};
 }
 
+/* The order that a request names, whose field it is; MODEL_NONE when that has been answered. */
+static int find_named(const struct model *model, struct id order, unsigned field,
+                      struct model_reply *reply)
+{
+    int index = model_find_order(model, order);
+    if (id_is_zero(order))
+        model_reject(model, reply, OUTCOME_INVALID, field, 0);
+    else if (index == MODEL_NONE)
+        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    return index;
+}
+
 static void answer_status(const struct model *model, struct model_reply *reply, int index)
 {
     const struct model_order *order = &model->orders.items[index];
@@ -169,7 +181,9 @@ static unsigned invalid_event_field(const struct payment_event_body *body)
         return payment_event_field_amount;
     if (body->provider == 0)
         return payment_event_field_provider;
-    return body->currency == 0 ? payment_event_field_currency : 0;
+    if (body->currency == 0 || body->currency > CURRENCY_MAX)
+        return payment_event_field_currency;
+    return 0;
 }
 
 static bool is_right(const struct model_order *order, const struct payment_event_body *body)
@@ -258,11 +272,9 @@ void model_order_cancel(struct model *model, const struct model_request *request
                         struct model_reply *reply)
 {
     const struct order_change_body *body = request->body;
-    int index = model_find_order(model, body->order);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    int index = find_named(model, body->order, order_change_field_order, reply);
+    if (index == MODEL_NONE)
         return;
-    }
     struct model_order *order = &model->orders.items[index];
     uint8_t state = hold_has_ended(model, order) ? order_state_EXPIRED : order->state;
     if (state != order_state_PENDING && state != order_state_CONFIRMED) {
@@ -277,13 +289,12 @@ void model_order_cancel(struct model *model, const struct model_request *request
 }
 
 /* The order of a hold command; MODEL_NONE when it cannot be and that has been answered. */
-static int find_pending(const struct model *model, struct id id, struct model_reply *reply)
+static int find_pending(const struct model *model, struct id id, unsigned field,
+                        struct model_reply *reply)
 {
-    int index = model_find_order(model, id);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    int index = find_named(model, id, field, reply);
+    if (index == MODEL_NONE)
         return MODEL_NONE;
-    }
     const struct model_order *order = &model->orders.items[index];
     if (order->state == order_state_EXPIRED || hold_has_ended(model, order)) {
         model_reject(model, reply, OUTCOME_HOLD_EXPIRED, 0, (int64_t)order->hold_ends);
@@ -300,11 +311,11 @@ void model_hold_extend(struct model *model, const struct model_request *request,
                        struct model_reply *reply)
 {
     const struct hold_extend_body *body = request->body;
-    if (body->hold == 0 || body->hold > HOLD_MAX_S) {
+    if (!id_is_zero(body->order) && (body->hold == 0 || body->hold > HOLD_MAX_S)) {
         model_reject(model, reply, OUTCOME_INVALID, hold_extend_field_hold, 0);
         return;
     }
-    int index = find_pending(model, body->order, reply);
+    int index = find_pending(model, body->order, hold_extend_field_order, reply);
     if (index == MODEL_NONE)
         return;
     const struct model_order *order = &model->orders.items[index];
@@ -323,7 +334,7 @@ void model_hold_release(struct model *model, const struct model_request *request
                         struct model_reply *reply)
 {
     const struct order_change_body *body = request->body;
-    int index = find_pending(model, body->order, reply);
+    int index = find_pending(model, body->order, order_change_field_order, reply);
     if (index == MODEL_NONE)
         return;
     model_accept(model, reply);
@@ -426,11 +437,9 @@ void model_order_get(struct model *model, const struct model_request *request,
                      struct model_reply *reply)
 {
     const struct order_id_body *body = request->body;
-    int index = model_find_order(model, body->order);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    int index = find_named(model, body->order, order_id_field_order, reply);
+    if (index == MODEL_NONE)
         return;
-    }
     const struct model_order *order = &model->orders.items[index];
     struct order_get_reply_body *answer = model_answer(model, reply, sizeof *answer);
     answer->customer = order->customer;
@@ -466,11 +475,9 @@ void model_order_history(struct model *model, const struct model_request *reques
                          struct model_reply *reply)
 {
     const struct order_id_body *body = request->body;
-    int index = model_find_order(model, body->order);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    int index = find_named(model, body->order, order_id_field_order, reply);
+    if (index == MODEL_NONE)
         return;
-    }
     struct order_history_reply_body *answer = model_answer(model, reply, sizeof *answer);
     for (int i = 0; i < model->steps.count && answer->step_count < HISTORY_ROWS_MAX; i++) {
         if (model->steps.items[i].order != index)

@@ -43,6 +43,8 @@ static unsigned invalid_field(const struct order_place_body *body, const struct 
         return order_place_field_points;
     if (body->hold > HOLD_MAX_S)
         return order_place_field_hold;
+    if (body->currency > CURRENCY_MAX)
+        return order_place_field_currency;
     if (body->line_count == 0)
         return order_place_field_line_count;
     for (int i = 0; i < body->line_count; i++) {

@@ -122,6 +122,10 @@ void model_points_balance(struct model *model, const struct model_request *reque
                           struct model_reply *reply)
 {
     const struct points_balance_body *body = request->body;
+    if (id_is_zero(body->customer)) {
+        model_reject(model, reply, OUTCOME_INVALID, points_balance_field_customer, 0);
+        return;
+    }
     bool is_known = false;
     for (int i = 0; i < model->customers.count; i++)
         is_known |= id_equal(model->customers.items[i].customer, body->customer);

@@ -438,3 +438,131 @@ TEST(sale_pool_gives_alone_and_closing_gives_it_back)
     CHECK_EQUAL(row->pooled, 0);
     script_end();
 }
+
+/* A request that is wrong in a field, and in another way too that would be answered NOT_FOUND,
+ * BAD_TRANSITION or the like: the field is named. */
+static void check_invalid(uint16_t number, const void *body, size_t size, unsigned field)
+{
+    CHECK_EQUAL(ask(number, body, size), OUTCOME_INVALID);
+    check_rejection(field, 0);
+}
+
+#define CHECK_INVALID(number, shape, field, ...)                                                   \
+    check_invalid(number, &(struct shape##_body){__VA_ARGS__}, sizeof(struct shape##_body), field)
+
+/* SKU 1 with stock in warehouse 1, sale 5 CLOSED, order 1 CANCELLED; nothing else is known. */
+static void script_with_ended_things(void)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 10);
+    open_sale((struct sale_put_body){.sale = 5});
+    struct sale_change_body close = {.key = id(++keys), .sale = 5};
+    CHECK_EQUAL(ask(MESSAGE_sale_close, &close, sizeof close), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+}
+
+TEST(invalid_stock_comes_before_what_is_not_found)
+{
+    script_with_ended_things();
+    CHECK_INVALID(MESSAGE_stock_adjust, stock_adjust, stock_adjust_field_sku, .key = id(1));
+    CHECK_INVALID(MESSAGE_stock_adjust, stock_adjust, stock_adjust_field_delta, .key = id(1),
+                  .sku = 99, .warehouse = 1);
+    CHECK_INVALID(MESSAGE_stock_adjust, stock_adjust, stock_adjust_field_warehouse, .key = id(1),
+                  .sku = 99, .delta = 1);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_sku, .key = id(1), .on_hand = -1);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_on_hand, .key = id(1), .sku = 99,
+                  .on_hand = QUANTITY_MAX + 1, .warehouse = 1);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_warehouse, .key = id(1), .sku = 99);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_on_hand, .key = id(1), .sku = 1,
+                  .warehouse = 1, .expected = 7, .on_hand = -1);
+    struct {
+        struct stock_get_body fixed;
+        struct item_body items[2];
+    } get = {.fixed = {.item_count = 2}, .items = {{.sku = 99}, {.sku = 0}}};
+    check_invalid(MESSAGE_stock_get, &get, sizeof get,
+                  stock_get_field_end - 1 + (unsigned)item_field_sku);
+    script_end();
+}
+
+TEST(invalid_sale_comes_before_what_is_closed_or_not_found)
+{
+    enum { ROW = sale_put_field_end - 1 };
+    script_with_ended_things();
+    struct {
+        struct sale_put_body fixed;
+        struct pool_body pools[2];
+    } put = {.fixed = {.key = id(1), .sale = 5, .pool_count = 2},
+             .pools = {{.sku = 1, .warehouse = 1}, {.sku = 1, .warehouse = 1}}};
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    put.fixed.sale = 6;
+    put.pools[0].sku = put.pools[1].sku = 99;
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    put.pools[1] = (struct pool_body){.sku = 1, .warehouse = 0, .quantity = 1};
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_warehouse);
+    put.pools[1] = (struct pool_body){.sku = 0, .warehouse = 1, .quantity = 1};
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    put.fixed.points_share = POINTS_SHARE_WHOLE + 1;
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, sale_put_field_points_share);
+    CHECK_INVALID(MESSAGE_sale_put, sale_put, sale_put_field_opens, .key = id(1), .sale = 5,
+                  .opens = TIME_US_MAX + 1);
+    CHECK_INVALID(MESSAGE_sale_put, sale_put, sale_put_field_closes, .key = id(1), .sale = 5,
+                  .closes = TIME_US_MAX + 1);
+    CHECK_INVALID(MESSAGE_sale_open, sale_change, sale_change_field_sale, .key = id(1));
+    CHECK_INVALID(MESSAGE_sale_pause, sale_change, sale_change_field_sale, .key = id(1));
+    CHECK_INVALID(MESSAGE_sale_close, sale_change, sale_change_field_sale, .key = id(1));
+    script_end();
+}
+
+TEST(invalid_order_comes_before_what_is_not_found_or_has_ended)
+{
+    enum { ROW = order_place_field_end - 1 };
+    script_with_ended_things();
+    struct {
+        struct order_place_body fixed;
+        struct line_body line;
+    } order = {.fixed = {.order = id(2), .customer = id(9), .sale = 77, .line_count = 1},
+               .line = {.sku = 99, .price = 10}};
+    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_quantity);
+    order.line.quantity = 1;
+    order.line.price = -1;
+    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_price);
+    order.fixed.order = id(1); /* known, with other content */
+    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_price);
+    order.fixed.currency = CURRENCY_MAX + 1;
+    check_invalid(MESSAGE_order_place, &order, sizeof order, order_place_field_currency);
+    CHECK_INVALID(MESSAGE_order_cancel, order_change, order_change_field_order, .key = id(1));
+    CHECK_INVALID(MESSAGE_hold_release, order_change, order_change_field_order, .key = id(1));
+    CHECK_INVALID(MESSAGE_hold_extend, hold_extend, hold_extend_field_order, .key = id(1));
+    CHECK_INVALID(MESSAGE_hold_extend, hold_extend, hold_extend_field_hold, .key = id(1),
+                  .order = id(99));
+    CHECK_INVALID(MESSAGE_hold_extend, hold_extend, hold_extend_field_hold, .key = id(1),
+                  .order = id(1), .hold = HOLD_MAX_S + 1);
+    CHECK_INVALID(MESSAGE_order_get, order_id, order_id_field_order, id(0));
+    CHECK_INVALID(MESSAGE_order_history, order_id, order_id_field_order, id(0));
+    script_end();
+}
+
+TEST(invalid_payment_or_points_come_before_what_is_not_found)
+{
+    script_with_ended_things();
+    struct payment_event_body event = {
+        .event = id(1), .order = id(99), .provider = 1, .status = payment_status_SUCCESS};
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_currency);
+    event.currency = CURRENCY_MAX + 1;
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_currency);
+    event.order = id(1);
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_currency);
+    event.amount = -1;
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_amount);
+    CHECK_INVALID(MESSAGE_points_balance, points_balance, points_balance_field_customer, id(0));
+    CHECK_EQUAL(credit(8, POINTS_MAX, 0), OUTCOME_OK);
+    CHECK_INVALID(MESSAGE_points_credit, points_credit, points_credit_field_expires, .key = id(1),
+                  .customer = id(8), .points = 1, .expires = now);
+    script_end();
+}

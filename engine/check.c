@@ -17,14 +17,17 @@ struct check {
     int64_t *taken; /* by pool */
     int64_t *tally; /* by tally */
     int64_t *held;  /* by lot */
-    int64_t *left;  /* by customer: lots' left, lots' held, ledger */
+    int64_t *left;  /* by customer: lots' left, lots' held, what orders spent, ledger */
     int64_t *held_of;
+    int64_t *spent;
     int64_t *ledger;
     bool *has_deadline; /* by order */
     uint64_t states[order_state_CANCELLED + 1];
     uint64_t refund_orders;
     uint64_t takes;
-    uint64_t extended; /* orders PENDING whose first step is taken */
+    uint64_t takes_held;     /* of them, by orders PENDING */
+    uint64_t takes_expiring; /* and of these, from lots that may expire */
+    uint64_t extended;       /* orders PENDING whose first step is taken */
 };
 
 __attribute__((format(printf, 2, 3))) static bool violated(struct check *check, const char *format,
@@ -97,8 +100,15 @@ static bool check_order_points(struct check *check, const struct order *order, c
         const struct point_take *take = point_take_at(engine, at);
         points += take->points;
         check->takes++;
-        if (order->state == order_state_PENDING)
-            check->held[take->lot] += take->points;
+        if (lot_at(engine, take->lot)->customer != order->customer)
+            return violated(check, "order %s has taken points of another customer", id);
+        if (order->state == order_state_CONFIRMED)
+            check->spent[order->customer] += take->points;
+        if (order->state != order_state_PENDING)
+            continue;
+        check->held[take->lot] += take->points;
+        check->takes_held++;
+        check->takes_expiring += lot_at(engine, take->lot)->expires_us != UINT64_MAX;
     }
     if (points != (order_has(order) ? money->points_used : 0))
         return violated(check, "order %s used %" PRId64 " points and has taken %" PRId64, id,
@@ -184,6 +194,12 @@ static bool check_counts(struct check *check)
         return violated(check,
                         "steps are reserved for %u orders, not for those PENDING and extended",
                         engine->steps_reserved);
+    if (engine->ledger_reserved != 2 * check->takes_held)
+        return violated(check, "%u ledger entries are reserved for %" PRIu64 " held takes",
+                        engine->ledger_reserved, check->takes_held);
+    if (engine->lots_reserved != check->takes_expiring)
+        return violated(check, "%u lots are reserved for %" PRIu64 " takes that may expire",
+                        engine->lots_reserved, check->takes_expiring);
     if (check->refund_orders != engine->refund_order_count)
         return violated(check, "%" PRIu64 " orders have a refund due, %" PRIu64 " are counted",
                         check->refund_orders, engine->refund_order_count);
@@ -268,6 +284,11 @@ static bool check_points(struct check *check)
             return violated(check,
                             "lot %u: left %" PRId64 ", held %" PRId64 ", orders hold %" PRId64, i,
                             lot->left, lot->held, check->held[i]);
+        const struct lot *origin = lot_at(engine, lot->origin);
+        if (lot->origin != 0 &&
+            (origin->origin != 0 || origin->customer != lot->customer ||
+             lot->expires_us <= origin->expires_us || lot->expires_us > lot_last_us(engine, lot)))
+            return violated(check, "lot %u does not follow from the one that it came from", i);
     }
     sum_points(check);
     for (uint32_t i = 1; i <= engine->customers.count; i++) {
@@ -278,8 +299,12 @@ static bool check_points(struct check *check)
             return violated(check, "customer %s is there twice, or is not found", id);
         if (customer->spendable != check->left[i] || customer->held != check->held_of[i])
             return violated(check, "customer %s: points are not the sum of the lots", id);
+        if (customer->spent != check->spent[i])
+            return violated(check, "customer %s: points spent are not those of the orders", id);
         if (customer->spendable + customer->held != check->ledger[i])
             return violated(check, "customer %s: points are not the sum of the ledger", id);
+        if (customer->spendable + customer->held + customer->spent > POINTS_MAX)
+            return violated(check, "customer %s: more points than there may be", id);
     }
     return true;
 }
@@ -291,11 +316,11 @@ static bool sums_init(struct check *check)
         int64_t **sums;
         uint32_t count;
     } all[] = {
-        {&check->reserved, engine->stocks.count},  {&check->committed, engine->stocks.count},
-        {&check->pooled, engine->stocks.count},    {&check->taken, engine->pools.count},
-        {&check->tally, engine->tallies.count},    {&check->held, engine->lots.count},
-        {&check->left, engine->customers.count},   {&check->held_of, engine->customers.count},
-        {&check->ledger, engine->customers.count},
+        {&check->reserved, engine->stocks.count}, {&check->committed, engine->stocks.count},
+        {&check->pooled, engine->stocks.count},   {&check->taken, engine->pools.count},
+        {&check->tally, engine->tallies.count},   {&check->held, engine->lots.count},
+        {&check->left, engine->customers.count},  {&check->held_of, engine->customers.count},
+        {&check->spent, engine->customers.count}, {&check->ledger, engine->customers.count},
     };
     bool made = true;
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -316,6 +341,7 @@ static void sums_deinit(struct check *check)
     free(check->held);
     free(check->left);
     free(check->held_of);
+    free(check->spent);
     free(check->ledger);
     free(check->has_deadline);
 }

@@ -24,7 +24,7 @@
     CAPACITY(pools, 128u << 10, "(sale, SKU, warehouse) pools")                                    \
     CAPACITY(tallies, 1u << 20, "(customer, sale, SKU) counts for per-customer limits")            \
     CAPACITY(customers, 1u << 20, "customers")                                                     \
-    CAPACITY(lots, 1u << 20, "lots of points")                                                     \
+    CAPACITY(lots, 1u << 20, "lots of points, late returns counted")                               \
     CAPACITY(ledger, 2u << 20, "entries of the points ledger")                                     \
     CAPACITY(orders, 2u << 20, "orders")                                                           \
     CAPACITY(lines, 1u << 20, "lines of orders that have more than one")                           \

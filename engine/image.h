@@ -22,6 +22,7 @@
     SCALAR(point_takes_free_count, point_takes_free_count)                                         \
     SCALAR(steps_reserved, steps_reserved)                                                         \
     SCALAR(ledger_reserved, ledger_reserved)                                                       \
+    SCALAR(lots_reserved, lots_reserved)                                                           \
     SCALAR(orders_PENDING, orders_by_state[order_state_PENDING])                                   \
     SCALAR(orders_CONFIRMED, orders_by_state[order_state_CONFIRMED])                               \
     SCALAR(orders_PARTIALLY_SHIPPED, orders_by_state[order_state_PARTIALLY_SHIPPED])               \

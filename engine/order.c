@@ -304,7 +304,8 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     if (confirmed && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
     if (confirmed) {
-        enum outcome outcome = check_points_room(engine, 0, 2 * points_take_count(engine, order));
+        struct points_need need = points_return_needed(engine, order);
+        enum outcome outcome = check_points_room(engine, &need);
         if (outcome != OUTCOME_OK)
             return outcome;
     }

@@ -91,14 +91,15 @@ static void payment_apply(struct engine *engine, uint32_t index, enum effect eff
 static enum outcome check_room(struct engine *engine, uint32_t index, enum effect effect)
 {
     const struct order *order = order_at(engine, index);
-    uint32_t expired = 0;
-    uint32_t lots = 0;
+    struct points_need need = {.takes = 0};
     int64_t points = money_at(engine, order->money)->points_used;
     if (effect == EFFECT_RETAKE && points > 0) {
         /* An ended hold gives its points back first, to lots that may then be needed too. */
         uint32_t takes = points_take_count(engine, order);
-        lots = takes + points_lots_needed(engine, order->customer, points, &expired);
-        expired += takes;
+        need = points_needed(engine, order->customer, points);
+        need.takes += takes;
+        need.entries += takes;
+        need.lots = 0; /* spent at once: what comes back of it asks for room then */
     }
     if (!payment_has_room(engine))
         return REJECT_FULL(engine, payments);
@@ -111,7 +112,7 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
     if (effect == EFFECT_RETAKE && order->sale != 0 && sale_at(engine, order->sale)->counted &&
         arena_room(&engine->tallies) < order->piece_count + 1u)
         return REJECT_FULL(engine, tallies);
-    return check_points_room(engine, lots, expired);
+    return check_points_room(engine, &need);
 }
 
 /* The answer that this event got first. */

@@ -80,6 +80,7 @@ struct tally {
 struct customer {
     int64_t spendable; /* sum of `left` over lots, those expired but not yet swept included */
     int64_t held;      /* sum of `held` over lots */
+    int64_t spent;     /* by CONFIRMED orders, whose cancellation brings them back */
     uint32_t lots;     /* linked by ascending expiry; only those with points */
     uint32_t ledger;   /* newest entry */
 };
@@ -88,6 +89,8 @@ struct customer_id {
     struct id id;
 };
 
+/* Points of one credit, or what came back of one that had expired by then. Its expiry never
+ * changes. */
 struct lot {
     int64_t left;        /* may be spent */
     int64_t held;        /* by PENDING orders */
@@ -95,7 +98,7 @@ struct lot {
     uint32_t customer;
     uint32_t next;
     uint32_t linked; /* 1 while in its customer's list */
-    uint32_t zero;
+    uint32_t origin; /* the credit's lot that its points came back from too late; 0: a credit */
 };
 
 enum ledger_kind {
@@ -264,9 +267,11 @@ struct engine {
     uint32_t point_takes_free; /* chain of free ones, and how many */
     uint32_t point_takes_free_count;
     /* What PENDING orders still need to end, whatever else fills the tables: a step, once the one
-     * inside of the order is taken. */
+     * inside of the order is taken; two ledger entries for each of their point takes; a lot for
+     * each of those whose lot may have expired by then. */
     uint32_t steps_reserved;
     uint32_t ledger_reserved;
+    uint32_t lots_reserved;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
     uint64_t parked_count;
@@ -536,16 +541,25 @@ enum outcome handle_sale_pause(struct engine *engine, struct command *command);
 enum outcome handle_sale_close(struct engine *engine, struct command *command);
 
 /* points.c */
+
+/* Room that moving points takes. */
+struct points_need {
+    uint32_t takes;   /* from lots, each with its hold's entry and those of its end */
+    uint32_t lots;    /* new ones */
+    uint32_t entries; /* of the ledger, beside those of the takes */
+};
+
 uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash);
 int64_t points_available(const struct engine *engine, uint32_t customer);
-uint32_t points_lots_needed(const struct engine *engine, uint32_t customer, int64_t points,
-                            uint32_t *expired);
-enum outcome check_points_room(struct engine *engine, uint32_t lots, uint32_t expired);
+struct points_need points_needed(const struct engine *engine, uint32_t customer, int64_t points);
+struct points_need points_return_needed(const struct engine *engine, const struct order *order);
+enum outcome check_points_room(struct engine *engine, const struct points_need *need);
 void points_hold(struct engine *engine, uint32_t order, int64_t points);
 void points_release(struct engine *engine, uint32_t order);
 void points_spend(struct engine *engine, uint32_t order);
 void points_return(struct engine *engine, uint32_t order);
 uint32_t points_take_count(const struct engine *engine, const struct order *order);
+uint64_t lot_last_us(const struct engine *engine, const struct lot *lot);
 enum outcome handle_points_credit(struct engine *engine, struct command *command);
 enum outcome handle_points_balance(struct engine *engine, struct command *command);
 

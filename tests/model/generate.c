@@ -126,6 +126,28 @@ const struct profile profiles[PROFILE_COUNT] = {
                  [MESSAGE_order_cancel] = 4, [MESSAGE_hold_extend] = 6, [MESSAGE_hold_release] = 2,
                  [MESSAGE_hold_expire] = 1, [MESSAGE_points_credit] = 4},
         },
+    [PROFILE_WEALTH] =
+        {
+            .name = "wealth",
+            .skus = 2,
+            .warehouses = 2,
+            .sales = 2,
+            .customers = 3,
+            .lines_max = 2,
+            .lines_many = 10,
+            .quantity_max = 1,
+            .hostile = 10,
+            .stock_max = 500,
+            .hold_max = HOLD_MAX_S,
+            .step_max = 4 * 3600 * US_PER_SECOND,
+            .leaps = 100,
+            .has_big_points = true,
+            .is_wealthy = true,
+            .weights =
+                {EVERYDAY_WEIGHTS(8), [MESSAGE_order_place] = 60, [MESSAGE_payment_event] = 10,
+                 [MESSAGE_order_cancel] = 25, [MESSAGE_hold_extend] = 5,
+                 [MESSAGE_hold_release] = 25, [MESSAGE_points_credit] = 40},
+        },
 };
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
@@ -242,6 +264,8 @@ static void make_sku_put(struct generator *generator)
     if ((uint32_t)generator->model->skus.count < generator->profile->skus)
         body->sku = (uint32_t)generator->model->skus.count + 1;
     body->price = prices[below(generator, chance(generator, 90) ? 5 : 7)];
+    if (generator->profile->is_wealthy && chance(generator, 80))
+        body->price = PRICE_MAX;
     body->currency = chance(generator, 92) ? EURO : DOLLAR;
     if (chance(generator, 70))
         snprintf(body->name.bytes, sizeof body->name, "sku-%d",
@@ -355,6 +379,8 @@ static void make_points_credit(struct generator *generator)
     body->points = (int64_t)small(generator, 3000);
     if (generator->profile->has_big_points && chance(generator, 15))
         body->points = (int64_t)small(generator, POINTS_MAX);
+    if (generator->profile->is_wealthy && chance(generator, 30))
+        body->points = POINTS_MAX - (int64_t)below(generator, 3);
     if (chance(generator, 70))
         body->expires = generator->now + 1 + small(generator, 20 * generator->profile->step_max);
     else if (chance(generator, 50))
@@ -393,7 +419,10 @@ static void make_order_place(struct generator *generator)
     body->customer = any_customer(generator);
     if (chance(generator, generator->profile->has_big_points ? 80 : 40))
         body->points = (int64_t)small(generator, chance(generator, 90) ? 2500 : POINTS_MAX);
-    body->sale = chance(generator, 25) ? 0 : any_open_sale(generator);
+    if (generator->profile->is_wealthy && chance(generator, 40))
+        body->points = POINTS_MAX;
+    unsigned saleless = generator->profile->is_wealthy ? 75 : 25;
+    body->sale = chance(generator, saleless) ? 0 : any_open_sale(generator);
     if (chance(generator, 60))
         body->hold = (uint32_t)small(generator, generator->profile->hold_max);
     body->flags = (uint16_t)(below(generator, 8) & below(generator, 8));
@@ -655,7 +684,8 @@ static void pass_time(struct generator *generator)
     uint64_t step_max = generator->profile->step_max;
     if (below(generator, 1000) < generator->profile->leaps)
         generator->now += below(generator, chance(generator, 70) ? 3600 * US_PER_SECOND
-                                                                 : 30 * 3600 * US_PER_SECOND);
+                                                                 : 30 * 3600 * US_PER_SECOND) *
+                          (generator->profile->is_wealthy ? 4 : 1);
     else if (chance(generator, 15))
         generator->now = boundary(generator);
     else if (chance(generator, 60))

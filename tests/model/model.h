@@ -62,6 +62,7 @@ struct model_customer {
 struct model_lot {
     struct id customer;
     uint64_t expires; /* 0: never */
+    uint64_t last;    /* no point of it is good from then on, in whichever lot it is by then */
     int64_t free;     /* neither held nor spent; worth nothing once expired */
 };
 

@@ -373,8 +373,12 @@ static bool points_are_right(const struct model *model, struct draft *draft,
             model_reject(model, reply, OUTCOME_POINTS_CAP, 0, (int64_t)useful);
         return false;
     }
-    draft->points_used = (int64_t)used;
+    /* As few points as are worth the same. */
     draft->points_value = used == 0 ? 0 : (int64_t)(used * rate_money / rate_points);
+    wide fewest = draft->points_value == 0 ? 0 : draft->points_value * rate_points / rate_money;
+    while (fewest * rate_money / (rate_points == 0 ? 1 : rate_points) < draft->points_value)
+        fewest++;
+    draft->points_used = (int64_t)fewest;
     return true;
 }
 

@@ -566,3 +566,186 @@ TEST(invalid_payment_or_points_come_before_what_is_not_found)
                   .customer = id(8), .points = 1, .expires = now);
     script_end();
 }
+
+/* A PENDING order of one unit of SKU 1 at 100, which holds points. */
+static void place_with_points(uint64_t order, int64_t points, uint32_t hold)
+{
+    CHECK_EQUAL(
+        place((struct placing){
+            .fixed = {.order = id(order), .customer = id(9), .points = points, .hold = hold},
+            .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+        }),
+        OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, points);
+    CHECK_EQUAL(placed()->state, order_state_PENDING);
+}
+
+TEST(points_released_late_each_get_a_day_of_their_own)
+{
+    enum { DAY = 24 * 3600, MINUTE = 60 };
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 3);
+    CHECK_EQUAL(credit(9, 100, now + 10 * SECOND), OUTCOME_OK);
+    place_with_points(1, 60, 2 * DAY);
+    place_with_points(2, 40, 2 * DAY);
+    now += 20 * SECOND;
+    uint64_t first = now + POINTS_GRACE_US;
+    CHECK_EQUAL(change(MESSAGE_hold_release, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 60);
+    CHECK_EQUAL(balance(9)->next_expiry, first);
+    now = first - (uint64_t)MINUTE * SECOND;
+    CHECK_EQUAL(change(MESSAGE_hold_release, 2), OUTCOME_OK);
+    uint64_t second = now + POINTS_GRACE_US;
+    CHECK_EQUAL(balance(9)->available, 100);
+    CHECK_EQUAL(balance(9)->next_expiry, first);
+    CHECK_EQUAL(balance(9)->expiring, 60);
+    now = first;
+    CHECK_EQUAL(balance(9)->available, 40);
+    CHECK_EQUAL(balance(9)->next_expiry, second);
+    /* What expires first is spent first, whichever of the lot's points it is. */
+    place_with_points(3, 10, DAY);
+    CHECK_EQUAL(balance(9)->expiring, 30);
+    now = second;
+    CHECK_EQUAL(balance(9)->balance, 10);
+    script_end();
+}
+
+TEST(points_held_again_and_again_end_seven_days_after_their_expiry)
+{
+    enum { DAY = 24 * 3600 };
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 9);
+    uint64_t expiry = now + 10 * SECOND;
+    uint64_t last = expiry + 7ULL * DAY * SECOND;
+    CHECK_EQUAL(credit(9, 50, expiry), OUTCOME_OK);
+    now = expiry - 1;
+    for (uint64_t order = 1; order <= 6; order++) {
+        place_with_points(order, 50, 2 * DAY);
+        now += 25ULL * 3600 * SECOND;
+        CHECK_EQUAL(change(MESSAGE_hold_release, order), OUTCOME_OK);
+        CHECK_EQUAL(balance(9)->available, 50);
+        uint64_t day_later = now + POINTS_GRACE_US;
+        CHECK_EQUAL(balance(9)->next_expiry, day_later < last ? day_later : last);
+    }
+    CHECK_EQUAL(balance(9)->next_expiry, last);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(9), .customer = id(9), .points = 20, .hold = DAY},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+                }),
+                OUTCOME_OK);
+    now = last - 1;
+    CHECK_EQUAL(balance(9)->available, 30);
+    now = last;
+    CHECK_EQUAL(balance(9)->available, 0);
+    CHECK_EQUAL(balance(9)->held, 20);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 9), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    script_end();
+}
+
+TEST(spent_points_that_come_back_after_their_expiry_get_a_day_within_the_seven)
+{
+    enum { DAY = 24 * 3600 };
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(credit(9, 300, now + 10 * SECOND), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.customer = id(9), .points = 100},
+        .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+    };
+    for (uint64_t order = 1; order <= 2; order++) {
+        placing.fixed.order = id(order);
+        CHECK_EQUAL(place(placing), OUTCOME_OK);
+        CHECK_EQUAL(placed()->state, order_state_CONFIRMED);
+    }
+    now += 3ULL * DAY * SECOND;
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, 100);
+    CHECK_EQUAL(balance(9)->next_expiry, now + POINTS_GRACE_US);
+    now += 5ULL * DAY * SECOND;
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 2), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    script_end();
+}
+
+TEST(bound_of_points_counts_those_that_may_come_back)
+{
+    script_start();
+    put_sku(1, PRICE_MAX);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(credit(9, POINTS_MAX, 0), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .points = POINTS_MAX},
+        .lines = {{.sku = 1, .quantity = 1, .price = PRICE_MAX}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    check_rejection(0, POINTS_MAX);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, POINTS_MAX);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    /* Held ones count as well. */
+    placing.fixed.order = id(2);
+    placing.fixed.points = POINTS_MAX - 1;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->state, order_state_PENDING);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    CHECK_EQUAL(credit(8, 1, 0), OUTCOME_OK);
+    script_end();
+}
+
+TEST(points_that_expired_leave_room_for_others)
+{
+    enum { ROUNDS = 9300 }; /* so many bounds are more than 63 bits hold */
+    script_start();
+    for (int round = 0; round < ROUNDS; round++) {
+        CHECK_EQUAL(credit(9, POINTS_MAX, now + SECOND), OUTCOME_OK);
+        now += SECOND;
+    }
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(credit(9, POINTS_MAX, 0), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, POINTS_MAX);
+    script_end();
+}
+
+TEST(points_worth_nothing_are_not_taken)
+{
+    script_start();
+    put_sku(1, 1000);
+    add_stock(1, 1, 9);
+    open_sale((struct sale_put_body){
+        .sale = 5, .points_share = POINTS_SHARE_WHOLE, .rate_points = 100, .rate_money = 1});
+    CHECK_EQUAL(credit(9, 1000, 0), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .sale = 5, .points = 99},
+        .lines = {{.sku = 1, .quantity = 1, .price = 1000}},
+    };
+    /* 99 of 100 that a unit of money costs are worth nothing; 299 are worth what 200 are. */
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, 0);
+    CHECK_EQUAL(placed()->points_value, 0);
+    CHECK_EQUAL(placed()->money_due, 1000);
+    placing.fixed.order = id(2);
+    placing.fixed.points = 299;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, 200);
+    CHECK_EQUAL(placed()->points_value, 2);
+    CHECK_EQUAL(balance(9)->available, 800);
+    /* POINTS_EXACT asks whether as many could be used; those that would add nothing stay. */
+    placing.fixed.order = id(3);
+    placing.fixed.points = 199;
+    placing.fixed.flags = place_flags_POINTS_EXACT;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, 100);
+    placing.fixed.order = id(4);
+    placing.fixed.points = 701;
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_POINTS);
+    check_rejection(0, 700);
+    script_end();
+}

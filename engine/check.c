@@ -139,7 +139,8 @@ static bool check_history(struct check *check, const struct order *order, const 
         return violated(check, "order %s: its newest step is not into its state", id);
     for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
         const struct step *step = step_at(engine, at);
-        if (step->seq > seq || step->seq < order->first_seq)
+        if (step->seq > seq || step->seq < order->first_seq || step->version != version ||
+            step->jump != step_jump(engine, step->previous))
             return violated(check, "order %s: its history breaks at version %u", id, version);
         seq = step->seq;
     }

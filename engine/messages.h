@@ -348,8 +348,13 @@ struct text {
     F(S, u16, line, "1 is the first")                                                              \
     F(S, zero16, reserved, "")
 
+#define ORDER_HISTORY_FIELDS(F, S)                                                                 \
+    F(S, id, order, "")                                                                            \
+    F(S, u64, cursor, "0: from the first step on; else the `next` of the answer before")
+
 #define ORDER_HISTORY_REPLY_FIELDS(F, S)                                                           \
     F(S, u64, seq, "last change the answer shows")                                                 \
+    F(S, u64, next, "0: there are no more; else ask again with this cursor")                       \
     F(S, count, step_count, "the oldest first, 64 at most")                                        \
     F(S, zero16, reserved, "")                                                                     \
     F(S, zero32, reserved2, "")
@@ -433,6 +438,7 @@ struct text {
     SHAPE(order_status, ORDER_STATUS_FIELDS)                                                       \
     SHAPE(order_get_reply, ORDER_GET_REPLY_FIELDS)                                                 \
     SHAPE(piece, PIECE_FIELDS)                                                                     \
+    SHAPE(order_history, ORDER_HISTORY_FIELDS)                                                     \
     SHAPE(order_history_reply, ORDER_HISTORY_REPLY_FIELDS)                                         \
     SHAPE(step, STEP_FIELDS)                                                                       \
     SHAPE(hold_expire, HOLD_EXPIRE_FIELDS)                                                         \
@@ -484,8 +490,9 @@ struct text {
             "ends the holds whose deadline has passed")                                            \
     MESSAGE(32, order_get, "order.get", QUERY, order_id, none, 0, order_get_reply, piece,          \
             ORDER_PIECES_MAX + ORDER_LINES_MAX, "an order with its lines")                         \
-    MESSAGE(33, order_history, "order.history", QUERY, order_id, none, 0, order_history_reply,     \
-            step, HISTORY_ROWS_MAX, "every transition of an order")                                \
+    MESSAGE(33, order_history, "order.history", QUERY, order_history, none, 0,                     \
+            order_history_reply, step, HISTORY_ROWS_MAX,                                           \
+            "every transition of an order, page by page")                                          \
     MESSAGE(34, stats, "stats", QUERY, empty, none, 0, stats_reply, none, 0,                       \
             "counts, the last seq and the state digest")
 

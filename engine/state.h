@@ -199,12 +199,14 @@ struct money {
 
 static_assert(sizeof(struct money) == 64, "one cache line");
 
-/* One of an order's versions after the second; the newest is the order's own, and each one before
- * it one less. */
+/* One of an order's versions after the second, which stand in the order. `jump` leads to an older
+ * step, so that any version is found in a few leaps: see step_find. */
 struct step {
     uint64_t seq;
     uint64_t time_us;
     uint32_t previous;
+    uint32_t jump;
+    uint32_t version;
     uint8_t state;
     uint8_t money;
     uint16_t zero;
@@ -576,6 +578,8 @@ uint8_t order_money_state(const struct engine *engine, const struct order *order
 bool order_is_ended(const struct engine *engine, const struct order *order);
 uint64_t order_hold_max_us(const struct engine *engine, const struct order *order);
 bool order_has_step_room(const struct engine *engine, const struct order *order);
+uint32_t step_jump(const struct engine *engine, uint32_t previous);
+uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t version);
 struct money *order_money_edit(struct engine *engine, uint32_t order);
 void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 void order_step(struct engine *engine, uint32_t order);

@@ -243,6 +243,8 @@ static const struct model_order *any_known_order(struct generator *generator)
     uint64_t count = (uint64_t)generator->model->orders.count;
     if (count == 0)
         return NULL;
+    if (chance(generator, 6)) /* one to which much happens */
+        return &generator->model->orders.items[0];
     uint64_t span = chance(generator, 70) && count > RECENT ? RECENT : count;
     return &generator->model->orders.items[count - 1 - below(generator, span)];
 }
@@ -494,6 +496,15 @@ static void make_order_query(struct generator *generator)
     body->order = any_order(generator);
 }
 
+static void make_order_history(struct generator *generator)
+{
+    struct order_history_body *body = body_start(generator, sizeof *body);
+    const struct model_order *order = any_known_order(generator);
+    body->order = order == NULL ? any_order(generator) : order->order;
+    if (order != NULL && chance(generator, 50))
+        body->cursor = below(generator, order->version + 3ULL);
+}
+
 static void make_stats(struct generator *generator)
 {
     body_start(generator, sizeof(struct empty_body));
@@ -517,7 +528,7 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_hold_release] = make_order_change,
     [MESSAGE_hold_expire] = make_hold_expire,
     [MESSAGE_order_get] = make_order_query,
-    [MESSAGE_order_history] = make_order_query,
+    [MESSAGE_order_history] = make_order_history,
     [MESSAGE_stats] = make_stats,
 };
 

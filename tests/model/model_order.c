@@ -474,14 +474,19 @@ void model_order_get(struct model *model, const struct model_request *request,
 void model_order_history(struct model *model, const struct model_request *request,
                          struct model_reply *reply)
 {
-    const struct order_id_body *body = request->body;
-    int index = find_named(model, body->order, order_id_field_order, reply);
+    const struct order_history_body *body = request->body;
+    int index = find_named(model, body->order, order_history_field_order, reply);
     if (index == MODEL_NONE)
         return;
     struct order_history_reply_body *answer = model_answer(model, reply, sizeof *answer);
-    for (int i = 0; i < model->steps.count && answer->step_count < HISTORY_ROWS_MAX; i++) {
-        if (model->steps.items[i].order != index)
+    for (int i = 0; i < model->steps.count; i++) {
+        if (model->steps.items[i].order != index ||
+            model->steps.items[i].body.version < body->cursor)
             continue;
+        if (answer->step_count == HISTORY_ROWS_MAX) {
+            answer->next = model->steps.items[i].body.version;
+            break;
+        }
         struct step_body *row = model_answer_row(reply, sizeof *row);
         *row = model->steps.items[i].body;
         answer->step_count++;

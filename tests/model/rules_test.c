@@ -544,7 +544,7 @@ TEST(invalid_order_comes_before_what_is_not_found_or_has_ended)
     CHECK_INVALID(MESSAGE_hold_extend, hold_extend, hold_extend_field_hold, .key = id(1),
                   .order = id(1), .hold = HOLD_MAX_S + 1);
     CHECK_INVALID(MESSAGE_order_get, order_id, order_id_field_order, id(0));
-    CHECK_INVALID(MESSAGE_order_history, order_id, order_id_field_order, id(0));
+    CHECK_INVALID(MESSAGE_order_history, order_history, order_history_field_order, .cursor = 5);
     script_end();
 }
 
@@ -747,5 +747,40 @@ TEST(points_worth_nothing_are_not_taken)
     placing.fixed.points = 701;
     CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_POINTS);
     check_rejection(0, 700);
+    script_end();
+}
+
+TEST(history_comes_in_pages_and_loses_nothing)
+{
+    enum { EVENTS = 200 };
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    for (uint64_t event = 1; event <= EVENTS; event++)
+        CHECK_EQUAL(pay(event, 1, 10, payment_status_FAILURE), OUTCOME_OK);
+    struct order_history_body page = {.order = id(1)};
+    const struct order_history_reply_body *answer = (const void *)reply.words;
+    uint32_t version = 0;
+    do {
+        CHECK_EQUAL(ask(MESSAGE_order_history, &page, sizeof page), OUTCOME_OK);
+        const struct step_body *rows = (const struct step_body *)(answer + 1);
+        for (unsigned i = 0; i < answer->step_count; i++)
+            CHECK_EQUAL(rows[i].version, ++version);
+        page.cursor = answer->next;
+    } while (page.cursor != 0);
+    CHECK_EQUAL(version, EVENTS + 1);
+    /* From any step on; behind the last one there is nothing. */
+    page.cursor = EVENTS;
+    CHECK_EQUAL(ask(MESSAGE_order_history, &page, sizeof page), OUTCOME_OK);
+    CHECK_EQUAL(answer->step_count, 2);
+    page.cursor = UINT64_MAX;
+    CHECK_EQUAL(ask(MESSAGE_order_history, &page, sizeof page), OUTCOME_OK);
+    CHECK_EQUAL(answer->step_count, 0);
+    CHECK_EQUAL(answer->next, 0);
     script_end();
 }

@@ -304,6 +304,7 @@ static enum outcome replay_key(struct engine *engine, struct command *command,
     const struct stock_set_body *body = command->body;
     struct stock_level_body *reply = (struct stock_level_body *)command->reply;
     reply->order_count = 0;
+    reply->orders_concerned = 0;
     if (reply->available < 0)
         list_concerned(engine, command,
                        stock_find(engine, sku_find(engine, body->sku), body->warehouse));

@@ -159,9 +159,9 @@ struct text {
     F(S, u64, seq, "position of the change in the log")                                            \
     F(S, stock, on_hand, "after the change")                                                       \
     F(S, stock, available, "after the change")                                                     \
-    F(S, count, order_count, "orders concerned by a deficit, newest first, 32 at most")            \
+    F(S, count, order_count, "of those concerned by a deficit, the newest first, 32 at most")      \
     F(S, zero16, reserved, "")                                                                     \
-    F(S, zero32, reserved2, "")
+    F(S, u32, orders_concerned, "by a deficit in all")
 
 #define ORDER_ID_FIELDS(F, S) F(S, id, order, "an order")
 
@@ -333,11 +333,13 @@ struct text {
     F(S, time, hold_ends, "0 unless PENDING")                                                      \
     F(S, u32, version, "1 when placed, one more for each change")                                  \
     F(S, u32, sale, "0: none")                                                                     \
+    F(S, u32, parked, "payments that wait for a person, not part of captured")                     \
     F(S, order_state, state, "")                                                                   \
     F(S, money_state, money, "")                                                                   \
     F(S, currency, currency, "")                                                                   \
     F(S, count, piece_count, "")                                                                   \
-    F(S, zero16, reserved, "")
+    F(S, zero16, reserved, "")                                                                     \
+    F(S, zero32, reserved2, "")
 
 #define PIECE_FIELDS(F, S)                                                                         \
     F(S, sku, sku, "")                                                                             \

@@ -60,8 +60,11 @@ static void order_retake(struct engine *engine, uint32_t index)
 static void payment_apply(struct engine *engine, uint32_t index, enum effect effect, int64_t amount)
 {
     switch (effect) {
-    case EFFECT_RECORD:
     case EFFECT_PARK:
+        order_money_edit(engine, index)->parked++;
+        engine->parked_count++;
+        /* fallthrough */
+    case EFFECT_RECORD:
         order_step(engine, index);
         break;
     case EFFECT_CONFIRM:
@@ -189,7 +192,6 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     payment->currency = body->currency;
     if (effect == EFFECT_PARK) {
         payment->outcome = OUTCOME_AMOUNT_MISMATCH;
-        engine->parked_count++;
         struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
         reply->seq = engine->seq;
         reply->subject = order->currency;

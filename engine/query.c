@@ -113,6 +113,7 @@ enum outcome handle_order_get(struct engine *engine, struct command *command)
         .hold_ends = order->state == order_state_PENDING ? order->deadline_us : 0,
         .version = order->version,
         .sale = sale_at(engine, order->sale)->sale,
+        .parked = money->parked,
         .state = order->state,
         .money = order_money_state(engine, order),
         .currency = order->currency,

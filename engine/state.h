@@ -160,7 +160,7 @@ struct order {
     int64_t total;
     uint32_t customer;
     uint32_t sale;
-    uint32_t money; /* 0: no points, nothing captured, nothing to refund */
+    uint32_t money; /* 0: no points and no payment */
     uint32_t steps; /* newest transition after the first; 0: none */
     uint32_t version;
     uint32_t hold_s; /* as first decided */
@@ -184,7 +184,7 @@ struct order {
 
 static_assert(sizeof(struct order) == 128, "two cache lines an order");
 
-/* An order's money, from the first points or payment on. */
+/* An order's money, from the first points or payment on, a parked one included. */
 struct money {
     int64_t points_used;
     int64_t points_value;
@@ -194,7 +194,9 @@ struct money {
     uint32_t rate_money;
     uint32_t takes; /* first point_take */
     uint32_t order;
-    uint64_t zero[2];
+    uint32_t parked; /* payments that wait for a person */
+    uint32_t zero;
+    uint64_t zero2;
 };
 
 static_assert(sizeof(struct money) == 64, "one cache line");

@@ -86,6 +86,7 @@ struct model_order {
     uint64_t hold_ends; /* the deadline; once the order is EXPIRED, when the hold ended */
     uint32_t sale;
     uint32_t version;
+    uint32_t parked;
     int line_first;
     int line_count;
     int piece_first;

@@ -254,6 +254,7 @@ void model_payment_event(struct model *model, const struct model_request *reques
         sale_fails_at_once(model, order->sale))
         end_order(model, index, order_state_FAILED);
     model_add_step(model, index);
+    model->orders.items[index].parked += is_parked;
     if (is_parked)
         model_reject(model, reply, OUTCOME_AMOUNT_MISMATCH, order->currency, order->money_due);
     else
@@ -453,6 +454,7 @@ void model_order_get(struct model *model, const struct model_request *request,
     answer->hold_ends = order->state == order_state_PENDING ? order->hold_ends : 0;
     answer->version = order->version;
     answer->sale = order->sale;
+    answer->parked = order->parked;
     answer->state = order->state;
     answer->money = model_money_state(order);
     answer->currency = order->currency;

@@ -185,6 +185,7 @@ void model_answer_orders_concerned(const struct model *model, struct model_reply
     int stock = model_find_stock(model, sku, warehouse);
     reply->size = sizeof *level;
     level->order_count = 0;
+    level->orders_concerned = 0;
     if (level->available >= 0)
         return;
     for (int i = model->orders.count - 1; i >= 0; i--) {
@@ -194,8 +195,9 @@ void model_answer_orders_concerned(const struct model *model, struct model_reply
             holds_some |= model->pieces.items[p].stock == stock;
         if (!holds_some || !model_order_is_live(order))
             continue;
+        level->orders_concerned++;
         if (level->order_count == CONCERNED_ORDERS_MAX)
-            break;
+            continue;
         level->order_count++;
         struct order_id_body *row = model_answer_row(reply, sizeof *row);
         row->order = order->order;

@@ -376,7 +376,35 @@ TEST(deficit_lists_the_newest_orders_first)
     CHECK_EQUAL(level->order_count, 2);
     CHECK_EQUAL(rows[0].order.low, 3);
     CHECK_EQUAL(rows[1].order.low, 1);
+    CHECK_EQUAL(level->orders_concerned, 2);
     CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_REPLAYED);
+    script_end();
+}
+
+TEST(deficit_tells_how_many_orders_there_are_in_all)
+{
+    enum { ORDERS = CONCERNED_ORDERS_MAX + 8 };
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 2 * ORDERS);
+    for (uint64_t order = 1; order <= ORDERS; order++)
+        CHECK_EQUAL(place((struct placing){
+                        .fixed = {.order = id(order), .customer = id(9)},
+                        .lines = {{.sku = 1, .quantity = 1, .price = 10},
+                                  {.sku = 1, .quantity = 1, .price = 10}},
+                    }),
+                    OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, ORDERS), OUTCOME_OK);
+    struct stock_set_body set = {.key = id(1),
+                                 .sku = 1,
+                                 .warehouse = 1,
+                                 .expected = 2 * ORDERS,
+                                 .flags = stock_flags_ALLOW_DEFICIT};
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    const struct stock_level_body *level = (const struct stock_level_body *)reply.words;
+    CHECK_EQUAL(level->order_count, CONCERNED_ORDERS_MAX);
+    CHECK_EQUAL(level->orders_concerned, ORDERS - 2);
     script_end();
 }
 

@@ -6,6 +6,7 @@
 
 enum effect {
     EFFECT_RECORD,  /* nothing but a note on the order */
+    EFFECT_TELL,    /* the word of the payment that the order was placed with */
     EFFECT_CONFIRM, /* sold */
     EFFECT_RETAKE,  /* sold after all: what it held is there again */
     EFFECT_FAIL,    /* given back */
@@ -29,6 +30,8 @@ static enum effect payment_effect(const struct engine *engine, uint32_t index, u
         return right ? EFFECT_CONFIRM : EFFECT_PARK;
     if (!same_currency)
         return EFFECT_PARK;
+    if (right && (order->flags & (ORDER_BORN_PAID | ORDER_IS_TOLD)) == ORDER_BORN_PAID)
+        return EFFECT_TELL;
     bool ended = state == order_state_EXPIRED || state == order_state_FAILED;
     return right && ended ? EFFECT_RETAKE : EFFECT_REFUND;
 }
@@ -60,6 +63,10 @@ static void order_retake(struct engine *engine, uint32_t index)
 static void payment_apply(struct engine *engine, uint32_t index, enum effect effect, int64_t amount)
 {
     switch (effect) {
+    case EFFECT_TELL:
+        order_edit(engine, index)->flags |= ORDER_IS_TOLD;
+        order_step(engine, index);
+        break;
     case EFFECT_PARK:
         order_money_edit(engine, index)->parked++;
         engine->parked_count++;

@@ -144,8 +144,13 @@ struct piece {
     uint16_t zero;
 };
 
-/* Flags of an order: how it was placed, and where its parts stand. */
-enum { ORDER_BORN_CONFIRMED = 1, ORDER_BORN_PAID = 2, ORDER_IS_INLINE = 4 };
+/* Flags of an order: how it was placed, where its parts stand, and what is known of it. */
+enum {
+    ORDER_BORN_CONFIRMED = 1,
+    ORDER_BORN_PAID = 2, /* money that was due is captured from the placing on */
+    ORDER_IS_INLINE = 4,
+    ORDER_IS_TOLD = 8, /* an event has told of the payment that it was placed with */
+};
 
 /* 128 bytes, the commonest order whole: one line that one place filled, and the first transition.
  * Such a line follows from the piece: its SKU is the stock's, its quantity the piece's, and the

@@ -87,6 +87,7 @@ struct model_order {
     uint32_t sale;
     uint32_t version;
     uint32_t parked;
+    bool awaits_word; /* placed as paid, and no event has told of that payment yet */
     int line_first;
     int line_count;
     int piece_first;

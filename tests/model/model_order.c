@@ -241,14 +241,17 @@ void model_payment_event(struct model *model, const struct model_request *reques
     const struct model_order *order = &model->orders.items[index];
     bool is_success = body->status == payment_status_SUCCESS;
     bool is_parked = is_to_be_parked(model, order, body);
-    if (is_success && !is_parked && (wide)order->captured + body->amount > TOTAL_MAX) {
+    bool is_word = is_success && order->awaits_word && is_right(order, body);
+    if (is_success && !is_parked && !is_word && (wide)order->captured + body->amount > TOTAL_MAX) {
         model_reject(model, reply, OUTCOME_OVERFLOW, 0, TOTAL_MAX);
         return;
     }
     model_accept(model, reply);
     if (hold_has_ended(model, order))
         expire(model, index);
-    if (is_success && !is_parked)
+    if (is_word)
+        model->orders.items[index].awaits_word = false;
+    else if (is_success && !is_parked)
         apply_success(model, index, body);
     if (!is_success && order->state == order_state_PENDING &&
         sale_fails_at_once(model, order->sale))

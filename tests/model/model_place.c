@@ -463,6 +463,7 @@ static void place(struct model *model, const struct draft *draft,
         order.state = order_state_CONFIRMED;
         order.captured = order.money_due;
         order.hold_ends = 0;
+        order.awaits_word = is_paid && order.money_due > 0;
     }
     add_pieces(model, draft, &order);
     answer_order(model, draft, &order, reply);

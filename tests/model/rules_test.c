@@ -812,3 +812,57 @@ TEST(history_comes_in_pages_and_loses_nothing)
     CHECK_EQUAL(answer->next, 0);
     script_end();
 }
+
+/* A PAID order of one unit of SKU 1 at 10. */
+static void place_paid(uint64_t order)
+{
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(order), .customer = id(9), .flags = place_flags_PAID},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(placed()->state, order_state_CONFIRMED);
+}
+
+TEST(first_success_of_a_paid_order_is_the_word_of_its_payment)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    place_paid(1);
+    /* Neither a failure nor another amount is that word. */
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_FAILURE), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 0);
+    CHECK_EQUAL(pay(2, 1, 9, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 9);
+    CHECK_EQUAL(pay(3, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 9);
+    CHECK_EQUAL(status()->version, 4);
+    CHECK_EQUAL(pay(3, 1, 10, payment_status_SUCCESS), OUTCOME_REPLAYED);
+    CHECK_EQUAL(pay(4, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 19);
+    struct order_id_body get = {id(1)};
+    CHECK_EQUAL(ask(MESSAGE_order_get, &get, sizeof get), OUTCOME_OK);
+    CHECK_EQUAL(((const struct order_get_reply_body *)reply.words)->captured, 29);
+
+    /* It is told of an order that was cancelled meanwhile: what is due back, is due once. */
+    place_paid(2);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 2), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 10);
+    CHECK_EQUAL(pay(5, 2, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 10);
+    CHECK_EQUAL(pay(6, 2, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 20);
+
+    /* An order of nothing to pay has no payment to be told of. */
+    CHECK_EQUAL(credit(9, 10, 0), OUTCOME_OK);
+    CHECK_EQUAL(
+        place((struct placing){
+            .fixed = {.order = id(3), .customer = id(9), .points = 10, .flags = place_flags_PAID},
+            .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+        }),
+        OUTCOME_OK);
+    CHECK_EQUAL(pay(7, 3, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 10);
+    script_end();
+}

@@ -14,10 +14,12 @@ struct check {
     int64_t *reserved; /* by stock */
     int64_t *committed;
     int64_t *pooled;
-    int64_t *taken; /* by pool */
-    int64_t *tally; /* by tally */
-    int64_t *held;  /* by lot */
-    int64_t *left;  /* by customer: lots' left, lots' held, what orders spent, ledger */
+    int64_t *taken;    /* by pool */
+    int64_t *tally;    /* by tally */
+    int64_t *held;     /* by lot */
+    int64_t *captured; /* by order, by its payments: captured, and how many are parked */
+    int64_t *parked;
+    int64_t *left; /* by customer: lots' left, lots' held, what orders spent, ledger */
     int64_t *held_of;
     int64_t *spent;
     int64_t *ledger;
@@ -116,8 +118,9 @@ static bool check_order_points(struct check *check, const struct order *order, c
     return true;
 }
 
-static bool check_order_money(struct check *check, const struct order *order, const char *id)
+static bool check_order_money(struct check *check, uint32_t index, const char *id)
 {
+    const struct order *order = order_at(check->engine, index);
     const struct money *money = money_at(check->engine, order->money);
     if (money->points_value < 0 || money->points_value > order->total)
         return violated(check, "order %s: points worth %" PRId64 " of a total of %" PRId64, id,
@@ -125,6 +128,15 @@ static bool check_order_money(struct check *check, const struct order *order, co
     if (money->refund_due < 0 || money->refund_due > money->captured)
         return violated(check, "order %s: %" PRId64 " due for refund of %" PRId64 " captured", id,
                         money->refund_due, money->captured);
+    bool has_word_to_come = (order->flags & (ORDER_BORN_PAID | ORDER_IS_TOLD)) == ORDER_BORN_PAID;
+    int64_t told =
+        check->captured[index] + (has_word_to_come ? order->total - money->points_value : 0);
+    if (money->captured != told)
+        return violated(check, "order %s: %" PRId64 " captured, its payments make %" PRId64, id,
+                        money->captured, told);
+    if (money->parked != check->parked[index])
+        return violated(check, "order %s: %u payments parked, not %" PRId64, id, money->parked,
+                        check->parked[index]);
     check->refund_orders += money->refund_due > 0;
     return check_order_points(check, order, id);
 }
@@ -171,7 +183,7 @@ static bool check_orders(struct check *check)
             return violated(check, "order %s has no legal state", id);
         check->states[order->state]++;
         check->extended += order->state == order_state_PENDING && order->version > 1;
-        if (!check_lines(check, order, id) || !check_order_money(check, order, id) ||
+        if (!check_lines(check, order, id) || !check_order_money(check, i, id) ||
             !check_history(check, order, id))
             return false;
         if (order_has(order))
@@ -179,6 +191,29 @@ static bool check_orders(struct check *check)
         if (order->state == order_state_PENDING && !check->has_deadline[i])
             return violated(check, "order %s is PENDING without a deadline to come", id);
     }
+    return true;
+}
+
+static bool check_payments(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    char id[ID_TEXT_SIZE];
+    uint64_t parked = 0;
+    for (uint32_t i = 1; i <= engine->payments.count; i++) {
+        const struct payment *payment = payment_at(engine, i);
+        bool is_parked = payment->outcome != OUTCOME_OK;
+        if (payment_find(engine, payment->event, payment->provider) != i)
+            return violated(check,
+                            "payment event %s of provider %u is there twice, or is not found",
+                            id_format(payment->event, id), payment->provider);
+        if (payment->status == payment_status_SUCCESS && !is_parked)
+            check->captured[payment->order] += payment->amount;
+        check->parked[payment->order] += is_parked;
+        parked += is_parked;
+    }
+    if (parked != engine->parked_count)
+        return violated(check, "%" PRIu64 " payments are parked, %" PRIu64 " are counted", parked,
+                        engine->parked_count);
     return true;
 }
 
@@ -320,6 +355,7 @@ static bool sums_init(struct check *check)
         {&check->reserved, engine->stocks.count}, {&check->committed, engine->stocks.count},
         {&check->pooled, engine->stocks.count},   {&check->taken, engine->pools.count},
         {&check->tally, engine->tallies.count},   {&check->held, engine->lots.count},
+        {&check->captured, engine->orders.count}, {&check->parked, engine->orders.count},
         {&check->left, engine->customers.count},  {&check->held_of, engine->customers.count},
         {&check->spent, engine->customers.count}, {&check->ledger, engine->customers.count},
     };
@@ -340,6 +376,8 @@ static void sums_deinit(struct check *check)
     free(check->taken);
     free(check->tally);
     free(check->held);
+    free(check->captured);
+    free(check->parked);
     free(check->left);
     free(check->held_of);
     free(check->spent);
@@ -351,8 +389,8 @@ bool engine_check(const struct engine *engine, char *error, size_t error_size)
 {
     struct check check = {.engine = engine, .error = error, .error_size = error_size};
     bool holds = sums_init(&check)
-                     ? check_orders(&check) && check_counts(&check) && check_pools(&check) &&
-                           check_stocks(&check) && check_points(&check)
+                     ? check_payments(&check) && check_orders(&check) && check_counts(&check) &&
+                           check_pools(&check) && check_stocks(&check) && check_points(&check)
                      : violated(&check, "out of memory while checking");
     sums_deinit(&check);
     return holds;

@@ -33,7 +33,7 @@
     CAPACITY(moneys, 2u << 20, "orders with points or payments")                                   \
     CAPACITY(steps, 2u << 20, "transitions of orders after their first")                           \
     CAPACITY(deadlines, 4u << 20, "deadlines of holds, extensions counted")                        \
-    CAPACITY(payments, 2u << 20, "payment events in the last 7 days")                              \
+    CAPACITY(payments, 2u << 20, "payment events of the orders in memory")                         \
     CAPACITY(keys, 1u << 20, "idempotency keys in the last 24 hours")
 
 struct engine_options {

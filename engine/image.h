@@ -35,8 +35,6 @@
     SCALAR(refund_order_count, refund_order_count)                                                 \
     SCALAR(keys_first, keys.first)                                                                 \
     SCALAR(keys_end, keys.end)                                                                     \
-    SCALAR(payments_first, payments.first)                                                         \
-    SCALAR(payments_end, payments.end)                                                             \
     SCALAR(deadlines_bucket_first, deadlines.bucket_first)                                         \
     SCALAR(deadlines_bucket_last, deadlines.bucket_last)                                           \
     SCALAR(deadlines_bucket_due, deadlines.bucket_due)                                             \

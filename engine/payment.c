@@ -1,5 +1,9 @@
 /* What payment providers say: applied once per (provider, event id).
  *
+ * An event is remembered as long as its order is: a webhook that is sent again, however late, is
+ * found, and never counted twice. An event of an order that nobody knows is not remembered, so
+ * the table holds no more than its orders have.
+ *
  * payment_effect is docs/rules.md's table: from the order's state and the event it tells what to
  * do, before anything is done. */
 #include "engine/state.h"
@@ -34,6 +38,33 @@ static enum effect payment_effect(const struct engine *engine, uint32_t index, u
         return EFFECT_TELL;
     bool ended = state == order_state_EXPIRED || state == order_state_FAILED;
     return right && ended ? EFFECT_RETAKE : EFFECT_REFUND;
+}
+
+uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider)
+{
+    return hash_words(engine, event.low ^ provider, event.high);
+}
+
+uint32_t payment_find(const struct engine *engine, struct id event, uint32_t provider)
+{
+    struct index_walk walk =
+        index_walk(&engine->payment_index, payment_hash(engine, event, provider));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0 &&
+           (!id_equal(payment_at(engine, index)->event, event) ||
+            payment_at(engine, index)->provider != provider)) {
+    }
+    return index;
+}
+
+static struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider)
+{
+    uint32_t index = arena_take(&engine->payments, 1);
+    TILL_ASSERT(index != 0);
+    struct payment *payment = payment_new(engine, index);
+    *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
+    index_insert(&engine->payment_index, payment_hash(engine, event, provider), index);
+    return payment;
 }
 
 static void payment_digest(struct engine *engine, const struct payment *payment)
@@ -111,7 +142,7 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
         need.entries += takes;
         need.lots = 0; /* spent at once: what comes back of it asks for room then */
     }
-    if (!payment_has_room(engine))
+    if (arena_room(&engine->payments) == 0)
         return REJECT_FULL(engine, payments);
     /* A PENDING order can always end. */
     bool ends = effect == EFFECT_CONFIRM || effect == EFFECT_FAIL;
@@ -171,9 +202,9 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     enum outcome outcome = check_event(engine, body);
     if (outcome != OUTCOME_OK)
         return outcome;
-    const struct payment *known = payment_find(engine, body->event, body->provider);
-    if (known != NULL)
-        return payment_replay(engine, command, known);
+    uint32_t known = payment_find(engine, body->event, body->provider);
+    if (known != 0)
+        return payment_replay(engine, command, payment_at(engine, known));
     uint32_t index = order_find(engine, body->order);
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);

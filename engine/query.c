@@ -209,7 +209,7 @@ enum outcome handle_stats(struct engine *engine, struct command *command)
         .expired = engine->orders_by_state[order_state_EXPIRED],
         .failed = engine->orders_by_state[order_state_FAILED],
         .cancelled = engine->orders_by_state[order_state_CANCELLED],
-        .payments = memory_ring_count(&engine->payments),
+        .payments = engine->payments.count,
         .parked = engine->parked_count,
         .refund_orders = engine->refund_order_count,
         .keys = memory_ring_count(&engine->keys),

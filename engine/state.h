@@ -219,6 +219,7 @@ struct step {
     uint16_t zero;
 };
 
+/* An event of an order; it is known as long as its order is. */
 struct payment {
     struct id event;
     uint64_t time_us;
@@ -267,10 +268,10 @@ struct engine {
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 
     struct arena skus, stocks, sales, pools, tallies, customers, customer_ids, lots, ledger, orders,
-        lines, pieces, point_takes, moneys, steps;
+        lines, pieces, point_takes, moneys, steps, payments;
     struct index sku_index, name_index, stock_index, sale_index, pool_index, tally_index,
-        customer_index, order_index;
-    struct memory_ring keys, payments;
+        customer_index, order_index, payment_index;
+    struct memory_ring keys;
     struct deadlines deadlines;
 
     uint32_t point_takes_free; /* chain of free ones, and how many */
@@ -287,7 +288,7 @@ struct engine {
     uint64_t refund_order_count;
     uint64_t rejected_count;
 
-    uint32_t loaded_capacity[2]; /* of the keys and payments in the image being loaded */
+    uint32_t loaded_capacity; /* of the keys in the image being loaded */
 
     uint64_t scratch[FRAME_SIZE_MAX / 8]; /* where replies go that nobody wants */
 };
@@ -325,6 +326,7 @@ RECORD_ACCESS(piece, pieces)
 RECORD_ACCESS(point_take, point_takes)
 RECORD_ACCESS(money, moneys)
 RECORD_ACCESS(step, steps)
+RECORD_ACCESS(payment, payments)
 #undef RECORD_ACCESS
 
 /* Where a piece stands: inside its order (the order's number), or in the pieces arena. */
@@ -515,18 +517,14 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
     stock_digest(engine, index);
 }
 
-/* keys.c: the memory of idempotency keys and payment events. */
+/* keys.c: the memory of idempotency keys. */
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
 void keys_deinit(struct memory_ring *ring);
 const struct key_record *key_find(const struct engine *engine, struct id key);
 bool key_has_room(const struct engine *engine);
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size);
-const struct payment *payment_find(const struct engine *engine, struct id event, uint32_t provider);
-bool payment_has_room(const struct engine *engine);
-struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider);
 uint64_t memory_ring_count(const struct memory_ring *ring);
-uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
 
 /* stock.c */
 uint32_t name_hash(const struct engine *engine, const struct name *name);
@@ -604,6 +602,8 @@ enum outcome handle_hold_release(struct engine *engine, struct command *command)
 enum outcome handle_hold_expire(struct engine *engine, struct command *command);
 
 /* payment.c */
+uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
+uint32_t payment_find(const struct engine *engine, struct id event, uint32_t provider);
 enum outcome handle_payment_event(struct engine *engine, struct command *command);
 
 /* query.c */

@@ -682,11 +682,8 @@ static uint64_t boundary(struct generator *generator)
     } else if (pick == 10 && model->keys.count > 0 && chance(generator, 10))
         time = model->keys.items[below(generator, (uint64_t)model->keys.count)].time +
                KEY_RETENTION_US;
-    else if (pick == 11 && model->payments.count > 0 && chance(generator, 3))
-        time = model->payments.items[below(generator, (uint64_t)model->payments.count)].time +
-               EVENT_RETENTION_US;
     time += below(generator, 3) - 1;
-    bool is_near = time >= generator->now && time - generator->now < 2 * EVENT_RETENTION_US;
+    bool is_near = time >= generator->now && time - generator->now < 2 * POINTS_GRACE_MAX_US;
     return is_near ? time : generator->now;
 }
 

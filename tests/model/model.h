@@ -121,7 +121,6 @@ struct model_deadline {
 
 struct model_payment {
     struct payment_event_body body;
-    uint64_t time;
     size_t reply;
     size_t reply_size;
     uint16_t outcome;

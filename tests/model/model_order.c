@@ -265,7 +265,6 @@ void model_payment_event(struct model *model, const struct model_request *reques
     size_t kept = model_keep(model, reply->words, reply->size);
     *MODEL_ADD(&model->payments) = (struct model_payment){
         .body = *body,
-        .time = model->now,
         .reply = kept,
         .reply_size = reply->size,
         .outcome = reply->outcome,

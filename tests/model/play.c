@@ -118,17 +118,13 @@ static bool is_full_answer(const struct player *player, const struct command *co
     return body.subject == (uint64_t)player->options->tiny;
 }
 
-/* What the model cannot know: the digest, and how many keys and payments that are too old to decide
- * anything are still in memory. */
+/* What the model cannot know: the digest, and how many keys that are too old to decide anything are
+ * still in memory. */
 static void adopt_unknown(struct stats_reply_body *expected, const struct stats_reply_body *actual)
 {
     expected->digest = actual->digest;
     if (actual->keys > expected->keys)
         expected->keys = actual->keys;
-    if (actual->payments > expected->payments)
-        expected->payments = actual->payments;
-    if (actual->parked > expected->parked)
-        expected->parked = actual->parked;
 }
 
 /* The model decides what the engine has decided, and the two are compared. */

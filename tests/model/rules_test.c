@@ -866,3 +866,24 @@ TEST(first_success_of_a_paid_order_is_the_word_of_its_payment)
     CHECK_EQUAL(status()->refund_due, 10);
     script_end();
 }
+
+TEST(payment_event_is_known_as_long_as_its_order)
+{
+    enum { YEAR = 365 * 24 * 3600 };
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    now += (uint64_t)YEAR * SECOND;
+    CHECK_EQUAL(pay(2, 1, 10, payment_status_FAILURE), OUTCOME_OK);
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_SUCCESS), OUTCOME_REPLAYED);
+    CHECK_EQUAL(status()->version, 2);
+    CHECK_EQUAL(status()->refund_due, 0);
+    CHECK_EQUAL(pay(1, 1, 11, payment_status_SUCCESS), OUTCOME_EVENT_CONFLICT);
+    script_end();
+}

@@ -41,8 +41,8 @@
 #define HOLD_MAX_S           (7 * 24 * 3600)
 #define TICK_US              US_PER_SECOND /* a hold outlives its deadline by at most this */
 #define KEY_RETENTION_US     (24ULL * 3600 * US_PER_SECOND)
-#define EVENT_RETENTION_US   (7ULL * 24 * 3600 * US_PER_SECOND)
-#define POINTS_GRACE_US      (24ULL * 3600 * US_PER_SECOND)
+#define POINTS_GRACE_US      (24ULL * 3600 * US_PER_SECOND)     /* from a late return on, */
+#define POINTS_GRACE_MAX_US  (7ULL * 24 * 3600 * US_PER_SECOND) /* from their expiry on at most */
 #define HOLDS_PER_EXPIRE_MAX 4096 /* holds that one hold.expire may end */
 
 /* The log, see wal/block.h. */

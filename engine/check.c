@@ -14,17 +14,22 @@ struct check {
     int64_t *reserved; /* by stock */
     int64_t *committed;
     int64_t *pooled;
-    int64_t *taken; /* by pool */
-    int64_t *tally; /* by tally */
-    int64_t *held;  /* by lot */
-    int64_t *left;  /* by customer: lots' left, lots' held, ledger */
+    int64_t *taken;    /* by pool */
+    int64_t *tally;    /* by tally */
+    int64_t *held;     /* by lot */
+    int64_t *captured; /* by order, by its payments: captured, and how many are parked */
+    int64_t *parked;
+    int64_t *left; /* by customer: lots' left, lots' held, what orders spent, ledger */
     int64_t *held_of;
+    int64_t *spent;
     int64_t *ledger;
     bool *has_deadline; /* by order */
     uint64_t states[order_state_CANCELLED + 1];
     uint64_t refund_orders;
     uint64_t takes;
-    uint64_t extended; /* orders PENDING whose first step is taken */
+    uint64_t takes_held;     /* of them, by orders PENDING */
+    uint64_t takes_expiring; /* and of these, from lots that may expire */
+    uint64_t extended;       /* orders PENDING whose first step is taken */
 };
 
 __attribute__((format(printf, 2, 3))) static bool violated(struct check *check, const char *format,
@@ -97,8 +102,15 @@ static bool check_order_points(struct check *check, const struct order *order, c
         const struct point_take *take = point_take_at(engine, at);
         points += take->points;
         check->takes++;
-        if (order->state == order_state_PENDING)
-            check->held[take->lot] += take->points;
+        if (lot_at(engine, take->lot)->customer != order->customer)
+            return violated(check, "order %s has taken points of another customer", id);
+        if (order->state == order_state_CONFIRMED)
+            check->spent[order->customer] += take->points;
+        if (order->state != order_state_PENDING)
+            continue;
+        check->held[take->lot] += take->points;
+        check->takes_held++;
+        check->takes_expiring += lot_at(engine, take->lot)->expires_us != UINT64_MAX;
     }
     if (points != (order_has(order) ? money->points_used : 0))
         return violated(check, "order %s used %" PRId64 " points and has taken %" PRId64, id,
@@ -106,8 +118,9 @@ static bool check_order_points(struct check *check, const struct order *order, c
     return true;
 }
 
-static bool check_order_money(struct check *check, const struct order *order, const char *id)
+static bool check_order_money(struct check *check, uint32_t index, const char *id)
 {
+    const struct order *order = order_at(check->engine, index);
     const struct money *money = money_at(check->engine, order->money);
     if (money->points_value < 0 || money->points_value > order->total)
         return violated(check, "order %s: points worth %" PRId64 " of a total of %" PRId64, id,
@@ -115,6 +128,15 @@ static bool check_order_money(struct check *check, const struct order *order, co
     if (money->refund_due < 0 || money->refund_due > money->captured)
         return violated(check, "order %s: %" PRId64 " due for refund of %" PRId64 " captured", id,
                         money->refund_due, money->captured);
+    bool has_word_to_come = (order->flags & (ORDER_BORN_PAID | ORDER_IS_TOLD)) == ORDER_BORN_PAID;
+    int64_t told =
+        check->captured[index] + (has_word_to_come ? order->total - money->points_value : 0);
+    if (money->captured != told)
+        return violated(check, "order %s: %" PRId64 " captured, its payments make %" PRId64, id,
+                        money->captured, told);
+    if (money->parked != check->parked[index])
+        return violated(check, "order %s: %u payments parked, not %" PRId64, id, money->parked,
+                        check->parked[index]);
     check->refund_orders += money->refund_due > 0;
     return check_order_points(check, order, id);
 }
@@ -129,7 +151,8 @@ static bool check_history(struct check *check, const struct order *order, const 
         return violated(check, "order %s: its newest step is not into its state", id);
     for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
         const struct step *step = step_at(engine, at);
-        if (step->seq > seq || step->seq < order->first_seq)
+        if (step->seq > seq || step->seq < order->first_seq || step->version != version ||
+            step->jump != step_jump(engine, step->previous))
             return violated(check, "order %s: its history breaks at version %u", id, version);
         seq = step->seq;
     }
@@ -160,7 +183,7 @@ static bool check_orders(struct check *check)
             return violated(check, "order %s has no legal state", id);
         check->states[order->state]++;
         check->extended += order->state == order_state_PENDING && order->version > 1;
-        if (!check_lines(check, order, id) || !check_order_money(check, order, id) ||
+        if (!check_lines(check, order, id) || !check_order_money(check, i, id) ||
             !check_history(check, order, id))
             return false;
         if (order_has(order))
@@ -168,6 +191,29 @@ static bool check_orders(struct check *check)
         if (order->state == order_state_PENDING && !check->has_deadline[i])
             return violated(check, "order %s is PENDING without a deadline to come", id);
     }
+    return true;
+}
+
+static bool check_payments(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    char id[ID_TEXT_SIZE];
+    uint64_t parked = 0;
+    for (uint32_t i = 1; i <= engine->payments.count; i++) {
+        const struct payment *payment = payment_at(engine, i);
+        bool is_parked = payment->outcome != OUTCOME_OK;
+        if (payment_find(engine, payment->event, payment->provider) != i)
+            return violated(check,
+                            "payment event %s of provider %u is there twice, or is not found",
+                            id_format(payment->event, id), payment->provider);
+        if (payment->status == payment_status_SUCCESS && !is_parked)
+            check->captured[payment->order] += payment->amount;
+        check->parked[payment->order] += is_parked;
+        parked += is_parked;
+    }
+    if (parked != engine->parked_count)
+        return violated(check, "%" PRIu64 " payments are parked, %" PRIu64 " are counted", parked,
+                        engine->parked_count);
     return true;
 }
 
@@ -184,6 +230,12 @@ static bool check_counts(struct check *check)
         return violated(check,
                         "steps are reserved for %u orders, not for those PENDING and extended",
                         engine->steps_reserved);
+    if (engine->ledger_reserved != 2 * check->takes_held)
+        return violated(check, "%u ledger entries are reserved for %" PRIu64 " held takes",
+                        engine->ledger_reserved, check->takes_held);
+    if (engine->lots_reserved != check->takes_expiring)
+        return violated(check, "%u lots are reserved for %" PRIu64 " takes that may expire",
+                        engine->lots_reserved, check->takes_expiring);
     if (check->refund_orders != engine->refund_order_count)
         return violated(check, "%" PRIu64 " orders have a refund due, %" PRIu64 " are counted",
                         check->refund_orders, engine->refund_order_count);
@@ -268,6 +320,11 @@ static bool check_points(struct check *check)
             return violated(check,
                             "lot %u: left %" PRId64 ", held %" PRId64 ", orders hold %" PRId64, i,
                             lot->left, lot->held, check->held[i]);
+        const struct lot *origin = lot_at(engine, lot->origin);
+        if (lot->origin != 0 &&
+            (origin->origin != 0 || origin->customer != lot->customer ||
+             lot->expires_us <= origin->expires_us || lot->expires_us > lot_last_us(engine, lot)))
+            return violated(check, "lot %u does not follow from the one that it came from", i);
     }
     sum_points(check);
     for (uint32_t i = 1; i <= engine->customers.count; i++) {
@@ -278,8 +335,12 @@ static bool check_points(struct check *check)
             return violated(check, "customer %s is there twice, or is not found", id);
         if (customer->spendable != check->left[i] || customer->held != check->held_of[i])
             return violated(check, "customer %s: points are not the sum of the lots", id);
+        if (customer->spent != check->spent[i])
+            return violated(check, "customer %s: points spent are not those of the orders", id);
         if (customer->spendable + customer->held != check->ledger[i])
             return violated(check, "customer %s: points are not the sum of the ledger", id);
+        if (customer->spendable + customer->held + customer->spent > POINTS_MAX)
+            return violated(check, "customer %s: more points than there may be", id);
     }
     return true;
 }
@@ -291,11 +352,12 @@ static bool sums_init(struct check *check)
         int64_t **sums;
         uint32_t count;
     } all[] = {
-        {&check->reserved, engine->stocks.count},  {&check->committed, engine->stocks.count},
-        {&check->pooled, engine->stocks.count},    {&check->taken, engine->pools.count},
-        {&check->tally, engine->tallies.count},    {&check->held, engine->lots.count},
-        {&check->left, engine->customers.count},   {&check->held_of, engine->customers.count},
-        {&check->ledger, engine->customers.count},
+        {&check->reserved, engine->stocks.count}, {&check->committed, engine->stocks.count},
+        {&check->pooled, engine->stocks.count},   {&check->taken, engine->pools.count},
+        {&check->tally, engine->tallies.count},   {&check->held, engine->lots.count},
+        {&check->captured, engine->orders.count}, {&check->parked, engine->orders.count},
+        {&check->left, engine->customers.count},  {&check->held_of, engine->customers.count},
+        {&check->spent, engine->customers.count}, {&check->ledger, engine->customers.count},
     };
     bool made = true;
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -314,8 +376,11 @@ static void sums_deinit(struct check *check)
     free(check->taken);
     free(check->tally);
     free(check->held);
+    free(check->captured);
+    free(check->parked);
     free(check->left);
     free(check->held_of);
+    free(check->spent);
     free(check->ledger);
     free(check->has_deadline);
 }
@@ -324,8 +389,8 @@ bool engine_check(const struct engine *engine, char *error, size_t error_size)
 {
     struct check check = {.engine = engine, .error = error, .error_size = error_size};
     bool holds = sums_init(&check)
-                     ? check_orders(&check) && check_counts(&check) && check_pools(&check) &&
-                           check_stocks(&check) && check_points(&check)
+                     ? check_payments(&check) && check_orders(&check) && check_counts(&check) &&
+                           check_pools(&check) && check_stocks(&check) && check_points(&check)
                      : violated(&check, "out of memory while checking");
     sums_deinit(&check);
     return holds;

@@ -44,6 +44,7 @@ static const struct arena_plan arenas[] = {
     ARENA(point_take, point_takes, point_takes),
     ARENA(money, moneys, moneys),
     ARENA(step, steps, steps),
+    ARENA(payment, payments, payments),
 };
 #undef ARENA
 
@@ -59,7 +60,7 @@ struct index_plan {
 static const struct index_plan indexes[] = {
     INDEX(sku_index, skus),           INDEX(name_index, skus),    INDEX(stock_index, stocks),
     INDEX(sale_index, sales),         INDEX(pool_index, pools),   INDEX(tally_index, tallies),
-    INDEX(customer_index, customers), INDEX(order_index, orders),
+    INDEX(customer_index, customers), INDEX(order_index, orders), INDEX(payment_index, payments),
 };
 #undef INDEX
 
@@ -109,7 +110,6 @@ static bool tables_init(struct engine *engine)
         all &= index_init(plan_index(engine, &indexes[i]),
                           plan_capacity(options, indexes[i].capacity_offset));
     all &= keys_init(&engine->keys, sizeof(struct key_record), options->keys);
-    all &= keys_init(&engine->payments, sizeof(struct payment), options->payments);
     all &= deadlines_init(&engine->deadlines, options->deadlines);
     return all;
 }
@@ -141,7 +141,6 @@ static void tables_deinit(struct engine *engine)
     for (unsigned i = 0; i < INDEX_COUNT; i++)
         index_deinit(plan_index(engine, &indexes[i]));
     keys_deinit(&engine->keys);
-    keys_deinit(&engine->payments);
     deadlines_deinit(&engine->deadlines);
 }
 
@@ -181,12 +180,10 @@ bool engine_populate(const struct engine *engine, const atomic_bool *stop)
     for (unsigned i = 0; all && i < INDEX_COUNT; i++)
         all = index_populate(plan_index(engine, &indexes[i]), stop);
     all = all && index_populate(&engine->keys.index, stop) &&
-          index_populate(&engine->payments.index, stop) &&
           memory_populate(deadlines->buckets, deadlines_buckets_bytes(), stop);
     for (unsigned i = 0; all && i < ARENA_COUNT; i++)
         all = arena_populate(plan_arena(engine, &arenas[i]), stop);
     return all && arena_populate(&engine->keys.records, stop) &&
-           arena_populate(&engine->payments.records, stop) &&
            arena_populate(&deadlines->chunks, stop);
 }
 
@@ -225,8 +222,6 @@ static uint64_t capacity_bytes(const struct engine *engine, size_t offset)
     }
     if (offset == offsetof(struct engine_options, keys))
         bytes += ring_bytes(&engine->keys);
-    if (offset == offsetof(struct engine_options, payments))
-        bytes += ring_bytes(&engine->payments);
     if (offset == offsetof(struct engine_options, deadlines))
         bytes += deadlines_bytes(&engine->deadlines);
     return bytes;
@@ -309,6 +304,7 @@ static enum outcome replay_key(struct engine *engine, struct command *command,
     const struct stock_set_body *body = command->body;
     struct stock_level_body *reply = (struct stock_level_body *)command->reply;
     reply->order_count = 0;
+    reply->orders_concerned = 0;
     if (reply->available < 0)
         list_concerned(engine, command,
                        stock_find(engine, sku_find(engine, body->sku), body->warehouse));

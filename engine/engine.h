@@ -25,7 +25,7 @@
     CAPACITY(pools, 128u << 10, "(sale, SKU, warehouse) pools")                                    \
     CAPACITY(tallies, 1u << 20, "(customer, sale, SKU) counts for per-customer limits")            \
     CAPACITY(customers, 1u << 20, "customers")                                                     \
-    CAPACITY(lots, 1u << 20, "lots of points")                                                     \
+    CAPACITY(lots, 1u << 20, "lots of points, late returns counted")                               \
     CAPACITY(ledger, 2u << 20, "entries of the points ledger")                                     \
     CAPACITY(orders, 2u << 20, "orders")                                                           \
     CAPACITY(lines, 1u << 20, "lines of orders that have more than one")                           \
@@ -34,7 +34,7 @@
     CAPACITY(moneys, 2u << 20, "orders with points or payments")                                   \
     CAPACITY(steps, 2u << 20, "transitions of orders after their first")                           \
     CAPACITY(deadlines, 4u << 20, "deadlines of holds, extensions counted")                        \
-    CAPACITY(payments, 2u << 20, "payment events in the last 7 days")                              \
+    CAPACITY(payments, 2u << 20, "payment events of the orders in memory")                         \
     CAPACITY(keys, 1u << 20, "idempotency keys in the last 24 hours")
 
 struct engine_options {

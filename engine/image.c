@@ -1,8 +1,8 @@
 /* The list of tables and numbers, and loading them.
  *
- * Arenas and the deadlines' tables are addressed by index and loaded in place. The rings of keys
- * and payments stand at their position modulo the capacity: an engine of another capacity places
- * each record anew. Nothing here checks records themselves: an image is believed once its
+ * Arenas and the deadlines' tables are addressed by index and loaded in place. The ring of keys
+ * stands at its position modulo the capacity: an engine of another capacity places each record
+ * anew. Nothing here checks records themselves: an image is believed once its
  * checksums hold (snapshot/loader.c), and engine_check can check the state that came of it. */
 #include "engine/image.h"
 
@@ -59,9 +59,9 @@ static const size_t arena_offsets[ENGINE_TABLE_COUNT] = {
     ARENA_OFFSET(point_takes),
     ARENA_OFFSET(moneys),
     ARENA_OFFSET(steps),
+    ARENA_OFFSET(payments),
     [TABLE_deadline_chunks] = offsetof(struct engine, deadlines.chunks),
     [TABLE_keys] = offsetof(struct engine, keys.records),
-    [TABLE_payments] = offsetof(struct engine, payments.records),
 };
 #undef ARENA_OFFSET
 
@@ -75,9 +75,7 @@ static const struct arena *table_arena(const struct engine *engine, enum engine_
 
 static struct memory_ring *table_ring(struct engine *engine, enum engine_table table)
 {
-    if (table == TABLE_keys)
-        return &engine->keys;
-    return table == TABLE_payments ? &engine->payments : NULL;
+    return table == TABLE_keys ? &engine->keys : NULL;
 }
 
 static uint32_t ring_slots_used(const struct memory_ring *ring)
@@ -100,8 +98,6 @@ struct engine_table_view engine_table_view(const struct engine *engine, enum eng
     view.count = arena->count + 1;
     if (table == TABLE_keys)
         view.count = ring_slots_used(&engine->keys) + 1;
-    if (table == TABLE_payments)
-        view.count = ring_slots_used(&engine->payments) + 1;
     return view;
 }
 
@@ -175,16 +171,14 @@ bool engine_load_begin(struct engine *engine, const uint64_t scalars[ENGINE_SCAL
                  (unsigned long long)engine->deadlines.count, engine->deadlines.capacity);
         return false;
     }
-    engine->loaded_capacity[0] = counts->capacity[TABLE_keys];
-    engine->loaded_capacity[1] = counts->capacity[TABLE_payments];
+    engine->loaded_capacity = counts->capacity[TABLE_keys];
     return true;
 }
 
 uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first)
 {
     struct engine_table_view view = engine_table_view(engine, table);
-    if (table_ring(engine, table) != NULL &&
-        engine->loaded_capacity[table == TABLE_payments] != view.capacity)
+    if (table_ring(engine, table) != NULL && engine->loaded_capacity != view.capacity)
         return NULL;
     return view.records + (uint64_t)first * view.record_size;
 }

@@ -22,6 +22,7 @@
     SCALAR(point_takes_free_count, point_takes_free_count)                                         \
     SCALAR(steps_reserved, steps_reserved)                                                         \
     SCALAR(ledger_reserved, ledger_reserved)                                                       \
+    SCALAR(lots_reserved, lots_reserved)                                                           \
     SCALAR(orders_PENDING, orders_by_state[order_state_PENDING])                                   \
     SCALAR(orders_CONFIRMED, orders_by_state[order_state_CONFIRMED])                               \
     SCALAR(orders_PARTIALLY_SHIPPED, orders_by_state[order_state_PARTIALLY_SHIPPED])               \
@@ -34,8 +35,6 @@
     SCALAR(refund_order_count, refund_order_count)                                                 \
     SCALAR(keys_first, keys.first)                                                                 \
     SCALAR(keys_end, keys.end)                                                                     \
-    SCALAR(payments_first, payments.first)                                                         \
-    SCALAR(payments_end, payments.end)                                                             \
     SCALAR(deadlines_bucket_first, deadlines.bucket_first)                                         \
     SCALAR(deadlines_bucket_last, deadlines.bucket_last)                                           \
     SCALAR(deadlines_bucket_due, deadlines.bucket_due)                                             \

@@ -32,11 +32,11 @@
     TABLE(moneys, money)                                                                           \
     TABLE(orders, order)                                                                           \
     TABLE(keys, key_record)                                                                        \
-    TABLE(payments, payment)                                                                       \
     TABLE(pieces, piece)                                                                           \
     TABLE(lines, line)                                                                             \
     TABLE(ledger, ledger_entry)                                                                    \
     TABLE(steps, step)                                                                             \
+    TABLE(payments, payment)                                                                       \
     TABLE(customer_ids, customer_id)
 
 #define TABLE_ENUM(name, record) TABLE_##name,

@@ -1,6 +1,6 @@
-/* The memory of what was already done: idempotency keys and payment events.
+/* The memory of idempotency keys.
  *
- * Both are rings: records are added at the end and forgotten from the front once their retention
+ * It is a ring: records are added at the end and forgotten from the front once their retention
  * has passed. A record that is due to be forgotten counts as absent wherever it is met, and is
  * really taken out only by the next one that is added, so that neither looking nor a rejected
  * command changes anything. */
@@ -38,11 +38,6 @@ static bool ring_is_full(const struct memory_ring *ring)
 static const struct key_record *key_at(const struct engine *engine, uint32_t slot)
 {
     return arena_at(&engine->keys.records, slot);
-}
-
-static const struct payment *payment_at(const struct engine *engine, uint32_t slot)
-{
-    return arena_at(&engine->payments.records, slot);
 }
 
 static bool is_kept(const struct engine *engine, uint64_t time_us, uint64_t retention_us)
@@ -98,58 +93,4 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
     memcpy(record->reply, reply, reply_size);
     index_insert(&ring->index, hash_id(engine, key), slot);
     digest_mix(engine, fingerprint, key.low);
-}
-
-uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider)
-{
-    return hash_words(engine, event.low ^ provider, event.high);
-}
-
-const struct payment *payment_find(const struct engine *engine, struct id event, uint32_t provider)
-{
-    struct index_walk walk =
-        index_walk(&engine->payments.index, payment_hash(engine, event, provider));
-    uint32_t slot = 0;
-    while ((slot = index_next(&walk)) != 0) {
-        const struct payment *payment = payment_at(engine, slot);
-        if (id_equal(payment->event, event) && payment->provider == provider &&
-            is_kept(engine, payment->time_us, EVENT_RETENTION_US))
-            return payment;
-    }
-    return NULL;
-}
-
-static bool oldest_payment_is_kept(const struct engine *engine)
-{
-    const struct memory_ring *ring = &engine->payments;
-    return ring->first == ring->end ||
-           is_kept(engine, payment_at(engine, ring_slot(ring, ring->first))->time_us,
-                   EVENT_RETENTION_US);
-}
-
-bool payment_has_room(const struct engine *engine)
-{
-    return !ring_is_full(&engine->payments) || !oldest_payment_is_kept(engine);
-}
-
-static void payments_forget(struct engine *engine)
-{
-    if (oldest_payment_is_kept(engine))
-        return;
-    struct memory_ring *ring = &engine->payments;
-    uint32_t slot = ring_slot(ring, ring->first++);
-    const struct payment *oldest = payment_at(engine, slot);
-    index_remove(&ring->index, payment_hash(engine, oldest->event, oldest->provider), slot);
-}
-
-struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider)
-{
-    payments_forget(engine);
-    struct memory_ring *ring = &engine->payments;
-    uint32_t slot = ring_slot(ring, ring->end++);
-    keep(engine->keeper, TABLE_payments, slot);
-    struct payment *payment = arena_at(&ring->records, slot);
-    *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
-    index_insert(&ring->index, payment_hash(engine, event, provider), slot);
-    return payment;
 }

@@ -159,9 +159,9 @@ struct text {
     F(S, u64, seq, "position of the change in the log")                                            \
     F(S, stock, on_hand, "after the change")                                                       \
     F(S, stock, available, "after the change")                                                     \
-    F(S, count, order_count, "orders concerned by a deficit, newest first, 32 at most")            \
+    F(S, count, order_count, "of those concerned by a deficit, the newest first, 32 at most")      \
     F(S, zero16, reserved, "")                                                                     \
-    F(S, zero32, reserved2, "")
+    F(S, u32, orders_concerned, "by a deficit in all")
 
 #define ORDER_ID_FIELDS(F, S) F(S, id, order, "an order")
 
@@ -333,11 +333,13 @@ struct text {
     F(S, time, hold_ends, "0 unless PENDING")                                                      \
     F(S, u32, version, "1 when placed, one more for each change")                                  \
     F(S, u32, sale, "0: none")                                                                     \
+    F(S, u32, parked, "payments that wait for a person, not part of captured")                     \
     F(S, order_state, state, "")                                                                   \
     F(S, money_state, money, "")                                                                   \
     F(S, currency, currency, "")                                                                   \
     F(S, count, piece_count, "")                                                                   \
-    F(S, zero16, reserved, "")
+    F(S, zero16, reserved, "")                                                                     \
+    F(S, zero32, reserved2, "")
 
 #define PIECE_FIELDS(F, S)                                                                         \
     F(S, sku, sku, "")                                                                             \
@@ -348,8 +350,13 @@ struct text {
     F(S, u16, line, "1 is the first")                                                              \
     F(S, zero16, reserved, "")
 
+#define ORDER_HISTORY_FIELDS(F, S)                                                                 \
+    F(S, id, order, "")                                                                            \
+    F(S, u64, cursor, "0: from the first step on; else the `next` of the answer before")
+
 #define ORDER_HISTORY_REPLY_FIELDS(F, S)                                                           \
     F(S, u64, seq, "last change the answer shows")                                                 \
+    F(S, u64, next, "0: there are no more; else ask again with this cursor")                       \
     F(S, count, step_count, "the oldest first, 64 at most")                                        \
     F(S, zero16, reserved, "")                                                                     \
     F(S, zero32, reserved2, "")
@@ -433,6 +440,7 @@ struct text {
     SHAPE(order_status, ORDER_STATUS_FIELDS)                                                       \
     SHAPE(order_get_reply, ORDER_GET_REPLY_FIELDS)                                                 \
     SHAPE(piece, PIECE_FIELDS)                                                                     \
+    SHAPE(order_history, ORDER_HISTORY_FIELDS)                                                     \
     SHAPE(order_history_reply, ORDER_HISTORY_REPLY_FIELDS)                                         \
     SHAPE(step, STEP_FIELDS)                                                                       \
     SHAPE(hold_expire, HOLD_EXPIRE_FIELDS)                                                         \
@@ -484,8 +492,9 @@ struct text {
             "ends the holds whose deadline has passed")                                            \
     MESSAGE(32, order_get, "order.get", QUERY, order_id, none, 0, order_get_reply, piece,          \
             ORDER_PIECES_MAX + ORDER_LINES_MAX, "an order with its lines")                         \
-    MESSAGE(33, order_history, "order.history", QUERY, order_id, none, 0, order_history_reply,     \
-            step, HISTORY_ROWS_MAX, "every transition of an order")                                \
+    MESSAGE(33, order_history, "order.history", QUERY, order_history, none, 0,                     \
+            order_history_reply, step, HISTORY_ROWS_MAX,                                           \
+            "every transition of an order, page by page")                                          \
     MESSAGE(34, stats, "stats", QUERY, empty, none, 0, stats_reply, none, 0,                       \
             "counts, the last seq and the state digest")
 

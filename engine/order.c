@@ -82,6 +82,37 @@ struct money *order_money_edit(struct engine *engine, uint32_t index)
     return money_edit(engine, order->money);
 }
 
+/* How many versions a jump passes. */
+static uint32_t jump_length(const struct engine *engine, const struct step *step)
+{
+    return step->version - step_at(engine, step->jump)->version;
+}
+
+/* Where the step after `previous` jumps to: when the last two jumps on the way back are of one
+ * length, over both, else one step. The lengths are then those of the digits of a skew binary
+ * number (Myers 1983), and any older version is found in leaps that are logarithmic in the
+ * distance. */
+uint32_t step_jump(const struct engine *engine, uint32_t previous)
+{
+    const struct step *step = step_at(engine, previous);
+    const struct step *target = step_at(engine, step->jump);
+    bool is_pair = step->jump != 0 && target->jump != 0 &&
+                   jump_length(engine, step) == jump_length(engine, target);
+    return is_pair ? target->jump : previous;
+}
+
+/* The step of a version, from the newest one back; 0 when it has none. */
+uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t version)
+{
+    uint32_t index = newest;
+    while (index != 0 && step_at(engine, index)->version > version) {
+        const struct step *step = step_at(engine, index);
+        bool may_jump = step->jump != 0 && step_at(engine, step->jump)->version >= version;
+        index = may_jump ? step->jump : step->previous;
+    }
+    return index;
+}
+
 static void write_step(struct engine *engine, struct order *order)
 {
     uint32_t step = arena_take(&engine->steps, 1);
@@ -90,6 +121,8 @@ static void write_step(struct engine *engine, struct order *order)
         .seq = engine->seq,
         .time_us = engine->time_us,
         .previous = order->steps,
+        .jump = step_jump(engine, order->steps),
+        .version = order->version,
         .state = order->state,
         .money = order_money_state(engine, order),
     };
@@ -292,6 +325,8 @@ static enum outcome bad_transition(struct engine *engine, const struct order *or
 enum outcome handle_order_cancel(struct engine *engine, struct command *command)
 {
     const struct order_change_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_change_field_order);
     uint32_t index = order_find(engine, body->order);
     const struct order *order = order_at(engine, index);
     if (index == 0)
@@ -302,7 +337,8 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     if (confirmed && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
     if (confirmed) {
-        enum outcome outcome = check_points_room(engine, 0, 2 * points_take_count(engine, order));
+        struct points_need need = points_return_needed(engine, order);
+        enum outcome outcome = check_points_room(engine, &need);
         if (outcome != OUTCOME_OK)
             return outcome;
     }
@@ -335,6 +371,8 @@ static enum outcome check_hold(struct engine *engine, uint32_t index)
 enum outcome handle_hold_extend(struct engine *engine, struct command *command)
 {
     const struct hold_extend_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, hold_extend_field_order);
     if (body->hold == 0 || body->hold > HOLD_MAX_S)
         return reject_field(engine, hold_extend_field_hold);
     uint32_t index = order_find(engine, body->order);
@@ -366,6 +404,8 @@ enum outcome handle_hold_extend(struct engine *engine, struct command *command)
 enum outcome handle_hold_release(struct engine *engine, struct command *command)
 {
     const struct order_change_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_change_field_order);
     uint32_t index = order_find(engine, body->order);
     enum outcome outcome = check_hold(engine, index);
     if (outcome != OUTCOME_OK)

@@ -1,11 +1,16 @@
 /* What payment providers say: applied once per (provider, event id).
  *
+ * An event is remembered as long as its order is: a webhook that is sent again, however late, is
+ * found, and never counted twice. An event of an order that nobody knows is not remembered, so
+ * the table holds no more than its orders have.
+ *
  * payment_effect is docs/rules.md's table: from the order's state and the event it tells what to
  * do, before anything is done. */
 #include "engine/state.h"
 
 enum effect {
     EFFECT_RECORD,  /* nothing but a note on the order */
+    EFFECT_TELL,    /* the word of the payment that the order was placed with */
     EFFECT_CONFIRM, /* sold */
     EFFECT_RETAKE,  /* sold after all: what it held is there again */
     EFFECT_FAIL,    /* given back */
@@ -29,8 +34,37 @@ static enum effect payment_effect(const struct engine *engine, uint32_t index, u
         return right ? EFFECT_CONFIRM : EFFECT_PARK;
     if (!same_currency)
         return EFFECT_PARK;
+    if (right && (order->flags & (ORDER_BORN_PAID | ORDER_IS_TOLD)) == ORDER_BORN_PAID)
+        return EFFECT_TELL;
     bool ended = state == order_state_EXPIRED || state == order_state_FAILED;
     return right && ended ? EFFECT_RETAKE : EFFECT_REFUND;
+}
+
+uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider)
+{
+    return hash_words(engine, event.low ^ provider, event.high);
+}
+
+uint32_t payment_find(const struct engine *engine, struct id event, uint32_t provider)
+{
+    struct index_walk walk =
+        index_walk(&engine->payment_index, payment_hash(engine, event, provider));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0 &&
+           (!id_equal(payment_at(engine, index)->event, event) ||
+            payment_at(engine, index)->provider != provider)) {
+    }
+    return index;
+}
+
+static struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider)
+{
+    uint32_t index = arena_take(&engine->payments, 1);
+    TILL_ASSERT(index != 0);
+    struct payment *payment = payment_new(engine, index);
+    *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
+    index_insert(&engine->payment_index, payment_hash(engine, event, provider), index);
+    return payment;
 }
 
 static void payment_digest(struct engine *engine, const struct payment *payment)
@@ -60,8 +94,15 @@ static void order_retake(struct engine *engine, uint32_t index)
 static void payment_apply(struct engine *engine, uint32_t index, enum effect effect, int64_t amount)
 {
     switch (effect) {
-    case EFFECT_RECORD:
+    case EFFECT_TELL:
+        order_edit(engine, index)->flags |= ORDER_IS_TOLD;
+        order_step(engine, index);
+        break;
     case EFFECT_PARK:
+        order_money_edit(engine, index)->parked++;
+        engine->parked_count++;
+        /* fallthrough */
+    case EFFECT_RECORD:
         order_step(engine, index);
         break;
     case EFFECT_CONFIRM:
@@ -91,16 +132,17 @@ static void payment_apply(struct engine *engine, uint32_t index, enum effect eff
 static enum outcome check_room(struct engine *engine, uint32_t index, enum effect effect)
 {
     const struct order *order = order_at(engine, index);
-    uint32_t expired = 0;
-    uint32_t lots = 0;
+    struct points_need need = {.takes = 0};
     int64_t points = money_at(engine, order->money)->points_used;
     if (effect == EFFECT_RETAKE && points > 0) {
         /* An ended hold gives its points back first, to lots that may then be needed too. */
         uint32_t takes = points_take_count(engine, order);
-        lots = takes + points_lots_needed(engine, order->customer, points, &expired);
-        expired += takes;
+        need = points_needed(engine, order->customer, points);
+        need.takes += takes;
+        need.entries += takes;
+        need.lots = 0; /* spent at once: what comes back of it asks for room then */
     }
-    if (!payment_has_room(engine))
+    if (arena_room(&engine->payments) == 0)
         return REJECT_FULL(engine, payments);
     /* A PENDING order can always end. */
     bool ends = effect == EFFECT_CONFIRM || effect == EFFECT_FAIL;
@@ -111,7 +153,7 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
     if (effect == EFFECT_RETAKE && order->sale != 0 && sale_at(engine, order->sale)->counted &&
         arena_room(&engine->tallies) < order->piece_count + 1u)
         return REJECT_FULL(engine, tallies);
-    return check_points_room(engine, lots, expired);
+    return check_points_room(engine, &need);
 }
 
 /* The answer that this event got first. */
@@ -143,7 +185,7 @@ static enum outcome check_event(struct engine *engine, const struct payment_even
         return reject_field(engine, payment_event_field_amount);
     if (body->provider == 0)
         return reject_field(engine, payment_event_field_provider);
-    if (body->currency == 0)
+    if (body->currency == 0 || body->currency > CURRENCY_MAX)
         return reject_field(engine, payment_event_field_currency);
     return OUTCOME_OK;
 }
@@ -160,9 +202,9 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     enum outcome outcome = check_event(engine, body);
     if (outcome != OUTCOME_OK)
         return outcome;
-    const struct payment *known = payment_find(engine, body->event, body->provider);
-    if (known != NULL)
-        return payment_replay(engine, command, known);
+    uint32_t known = payment_find(engine, body->event, body->provider);
+    if (known != 0)
+        return payment_replay(engine, command, payment_at(engine, known));
     uint32_t index = order_find(engine, body->order);
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
@@ -188,7 +230,6 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     payment->currency = body->currency;
     if (effect == EFFECT_PARK) {
         payment->outcome = OUTCOME_AMOUNT_MISMATCH;
-        engine->parked_count++;
         struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
         reply->seq = engine->seq;
         reply->subject = order->currency;

@@ -28,8 +28,7 @@ struct plan {
     int64_t total;
     int64_t points_used;
     int64_t points_value;
-    uint32_t lots;    /* that the points come from */
-    uint32_t expired; /* lots to sweep on the way */
+    struct points_need need;
     uint32_t tallies_new;
     uint64_t deadline_us;
     uint32_t hold_s;
@@ -95,6 +94,8 @@ static enum outcome check_body(struct engine *engine, const struct order_place_b
         return reject_field(engine, order_place_field_points);
     if (body->hold > HOLD_MAX_S)
         return reject_field(engine, order_place_field_hold);
+    if (body->currency > CURRENCY_MAX)
+        return reject_field(engine, order_place_field_currency);
     if (body->line_count == 0)
         return reject_field(engine, order_place_field_line_count);
     return check_lines(engine, body, lines);
@@ -428,6 +429,20 @@ static int64_t points_cap(const struct sale *sale, int64_t total)
     return cap < fits ? cap : fits;
 }
 
+/* Plans what that many points are worth, and the fewest that are worth as much. */
+static void plan_points(const struct engine *engine, struct plan *plan, int64_t points)
+{
+    const struct sale *sale = sale_at(engine, plan->sale);
+    plan->points_used = plan->points_value = points;
+    if (plan->sale != 0 && points > 0) {
+        wide value = (wide)points * sale->rate_money / sale->rate_points;
+        wide fewest = (value * sale->rate_points + sale->rate_money - 1) / sale->rate_money;
+        plan->points_value = (int64_t)value;
+        plan->points_used = (int64_t)fewest;
+    }
+    plan->need = points_needed(engine, plan->customer, plan->points_used);
+}
+
 static enum outcome check_points(struct engine *engine, struct plan *plan)
 {
     int64_t asked = plan->body->points;
@@ -443,12 +458,7 @@ static enum outcome check_points(struct engine *engine, struct plan *plan)
             return reject(engine, OUTCOME_INSUFFICIENT_POINTS, 0, available);
         return reject(engine, OUTCOME_POINTS_CAP, 0, cap);
     }
-    plan->points_used = used;
-    if (used == 0)
-        return OUTCOME_OK;
-    plan->points_value =
-        plan->sale == 0 ? used : (int64_t)((wide)used * sale->rate_money / sale->rate_points);
-    plan->lots = points_lots_needed(engine, plan->customer, used, &plan->expired);
+    plan_points(engine, plan, used);
     return OUTCOME_OK;
 }
 
@@ -486,7 +496,10 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
         return REJECT_FULL(engine, tallies);
     if (!confirmed && !deadlines_has_room(&engine->deadlines, engine->time_us, plan->deadline_us))
         return REJECT_FULL(engine, deadlines);
-    return plan->lots > 0 ? check_points_room(engine, plan->lots, plan->expired) : OUTCOME_OK;
+    struct points_need need = plan->need;
+    if (confirmed)
+        need.lots = 0;
+    return need.takes > 0 ? check_points_room(engine, &need) : OUTCOME_OK;
 }
 
 static uint32_t write_lines(struct engine *engine, const struct plan *plan)
@@ -648,7 +661,8 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     plan.order_hash = command->order_hash;
     plan.customer_hash = command->customer_hash;
     plan.sale = plan.customer = plan.fixed_warehouse = 0;
-    plan.lots = plan.expired = plan.tallies_new = 0;
+    plan.tallies_new = 0;
+    plan.need.takes = 0;
     plan.points_used = plan.points_value = 0;
     plan.piece_count = 0;
     enum outcome outcome = check_body(engine, plan.body, plan.lines);

@@ -1,15 +1,20 @@
 /* Customers and their points: lots, what orders hold of them, and the ledger.
  *
  *                 points_hold            points_spend
- *   lot.left  --------------------> held -------------> gone
+ *   lot.left  --------------------> held -------------> spent
  *       ^  ^        points_release   |                   |
  *       |  +-------------------------+   points_return   |
  *       +------------------------------------------------+
  *
  * A customer's list holds the lots with something left, by ascending expiry. A lot that has
  * expired counts as empty wherever it is looked at; it is swept, with its ledger entry, by the
- * next command that takes points. For every held take two ledger entries are kept in reserve (its
- * end, and the sweeping of its lot), so that an order can always end. */
+ * next command that takes or credits points. Points that come back after their lot's expiry have a
+ * time of their own, so they get a lot of their own.
+ *
+ * spendable + held + spent is at most POINTS_MAX for every customer: only a credit raises the sum,
+ * and it sweeps first and looks at all three. So no sum of points can leave its range, whatever
+ * comes back. For every held take two ledger entries are kept in reserve (that it came back, and
+ * that it expired with that), and a lot when its own may expire: an order can always end. */
 #include "engine/state.h"
 
 enum { LEDGER_ENTRIES_PER_TAKE = 2 };
@@ -29,9 +34,14 @@ static bool lot_has_expired(const struct engine *engine, const struct lot *lot)
     return lot->expires_us <= engine->time_us;
 }
 
-static uint64_t ledger_room(const struct engine *engine)
+static uint32_t ledger_room(const struct engine *engine)
 {
     return arena_room(&engine->ledger) - engine->ledger_reserved;
+}
+
+static uint32_t lots_room(const struct engine *engine)
+{
+    return arena_room(&engine->lots) - engine->lots_reserved;
 }
 
 static void ledger_add(struct engine *engine, enum ledger_kind kind, uint32_t lot, uint32_t order,
@@ -103,34 +113,70 @@ int64_t points_available(const struct engine *engine, uint32_t customer)
     return available;
 }
 
-/* How many lots taking this many points touches, and how many expired ones would be swept. */
-uint32_t points_lots_needed(const struct engine *engine, uint32_t customer, int64_t points,
-                            uint32_t *expired)
+static bool lot_may_expire(const struct lot *lot)
 {
-    uint32_t lots = 0;
-    *expired = 0;
+    return lot->expires_us != UINT64_MAX;
+}
+
+/* From then on nothing that comes back of these points is good any more. */
+uint64_t lot_last_us(const struct engine *engine, const struct lot *lot)
+{
+    uint64_t expires_us =
+        lot->origin != 0 ? lot_at(engine, lot->origin)->expires_us : lot->expires_us;
+    return expires_us != UINT64_MAX ? expires_us + POINTS_GRACE_MAX_US : UINT64_MAX;
+}
+
+/* Until when points of an expired lot are good that come back now; not later than now: not at all.
+ */
+static uint64_t grace_ends_us(const struct engine *engine, const struct lot *lot)
+{
+    uint64_t last_us = lot_last_us(engine, lot);
+    uint64_t ends_us = engine->time_us + POINTS_GRACE_US;
+    return ends_us < last_us ? ends_us : last_us;
+}
+
+/* To hold so many points, which are there, and to give them back: the takes, the lots that may have
+ * expired by then, and the sweeping of those that have already. */
+struct points_need points_needed(const struct engine *engine, uint32_t customer, int64_t points)
+{
+    struct points_need need = {.takes = 0};
     for (uint32_t index = customer_at(engine, customer)->lots; index != 0 && points > 0;) {
         const struct lot *lot = lot_at(engine, index);
         if (lot_has_expired(engine, lot)) {
-            ++*expired;
+            need.entries++;
         } else {
-            lots++;
+            need.takes++;
+            need.lots += lot_may_expire(lot);
             points -= lot->left;
         }
         index = lot->next;
     }
-    return lots;
+    return need;
 }
 
-/* Room to hold points from so many lots, end that hold again, and sweep expired lots; or the
- * CAPACITY rejection of the table that lacks it. */
-enum outcome check_points_room(struct engine *engine, uint32_t lots, uint32_t expired)
+/* To give back what a CONFIRMED order has spent. */
+struct points_need points_return_needed(const struct engine *engine, const struct order *order)
+{
+    struct points_need need = {.takes = 0};
+    for (uint32_t at = money_at(engine, order->money)->takes; at != 0;) {
+        const struct point_take *take = point_take_at(engine, at);
+        need.lots += lot_has_expired(engine, lot_at(engine, take->lot));
+        need.entries += LEDGER_ENTRIES_PER_TAKE;
+        at = take->next;
+    }
+    return need;
+}
+
+/* OK, or the CAPACITY rejection of the table that lacks room. */
+enum outcome check_points_room(struct engine *engine, const struct points_need *need)
 {
     uint64_t takes_room =
         engine->point_takes_free_count + (uint64_t)arena_room(&engine->point_takes);
-    uint64_t entries = (uint64_t)lots * (1 + LEDGER_ENTRIES_PER_TAKE) + expired;
-    if (takes_room < lots)
+    uint64_t entries = (uint64_t)need->takes * (1 + LEDGER_ENTRIES_PER_TAKE) + need->entries;
+    if (takes_room < need->takes)
         return REJECT_FULL(engine, point_takes);
+    if (lots_room(engine) < need->lots)
+        return REJECT_FULL(engine, lots);
     if (ledger_room(engine) < entries)
         return REJECT_FULL(engine, ledger);
     return OUTCOME_OK;
@@ -168,30 +214,31 @@ uint32_t points_take_count(const struct engine *engine, const struct order *orde
     return count;
 }
 
-static void hold_from_lot(struct engine *engine, uint32_t order, uint32_t index, int64_t points)
+/* Takes points from a lot for an order; returns the take. */
+static uint32_t hold_from_lot(struct engine *engine, uint32_t order, uint32_t index, int64_t points)
 {
     struct lot *lot = lot_edit(engine, index);
     struct customer *customer = customer_edit(engine, lot->customer);
-    struct money *money = money_edit(engine, order_at(engine, order)->money);
     lot->left -= points;
     lot->held += points;
     customer->spendable -= points;
     customer->held += points;
     uint32_t take = take_new(engine);
     TILL_ASSERT(take != 0);
-    *point_take_edit(engine, take) =
-        (struct point_take){.points = points, .lot = index, .next = money->takes};
-    money->takes = take;
+    *point_take_edit(engine, take) = (struct point_take){.points = points, .lot = index};
     engine->ledger_reserved += LEDGER_ENTRIES_PER_TAKE;
+    engine->lots_reserved += lot_may_expire(lot);
     ledger_add(engine, LEDGER_HOLD, index, order, points);
     if (lot->left == 0)
         lot_unlink(engine, index);
+    return take;
 }
 
 /* Holds points for an order, from the lots that expire first; check_points_room said yes. */
 void points_hold(struct engine *engine, uint32_t order, int64_t points)
 {
     uint32_t customer = order_at(engine, order)->customer;
+    uint32_t *place = &money_edit(engine, order_at(engine, order)->money)->takes;
     while (points > 0) {
         uint32_t index = customer_at(engine, customer)->lots;
         TILL_ASSERT(index != 0);
@@ -201,68 +248,134 @@ void points_hold(struct engine *engine, uint32_t order, int64_t points)
             continue;
         }
         int64_t part = lot->left < points ? lot->left : points;
-        hold_from_lot(engine, order, index, part);
+        *place = hold_from_lot(engine, order, index, part);
+        place = &point_take_edit(engine, *place)->next;
         points -= part;
     }
 }
 
-/* Points come back to their lot; one that has expired by now keeps them for the grace period. */
-static void lot_give_back(struct engine *engine, uint32_t index, int64_t points)
+static void lot_fill(struct engine *engine, uint32_t index, int64_t points)
 {
     struct lot *lot = lot_edit(engine, index);
-    if (lot_has_expired(engine, lot)) {
-        if (lot->linked != 0)
-            lot_sweep(engine, index);
-        lot->expires_us = engine->time_us + POINTS_GRACE_US;
-    }
     lot->left += points;
     customer_edit(engine, lot->customer)->spendable += points;
     if (lot->linked == 0)
         lot_link(engine, index);
 }
 
-/* The held points of an order are held no longer: they go where `kind` says. */
-static void points_end(struct engine *engine, uint32_t order, enum ledger_kind kind)
+static uint32_t lot_add(struct engine *engine, const struct lot *lot, int64_t points)
 {
-    uint32_t index = money_at(engine, order_at(engine, order)->money)->takes;
-    while (index != 0) {
-        const struct point_take *take = point_take_at(engine, index);
-        struct lot *lot = lot_edit(engine, take->lot);
-        lot->held -= take->points;
-        customer_edit(engine, lot->customer)->held -= take->points;
-        engine->ledger_reserved -= LEDGER_ENTRIES_PER_TAKE;
-        if (kind == LEDGER_RELEASE)
-            lot_give_back(engine, take->lot, take->points);
-        ledger_add(engine, kind, take->lot, order, take->points);
-        index = take->next;
+    uint32_t index = arena_take(&engine->lots, 1);
+    TILL_ASSERT(index != 0);
+    *lot_new(engine, index) = *lot;
+    lot_fill(engine, index, points);
+    return index;
+}
+
+/* Points of an order come back: to their lot, or when that has expired to one of their own, which
+ * the grace period ends. What comes back after the last moment of all expires with that. */
+static void take_give_back(struct engine *engine, uint32_t order, const struct point_take *take,
+                           enum ledger_kind kind)
+{
+    const struct lot *lot = lot_at(engine, take->lot);
+    uint32_t index = take->lot;
+    uint64_t ends_us = grace_ends_us(engine, lot);
+    if (!lot_has_expired(engine, lot)) {
+        lot_fill(engine, index, take->points);
+    } else if (ends_us > engine->time_us) {
+        struct lot late = {.expires_us = ends_us,
+                           .customer = lot->customer,
+                           .origin = lot->origin != 0 ? lot->origin : index};
+        index = lot_add(engine, &late, take->points);
     }
+    ledger_add(engine, kind, index, order, take->points);
+    if (ends_us <= engine->time_us)
+        ledger_add(engine, LEDGER_EXPIRE, index, order, take->points);
 }
 
+/* A held take is held no longer. */
+static void take_end(struct engine *engine, const struct point_take *take)
+{
+    struct lot *lot = lot_edit(engine, take->lot);
+    lot->held -= take->points;
+    customer_edit(engine, lot->customer)->held -= take->points;
+    engine->ledger_reserved -= LEDGER_ENTRIES_PER_TAKE;
+    engine->lots_reserved -= lot_may_expire(lot);
+}
+
+/* The order is PENDING no longer, and gives its points back. */
 void points_release(struct engine *engine, uint32_t order)
-{
-    points_end(engine, order, LEDGER_RELEASE);
-    if (order_at(engine, order)->money != 0)
-        takes_free(engine, money_edit(engine, order_at(engine, order)->money));
-}
-
-void points_spend(struct engine *engine, uint32_t order)
-{
-    points_end(engine, order, LEDGER_SPEND);
-}
-
-/* Spent points come back: the order is cancelled after it was confirmed. */
-void points_return(struct engine *engine, uint32_t order)
 {
     if (order_at(engine, order)->money == 0)
         return;
     struct money *money = money_edit(engine, order_at(engine, order)->money);
     for (uint32_t index = money->takes; index != 0;) {
         const struct point_take *take = point_take_at(engine, index);
-        lot_give_back(engine, take->lot, take->points);
-        ledger_add(engine, LEDGER_RETURN, take->lot, order, take->points);
+        take_end(engine, take);
+        take_give_back(engine, order, take, LEDGER_RELEASE);
         index = take->next;
     }
     takes_free(engine, money);
+}
+
+/* The order is CONFIRMED. */
+void points_spend(struct engine *engine, uint32_t order)
+{
+    const struct order *spender = order_at(engine, order);
+    for (uint32_t index = money_at(engine, spender->money)->takes; index != 0;) {
+        const struct point_take *take = point_take_at(engine, index);
+        take_end(engine, take);
+        customer_edit(engine, spender->customer)->spent += take->points;
+        ledger_add(engine, LEDGER_SPEND, take->lot, order, take->points);
+        index = take->next;
+    }
+}
+
+/* Spent points come back: the order is cancelled after it was confirmed. */
+void points_return(struct engine *engine, uint32_t order)
+{
+    const struct order *spender = order_at(engine, order);
+    if (spender->money == 0)
+        return;
+    struct money *money = money_edit(engine, spender->money);
+    for (uint32_t index = money->takes; index != 0;) {
+        const struct point_take *take = point_take_at(engine, index);
+        customer_edit(engine, spender->customer)->spent -= take->points;
+        take_give_back(engine, order, take, LEDGER_RETURN);
+        index = take->next;
+    }
+    takes_free(engine, money);
+}
+
+/* What a credit sweeps first: the expired lots, which stand at the head of the list. */
+static uint32_t expired_count(const struct engine *engine, uint32_t customer)
+{
+    uint32_t count = 0;
+    for (uint32_t index = customer_at(engine, customer)->lots; index != 0;) {
+        const struct lot *lot = lot_at(engine, index);
+        if (!lot_has_expired(engine, lot))
+            break;
+        count++;
+        index = lot->next;
+    }
+    return count;
+}
+
+static void sweep_expired(struct engine *engine, uint32_t customer)
+{
+    for (;;) {
+        uint32_t index = customer_at(engine, customer)->lots;
+        if (index == 0 || !lot_has_expired(engine, lot_at(engine, index)))
+            return;
+        lot_sweep(engine, index);
+    }
+}
+
+/* All that a customer has, or may get back. */
+static int64_t points_owned(const struct engine *engine, uint32_t customer)
+{
+    const struct customer *owner = customer_at(engine, customer);
+    return points_available(engine, customer) + owner->held + owner->spent;
 }
 
 enum outcome handle_points_credit(struct engine *engine, struct command *command)
@@ -276,30 +389,24 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
         return reject_field(engine, points_credit_field_expires);
     uint32_t hash = hash_id(engine, body->customer);
     uint32_t index = customer_find(engine, body->customer, hash);
-    int64_t balance = points_available(engine, index) + customer_at(engine, index)->held;
-    if (balance + body->points > POINTS_MAX)
+    if (points_owned(engine, index) > POINTS_MAX - body->points)
         return reject(engine, OUTCOME_OVERFLOW, 0, POINTS_MAX);
     if (index == 0 && arena_room(&engine->customers) == 0)
         return REJECT_FULL(engine, customers);
-    if (arena_room(&engine->lots) == 0)
-        return REJECT_FULL(engine, lots);
-    if (ledger_room(engine) == 0)
-        return REJECT_FULL(engine, ledger);
+    struct points_need need = {.lots = 1, .entries = 1 + expired_count(engine, index)};
+    enum outcome outcome = check_points_room(engine, &need);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (!key_has_room(engine))
         return REJECT_FULL(engine, keys);
 
     engine_accept(engine);
     if (index == 0)
         index = customer_add(engine, body->customer, hash);
-    uint32_t lot = arena_take(&engine->lots, 1);
-    *lot_new(engine, lot) = (struct lot){
-        .left = body->points,
-        .expires_us = body->expires != 0 ? body->expires : UINT64_MAX,
-        .customer = index,
-    };
-    lot_link(engine, lot);
-    customer_edit(engine, index)->spendable += body->points;
-    ledger_add(engine, LEDGER_CREDIT, lot, 0, body->points);
+    sweep_expired(engine, index);
+    struct lot credit = {.expires_us = body->expires != 0 ? body->expires : UINT64_MAX,
+                         .customer = index};
+    ledger_add(engine, LEDGER_CREDIT, lot_add(engine, &credit, body->points), 0, body->points);
     struct points_credit_reply_body *reply = reply_begin(engine, command, sizeof *reply);
     reply->seq = engine->seq;
     reply->available = points_available(engine, index);
@@ -310,6 +417,8 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
 enum outcome handle_points_balance(struct engine *engine, struct command *command)
 {
     const struct points_balance_body *body = command->body;
+    if (id_is_zero(body->customer))
+        return reject_field(engine, points_balance_field_customer);
     uint32_t index = customer_find(engine, body->customer, hash_id(engine, body->customer));
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);

@@ -37,6 +37,10 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command)
     uint32_t count = named + body->item_count;
     if (count == 0 || count > STOCK_ITEMS_MAX)
         return reject_field(engine, stock_get_field_item_count);
+    for (uint32_t i = 0; i < body->item_count; i++) {
+        if (items[i].sku == 0)
+            return reject_field(engine, stock_get_field_end - 1 + item_field_sku);
+    }
     if (named && (skus[0] = sku_find_name(engine, &body->name)) == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
     for (uint32_t i = named; i < count; i++) {
@@ -84,6 +88,8 @@ static uint16_t piece_rows(const struct engine *engine, const struct order *orde
 enum outcome handle_order_get(struct engine *engine, struct command *command)
 {
     const struct order_id_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_id_field_order);
     uint32_t index = order_find(engine, body->order);
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
@@ -107,6 +113,7 @@ enum outcome handle_order_get(struct engine *engine, struct command *command)
         .hold_ends = order->state == order_state_PENDING ? order->deadline_us : 0,
         .version = order->version,
         .sale = sale_at(engine, order->sale)->sale,
+        .parked = money->parked,
         .state = order->state,
         .money = order_money_state(engine, order),
         .currency = order->currency,
@@ -141,33 +148,47 @@ static struct step_body step_2(const struct order *order)
                               .money = order->first_money};
 }
 
-enum outcome handle_order_history(struct engine *engine, struct command *command)
+/* Fills rows with the steps of the versions from `first` on, `count` of them. */
+static void step_rows(const struct engine *engine, const struct order *order, uint32_t first,
+                      uint16_t count, struct step_body *rows)
 {
-    const struct order_id_body *body = command->body;
-    uint32_t index = order_find(engine, body->order);
-    if (index == 0)
-        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
-    const struct order *order = order_at(engine, index);
-    uint16_t count =
-        (uint16_t)(order->version < HISTORY_ROWS_MAX ? order->version : HISTORY_ROWS_MAX);
-    struct order_history_reply_body *reply =
-        reply_begin(engine, command, (uint32_t)(sizeof *reply + count * sizeof(struct step_body)));
-    struct step_body *rows = (struct step_body *)(reply + 1);
-    reply->seq = engine->seq;
-    reply->step_count = count;
-    rows[0] = step_1(order);
-    if (count > 1)
-        rows[1] = step_2(order);
-    uint32_t version = order->version;
-    for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
+    uint32_t version = first + count - 1;
+    uint32_t at = step_find(engine, order->steps, version);
+    for (; version >= first && version > 2; version--) {
         const struct step *step = step_at(engine, at);
-        if (version <= count)
-            rows[version - 1] = (struct step_body){.seq = step->seq,
+        rows[version - first] = (struct step_body){.seq = step->seq,
                                                    .time = step->time_us,
                                                    .version = version,
                                                    .state = step->state,
                                                    .money = step->money};
+        at = step->previous;
     }
+    if (first <= 2 && version == 2)
+        rows[2 - first] = step_2(order);
+    if (first == 1)
+        rows[0] = step_1(order);
+}
+
+/* A cursor is the version that the page begins with. */
+enum outcome handle_order_history(struct engine *engine, struct command *command)
+{
+    const struct order_history_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_history_field_order);
+    uint32_t index = order_find(engine, body->order);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    const struct order *order = order_at(engine, index);
+    uint64_t first = body->cursor != 0 ? body->cursor : 1;
+    uint64_t left = first <= order->version ? order->version - first + 1 : 0;
+    uint16_t count = (uint16_t)(left < HISTORY_ROWS_MAX ? left : HISTORY_ROWS_MAX);
+    struct order_history_reply_body *reply =
+        reply_begin(engine, command, (uint32_t)(sizeof *reply + count * sizeof(struct step_body)));
+    reply->seq = engine->seq;
+    reply->next = left > count ? first + count : 0;
+    reply->step_count = count;
+    if (count > 0)
+        step_rows(engine, order, (uint32_t)first, count, (struct step_body *)(reply + 1));
     return OUTCOME_OK;
 }
 
@@ -188,7 +209,7 @@ enum outcome handle_stats(struct engine *engine, struct command *command)
         .expired = engine->orders_by_state[order_state_EXPIRED],
         .failed = engine->orders_by_state[order_state_FAILED],
         .cancelled = engine->orders_by_state[order_state_CANCELLED],
-        .payments = memory_ring_count(&engine->payments),
+        .payments = engine->payments.count,
         .parked = engine->parked_count,
         .refund_orders = engine->refund_order_count,
         .keys = memory_ring_count(&engine->keys),

@@ -65,7 +65,7 @@ static uint64_t hash_key(const struct engine *engine, uint32_t record)
 
 static uint64_t hash_payment(const struct engine *engine, uint32_t record)
 {
-    const struct payment *payment = arena_at(&engine->payments.records, record);
+    const struct payment *payment = payment_at(engine, record);
     return payment_hash(engine, payment->event, payment->provider);
 }
 
@@ -114,6 +114,7 @@ static const struct rebuilt rebuilts[] = {
     REBUILT(tally_index, tallies, hash_tally),
     REBUILT(customer_index, customer_ids, hash_customer),
     REBUILT(order_index, orders, hash_order),
+    REBUILT(payment_index, payments, hash_payment),
 };
 #undef REBUILT
 
@@ -133,6 +134,5 @@ void engine_rebuild(struct engine *engine)
                       1, arena->count, arena->capacity);
     }
     ring_rebuild(engine, &engine->keys, hash_key);
-    ring_rebuild(engine, &engine->payments, hash_payment);
     deadlines_rebuild(&engine->deadlines);
 }

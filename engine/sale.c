@@ -78,7 +78,10 @@ static struct sale sale_terms(const struct sale_put_body *body)
 static enum outcome check_terms(struct engine *engine, const struct sale_put_body *body)
 {
     struct sale terms = sale_terms(body);
-    if (body->closes != 0 && body->opens != 0 && body->closes <= body->opens)
+    if (body->opens > TIME_US_MAX)
+        return reject_field(engine, sale_put_field_opens);
+    if (body->closes > TIME_US_MAX ||
+        (body->closes != 0 && body->opens != 0 && body->closes <= body->opens))
         return reject_field(engine, sale_put_field_closes);
     if (body->points_max < 0)
         return reject_field(engine, sale_put_field_points_max);
@@ -95,6 +98,24 @@ static enum outcome check_terms(struct engine *engine, const struct sale_put_bod
     if ((body->rate_points == 0) != (body->rate_money == 0))
         return reject_field(engine, body->rate_points == 0 ? sale_put_field_rate_points
                                                            : sale_put_field_rate_money);
+    return OUTCOME_OK;
+}
+
+/* Does each row name a pair, and another one than those before it? */
+static enum outcome check_rows(struct engine *engine, const struct sale_put_body *body)
+{
+    enum { ROW = sale_put_field_end - 1 };
+    const struct pool_body *rows = (const struct pool_body *)(body + 1);
+    for (unsigned i = 0; i < body->pool_count; i++) {
+        if (rows[i].sku == 0)
+            return reject_field(engine, ROW + pool_field_sku);
+        if (rows[i].warehouse == 0)
+            return reject_field(engine, ROW + pool_field_warehouse);
+        for (unsigned j = 0; j < i; j++) {
+            if (rows[j].sku == rows[i].sku && rows[j].warehouse == rows[i].warehouse)
+                return reject_field(engine, ROW + pool_field_sku);
+        }
+    }
     return OUTCOME_OK;
 }
 
@@ -133,10 +154,6 @@ static enum outcome check_pools(struct engine *engine, uint32_t sale,
         enum outcome outcome = check_pool(engine, sale, &rows[i], &changes[i]);
         if (outcome != OUTCOME_OK)
             return outcome;
-        for (unsigned j = 0; j < i; j++) {
-            if (changes[j].stock == changes[i].stock)
-                return reject_field(engine, sale_put_field_end - 1 + pool_field_sku);
-        }
         new_count += changes[i].pool == 0;
     }
     if (arena_room(&engine->pools) < new_count)
@@ -192,6 +209,8 @@ enum outcome handle_sale_put(struct engine *engine, struct command *command)
     const struct sale_put_body *body = command->body;
     struct pool_change changes[SALE_POOLS_MAX];
     enum outcome outcome = check_terms(engine, body);
+    if (outcome == OUTCOME_OK)
+        outcome = check_rows(engine, body);
     if (outcome != OUTCOME_OK)
         return outcome;
     uint32_t index = sale_find(engine, body->sale);
@@ -248,6 +267,8 @@ static enum outcome sale_change(struct engine *engine, struct command *command, 
                                 uint8_t to)
 {
     const struct sale_change_body *body = command->body;
+    if (body->sale == 0)
+        return reject_field(engine, sale_change_field_sale);
     uint32_t index = sale_find(engine, body->sale);
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, body->sale, 0);

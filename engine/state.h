@@ -80,6 +80,7 @@ struct tally {
 struct customer {
     int64_t spendable; /* sum of `left` over lots, those expired but not yet swept included */
     int64_t held;      /* sum of `held` over lots */
+    int64_t spent;     /* by CONFIRMED orders, whose cancellation brings them back */
     uint32_t lots;     /* linked by ascending expiry; only those with points */
     uint32_t ledger;   /* newest entry */
 };
@@ -88,6 +89,8 @@ struct customer_id {
     struct id id;
 };
 
+/* Points of one credit, or what came back of one that had expired by then. Its expiry never
+ * changes. */
 struct lot {
     int64_t left;        /* may be spent */
     int64_t held;        /* by PENDING orders */
@@ -95,7 +98,7 @@ struct lot {
     uint32_t customer;
     uint32_t next;
     uint32_t linked; /* 1 while in its customer's list */
-    uint32_t zero;
+    uint32_t origin; /* the credit's lot that its points came back from too late; 0: a credit */
 };
 
 enum ledger_kind {
@@ -141,8 +144,13 @@ struct piece {
     uint16_t zero;
 };
 
-/* Flags of an order: how it was placed, and where its parts stand. */
-enum { ORDER_BORN_CONFIRMED = 1, ORDER_BORN_PAID = 2, ORDER_IS_INLINE = 4 };
+/* Flags of an order: how it was placed, where its parts stand, and what is known of it. */
+enum {
+    ORDER_BORN_CONFIRMED = 1,
+    ORDER_BORN_PAID = 2, /* money that was due is captured from the placing on */
+    ORDER_IS_INLINE = 4,
+    ORDER_IS_TOLD = 8, /* an event has told of the payment that it was placed with */
+};
 
 /* 128 bytes, the commonest order whole: one line that one place filled, and the first transition.
  * Such a line follows from the piece: its SKU is the stock's, its quantity the piece's, and the
@@ -157,7 +165,7 @@ struct order {
     int64_t total;
     uint32_t customer;
     uint32_t sale;
-    uint32_t money; /* 0: no points, nothing captured, nothing to refund */
+    uint32_t money; /* 0: no points and no payment */
     uint32_t steps; /* newest transition after the first; 0: none */
     uint32_t version;
     uint32_t hold_s; /* as first decided */
@@ -181,7 +189,7 @@ struct order {
 
 static_assert(sizeof(struct order) == 128, "two cache lines an order");
 
-/* An order's money, from the first points or payment on. */
+/* An order's money, from the first points or payment on, a parked one included. */
 struct money {
     int64_t points_used;
     int64_t points_value;
@@ -191,22 +199,27 @@ struct money {
     uint32_t rate_money;
     uint32_t takes; /* first point_take */
     uint32_t order;
-    uint64_t zero[2];
+    uint32_t parked; /* payments that wait for a person */
+    uint32_t zero;
+    uint64_t zero2;
 };
 
 static_assert(sizeof(struct money) == 64, "one cache line");
 
-/* One of an order's versions after the second; the newest is the order's own, and each one before
- * it one less. */
+/* One of an order's versions after the second, which stand in the order. `jump` leads to an older
+ * step, so that any version is found in a few leaps: see step_find. */
 struct step {
     uint64_t seq;
     uint64_t time_us;
     uint32_t previous;
+    uint32_t jump;
+    uint32_t version;
     uint8_t state;
     uint8_t money;
     uint16_t zero;
 };
 
+/* An event of an order; it is known as long as its order is. */
 struct payment {
     struct id event;
     uint64_t time_us;
@@ -255,25 +268,27 @@ struct engine {
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 
     struct arena skus, stocks, sales, pools, tallies, customers, customer_ids, lots, ledger, orders,
-        lines, pieces, point_takes, moneys, steps;
+        lines, pieces, point_takes, moneys, steps, payments;
     struct index sku_index, name_index, stock_index, sale_index, pool_index, tally_index,
-        customer_index, order_index;
-    struct memory_ring keys, payments;
+        customer_index, order_index, payment_index;
+    struct memory_ring keys;
     struct deadlines deadlines;
 
     uint32_t point_takes_free; /* chain of free ones, and how many */
     uint32_t point_takes_free_count;
     /* What PENDING orders still need to end, whatever else fills the tables: a step, once the one
-     * inside of the order is taken. */
+     * inside of the order is taken; two ledger entries for each of their point takes; a lot for
+     * each of those whose lot may have expired by then. */
     uint32_t steps_reserved;
     uint32_t ledger_reserved;
+    uint32_t lots_reserved;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
     uint64_t parked_count;
     uint64_t refund_order_count;
     uint64_t rejected_count;
 
-    uint32_t loaded_capacity[2]; /* of the keys and payments in the image being loaded */
+    uint32_t loaded_capacity; /* of the keys in the image being loaded */
 
     uint64_t scratch[FRAME_SIZE_MAX / 8]; /* where replies go that nobody wants */
 };
@@ -311,6 +326,7 @@ RECORD_ACCESS(piece, pieces)
 RECORD_ACCESS(point_take, point_takes)
 RECORD_ACCESS(money, moneys)
 RECORD_ACCESS(step, steps)
+RECORD_ACCESS(payment, payments)
 #undef RECORD_ACCESS
 
 /* Where a piece stands: inside its order (the order's number), or in the pieces arena. */
@@ -501,18 +517,14 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
     stock_digest(engine, index);
 }
 
-/* keys.c: the memory of idempotency keys and payment events. */
+/* keys.c: the memory of idempotency keys. */
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
 void keys_deinit(struct memory_ring *ring);
 const struct key_record *key_find(const struct engine *engine, struct id key);
 bool key_has_room(const struct engine *engine);
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size);
-const struct payment *payment_find(const struct engine *engine, struct id event, uint32_t provider);
-bool payment_has_room(const struct engine *engine);
-struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider);
 uint64_t memory_ring_count(const struct memory_ring *ring);
-uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
 
 /* stock.c */
 uint32_t name_hash(const struct engine *engine, const struct name *name);
@@ -536,16 +548,25 @@ enum outcome handle_sale_pause(struct engine *engine, struct command *command);
 enum outcome handle_sale_close(struct engine *engine, struct command *command);
 
 /* points.c */
+
+/* Room that moving points takes. */
+struct points_need {
+    uint32_t takes;   /* from lots, each with its hold's entry and those of its end */
+    uint32_t lots;    /* new ones */
+    uint32_t entries; /* of the ledger, beside those of the takes */
+};
+
 uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash);
 int64_t points_available(const struct engine *engine, uint32_t customer);
-uint32_t points_lots_needed(const struct engine *engine, uint32_t customer, int64_t points,
-                            uint32_t *expired);
-enum outcome check_points_room(struct engine *engine, uint32_t lots, uint32_t expired);
+struct points_need points_needed(const struct engine *engine, uint32_t customer, int64_t points);
+struct points_need points_return_needed(const struct engine *engine, const struct order *order);
+enum outcome check_points_room(struct engine *engine, const struct points_need *need);
 void points_hold(struct engine *engine, uint32_t order, int64_t points);
 void points_release(struct engine *engine, uint32_t order);
 void points_spend(struct engine *engine, uint32_t order);
 void points_return(struct engine *engine, uint32_t order);
 uint32_t points_take_count(const struct engine *engine, const struct order *order);
+uint64_t lot_last_us(const struct engine *engine, const struct lot *lot);
 enum outcome handle_points_credit(struct engine *engine, struct command *command);
 enum outcome handle_points_balance(struct engine *engine, struct command *command);
 
@@ -562,6 +583,8 @@ uint8_t order_money_state(const struct engine *engine, const struct order *order
 bool order_is_ended(const struct engine *engine, const struct order *order);
 uint64_t order_hold_max_us(const struct engine *engine, const struct order *order);
 bool order_has_step_room(const struct engine *engine, const struct order *order);
+uint32_t step_jump(const struct engine *engine, uint32_t previous);
+uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t version);
 struct money *order_money_edit(struct engine *engine, uint32_t order);
 void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 void order_step(struct engine *engine, uint32_t order);
@@ -579,6 +602,8 @@ enum outcome handle_hold_release(struct engine *engine, struct command *command)
 enum outcome handle_hold_expire(struct engine *engine, struct command *command);
 
 /* payment.c */
+uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
+uint32_t payment_find(const struct engine *engine, struct id event, uint32_t provider);
 enum outcome handle_payment_event(struct engine *engine, struct command *command);
 
 /* query.c */

@@ -134,6 +134,8 @@ static void stock_change(struct engine *engine, struct command *command, uint32_
 enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
 {
     const struct stock_adjust_body *body = command->body;
+    if (body->sku == 0)
+        return reject_field(engine, stock_adjust_field_sku);
     if (body->delta == 0)
         return reject_field(engine, stock_adjust_field_delta);
     if (body->warehouse == 0)
@@ -159,6 +161,8 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
 enum outcome handle_stock_set(struct engine *engine, struct command *command)
 {
     const struct stock_set_body *body = command->body;
+    if (body->sku == 0)
+        return reject_field(engine, stock_set_field_sku);
     if (body->on_hand < 0 || body->on_hand > QUANTITY_MAX)
         return reject_field(engine, stock_set_field_on_hand);
     if (body->warehouse == 0)
@@ -185,7 +189,8 @@ static bool order_holds_stock(const struct order *order)
     return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
 }
 
-/* Appends the newest orders that hold this stock to the reply just written. */
+/* Counts the orders that hold this stock, and appends the newest to the reply just written. Reads
+ * whatever was ever taken of the stock: a deficit is a rare thing. */
 void list_concerned(const struct engine *engine, struct command *command, uint32_t stock)
 {
     struct stock_level_body *reply = (struct stock_level_body *)command->reply;
@@ -193,11 +198,14 @@ void list_concerned(const struct engine *engine, struct command *command, uint32
     uint32_t last = 0;
     uint32_t place = stock_at(engine, stock)->pieces;
     reply->order_count = 0;
-    while (place != 0 && reply->order_count < CONCERNED_ORDERS_MAX) {
+    reply->orders_concerned = 0;
+    while (place != 0) {
         const struct piece *piece = piece_of(engine, place);
         const struct order *order = order_at(engine, piece->order);
         if (piece->order != last && order_holds_stock(order)) {
-            row[reply->order_count++].order = order->id;
+            if (reply->order_count < CONCERNED_ORDERS_MAX)
+                row[reply->order_count++].order = order->id;
+            reply->orders_concerned++;
             last = piece->order;
         }
         place = piece->next;

@@ -126,6 +126,28 @@ const struct profile profiles[PROFILE_COUNT] = {
                  [MESSAGE_order_cancel] = 4, [MESSAGE_hold_extend] = 6, [MESSAGE_hold_release] = 2,
                  [MESSAGE_hold_expire] = 1, [MESSAGE_points_credit] = 4},
         },
+    [PROFILE_WEALTH] =
+        {
+            .name = "wealth",
+            .skus = 2,
+            .warehouses = 2,
+            .sales = 2,
+            .customers = 3,
+            .lines_max = 2,
+            .lines_many = 10,
+            .quantity_max = 1,
+            .hostile = 10,
+            .stock_max = 500,
+            .hold_max = HOLD_MAX_S,
+            .step_max = 4 * 3600 * US_PER_SECOND,
+            .leaps = 100,
+            .has_big_points = true,
+            .is_wealthy = true,
+            .weights =
+                {EVERYDAY_WEIGHTS(8), [MESSAGE_order_place] = 60, [MESSAGE_payment_event] = 10,
+                 [MESSAGE_order_cancel] = 25, [MESSAGE_hold_extend] = 5,
+                 [MESSAGE_hold_release] = 25, [MESSAGE_points_credit] = 40},
+        },
 };
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
@@ -221,6 +243,8 @@ static const struct model_order *any_known_order(struct generator *generator)
     uint64_t count = (uint64_t)generator->model->orders.count;
     if (count == 0)
         return NULL;
+    if (chance(generator, 6)) /* one to which much happens */
+        return &generator->model->orders.items[0];
     uint64_t span = chance(generator, 70) && count > RECENT ? RECENT : count;
     return &generator->model->orders.items[count - 1 - below(generator, span)];
 }
@@ -242,6 +266,8 @@ static void make_sku_put(struct generator *generator)
     if ((uint32_t)generator->model->skus.count < generator->profile->skus)
         body->sku = (uint32_t)generator->model->skus.count + 1;
     body->price = prices[below(generator, chance(generator, 90) ? 5 : 7)];
+    if (generator->profile->is_wealthy && chance(generator, 80))
+        body->price = PRICE_MAX;
     body->currency = chance(generator, 92) ? EURO : DOLLAR;
     if (chance(generator, 70))
         snprintf(body->name.bytes, sizeof body->name, "sku-%d",
@@ -355,6 +381,8 @@ static void make_points_credit(struct generator *generator)
     body->points = (int64_t)small(generator, 3000);
     if (generator->profile->has_big_points && chance(generator, 15))
         body->points = (int64_t)small(generator, POINTS_MAX);
+    if (generator->profile->is_wealthy && chance(generator, 30))
+        body->points = POINTS_MAX - (int64_t)below(generator, 3);
     if (chance(generator, 70))
         body->expires = generator->now + 1 + small(generator, 20 * generator->profile->step_max);
     else if (chance(generator, 50))
@@ -393,7 +421,10 @@ static void make_order_place(struct generator *generator)
     body->customer = any_customer(generator);
     if (chance(generator, generator->profile->has_big_points ? 80 : 40))
         body->points = (int64_t)small(generator, chance(generator, 90) ? 2500 : POINTS_MAX);
-    body->sale = chance(generator, 25) ? 0 : any_open_sale(generator);
+    if (generator->profile->is_wealthy && chance(generator, 40))
+        body->points = POINTS_MAX;
+    unsigned saleless = generator->profile->is_wealthy ? 75 : 25;
+    body->sale = chance(generator, saleless) ? 0 : any_open_sale(generator);
     if (chance(generator, 60))
         body->hold = (uint32_t)small(generator, generator->profile->hold_max);
     body->flags = (uint16_t)(below(generator, 8) & below(generator, 8));
@@ -465,6 +496,15 @@ static void make_order_query(struct generator *generator)
     body->order = any_order(generator);
 }
 
+static void make_order_history(struct generator *generator)
+{
+    struct order_history_body *body = body_start(generator, sizeof *body);
+    const struct model_order *order = any_known_order(generator);
+    body->order = order == NULL ? any_order(generator) : order->order;
+    if (order != NULL && chance(generator, 50))
+        body->cursor = below(generator, order->version + 3ULL);
+}
+
 static void make_stats(struct generator *generator)
 {
     body_start(generator, sizeof(struct empty_body));
@@ -488,7 +528,7 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_hold_release] = make_order_change,
     [MESSAGE_hold_expire] = make_hold_expire,
     [MESSAGE_order_get] = make_order_query,
-    [MESSAGE_order_history] = make_order_query,
+    [MESSAGE_order_history] = make_order_history,
     [MESSAGE_stats] = make_stats,
 };
 
@@ -642,11 +682,8 @@ static uint64_t boundary(struct generator *generator)
     } else if (pick == 10 && model->keys.count > 0 && chance(generator, 10))
         time = model->keys.items[below(generator, (uint64_t)model->keys.count)].time +
                KEY_RETENTION_US;
-    else if (pick == 11 && model->payments.count > 0 && chance(generator, 3))
-        time = model->payments.items[below(generator, (uint64_t)model->payments.count)].time +
-               EVENT_RETENTION_US;
     time += below(generator, 3) - 1;
-    bool is_near = time >= generator->now && time - generator->now < 2 * EVENT_RETENTION_US;
+    bool is_near = time >= generator->now && time - generator->now < 2 * POINTS_GRACE_MAX_US;
     return is_near ? time : generator->now;
 }
 
@@ -655,7 +692,8 @@ static void pass_time(struct generator *generator)
     uint64_t step_max = generator->profile->step_max;
     if (below(generator, 1000) < generator->profile->leaps)
         generator->now += below(generator, chance(generator, 70) ? 3600 * US_PER_SECOND
-                                                                 : 30 * 3600 * US_PER_SECOND);
+                                                                 : 30 * 3600 * US_PER_SECOND) *
+                          (generator->profile->is_wealthy ? 4 : 1);
     else if (chance(generator, 15))
         generator->now = boundary(generator);
     else if (chance(generator, 60))

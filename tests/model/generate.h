@@ -21,6 +21,7 @@ struct profile {
     uint64_t step_max;     /* microseconds that mostly pass at most between batches */
     uint32_t leaps;        /* of 1000 batches, how many come after hours or days */
     bool has_big_points;
+    bool is_wealthy; /* prices and points at their bounds, holds and leaps of days */
     uint8_t weights[MESSAGE_NUMBER_MAX + 1]; /* by message number */
 };
 
@@ -30,6 +31,7 @@ enum profile_name {
     PROFILE_HOLDS,
     PROFILE_PIECES,
     PROFILE_LONG,
+    PROFILE_WEALTH,
     PROFILE_COUNT
 };
 

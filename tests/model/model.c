@@ -148,7 +148,7 @@ static void key_keep(struct model *model, const struct model_request *request,
     *MODEL_ADD(&model->keys) = key;
 }
 
-/* Keys and payment events stand in the order of their times. */
+/* Keys stand in the order of their times. */
 static void forget_what_is_old(struct model *model)
 {
     int old = 0;
@@ -158,15 +158,6 @@ static void forget_what_is_old(struct model *model)
         model->keys.count -= old;
         memmove(model->keys.items, model->keys.items + old,
                 (size_t)model->keys.count * sizeof *model->keys.items);
-    }
-    old = 0;
-    while (old < model->payments.count &&
-           model->now - model->payments.items[old].time >= EVENT_RETENTION_US)
-        old++;
-    if (old > 0) {
-        model->payments.count -= old;
-        memmove(model->payments.items, model->payments.items + old,
-                (size_t)model->payments.count * sizeof *model->payments.items);
     }
 }
 

@@ -62,6 +62,7 @@ struct model_customer {
 struct model_lot {
     struct id customer;
     uint64_t expires; /* 0: never */
+    uint64_t last;    /* no point of it is good from then on, in whichever lot it is by then */
     int64_t free;     /* neither held nor spent; worth nothing once expired */
 };
 
@@ -85,6 +86,8 @@ struct model_order {
     uint64_t hold_ends; /* the deadline; once the order is EXPIRED, when the hold ended */
     uint32_t sale;
     uint32_t version;
+    uint32_t parked;
+    bool awaits_word; /* placed as paid, and no event has told of that payment yet */
     int line_first;
     int line_count;
     int piece_first;
@@ -118,7 +121,6 @@ struct model_deadline {
 
 struct model_payment {
     struct payment_event_body body;
-    uint64_t time;
     size_t reply;
     size_t reply_size;
     uint16_t outcome;

@@ -61,6 +61,18 @@ void model_set_deadline(struct model *model, int order, uint64_t time)
     *MODEL_ADD(&model->deadlines) = (struct model_deadline){order, time};
 }
 
+/* The order that a request names, whose field it is; MODEL_NONE when that has been answered. */
+static int find_named(const struct model *model, struct id order, unsigned field,
+                      struct model_reply *reply)
+{
+    int index = model_find_order(model, order);
+    if (id_is_zero(order))
+        model_reject(model, reply, OUTCOME_INVALID, field, 0);
+    else if (index == MODEL_NONE)
+        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    return index;
+}
+
 static void answer_status(const struct model *model, struct model_reply *reply, int index)
 {
     const struct model_order *order = &model->orders.items[index];
@@ -169,7 +181,9 @@ static unsigned invalid_event_field(const struct payment_event_body *body)
         return payment_event_field_amount;
     if (body->provider == 0)
         return payment_event_field_provider;
-    return body->currency == 0 ? payment_event_field_currency : 0;
+    if (body->currency == 0 || body->currency > CURRENCY_MAX)
+        return payment_event_field_currency;
+    return 0;
 }
 
 static bool is_right(const struct model_order *order, const struct payment_event_body *body)
@@ -227,19 +241,23 @@ void model_payment_event(struct model *model, const struct model_request *reques
     const struct model_order *order = &model->orders.items[index];
     bool is_success = body->status == payment_status_SUCCESS;
     bool is_parked = is_to_be_parked(model, order, body);
-    if (is_success && !is_parked && (wide)order->captured + body->amount > TOTAL_MAX) {
+    bool is_word = is_success && order->awaits_word && is_right(order, body);
+    if (is_success && !is_parked && !is_word && (wide)order->captured + body->amount > TOTAL_MAX) {
         model_reject(model, reply, OUTCOME_OVERFLOW, 0, TOTAL_MAX);
         return;
     }
     model_accept(model, reply);
     if (hold_has_ended(model, order))
         expire(model, index);
-    if (is_success && !is_parked)
+    if (is_word)
+        model->orders.items[index].awaits_word = false;
+    else if (is_success && !is_parked)
         apply_success(model, index, body);
     if (!is_success && order->state == order_state_PENDING &&
         sale_fails_at_once(model, order->sale))
         end_order(model, index, order_state_FAILED);
     model_add_step(model, index);
+    model->orders.items[index].parked += is_parked;
     if (is_parked)
         model_reject(model, reply, OUTCOME_AMOUNT_MISMATCH, order->currency, order->money_due);
     else
@@ -247,7 +265,6 @@ void model_payment_event(struct model *model, const struct model_request *reques
     size_t kept = model_keep(model, reply->words, reply->size);
     *MODEL_ADD(&model->payments) = (struct model_payment){
         .body = *body,
-        .time = model->now,
         .reply = kept,
         .reply_size = reply->size,
         .outcome = reply->outcome,
@@ -258,11 +275,9 @@ void model_order_cancel(struct model *model, const struct model_request *request
                         struct model_reply *reply)
 {
     const struct order_change_body *body = request->body;
-    int index = model_find_order(model, body->order);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    int index = find_named(model, body->order, order_change_field_order, reply);
+    if (index == MODEL_NONE)
         return;
-    }
     struct model_order *order = &model->orders.items[index];
     uint8_t state = hold_has_ended(model, order) ? order_state_EXPIRED : order->state;
     if (state != order_state_PENDING && state != order_state_CONFIRMED) {
@@ -277,13 +292,12 @@ void model_order_cancel(struct model *model, const struct model_request *request
 }
 
 /* The order of a hold command; MODEL_NONE when it cannot be and that has been answered. */
-static int find_pending(const struct model *model, struct id id, struct model_reply *reply)
+static int find_pending(const struct model *model, struct id id, unsigned field,
+                        struct model_reply *reply)
 {
-    int index = model_find_order(model, id);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    int index = find_named(model, id, field, reply);
+    if (index == MODEL_NONE)
         return MODEL_NONE;
-    }
     const struct model_order *order = &model->orders.items[index];
     if (order->state == order_state_EXPIRED || hold_has_ended(model, order)) {
         model_reject(model, reply, OUTCOME_HOLD_EXPIRED, 0, (int64_t)order->hold_ends);
@@ -300,11 +314,11 @@ void model_hold_extend(struct model *model, const struct model_request *request,
                        struct model_reply *reply)
 {
     const struct hold_extend_body *body = request->body;
-    if (body->hold == 0 || body->hold > HOLD_MAX_S) {
+    if (!id_is_zero(body->order) && (body->hold == 0 || body->hold > HOLD_MAX_S)) {
         model_reject(model, reply, OUTCOME_INVALID, hold_extend_field_hold, 0);
         return;
     }
-    int index = find_pending(model, body->order, reply);
+    int index = find_pending(model, body->order, hold_extend_field_order, reply);
     if (index == MODEL_NONE)
         return;
     const struct model_order *order = &model->orders.items[index];
@@ -323,7 +337,7 @@ void model_hold_release(struct model *model, const struct model_request *request
                         struct model_reply *reply)
 {
     const struct order_change_body *body = request->body;
-    int index = find_pending(model, body->order, reply);
+    int index = find_pending(model, body->order, order_change_field_order, reply);
     if (index == MODEL_NONE)
         return;
     model_accept(model, reply);
@@ -426,11 +440,9 @@ void model_order_get(struct model *model, const struct model_request *request,
                      struct model_reply *reply)
 {
     const struct order_id_body *body = request->body;
-    int index = model_find_order(model, body->order);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    int index = find_named(model, body->order, order_id_field_order, reply);
+    if (index == MODEL_NONE)
         return;
-    }
     const struct model_order *order = &model->orders.items[index];
     struct order_get_reply_body *answer = model_answer(model, reply, sizeof *answer);
     answer->customer = order->customer;
@@ -444,6 +456,7 @@ void model_order_get(struct model *model, const struct model_request *request,
     answer->hold_ends = order->state == order_state_PENDING ? order->hold_ends : 0;
     answer->version = order->version;
     answer->sale = order->sale;
+    answer->parked = order->parked;
     answer->state = order->state;
     answer->money = model_money_state(order);
     answer->currency = order->currency;
@@ -465,16 +478,19 @@ void model_order_get(struct model *model, const struct model_request *request,
 void model_order_history(struct model *model, const struct model_request *request,
                          struct model_reply *reply)
 {
-    const struct order_id_body *body = request->body;
-    int index = model_find_order(model, body->order);
-    if (index == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
+    const struct order_history_body *body = request->body;
+    int index = find_named(model, body->order, order_history_field_order, reply);
+    if (index == MODEL_NONE)
         return;
-    }
     struct order_history_reply_body *answer = model_answer(model, reply, sizeof *answer);
-    for (int i = 0; i < model->steps.count && answer->step_count < HISTORY_ROWS_MAX; i++) {
-        if (model->steps.items[i].order != index)
+    for (int i = 0; i < model->steps.count; i++) {
+        if (model->steps.items[i].order != index ||
+            model->steps.items[i].body.version < body->cursor)
             continue;
+        if (answer->step_count == HISTORY_ROWS_MAX) {
+            answer->next = model->steps.items[i].body.version;
+            break;
+        }
         struct step_body *row = model_answer_row(reply, sizeof *row);
         *row = model->steps.items[i].body;
         answer->step_count++;

@@ -43,6 +43,8 @@ static unsigned invalid_field(const struct order_place_body *body, const struct 
         return order_place_field_points;
     if (body->hold > HOLD_MAX_S)
         return order_place_field_hold;
+    if (body->currency > CURRENCY_MAX)
+        return order_place_field_currency;
     if (body->line_count == 0)
         return order_place_field_line_count;
     for (int i = 0; i < body->line_count; i++) {
@@ -371,8 +373,12 @@ static bool points_are_right(const struct model *model, struct draft *draft,
             model_reject(model, reply, OUTCOME_POINTS_CAP, 0, (int64_t)useful);
         return false;
     }
-    draft->points_used = (int64_t)used;
+    /* As few points as are worth the same. */
     draft->points_value = used == 0 ? 0 : (int64_t)(used * rate_money / rate_points);
+    wide fewest = draft->points_value == 0 ? 0 : draft->points_value * rate_points / rate_money;
+    while (fewest * rate_money / (rate_points == 0 ? 1 : rate_points) < draft->points_value)
+        fewest++;
+    draft->points_used = (int64_t)fewest;
     return true;
 }
 
@@ -457,6 +463,7 @@ static void place(struct model *model, const struct draft *draft,
         order.state = order_state_CONFIRMED;
         order.captured = order.money_due;
         order.hold_ends = 0;
+        order.awaits_word = is_paid && order.money_due > 0;
     }
     add_pieces(model, draft, &order);
     answer_order(model, draft, &order, reply);

@@ -1,7 +1,8 @@
 /* The model's points: lots, and who holds or has spent what of which lot.
  *
  * A lot's free points are worth something until the lot expires. What an order takes leaves the
- * lot at once; it is held while the order is PENDING and spent once it is CONFIRMED. */
+ * lot at once; it is held while the order is PENDING and spent once it is CONFIRMED. What comes
+ * back after the lot's expiry is a lot of its own. */
 #include "tests/model/model.h"
 
 void model_customer_comes_to_be(struct model *model, struct id customer)
@@ -75,14 +76,29 @@ void model_points_give_back(struct model *model, int order)
         struct model_point_take *take = &model->point_takes.items[i];
         if (take->order != order || take->points == 0)
             continue;
-        struct model_lot *lot = &model->lots.items[take->lot];
-        if (lot_has_expired(model, lot)) {
-            lot->free = 0;
-            lot->expires = model->now + POINTS_GRACE_US;
+        struct model_lot lot = model->lots.items[take->lot];
+        uint64_t day_later = model->now + POINTS_GRACE_US;
+        if (!lot_has_expired(model, &lot)) {
+            model->lots.items[take->lot].free += take->points;
+        } else if (model->now < lot.last) {
+            lot.expires = day_later < lot.last ? day_later : lot.last;
+            lot.free = take->points;
+            *MODEL_ADD(&model->lots) = lot;
         }
-        lot->free += take->points;
         take->points = 0;
     }
+}
+
+/* What a customer's orders have taken and would give back. */
+static wide points_taken(const struct model *model, struct id customer)
+{
+    wide taken = 0;
+    for (int i = 0; i < model->point_takes.count; i++) {
+        const struct model_point_take *take = &model->point_takes.items[i];
+        if (id_equal(model->orders.items[take->order].customer, customer))
+            taken += take->points;
+    }
+    return taken;
 }
 
 void model_points_credit(struct model *model, const struct model_request *request,
@@ -102,7 +118,7 @@ void model_points_credit(struct model *model, const struct model_request *reques
     }
     int64_t available = model_points_available(model, body->customer);
     int64_t held = points_held(model, body->customer);
-    if ((wide)available + held + body->points > POINTS_MAX) {
+    if (available + points_taken(model, body->customer) + body->points > POINTS_MAX) {
         model_reject(model, reply, OUTCOME_OVERFLOW, 0, POINTS_MAX);
         return;
     }
@@ -111,6 +127,7 @@ void model_points_credit(struct model *model, const struct model_request *reques
     *MODEL_ADD(&model->lots) = (struct model_lot){
         .customer = body->customer,
         .expires = body->expires,
+        .last = body->expires == 0 ? 0 : body->expires + POINTS_GRACE_MAX_US,
         .free = body->points,
     };
     struct points_credit_reply_body *answer = model_answer(model, reply, sizeof *answer);
@@ -122,6 +139,10 @@ void model_points_balance(struct model *model, const struct model_request *reque
                           struct model_reply *reply)
 {
     const struct points_balance_body *body = request->body;
+    if (id_is_zero(body->customer)) {
+        model_reject(model, reply, OUTCOME_INVALID, points_balance_field_customer, 0);
+        return;
+    }
     bool is_known = false;
     for (int i = 0; i < model->customers.count; i++)
         is_known |= id_equal(model->customers.items[i].customer, body->customer);

@@ -34,9 +34,32 @@ static struct sale_put_body with_defaults(const struct sale_put_body *body)
     return terms;
 }
 
+/* A pool is named by SKU and warehouse, and once in a message. */
+static unsigned invalid_row_field(const struct sale_put_body *body)
+{
+    enum { FIXED = sale_put_field_end - 1 };
+    const struct pool_body *rows = (const struct pool_body *)(body + 1);
+    for (int i = 0; i < body->pool_count; i++) {
+        bool is_repeated = false;
+        for (int j = 0; j < i; j++)
+            is_repeated |= rows[j].sku == rows[i].sku && rows[j].warehouse == rows[i].warehouse;
+        if (rows[i].sku == 0)
+            return FIXED + pool_field_sku;
+        if (rows[i].warehouse == 0)
+            return FIXED + pool_field_warehouse;
+        if (is_repeated)
+            return FIXED + pool_field_sku;
+    }
+    return 0;
+}
+
 static unsigned invalid_field(const struct sale_put_body *body)
 {
     struct sale_put_body terms = with_defaults(body);
+    if (body->opens > TIME_US_MAX)
+        return sale_put_field_opens;
+    if (body->closes > TIME_US_MAX)
+        return sale_put_field_closes;
     if (body->closes != 0 && body->opens != 0 && body->closes <= body->opens)
         return sale_put_field_closes;
     if (body->points_max < 0)
@@ -55,14 +78,13 @@ static unsigned invalid_field(const struct sale_put_body *body)
         return sale_put_field_rate_points;
     if (body->rate_points != 0 && body->rate_money == 0)
         return sale_put_field_rate_money;
-    return 0;
+    return invalid_row_field(body);
 }
 
-/* Rejects and returns false when the pool of the last of some rows cannot become what it says. */
-static bool pool_is_possible(const struct model *model, uint32_t sale, const struct pool_body *rows,
-                             int last, struct model_reply *reply)
+/* Rejects and returns false when the row's pool cannot become what it says. */
+static bool pool_is_possible(const struct model *model, uint32_t sale, const struct pool_body *row,
+                             struct model_reply *reply)
 {
-    const struct pool_body *row = &rows[last];
     int stock = model_find_stock(model, row->sku, row->warehouse);
     int pool = model_find_pool(model, sale, row->sku, row->warehouse);
     if (stock == MODEL_NONE) {
@@ -81,12 +103,6 @@ static bool pool_is_possible(const struct model *model, uint32_t sale, const str
     if (row->quantity > size && row->quantity - size > available) {
         model_reject(model, reply, OUTCOME_INSUFFICIENT_STOCK, row->sku, available);
         return false;
-    }
-    for (int i = 0; i < last; i++) {
-        if (rows[i].sku == row->sku && rows[i].warehouse == row->warehouse) {
-            model_reject(model, reply, OUTCOME_INVALID, sale_put_field_end - 1 + pool_field_sku, 0);
-            return false;
-        }
     }
     return true;
 }
@@ -114,7 +130,7 @@ void model_sale_put(struct model *model, const struct model_request *request,
     }
     model_sum_stock(model);
     for (int i = 0; i < body->pool_count; i++) {
-        if (!pool_is_possible(model, body->sale, rows, i, reply))
+        if (!pool_is_possible(model, body->sale, &rows[i], reply))
             return;
     }
     model_accept(model, reply);
@@ -142,6 +158,10 @@ static void change_state(struct model *model, const struct model_request *reques
                          struct model_reply *reply, unsigned from, uint8_t to)
 {
     const struct sale_change_body *body = request->body;
+    if (body->sale == 0) {
+        model_reject(model, reply, OUTCOME_INVALID, sale_change_field_sale, 0);
+        return;
+    }
     int sale = model_find_sale(model, body->sale);
     if (sale == MODEL_NONE) {
         model_reject(model, reply, OUTCOME_NOT_FOUND, body->sale, 0);

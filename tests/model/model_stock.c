@@ -150,9 +150,15 @@ void model_stock_adjust(struct model *model, const struct model_request *request
                         struct model_reply *reply)
 {
     const struct stock_adjust_body *body = request->body;
-    if (body->delta == 0 || body->warehouse == 0) {
-        model_reject(model, reply, OUTCOME_INVALID,
-                     body->delta == 0 ? stock_adjust_field_delta : stock_adjust_field_warehouse, 0);
+    unsigned invalid = 0;
+    if (body->sku == 0)
+        invalid = stock_adjust_field_sku;
+    else if (body->delta == 0)
+        invalid = stock_adjust_field_delta;
+    else if (body->warehouse == 0)
+        invalid = stock_adjust_field_warehouse;
+    if (invalid != 0) {
+        model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
         return;
     }
     if (model_find_sku(model, body->sku) == MODEL_NONE) {
@@ -179,6 +185,7 @@ void model_answer_orders_concerned(const struct model *model, struct model_reply
     int stock = model_find_stock(model, sku, warehouse);
     reply->size = sizeof *level;
     level->order_count = 0;
+    level->orders_concerned = 0;
     if (level->available >= 0)
         return;
     for (int i = model->orders.count - 1; i >= 0; i--) {
@@ -188,8 +195,9 @@ void model_answer_orders_concerned(const struct model *model, struct model_reply
             holds_some |= model->pieces.items[p].stock == stock;
         if (!holds_some || !model_order_is_live(order))
             continue;
+        level->orders_concerned++;
         if (level->order_count == CONCERNED_ORDERS_MAX)
-            break;
+            continue;
         level->order_count++;
         struct order_id_body *row = model_answer_row(reply, sizeof *row);
         row->order = order->order;
@@ -200,10 +208,15 @@ void model_stock_set(struct model *model, const struct model_request *request,
                      struct model_reply *reply)
 {
     const struct stock_set_body *body = request->body;
-    bool on_hand_is_valid = body->on_hand >= 0 && body->on_hand <= QUANTITY_MAX;
-    if (!on_hand_is_valid || body->warehouse == 0) {
-        model_reject(model, reply, OUTCOME_INVALID,
-                     on_hand_is_valid ? stock_set_field_warehouse : stock_set_field_on_hand, 0);
+    unsigned invalid = 0;
+    if (body->sku == 0)
+        invalid = stock_set_field_sku;
+    else if (body->on_hand < 0 || body->on_hand > QUANTITY_MAX)
+        invalid = stock_set_field_on_hand;
+    else if (body->warehouse == 0)
+        invalid = stock_set_field_warehouse;
+    if (invalid != 0) {
+        model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
         return;
     }
     if (model_find_sku(model, body->sku) == MODEL_NONE) {
@@ -254,6 +267,13 @@ void model_stock_get(struct model *model, const struct model_request *request,
     if (row_count == 0 || row_count > STOCK_ITEMS_MAX) {
         model_reject(model, reply, OUTCOME_INVALID, stock_get_field_item_count, 0);
         return;
+    }
+    for (int i = 0; i < body->item_count; i++) {
+        if (items[i].sku == 0) {
+            model_reject(model, reply, OUTCOME_INVALID, stock_get_field_end - 1 + item_field_sku,
+                         0);
+            return;
+        }
     }
     int named = find_sku_by_name(model, &body->name);
     if (has_name && named == MODEL_NONE) {

@@ -118,17 +118,13 @@ static bool is_full_answer(const struct player *player, const struct command *co
     return body.subject == (uint64_t)player->options->tiny;
 }
 
-/* What the model cannot know: the digest, and how many keys and payments that are too old to decide
- * anything are still in memory. */
+/* What the model cannot know: the digest, and how many keys that are too old to decide anything are
+ * still in memory. */
 static void adopt_unknown(struct stats_reply_body *expected, const struct stats_reply_body *actual)
 {
     expected->digest = actual->digest;
     if (actual->keys > expected->keys)
         expected->keys = actual->keys;
-    if (actual->payments > expected->payments)
-        expected->payments = actual->payments;
-    if (actual->parked > expected->parked)
-        expected->parked = actual->parked;
 }
 
 /* The model decides what the engine has decided, and the two are compared. */
@@ -299,6 +295,17 @@ static void ask_both(struct player *player, uint16_t number, const void *body, u
     fclose(text);
 }
 
+static void ask_both_history(struct player *player, struct id order)
+{
+    struct order_history_body page = {.order = order};
+    int index = model_find_order(player->model, order);
+    uint32_t steps = player->model->orders.items[index].version;
+    for (uint32_t first = 1; first <= steps; first += HISTORY_ROWS_MAX) {
+        ask_both(player, MESSAGE_order_history, &page, sizeof page);
+        page.cursor = first + HISTORY_ROWS_MAX;
+    }
+}
+
 static void ask_both_everything(struct player *player)
 {
     const struct model *model = player->model;
@@ -318,7 +325,7 @@ static void ask_both_everything(struct player *player)
     for (int i = 0; i < model->orders.count; i++) {
         struct order_id_body order = {model->orders.items[i].order};
         ask_both(player, MESSAGE_order_get, &order, sizeof order);
-        ask_both(player, MESSAGE_order_history, &order, sizeof order);
+        ask_both_history(player, order.order);
     }
     for (int i = 0; i < model->customers.count; i++) {
         struct points_balance_body customer = {model->customers.items[i].customer};

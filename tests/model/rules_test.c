@@ -376,7 +376,35 @@ TEST(deficit_lists_the_newest_orders_first)
     CHECK_EQUAL(level->order_count, 2);
     CHECK_EQUAL(rows[0].order.low, 3);
     CHECK_EQUAL(rows[1].order.low, 1);
+    CHECK_EQUAL(level->orders_concerned, 2);
     CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_REPLAYED);
+    script_end();
+}
+
+TEST(deficit_tells_how_many_orders_there_are_in_all)
+{
+    enum { ORDERS = CONCERNED_ORDERS_MAX + 8 };
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 2 * ORDERS);
+    for (uint64_t order = 1; order <= ORDERS; order++)
+        CHECK_EQUAL(place((struct placing){
+                        .fixed = {.order = id(order), .customer = id(9)},
+                        .lines = {{.sku = 1, .quantity = 1, .price = 10},
+                                  {.sku = 1, .quantity = 1, .price = 10}},
+                    }),
+                    OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, ORDERS), OUTCOME_OK);
+    struct stock_set_body set = {.key = id(1),
+                                 .sku = 1,
+                                 .warehouse = 1,
+                                 .expected = 2 * ORDERS,
+                                 .flags = stock_flags_ALLOW_DEFICIT};
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    const struct stock_level_body *level = (const struct stock_level_body *)reply.words;
+    CHECK_EQUAL(level->order_count, CONCERNED_ORDERS_MAX);
+    CHECK_EQUAL(level->orders_concerned, ORDERS - 2);
     script_end();
 }
 
@@ -436,5 +464,426 @@ TEST(sale_pool_gives_alone_and_closing_gives_it_back)
         (const struct stock_row_body *)((const struct stock_get_reply_body *)reply.words + 1);
     CHECK_EQUAL(row->available, 10);
     CHECK_EQUAL(row->pooled, 0);
+    script_end();
+}
+
+/* A request that is wrong in a field, and in another way too that would be answered NOT_FOUND,
+ * BAD_TRANSITION or the like: the field is named. */
+static void check_invalid(uint16_t number, const void *body, size_t size, unsigned field)
+{
+    CHECK_EQUAL(ask(number, body, size), OUTCOME_INVALID);
+    check_rejection(field, 0);
+}
+
+#define CHECK_INVALID(number, shape, field, ...)                                                   \
+    check_invalid(number, &(struct shape##_body){__VA_ARGS__}, sizeof(struct shape##_body), field)
+
+/* SKU 1 with stock in warehouse 1, sale 5 CLOSED, order 1 CANCELLED; nothing else is known. */
+static void script_with_ended_things(void)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 10);
+    open_sale((struct sale_put_body){.sale = 5});
+    struct sale_change_body close = {.key = id(++keys), .sale = 5};
+    CHECK_EQUAL(ask(MESSAGE_sale_close, &close, sizeof close), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+}
+
+TEST(invalid_stock_comes_before_what_is_not_found)
+{
+    script_with_ended_things();
+    CHECK_INVALID(MESSAGE_stock_adjust, stock_adjust, stock_adjust_field_sku, .key = id(1));
+    CHECK_INVALID(MESSAGE_stock_adjust, stock_adjust, stock_adjust_field_delta, .key = id(1),
+                  .sku = 99, .warehouse = 1);
+    CHECK_INVALID(MESSAGE_stock_adjust, stock_adjust, stock_adjust_field_warehouse, .key = id(1),
+                  .sku = 99, .delta = 1);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_sku, .key = id(1), .on_hand = -1);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_on_hand, .key = id(1), .sku = 99,
+                  .on_hand = QUANTITY_MAX + 1, .warehouse = 1);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_warehouse, .key = id(1), .sku = 99);
+    CHECK_INVALID(MESSAGE_stock_set, stock_set, stock_set_field_on_hand, .key = id(1), .sku = 1,
+                  .warehouse = 1, .expected = 7, .on_hand = -1);
+    struct {
+        struct stock_get_body fixed;
+        struct item_body items[2];
+    } get = {.fixed = {.item_count = 2}, .items = {{.sku = 99}, {.sku = 0}}};
+    check_invalid(MESSAGE_stock_get, &get, sizeof get,
+                  stock_get_field_end - 1 + (unsigned)item_field_sku);
+    script_end();
+}
+
+TEST(invalid_sale_comes_before_what_is_closed_or_not_found)
+{
+    enum { ROW = sale_put_field_end - 1 };
+    script_with_ended_things();
+    struct {
+        struct sale_put_body fixed;
+        struct pool_body pools[2];
+    } put = {.fixed = {.key = id(1), .sale = 5, .pool_count = 2},
+             .pools = {{.sku = 1, .warehouse = 1}, {.sku = 1, .warehouse = 1}}};
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    put.fixed.sale = 6;
+    put.pools[0].sku = put.pools[1].sku = 99;
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    put.pools[1] = (struct pool_body){.sku = 1, .warehouse = 0, .quantity = 1};
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_warehouse);
+    put.pools[1] = (struct pool_body){.sku = 0, .warehouse = 1, .quantity = 1};
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    put.fixed.points_share = POINTS_SHARE_WHOLE + 1;
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, sale_put_field_points_share);
+    CHECK_INVALID(MESSAGE_sale_put, sale_put, sale_put_field_opens, .key = id(1), .sale = 5,
+                  .opens = TIME_US_MAX + 1);
+    CHECK_INVALID(MESSAGE_sale_put, sale_put, sale_put_field_closes, .key = id(1), .sale = 5,
+                  .closes = TIME_US_MAX + 1);
+    CHECK_INVALID(MESSAGE_sale_open, sale_change, sale_change_field_sale, .key = id(1));
+    CHECK_INVALID(MESSAGE_sale_pause, sale_change, sale_change_field_sale, .key = id(1));
+    CHECK_INVALID(MESSAGE_sale_close, sale_change, sale_change_field_sale, .key = id(1));
+    script_end();
+}
+
+TEST(invalid_order_comes_before_what_is_not_found_or_has_ended)
+{
+    enum { ROW = order_place_field_end - 1 };
+    script_with_ended_things();
+    struct {
+        struct order_place_body fixed;
+        struct line_body line;
+    } order = {.fixed = {.order = id(2), .customer = id(9), .sale = 77, .line_count = 1},
+               .line = {.sku = 99, .price = 10}};
+    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_quantity);
+    order.line.quantity = 1;
+    order.line.price = -1;
+    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_price);
+    order.fixed.order = id(1); /* known, with other content */
+    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_price);
+    order.fixed.currency = CURRENCY_MAX + 1;
+    check_invalid(MESSAGE_order_place, &order, sizeof order, order_place_field_currency);
+    CHECK_INVALID(MESSAGE_order_cancel, order_change, order_change_field_order, .key = id(1));
+    CHECK_INVALID(MESSAGE_hold_release, order_change, order_change_field_order, .key = id(1));
+    CHECK_INVALID(MESSAGE_hold_extend, hold_extend, hold_extend_field_order, .key = id(1));
+    CHECK_INVALID(MESSAGE_hold_extend, hold_extend, hold_extend_field_hold, .key = id(1),
+                  .order = id(99));
+    CHECK_INVALID(MESSAGE_hold_extend, hold_extend, hold_extend_field_hold, .key = id(1),
+                  .order = id(1), .hold = HOLD_MAX_S + 1);
+    CHECK_INVALID(MESSAGE_order_get, order_id, order_id_field_order, id(0));
+    CHECK_INVALID(MESSAGE_order_history, order_history, order_history_field_order, .cursor = 5);
+    script_end();
+}
+
+TEST(invalid_payment_or_points_come_before_what_is_not_found)
+{
+    script_with_ended_things();
+    struct payment_event_body event = {
+        .event = id(1), .order = id(99), .provider = 1, .status = payment_status_SUCCESS};
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_currency);
+    event.currency = CURRENCY_MAX + 1;
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_currency);
+    event.order = id(1);
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_currency);
+    event.amount = -1;
+    check_invalid(MESSAGE_payment_event, &event, sizeof event, payment_event_field_amount);
+    CHECK_INVALID(MESSAGE_points_balance, points_balance, points_balance_field_customer, id(0));
+    CHECK_EQUAL(credit(8, POINTS_MAX, 0), OUTCOME_OK);
+    CHECK_INVALID(MESSAGE_points_credit, points_credit, points_credit_field_expires, .key = id(1),
+                  .customer = id(8), .points = 1, .expires = now);
+    script_end();
+}
+
+/* A PENDING order of one unit of SKU 1 at 100, which holds points. */
+static void place_with_points(uint64_t order, int64_t points, uint32_t hold)
+{
+    CHECK_EQUAL(
+        place((struct placing){
+            .fixed = {.order = id(order), .customer = id(9), .points = points, .hold = hold},
+            .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+        }),
+        OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, points);
+    CHECK_EQUAL(placed()->state, order_state_PENDING);
+}
+
+TEST(points_released_late_each_get_a_day_of_their_own)
+{
+    enum { DAY = 24 * 3600, MINUTE = 60 };
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 3);
+    CHECK_EQUAL(credit(9, 100, now + 10 * SECOND), OUTCOME_OK);
+    place_with_points(1, 60, 2 * DAY);
+    place_with_points(2, 40, 2 * DAY);
+    now += 20 * SECOND;
+    uint64_t first = now + POINTS_GRACE_US;
+    CHECK_EQUAL(change(MESSAGE_hold_release, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 60);
+    CHECK_EQUAL(balance(9)->next_expiry, first);
+    now = first - (uint64_t)MINUTE * SECOND;
+    CHECK_EQUAL(change(MESSAGE_hold_release, 2), OUTCOME_OK);
+    uint64_t second = now + POINTS_GRACE_US;
+    CHECK_EQUAL(balance(9)->available, 100);
+    CHECK_EQUAL(balance(9)->next_expiry, first);
+    CHECK_EQUAL(balance(9)->expiring, 60);
+    now = first;
+    CHECK_EQUAL(balance(9)->available, 40);
+    CHECK_EQUAL(balance(9)->next_expiry, second);
+    /* What expires first is spent first, whichever of the lot's points it is. */
+    place_with_points(3, 10, DAY);
+    CHECK_EQUAL(balance(9)->expiring, 30);
+    now = second;
+    CHECK_EQUAL(balance(9)->balance, 10);
+    script_end();
+}
+
+TEST(points_held_again_and_again_end_seven_days_after_their_expiry)
+{
+    enum { DAY = 24 * 3600 };
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 9);
+    uint64_t expiry = now + 10 * SECOND;
+    uint64_t last = expiry + 7ULL * DAY * SECOND;
+    CHECK_EQUAL(credit(9, 50, expiry), OUTCOME_OK);
+    now = expiry - 1;
+    for (uint64_t order = 1; order <= 6; order++) {
+        place_with_points(order, 50, 2 * DAY);
+        now += 25ULL * 3600 * SECOND;
+        CHECK_EQUAL(change(MESSAGE_hold_release, order), OUTCOME_OK);
+        CHECK_EQUAL(balance(9)->available, 50);
+        uint64_t day_later = now + POINTS_GRACE_US;
+        CHECK_EQUAL(balance(9)->next_expiry, day_later < last ? day_later : last);
+    }
+    CHECK_EQUAL(balance(9)->next_expiry, last);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(9), .customer = id(9), .points = 20, .hold = DAY},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+                }),
+                OUTCOME_OK);
+    now = last - 1;
+    CHECK_EQUAL(balance(9)->available, 30);
+    now = last;
+    CHECK_EQUAL(balance(9)->available, 0);
+    CHECK_EQUAL(balance(9)->held, 20);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 9), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    script_end();
+}
+
+TEST(spent_points_that_come_back_after_their_expiry_get_a_day_within_the_seven)
+{
+    enum { DAY = 24 * 3600 };
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(credit(9, 300, now + 10 * SECOND), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.customer = id(9), .points = 100},
+        .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+    };
+    for (uint64_t order = 1; order <= 2; order++) {
+        placing.fixed.order = id(order);
+        CHECK_EQUAL(place(placing), OUTCOME_OK);
+        CHECK_EQUAL(placed()->state, order_state_CONFIRMED);
+    }
+    now += 3ULL * DAY * SECOND;
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, 100);
+    CHECK_EQUAL(balance(9)->next_expiry, now + POINTS_GRACE_US);
+    now += 5ULL * DAY * SECOND;
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 2), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    script_end();
+}
+
+TEST(bound_of_points_counts_those_that_may_come_back)
+{
+    script_start();
+    put_sku(1, PRICE_MAX);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(credit(9, POINTS_MAX, 0), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .points = POINTS_MAX},
+        .lines = {{.sku = 1, .quantity = 1, .price = PRICE_MAX}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    check_rejection(0, POINTS_MAX);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, POINTS_MAX);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    /* Held ones count as well. */
+    placing.fixed.order = id(2);
+    placing.fixed.points = POINTS_MAX - 1;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->state, order_state_PENDING);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    CHECK_EQUAL(credit(8, 1, 0), OUTCOME_OK);
+    script_end();
+}
+
+TEST(points_that_expired_leave_room_for_others)
+{
+    enum { ROUNDS = 9300 }; /* so many bounds are more than 63 bits hold */
+    script_start();
+    for (int round = 0; round < ROUNDS; round++) {
+        CHECK_EQUAL(credit(9, POINTS_MAX, now + SECOND), OUTCOME_OK);
+        now += SECOND;
+    }
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(credit(9, POINTS_MAX, 0), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, POINTS_MAX);
+    script_end();
+}
+
+TEST(points_worth_nothing_are_not_taken)
+{
+    script_start();
+    put_sku(1, 1000);
+    add_stock(1, 1, 9);
+    open_sale((struct sale_put_body){
+        .sale = 5, .points_share = POINTS_SHARE_WHOLE, .rate_points = 100, .rate_money = 1});
+    CHECK_EQUAL(credit(9, 1000, 0), OUTCOME_OK);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .sale = 5, .points = 99},
+        .lines = {{.sku = 1, .quantity = 1, .price = 1000}},
+    };
+    /* 99 of 100 that a unit of money costs are worth nothing; 299 are worth what 200 are. */
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, 0);
+    CHECK_EQUAL(placed()->points_value, 0);
+    CHECK_EQUAL(placed()->money_due, 1000);
+    placing.fixed.order = id(2);
+    placing.fixed.points = 299;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, 200);
+    CHECK_EQUAL(placed()->points_value, 2);
+    CHECK_EQUAL(balance(9)->available, 800);
+    /* POINTS_EXACT asks whether as many could be used; those that would add nothing stay. */
+    placing.fixed.order = id(3);
+    placing.fixed.points = 199;
+    placing.fixed.flags = place_flags_POINTS_EXACT;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->points_used, 100);
+    placing.fixed.order = id(4);
+    placing.fixed.points = 701;
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_POINTS);
+    check_rejection(0, 700);
+    script_end();
+}
+
+TEST(history_comes_in_pages_and_loses_nothing)
+{
+    enum { EVENTS = 200 };
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    for (uint64_t event = 1; event <= EVENTS; event++)
+        CHECK_EQUAL(pay(event, 1, 10, payment_status_FAILURE), OUTCOME_OK);
+    struct order_history_body page = {.order = id(1)};
+    const struct order_history_reply_body *answer = (const void *)reply.words;
+    uint32_t version = 0;
+    do {
+        CHECK_EQUAL(ask(MESSAGE_order_history, &page, sizeof page), OUTCOME_OK);
+        const struct step_body *rows = (const struct step_body *)(answer + 1);
+        for (unsigned i = 0; i < answer->step_count; i++)
+            CHECK_EQUAL(rows[i].version, ++version);
+        page.cursor = answer->next;
+    } while (page.cursor != 0);
+    CHECK_EQUAL(version, EVENTS + 1);
+    /* From any step on; behind the last one there is nothing. */
+    page.cursor = EVENTS;
+    CHECK_EQUAL(ask(MESSAGE_order_history, &page, sizeof page), OUTCOME_OK);
+    CHECK_EQUAL(answer->step_count, 2);
+    page.cursor = UINT64_MAX;
+    CHECK_EQUAL(ask(MESSAGE_order_history, &page, sizeof page), OUTCOME_OK);
+    CHECK_EQUAL(answer->step_count, 0);
+    CHECK_EQUAL(answer->next, 0);
+    script_end();
+}
+
+/* A PAID order of one unit of SKU 1 at 10. */
+static void place_paid(uint64_t order)
+{
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(order), .customer = id(9), .flags = place_flags_PAID},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(placed()->state, order_state_CONFIRMED);
+}
+
+TEST(first_success_of_a_paid_order_is_the_word_of_its_payment)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    place_paid(1);
+    /* Neither a failure nor another amount is that word. */
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_FAILURE), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 0);
+    CHECK_EQUAL(pay(2, 1, 9, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 9);
+    CHECK_EQUAL(pay(3, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 9);
+    CHECK_EQUAL(status()->version, 4);
+    CHECK_EQUAL(pay(3, 1, 10, payment_status_SUCCESS), OUTCOME_REPLAYED);
+    CHECK_EQUAL(pay(4, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 19);
+    struct order_id_body get = {id(1)};
+    CHECK_EQUAL(ask(MESSAGE_order_get, &get, sizeof get), OUTCOME_OK);
+    CHECK_EQUAL(((const struct order_get_reply_body *)reply.words)->captured, 29);
+
+    /* It is told of an order that was cancelled meanwhile: what is due back, is due once. */
+    place_paid(2);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 2), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 10);
+    CHECK_EQUAL(pay(5, 2, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 10);
+    CHECK_EQUAL(pay(6, 2, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 20);
+
+    /* An order of nothing to pay has no payment to be told of. */
+    CHECK_EQUAL(credit(9, 10, 0), OUTCOME_OK);
+    CHECK_EQUAL(
+        place((struct placing){
+            .fixed = {.order = id(3), .customer = id(9), .points = 10, .flags = place_flags_PAID},
+            .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+        }),
+        OUTCOME_OK);
+    CHECK_EQUAL(pay(7, 3, 10, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 10);
+    script_end();
+}
+
+TEST(payment_event_is_known_as_long_as_its_order)
+{
+    enum { YEAR = 365 * 24 * 3600 };
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_SUCCESS), OUTCOME_OK);
+    now += (uint64_t)YEAR * SECOND;
+    CHECK_EQUAL(pay(2, 1, 10, payment_status_FAILURE), OUTCOME_OK);
+    CHECK_EQUAL(pay(1, 1, 10, payment_status_SUCCESS), OUTCOME_REPLAYED);
+    CHECK_EQUAL(status()->version, 2);
+    CHECK_EQUAL(status()->refund_due, 0);
+    CHECK_EQUAL(pay(1, 1, 11, payment_status_SUCCESS), OUTCOME_EVENT_CONFLICT);
     script_end();
 }

@@ -391,9 +391,15 @@ def largest_messages_fit(run):
                                     allocation="RANK"), "OK", take_count=64, total=6400)
         check_equal(sum(take["quantity"] for take in placed.rows), 64, "units taken")
         check_equal(len(client.call("order.get", order=order).rows), 64, "pieces shown")
-        for i in range(70):
+        for i in range(140):
             expect(client.call("hold.extend", key=key(), order=order, hold=600 + i), "OK")
-        check_equal(len(client.call("order.history", order=order).rows), 64, "steps shown")
+        page = client.call("order.history", order=order)
+        check_equal(len(page.rows), 64, "steps shown")
+        versions = [step["version"] for step in page.rows]
+        while page.body["next"]:
+            page = client.call("order.history", order=order, cursor=page.body["next"])
+            versions += [step["version"] for step in page.rows]
+        check_equal(versions, list(range(1, 142)), "versions of all pages")
     run.finish(server)
 
 

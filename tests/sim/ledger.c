@@ -225,6 +225,7 @@ static void query_make(struct ledger *ledger, struct request *request)
     struct stock_get_body stock = {.item_count = 1};
     struct item_body item = {.sku = below(ledger, SKUS) + 1,
                              .warehouse = (uint32_t)below(ledger, WAREHOUSES + 1)};
+    struct order_history_body history = {.cursor = below(ledger, 3)};
     struct empty_body empty = {0};
     switch (below(ledger, 6)) {
     case 0:
@@ -237,7 +238,8 @@ static void query_make(struct ledger *ledger, struct request *request)
         request_set(request, MESSAGE_stats, &empty, sizeof empty, NULL, 0);
         break;
     case 3:
-        request_set(request, MESSAGE_order_history, &order, sizeof order, NULL, 0);
+        history.order = order.order;
+        request_set(request, MESSAGE_order_history, &history, sizeof history, NULL, 0);
         break;
     default:
         request_set(request, MESSAGE_order_get, &order, sizeof order, NULL, 0);

@@ -221,14 +221,24 @@ class Studio:
 
     def build_restored(self, data):
         """A restored shop that goes on, with files of the life before at hand."""
-        folder = self.root / "restored"
+        folder, archive = self.root / "restored", self.root / "restored-archive"
         self.till("restore", "--from", self.first_backup, "--data", folder, *ruin.ROOM)
-        shop = Shop(self.run, folder, *SNAPSHOTS)
+        shop = Shop(self.run, folder, *SNAPSHOTS, "--archive", str(archive))
         shop.orders, shop.seq = dict(self.early[0]), self.early[1]
-        young = self.photo(folder)
-        shop.live(300, 300)
+        photos = [data, self.photo(folder)]
+        self.live_until_archived(shop, archive, 1, [])
         shop.kill()
-        self.add("data, restored", folder, shop, self.DATA_PROBES, [data, young])
+        self.add("data, restored", folder, shop, self.DATA_PROBES, photos)
+        self.add("archive, of a restored shop", archive, shop, ((ruin.probe_verify_archive, 1),),
+                 orders={}, seq=self.end_of(archive))
+
+    def live_until_archived(self, shop, archive, count, photos):
+        """Until there are so many segments in the archive."""
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while len(list(archive.glob("log-*"))) < count:
+            check(time.monotonic() < deadline, f"the archive gets {count} segments")
+            shop.live()
+            photos.append(self.photo(archive))
 
     def build_archive(self):
         """An archive, and a backup that is as old as it."""
@@ -236,18 +246,14 @@ class Studio:
         shop = Shop(self.run, self.root / "archived", *SNAPSHOTS, "--archive", str(archive)).open()
         shop.live(50, 0)
         self.till("backup", backup, "--data", shop.folder, "--rate", 0)
-        photos = []
-        deadline = time.monotonic() + WAIT_SECONDS_MAX
-        while len(list(archive.glob("log-*"))) < 4:
-            check(time.monotonic() < deadline, "the archive gets four segments")
-            shop.live()
-            photos.append(self.photo(archive))
+        early, photos = {"orders": dict(shop.orders), "seq": shop.seq}, []
+        self.live_until_archived(shop, archive, 4, photos)
         shop.kill()
-        seq = self.end_of(archive)
-        self.add("archive", archive, shop, ((ruin.probe_verify_archive, 1),), photos, orders={},
-                 seq=seq)
-        self.add("archive with a backup", archive, shop, ((ruin.probe_archive, 1),), photos,
-                 beside=backup, orders={}, seq=seq)
+        late = {"orders": {}, "seq": self.end_of(archive)}
+        self.add("backup, made once", backup, shop, self.BACKUP_PROBES, **early)
+        self.add("archive", archive, shop, ((ruin.probe_verify_archive, 1),), photos, **late)
+        self.add("archive, with a backup", archive, shop, ((ruin.probe_archive, 1),), photos,
+                 beside=backup, **late)
 
     def end_of(self, archive):
         lines = ruin.till(self.run.binary, "log", archive).out.splitlines()
@@ -263,7 +269,9 @@ def check_sound(subject, root):
         check(found.what == ruin.ACCEPTED and found.seq >= subject.seq and not found.text,
               f"{subject.name}, sound: {probe.__name__}: {found}")
         shutil.rmtree(work)
-    truth = subject.truth(max(subject.seq, 1), True)
+    if not subject.orders:
+        return  # an archive
+    truth = subject.truth(subject.seq, True)
     check(truth is not None and len(truth) == 1 + len(subject.orders), f"{subject.name}'s orders")
     for (order, (customer, state, _)), line in zip(subject.orders.items(), truth[1:]):
         shown = ruin.json.loads(line)

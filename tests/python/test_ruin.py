@@ -329,6 +329,14 @@ def print_table(cases):
         print(f"| {folder} | `{kind}` | " + " | ".join(texts) + " |")
 
 
+def of_each_sort(failures):
+    """The first failure of each sort, then the others."""
+    sorts = {}
+    for case in failures:
+        sorts.setdefault((case.subject, case.kind, case.how, case.verdict()), case)
+    return [*sorts.values(), *(case for case in failures if case not in sorts.values())]
+
+
 @test
 def ruined_files_are_named_or_lose_nothing(run):
     place = "/dev/shm" if os.path.isdir("/dev/shm") and \
@@ -353,9 +361,9 @@ def ruined_files_are_named_or_lose_nothing(run):
         check_equal({how for ways in COLUMNS.values() for how in ways}, set(ruin.WAYS), "ways")
         print_table(cases)
         print(f"   {len(cases)} cases in {time.monotonic() - began:.1f} s")
-        for case in failures[:FAILURES_SHOWN]:
+        for case in of_each_sort(failures)[:FAILURES_SHOWN]:
             print(case)
-        keep_failures(run, failures)
+        keep_failures(run, of_each_sort(failures))
         check_equal(len(failures), 0, f"failures of {len(cases)} cases, seed {run.arguments.seed},")
 
 

@@ -473,7 +473,7 @@ static int await_events(struct load *load, struct epoll_event *events, int timeo
         return epoll_pwait2(load->epoll, events, EVENTS_MAX, &pause, NULL);
     }
     int count = epoll_wait(load->epoll, events, EVENTS_MAX, 0);
-    if (count == 0)
+    if (count == 0 && load->grain_ns == 0)
         schedule->spun_ns += load_clock_ns() - now_ns;
     return count;
 }

@@ -96,9 +96,10 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
-# Beside ./till: the yardstick, the client of its peers, and fixed work to count instructions of.
-BESIDE := $(B)/limit $(B)/peer-client $(B)/stages
-.PHONY: bench-limit bench-peers bench-goals bench-scaling bench-snapshots bench-check
+# Beside ./till: the yardstick, the client of its peers, fixed work to count instructions of, and
+# hostile clients.
+BESIDE := $(B)/limit $(B)/peer-client $(B)/stages $(B)/soak
+.PHONY: bench-soak bench-limit bench-peers bench-goals bench-scaling bench-snapshots bench-check
 bench-limit: all ## till beside a bare server that only answers and writes
 	$(BUILD) $(B)/limit >&2
 	$(Q)python3 bench/peers/peers.py --build $(B) --only till,limit $(PEERS)
@@ -117,11 +118,15 @@ bench-check: all ## against the recorded ratio to the limit and instruction coun
 	$(BUILD) $(B)/limit >&2
 	$(BUILD) MODE=check build/check/stages
 	$(Q)python3 bench/check/check.py --build $(B) $(if $(RECORD),--record)
-programs: $(B)/limit
+bench-soak: all ## honest clients beside hostile ones, half an hour; SOAK="--seconds 60"
+	$(BUILD) $(B)/soak >&2
+	$(Q)$(B)/soak --till ./till --seconds 1800 --strict $(SOAK)
+programs: $(B)/limit $(B)/soak
 $(B)/test-unit: $(call objects,$(filter-out bench/peers/client.c,$(wildcard bench/peers/*.c)))
 $(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c cli/options.c)
 $(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c cli/options.c \
                     bench/load.c bench/histogram.c)
+$(B)/soak: $(call objects,bench/soak/*.c) $(LIB)
 $(B)/stages: $(call objects,bench/check/*.c base/*.c engine/*.c wal/block.c)
 $(BESIDE):
 	@echo "  LINK $@"

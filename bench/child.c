@@ -26,7 +26,9 @@
 #include "base/assert.h"
 #include "bench/load.h"
 
-enum { POLL_MS = 5, EXEC_FAILED = 127, LOG_TAIL_SIZE = 1200 };
+enum { POLL_MS = 5, EXEC_FAILED = 127 };
+
+static const char this_binary[] = "/proc/self/exe";
 
 volatile int interrupted;
 
@@ -54,8 +56,8 @@ static int left_ms(uint64_t deadline_ns)
     return now_ns >= deadline_ns ? 0 : (int)((deadline_ns - now_ns) / 1000000) + 1;
 }
 
-/* Forks and executes this binary with out and err as its outputs; 0 when that fails. */
-static pid_t spawn(const char *const *arguments, int out, int err, int core)
+/* Forks and executes a binary with out and err as its outputs; 0 when that fails. */
+static pid_t spawn(const char *binary, const char *const *arguments, int out, int err, int core)
 {
     pid_t parent = getpid();
     pid_t pid = fork();
@@ -71,8 +73,8 @@ static pid_t spawn(const char *const *arguments, int out, int err, int core)
     if (dup2(nothing, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
         _exit(EXEC_FAILED);
-    execv("/proc/self/exe", (char *const *)arguments);
-    dprintf(STDERR_FILENO, "cannot run /proc/self/exe: %s\n", strerror(errno));
+    execv(binary, (char *const *)arguments);
+    dprintf(STDERR_FILENO, "cannot run %s: %s\n", binary, strerror(errno));
     _exit(EXEC_FAILED);
 }
 
@@ -90,24 +92,23 @@ static bool await_end(pid_t pid, uint64_t deadline_ns, int *status)
     }
 }
 
-static void describe_end(int status, char *text, size_t size)
+static void describe_end(int status, char text[CHILD_END_SIZE])
 {
     if (WIFEXITED(status))
-        snprintf(text, size, "exit code %d", WEXITSTATUS(status));
+        snprintf(text, CHILD_END_SIZE, "exit code %d", WEXITSTATUS(status));
     else
-        snprintf(text, size, "signal %d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        snprintf(text, CHILD_END_SIZE, "signal %d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 }
 
-/* What the log's last bytes are, with a line break in front. */
-static void log_tail(const char *path, char *text, size_t size)
+void child_log_tail(const char *log, char text[CHILD_TAIL_SIZE])
 {
     text[0] = '\0';
-    FILE *file = fopen(path, "re");
+    FILE *file = fopen(log, "re");
     if (file == NULL)
         return;
-    if (fseek(file, -(long)(size - 2), SEEK_END) != 0)
+    if (fseek(file, -(long)(CHILD_TAIL_SIZE - 2), SEEK_END) != 0)
         rewind(file);
-    size_t got = fread(text + 1, 1, size - 2, file);
+    size_t got = fread(text + 1, 1, CHILD_TAIL_SIZE - 2, file);
     fclose(file);
     while (got != 0 && text[got] == '\n')
         got--;
@@ -164,7 +165,8 @@ bool child_serve(struct child *child, const struct child_options *options,
     int log = open(options->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     child->pid = 0;
     if (log >= 0 && pipe2(pipes, O_CLOEXEC) == 0)
-        child->pid = spawn(arguments, pipes[1], log, options->core);
+        child->pid = spawn(options->binary != NULL ? options->binary : this_binary, arguments,
+                           pipes[1], log, options->core);
     if (child->pid == 0)
         snprintf(error, CHILD_ERROR_SIZE, "cannot start a server: %s", strerror(errno));
     if (log >= 0)
@@ -180,9 +182,9 @@ bool child_serve(struct child *child, const struct child_options *options,
     const char *problem;
     if (read_address(child, deadline_after(options->timeout_ms), &problem))
         return true;
-    char tail[LOG_TAIL_SIZE];
+    char tail[CHILD_TAIL_SIZE];
     child_kill(child);
-    log_tail(options->log, tail, sizeof tail);
+    child_log_tail(options->log, tail);
     snprintf(error, CHILD_ERROR_SIZE, "the server %s%s", problem, tail);
     return false;
 }
@@ -218,8 +220,8 @@ bool child_stop(struct child *child, uint32_t timeout_ms, char error[CHILD_ERROR
     child_forget(child);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
-    char end[32];
-    describe_end(status, end, sizeof end);
+    char end[CHILD_END_SIZE];
+    describe_end(status, end);
     snprintf(error, CHILD_ERROR_SIZE, "the server ended with %s", end);
     return false;
 }
@@ -230,6 +232,15 @@ bool child_alive(const struct child *child)
     return child->pid != 0 &&
            waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            info.si_pid == 0;
+}
+
+void child_reap(struct child *child, char end[CHILD_END_SIZE])
+{
+    int status = 0;
+    while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    describe_end(status, end);
+    child_forget(child);
 }
 
 uint64_t child_cpu_ns(const struct child *child)
@@ -250,7 +261,7 @@ int child_run(const char *subcommand, const char *argument, uint32_t timeout_ms,
     text[0] = '\0';
     if (pipe2(pipes, O_CLOEXEC) != 0)
         return -1;
-    pid_t pid = spawn(arguments, pipes[1], pipes[1], -1);
+    pid_t pid = spawn(this_binary, arguments, pipes[1], pipes[1], -1);
     close(pipes[1]);
     size_t filled = 0;
     uint64_t deadline_ns = deadline_after(timeout_ms);

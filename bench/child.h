@@ -1,8 +1,8 @@
 /* A child: `till serve` in a process of its own, for the bench and the demo; and a scratch folder
  * for what it writes.
  *
- * The binary is the one that is running. A child is stopped, killed and awaited by its pid alone,
- * and dies with its parent. */
+ * The binary is the one that is running, unless another is named. A child is stopped, killed and
+ * awaited by its pid alone, and dies with its parent. */
 #ifndef TILL_BENCH_CHILD_H
 #define TILL_BENCH_CHILD_H
 
@@ -27,6 +27,7 @@ struct child {
 };
 
 struct child_options {
+    const char *binary;           /* of till; NULL: the one that is running */
     const char *folder;           /* of the server's data */
     const char *log;              /* the file that its stderr is appended to */
     const char *const *arguments; /* further ones of `serve`, ended by NULL; NULL for none */
@@ -48,6 +49,15 @@ bool child_stop(struct child *child, uint32_t timeout_ms, char error[CHILD_ERROR
 
 /* Is it running still? */
 bool child_alive(const struct child *child);
+
+/* Takes one that has ended by itself off the process table, and describes how: "exit code 1",
+ * "signal 6". */
+enum { CHILD_END_SIZE = 32 };
+void child_reap(struct child *child, char end[CHILD_END_SIZE]);
+
+/* The last lines of a server's log, after a line break. */
+enum { CHILD_TAIL_SIZE = 1200 };
+void child_log_tail(const char *log, char text[CHILD_TAIL_SIZE]);
 
 /* Processor time that all its threads have used. */
 uint64_t child_cpu_ns(const struct child *child);

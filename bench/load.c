@@ -15,7 +15,8 @@
  *
  * In an open loop a turn ends with what has become due by then, all of it on the next connection
  * that has room: one system call, however many they are. The last stretch before the next request
- * is due is waited for by polling, since a sleeping thread wakes up late.
+ * is due is waited for by polling, since a sleeping thread wakes up late; with a grain, requests
+ * gather that long and the thread sleeps, which leaves its core to others.
  *
  * Always: request_next - request_oldest <= in_flight_max, and in_flight is their sum. */
 #include "bench/load.h"
@@ -424,8 +425,11 @@ static bool ask_what_is_due(struct load *load)
 {
     struct load_schedule *schedule = &load->schedule;
     uint64_t now_ns = load_clock_ns();
-    uint64_t due = now_ns < schedule->end_ns ? load_backlog(load, now_ns) : 0;
     bool whole = true;
+    if (now_ns < schedule->looked_ns + load->grain_ns)
+        return whole;
+    uint64_t due = load_backlog(load, now_ns);
+    schedule->looked_ns = now_ns;
     for (uint32_t tried = 0; due != 0 && tried < load->connection_count; tried++) {
         struct load_connection *connection = &load->connections[schedule->next];
         schedule->next = (schedule->next + 1) % load->connection_count;
@@ -444,6 +448,15 @@ static bool ask_what_is_due(struct load *load)
     return whole;
 }
 
+/* When the next requests are to be queued, in an open loop. */
+static uint64_t next_look_ns(const struct load *load)
+{
+    const struct load_schedule *schedule = &load->schedule;
+    uint64_t due_ns = load_due_ns(load, schedule->asked);
+    uint64_t look_ns = schedule->looked_ns + load->grain_ns;
+    return load->grain_ns > 0 && look_ns > due_ns ? look_ns : due_ns;
+}
+
 /* Waits for events, in an open loop only until shortly before the next request is due. */
 static int await_events(struct load *load, struct epoll_event *events, int timeout_ms)
 {
@@ -451,15 +464,16 @@ static int await_events(struct load *load, struct epoll_event *events, int timeo
     uint64_t now_ns = load_clock_ns();
     if (schedule->interval_ns <= 0 || now_ns >= schedule->end_ns)
         return epoll_wait(load->epoll, events, EVENTS_MAX, timeout_ms);
-    uint64_t due_ns = load_due_ns(load, schedule->asked);
-    if (due_ns > now_ns + SPIN_NS) {
-        uint64_t pause_ns = due_ns - now_ns - SPIN_NS;
+    uint64_t due_ns = next_look_ns(load);
+    uint64_t spin_ns = load->grain_ns > 0 ? 0 : SPIN_NS;
+    if (due_ns > now_ns + spin_ns) {
+        uint64_t pause_ns = due_ns - now_ns - spin_ns;
         struct timespec pause = {.tv_sec = (time_t)(pause_ns / 1000000000ULL),
                                  .tv_nsec = (long)(pause_ns % 1000000000ULL)};
         return epoll_pwait2(load->epoll, events, EVENTS_MAX, &pause, NULL);
     }
     int count = epoll_wait(load->epoll, events, EVENTS_MAX, 0);
-    if (count == 0)
+    if (count == 0 && load->grain_ns == 0)
         schedule->spun_ns += load_clock_ns() - now_ns;
     return count;
 }

@@ -54,6 +54,7 @@ struct load_schedule {
     uint64_t asked;       /* requests whose turn has come, and which were queued */
     uint64_t backlog_max; /* the most that were due and not queued at one moment */
     uint64_t spun_ns;     /* processor time spent on waiting for the next one to be due */
+    uint64_t looked_ns;   /* when requests were last queued */
     uint32_t next;        /* connection */
 };
 
@@ -81,6 +82,7 @@ struct load {
     uint64_t in_flight;
     uint32_t connected;
     uint32_t in_flight_max; /* of one connection; lowered to what the server's hello allows */
+    uint32_t grain_ns;      /* an open loop sends what is due so often; 0: at once, by polling */
     struct load_schedule schedule;
 
     /* Private. */
@@ -117,8 +119,8 @@ void load_disconnect(struct load *load);
 void load_fill(struct load *load);
 
 /* From start_ns to end_ns requests are due at this rate, on one connection after the other. What is
- * due while all connections have their window full waits its turn, and its latency goes on
- * counting. */
+ * due while all connections have their window full waits its turn, after the end too, and its
+ * latency goes on counting. */
 void load_pace(struct load *load, double requests_per_second, uint64_t start_ns, uint64_t end_ns);
 
 /* How many requests are due by now_ns and not queued, and when the oldest of them was. */

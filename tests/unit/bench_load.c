@@ -232,7 +232,8 @@ TEST(load_hands_back_what_a_broken_connection_left_unanswered)
     }
 }
 
-TEST(load_in_an_open_loop_asks_for_exactly_what_its_schedule_holds)
+/* Runs a schedule to its end and on until nothing is left of it. */
+static void check_schedule(uint32_t grain_ns)
 {
     enum { RATE = 20000, LENGTH_NS = 100 * 1000 * 1000 };
     struct echo echo;
@@ -244,18 +245,30 @@ TEST(load_in_an_open_loop_asks_for_exactly_what_its_schedule_holds)
     CHECK(load_address_read(&address, echo.address));
     CHECK(load_init(&load, &driver, CONNECTIONS, 64));
     CHECK(load_connect(&load, &address));
+    load.grain_ns = grain_ns;
     uint64_t start_ns = load_clock_ns(), end_ns = start_ns + LENGTH_NS;
     load_pace(&load, RATE, start_ns, end_ns);
-    while (load_clock_ns() < end_ns || load.in_flight != 0)
+    while (load_clock_ns() < end_ns || load.in_flight != 0 || load_backlog(&load, end_ns) != 0)
         CHECK(load_turn(&load, 10));
     load_deinit(&load);
     echo_stop(&echo);
+    CHECK_EQUAL(tally.asked, 1 + RATE / 10);
     CHECK_EQUAL(tally.asked, load.schedule.asked);
     CHECK_EQUAL(tally.answered, tally.asked);
     CHECK_EQUAL(tally.wrong, 0);
-    /* What was not asked for by the end is the backlog: nothing of the schedule is forgotten. */
-    CHECK_EQUAL(load.schedule.asked + load_backlog(&load, UINT64_MAX), 1 + RATE / 10);
+    CHECK_EQUAL(load_backlog(&load, UINT64_MAX), 0);
     CHECK_EQUAL(load_due_ns(&load, 1000), start_ns + 50 * 1000 * 1000);
+    CHECK(grain_ns == 0 || load.schedule.spun_ns == 0);
+}
+
+TEST(load_in_an_open_loop_asks_for_exactly_what_its_schedule_holds)
+{
+    check_schedule(0);
+}
+
+TEST(load_with_a_grain_asks_for_the_same_without_polling)
+{
+    check_schedule(5 * 1000 * 1000);
 }
 
 TEST(load_in_an_open_loop_keeps_a_backlog_when_no_connection_has_room)

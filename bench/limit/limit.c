@@ -667,7 +667,10 @@ static void set_up_log(struct limit *limit)
             die("%s: %s", path, strerror(errno));
     }
     check(io_uring_register_files_update(&limit->ring, LOG_SLOT, &file, 1), "registering the log");
-    check(io_uring_register_buffers(&limit->ring, &whole, 1), "registering the blocks");
+    int registered = io_uring_register_buffers(&limit->ring, &whole, 1);
+    if (registered == -ENOMEM)
+        die("%zu KiB of blocks cannot be locked in memory (ulimit -l)", whole.iov_len / 1024);
+    check(registered, "registering the blocks");
 }
 
 static void set_up_listener(struct limit *limit)

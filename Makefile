@@ -16,7 +16,7 @@ CFLAGS_coverage := -O0 -g --coverage -Wno-format
 CFLAGS_check    := -O2 -g -march=x86-64-v3
 CFLAGS_fuzz     := $(CFLAGS_sanitize) -fsanitize=fuzzer-no-link
 FLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -MMD -MP -pthread -fno-strict-aliasing \
-          -Wall -Wextra -Wconversion -Wshadow $(if $(CI),-Werror) $(CFLAGS_$(MODE))
+          -Wall -Wextra -Wconversion -Wshadow -Wno-missing-field-initializers $(if $(CI),-Werror) $(CFLAGS_$(MODE))
 LDLIBS := -luring -llz4 -lm -pthread
 
 objects   = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -96,6 +96,15 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
+# What git calls the source, where this is a clone: a part of the version.
+SOURCE := $(if $(wildcard .git),$(shell git describe --always --dirty --tags 2>/dev/null))
+$(B)/source: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SOURCE)' | cmp -s - $@ || echo '$(SOURCE)' >$@
+$(B)/cli/version.o: $(B)/source
+$(B)/cli/version.o: FLAGS += -DTILL_SOURCE='"$(SOURCE)"'
+.PHONY: FORCE
+
 # Beside ./till: the yardstick, the client of its peers, and fixed work to count instructions of.
 BESIDE := $(B)/limit $(B)/peer-client $(B)/stages
 .PHONY: bench-limit bench-peers bench-goals bench-scaling bench-snapshots bench-check
@@ -119,8 +128,8 @@ bench-check: all ## against the recorded ratio to the limit and instruction coun
 	$(Q)python3 bench/check/check.py --build $(B) $(if $(RECORD),--record)
 programs: $(B)/limit
 $(B)/test-unit: $(call objects,$(filter-out bench/peers/client.c,$(wildcard bench/peers/*.c)))
-$(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c cli/options.c)
-$(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c cli/options.c \
+$(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c cli/options.c cli/nearest.c)
+$(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c cli/options.c cli/nearest.c \
                     bench/load.c bench/histogram.c)
 $(B)/stages: $(call objects,bench/check/*.c base/*.c engine/*.c wal/block.c)
 $(BESIDE):

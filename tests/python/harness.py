@@ -82,8 +82,8 @@ def mounting():
     prefix = ["unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--mount"]
     with tempfile.TemporaryDirectory(prefix="till-mount-") as folder:
         try:
-            done = subprocess.run([*prefix, "mount", "-t", "tmpfs", "-o", "size=1m", "none", folder],
-                                  capture_output=True, text=True, check=False)
+            mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "none", folder)
+            done = subprocess.run([*prefix, *mount], capture_output=True, text=True, check=False)
         except FileNotFoundError as error:
             raise Skip(f"it needs a mount of its own: {error}") from error
     if not root_is_mounted():
@@ -240,6 +240,11 @@ class Run:
     def till_with_input(self, text, *arguments):
         return subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True,
                               timeout=120, input=text)
+
+    def shell(self, script, **options):
+        """Runs lines of the shell to their end."""
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120,
+                              stdin=subprocess.DEVNULL, **options)
 
     def verify(self, folder):
         result = self.till("verify", folder)

@@ -61,6 +61,7 @@ struct bench_options {
     bool engine_only;
     bool stages;
     bool allow_remote;
+    bool into_a_live_shop;
     bool unpinned;
 };
 
@@ -160,6 +161,27 @@ static bool set_up(struct bench *bench, const struct shop *shop)
     return workload_set_up(&bench->workload, shop);
 }
 
+/* Is there nothing yet that the run's orders could get into the way of? False after a message that
+ * says what there is. */
+static bool is_new_shop(struct bench *bench, const struct shop *shop)
+{
+    const struct empty_body question = {0};
+    struct stats_reply_body stats;
+    if (!shop->look(shop->context, MESSAGE_stats, &question, sizeof question, &stats, sizeof stats))
+        return false;
+    if ((stats.skus | stats.stocks | stats.sales | stats.customers | stats.orders |
+         stats.payments) == 0)
+        return true;
+    fprintf(stderr,
+            "till bench: %s is a live shop: %" PRIu64 " orders, %" PRIu64 " SKUs with stock in "
+            "%" PRIu64 " places, %" PRIu64 " customers, %" PRIu64
+            " sales. A bench would sell in it "
+            "and fill its tables for good; --into-a-live-shop if that is meant\n",
+            bench->options.connect, stats.orders, stats.skus, stats.stocks, stats.customers,
+            stats.sales);
+    return false;
+}
+
 static bool audit(struct bench *bench, const struct shop *shop)
 {
     return workload_audit(&bench->workload, bench->shares, shop, bench->audit);
@@ -253,6 +275,9 @@ static int bench_server(struct bench *bench, const char *text)
                 text);
         return EXIT_USAGE;
     }
+    if (bench->options.connect != NULL && !bench->options.into_a_live_shop &&
+        !with_shop(bench, text, is_new_shop))
+        return EXIT_FAILED;
     bool good =
         with_shop(bench, text, set_up) && init_shares(bench) && run_clients(bench, text, &address);
     deinit_shares(bench);
@@ -421,8 +446,8 @@ static bool options_agree(const struct bench_options *options)
         wrong = "--engine-only has no --connect and no --plot";
     else if (options->stages && !options->engine_only)
         wrong = "--stages needs --engine-only";
-    else if (options->allow_remote && options->connect == NULL)
-        wrong = "--allow-remote belongs to --connect";
+    else if ((options->allow_remote || options->into_a_live_shop) && options->connect == NULL)
+        wrong = "--allow-remote and --into-a-live-shop belong to --connect";
     if (wrong != NULL)
         fprintf(stderr, "till bench: %s\n", wrong);
     return wrong == NULL;
@@ -475,6 +500,8 @@ int cli_bench(int argc, char **argv)
         {"stages", OPTION_FLAG, &options->stages, NULL,
          "with --engine-only: each stage of an order's way by itself"},
         {"connect", OPTION_TEXT, &options->connect, "ADDR:PORT", "a server that runs already"},
+        {"into_a_live_shop", OPTION_FLAG, &options->into_a_live_shop, NULL,
+         "let it be one that has stock or orders: the bench's own are added, and stay"},
         {"allow_remote", OPTION_FLAG, &options->allow_remote, NULL, "let it be on another machine"},
 
         {"The report", OPTION_HEADING},

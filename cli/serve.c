@@ -11,6 +11,7 @@
 
 #include "cli/capacity.h"
 #include "cli/cli.h"
+#include "cli/listen.h"
 #include "cli/progress.h"
 #include "net/server.h"
 
@@ -26,6 +27,8 @@ struct serve {
     uint32_t archive_days;
     uint32_t archive_mib;
     struct progress progress;
+    struct listen listen;
+    bool insecure;
     bool quiet;
 };
 
@@ -41,6 +44,9 @@ static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_
         {"Network", OPTION_HEADING},
         {"listen", OPTION_TEXT, &options->listen, "ADDR:PORT",
          "where clients connect; [ADDR]:PORT for IPv6, port 0 for a free one"},
+        {"insecure", OPTION_FLAG, &serve->insecure, NULL,
+         "let other machines connect: whoever does may read and change everything, as there are no "
+         "users and no encryption yet"},
         {"connections", OPTION_COUNT, &options->connections_max, "N", "at once, at most", 1,
          CONNECTIONS_MAX},
         {"spin", OPTION_AMOUNT, &options->spin_us, "US",
@@ -94,6 +100,38 @@ static void print_help(const struct option_row *rows, size_t row_count)
            "Stops on SIGTERM or SIGINT after answering what it has received and taking a last\n"
            "snapshot, which a second signal skips.\n\n");
     options_print(stdout, rows, row_count);
+}
+
+/* Only what stays on this machine is listened to without --insecure; EXIT_OK, or the exit code
+ * after a message. */
+static int look_at_address(struct serve *serve)
+{
+    struct listen *listen = &serve->listen;
+    const char *text = serve->options.listen;
+    listen_look(listen, text);
+    switch (listen->verdict) {
+    case LISTEN_INSIDE:
+        serve->options.listen = listen->address;
+        return EXIT_OK;
+    case LISTEN_WRONG:
+        fprintf(stderr, "till serve: --listen '%s' is not ADDR:PORT\n", text);
+        return EXIT_USAGE;
+    case LISTEN_UNKNOWN:
+        fprintf(stderr, "till serve: --listen %s: %s\n", text, listen->error);
+        return EXIT_FAILED;
+    case LISTEN_OUTSIDE:
+        break;
+    }
+    if (serve->insecure) {
+        fprintf(stderr, "till serve: --insecure: whoever reaches %s may read and change the shop\n",
+                listen->error);
+        return EXIT_OK;
+    }
+    fprintf(stderr,
+            "till serve: --listen %s is %s: whoever reaches it could read and change the shop, as "
+            "there are no users and no encryption yet; --insecure if that is meant\n",
+            text, listen->error);
+    return EXIT_USAGE;
 }
 
 static void print_line(void *context, const char *line)
@@ -228,10 +266,9 @@ int cli_serve(int argc, char **argv)
         fprintf(stderr, "till serve: '%s' is not expected; see till serve --help\n", argv[1]);
     if (operands != 0)
         return EXIT_USAGE;
-    if (strrchr(serve.options.listen, ':') == NULL) {
-        fprintf(stderr, "till serve: --listen '%s' is not ADDR:PORT\n", serve.options.listen);
-        return EXIT_USAGE;
-    }
+    int code = look_at_address(&serve);
+    if (code != EXIT_OK)
+        return code;
     if (getrandom(&serve.options.engine.hash_seed, sizeof(uint64_t), 0) != sizeof(uint64_t)) {
         perror("till serve: getrandom");
         return EXIT_FAILED;

@@ -232,10 +232,10 @@ class Run:
         mount = f"mount -t tmpfs -o size={mebibytes}m none '{place}' && exec \"$@\""
         return self.serve(folder, options, (*mounting(), "sh", "-c", mount, "-"))
 
-    def till(self, *arguments):
+    def till(self, *arguments, prefix=()):
         """Runs another subcommand to its end."""
-        return subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True,
-                              timeout=120, stdin=subprocess.DEVNULL)
+        return subprocess.run([*prefix, self.binary, *map(str, arguments)], capture_output=True,
+                              text=True, timeout=120, stdin=subprocess.DEVNULL)
 
     def till_with_input(self, text, *arguments):
         return subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True,

@@ -12,6 +12,9 @@
 
 enum { OPTION_COLUMN = 30, LINE_COLUMNS = 100, OPTION_NAME_SIZE = 64 };
 
+/* A maximum so large that help is clearer without it. */
+#define UNTOLD_MIN (1u << 30)
+
 static const char suffixes[] = "kmg";
 
 static bool amount_parse(const char *text, uint32_t *amount)
@@ -215,7 +218,7 @@ static void format_value(const struct option_row *row, char text[LINE_COLUMNS])
     /* A count that is zero was not given, and need not be. */
     if (!is_number || (row->kind == OPTION_COUNT && value == 0))
         return;
-    if (row->maximum == 0)
+    if (row->maximum == 0 || row->maximum >= UNTOLD_MIN)
         snprintf(text, LINE_COLUMNS, "(%s)", count_format(value, count));
     else
         snprintf(text, LINE_COLUMNS, "(%s; %s to %s)", count_format(value, count),

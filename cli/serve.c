@@ -12,6 +12,7 @@
 #include "cli/capacity.h"
 #include "cli/cli.h"
 #include "cli/listen.h"
+#include "cli/memory_need.h"
 #include "cli/progress.h"
 #include "net/server.h"
 
@@ -230,7 +231,8 @@ static int serve_open(struct serve *serve)
     struct io *io = NULL;
     int code = EXIT_FAILED;
     if (open_folder(serve->data, &disk) &&
-        (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive))) {
+        (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive)) &&
+        memory_suffices(&serve->options, "")) {
         io = io_create(&io_options, error);
         if (io == NULL)
             fprintf(stderr, "till serve: %s\n", error);

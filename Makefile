@@ -57,7 +57,10 @@ format: ## settle the layout of all sources
 install: all ## to PREFIX (/usr/local), under DESTDIR
 	install -D -m 755 till $(DESTDIR)$(PREFIX)/bin/till
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {name[++count] = $$1; text[count] = $$2; \
+	    if (length($$1) > width) width = length($$1)} END {for (i = 1; i <= count; i++) \
+	    printf "  %-" width "s  %s\n", name[i], text[i]}' Makefile
+	@echo 'With them: MODE=sanitize CC=clang CI=1 SUITE="sim unit" V=1, as the head of Makefile says.'
 clean: ## remove what was built
 	rm -rf build till
 
@@ -71,15 +74,27 @@ deps deps-check:
 	    echo $$package; \
 	done); \
 	if [ -z "$$missing" ]; then echo "  DEPS nothing is missing"; exit; fi; \
-	echo "  DEPS installing" $$missing; \
-	root=$$([ $$(id -u) = 0 ] || echo sudo); \
-	$$root apt-get -q update && $$root env DEBIAN_FRONTEND=noninteractive \
-	    apt-get -q -y --no-install-recommends install $$missing
+	missing=$$(echo $$missing); \
+	root=$$([ $$(id -u) = 0 ] || command -v sudo || echo none); \
+	if ! command -v apt-get >/dev/null; then \
+	    why="there is no apt-get"; \
+	elif [ "$$root" = none ]; then \
+	    why="that needs root, and there is no sudo"; \
+	else \
+	    echo "  DEPS installing $$missing"; \
+	    $$root apt-get -q update && $$root env DEBIAN_FRONTEND=noninteractive \
+	        apt-get -q -y --no-install-recommends install $$missing && exit; \
+	    why="it was refused"; \
+	fi; \
+	echo "make $@: these packages of Debian 12 are missing: $$missing." >&2; \
+	echo "They could not be installed: $$why. As root:" >&2; \
+	echo "  apt-get update && apt-get install --no-install-recommends $$missing" >&2; \
+	exit 1
 
 till: $(B)/till
 	$(Q)cp -f $< $@
-programs: $(PROGRAMS)
-fuzzers: $(FUZZERS)
+programs: $(PROGRAMS) ## build till and the tests
+fuzzers: $(FUZZERS) ## build the fuzzers (CC=clang)
 $(B)/till: $(B)/main.o $(LIB)
 $(B)/test-unit: $(call objects,tests/unit/*.c tests/test.c) $(LIB)
 $(B)/test-model: $(call objects,tests/model/*.c tests/test.c) \

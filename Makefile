@@ -16,7 +16,7 @@ CFLAGS_coverage := -O0 -g --coverage -Wno-format
 CFLAGS_check    := -O2 -g -march=x86-64-v3
 CFLAGS_fuzz     := $(CFLAGS_sanitize) -fsanitize=fuzzer-no-link
 FLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -MMD -MP -pthread -fno-strict-aliasing \
-          -Wall -Wextra -Wconversion -Wshadow $(if $(CI),-Werror) $(CFLAGS_$(MODE))
+          -Wall -Wextra -Wconversion -Wshadow -Wno-missing-field-initializers $(if $(CI),-Werror) $(CFLAGS_$(MODE))
 LDLIBS := -luring -llz4 -lm -pthread
 
 objects   = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -57,7 +57,10 @@ format: ## settle the layout of all sources
 install: all ## to PREFIX (/usr/local), under DESTDIR
 	install -D -m 755 till $(DESTDIR)$(PREFIX)/bin/till
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {name[++count] = $$1; text[count] = $$2; \
+	    if (length($$1) > width) width = length($$1)} END {for (i = 1; i <= count; i++) \
+	    printf "  %-" width "s  %s\n", name[i], text[i]}' Makefile
+	@echo 'With them: MODE=sanitize CC=clang CI=1 SUITE="sim unit" V=1, as the head of Makefile says.'
 clean: ## remove what was built
 	rm -rf build till
 
@@ -71,15 +74,27 @@ deps deps-check:
 	    echo $$package; \
 	done); \
 	if [ -z "$$missing" ]; then echo "  DEPS nothing is missing"; exit; fi; \
-	echo "  DEPS installing" $$missing; \
-	root=$$([ $$(id -u) = 0 ] || echo sudo); \
-	$$root apt-get -q update && $$root env DEBIAN_FRONTEND=noninteractive \
-	    apt-get -q -y --no-install-recommends install $$missing
+	missing=$$(echo $$missing); \
+	root=$$([ $$(id -u) = 0 ] || command -v sudo || echo none); \
+	if ! command -v apt-get >/dev/null; then \
+	    why="there is no apt-get"; \
+	elif [ "$$root" = none ]; then \
+	    why="that needs root, and there is no sudo"; \
+	else \
+	    echo "  DEPS installing $$missing"; \
+	    $$root apt-get -q update && $$root env DEBIAN_FRONTEND=noninteractive \
+	        apt-get -q -y --no-install-recommends install $$missing && exit; \
+	    why="it was refused"; \
+	fi; \
+	echo "make $@: these packages of Debian 12 are missing: $$missing." >&2; \
+	echo "They could not be installed: $$why. As root:" >&2; \
+	echo "  apt-get update && apt-get install --no-install-recommends $$missing" >&2; \
+	exit 1
 
 till: $(B)/till
 	$(Q)cp -f $< $@
-programs: $(PROGRAMS)
-fuzzers: $(FUZZERS)
+programs: $(PROGRAMS) ## build till and the tests
+fuzzers: $(FUZZERS) ## build the fuzzers (CC=clang)
 $(B)/till: $(B)/main.o $(LIB)
 $(B)/test-unit: $(call objects,tests/unit/*.c tests/test.c) $(LIB)
 $(B)/test-model: $(call objects,tests/model/*.c tests/test.c) \
@@ -95,6 +110,15 @@ $(B)/%.o: %.c
 	@echo "  CC   $<"
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
+
+# What git calls the source, where this is a clone: a part of the version.
+SOURCE := $(if $(wildcard .git),$(shell git describe --always --dirty --tags 2>/dev/null))
+$(B)/source: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SOURCE)' | cmp -s - $@ || echo '$(SOURCE)' >$@
+$(B)/cli/version.o: $(B)/source
+$(B)/cli/version.o: FLAGS += -DTILL_SOURCE='"$(SOURCE)"'
+.PHONY: FORCE
 
 # Beside ./till: the yardstick, the client of its peers, fixed work to count instructions of, and
 # hostile clients.
@@ -123,8 +147,8 @@ bench-soak: all ## honest clients beside hostile ones, half an hour; SOAK="--sec
 	$(Q)$(B)/soak --till ./till --seconds 1800 --strict $(SOAK)
 programs: $(B)/limit $(B)/soak
 $(B)/test-unit: $(call objects,$(filter-out bench/peers/client.c,$(wildcard bench/peers/*.c)))
-$(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c cli/options.c)
-$(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c cli/options.c \
+$(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c cli/options.c cli/nearest.c)
+$(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c cli/options.c cli/nearest.c \
                     bench/load.c bench/histogram.c)
 $(B)/soak: $(call objects,bench/soak/*.c) $(LIB)
 $(B)/stages: $(call objects,bench/check/*.c base/*.c engine/*.c wal/block.c)

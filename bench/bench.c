@@ -29,6 +29,7 @@
 
 enum {
     SECONDS_MAX = 3600,
+    FILES_BESIDE = 64, /* that a process has open besides its connections */
     START_TIMEOUT_MS = 120 * 1000,
     STOP_TIMEOUT_MS = 60 * 1000,
 
@@ -60,6 +61,7 @@ struct bench_options {
     bool engine_only;
     bool stages;
     bool allow_remote;
+    bool into_a_live_shop;
     bool unpinned;
 };
 
@@ -159,6 +161,27 @@ static bool set_up(struct bench *bench, const struct shop *shop)
     return workload_set_up(&bench->workload, shop);
 }
 
+/* Is there nothing yet that the run's orders could get into the way of? False after a message that
+ * says what there is. */
+static bool is_new_shop(struct bench *bench, const struct shop *shop)
+{
+    const struct empty_body question = {0};
+    struct stats_reply_body stats;
+    if (!shop->look(shop->context, MESSAGE_stats, &question, sizeof question, &stats, sizeof stats))
+        return false;
+    if ((stats.skus | stats.stocks | stats.sales | stats.customers | stats.orders |
+         stats.payments) == 0)
+        return true;
+    fprintf(stderr,
+            "till bench: %s is a live shop: %" PRIu64 " orders, %" PRIu64 " SKUs with stock in "
+            "%" PRIu64 " places, %" PRIu64 " customers, %" PRIu64
+            " sales. A bench would sell in it "
+            "and fill its tables for good; --into-a-live-shop if that is meant\n",
+            bench->options.connect, stats.orders, stats.skus, stats.stocks, stats.customers,
+            stats.sales);
+    return false;
+}
+
 static bool audit(struct bench *bench, const struct shop *shop)
 {
     return workload_audit(&bench->workload, bench->shares, shop, bench->audit);
@@ -252,6 +275,9 @@ static int bench_server(struct bench *bench, const char *text)
                 text);
         return EXIT_USAGE;
     }
+    if (bench->options.connect != NULL && !bench->options.into_a_live_shop &&
+        !with_shop(bench, text, is_new_shop))
+        return EXIT_FAILED;
     bool good =
         with_shop(bench, text, set_up) && init_shares(bench) && run_clients(bench, text, &address);
     deinit_shares(bench);
@@ -410,36 +436,21 @@ static int bench_run(struct bench *bench)
     return code;
 }
 
-/* False after a message that names the limit. */
-static bool limits_are_valid(const struct bench_options *options)
+/* What no single option tells; false after a message. */
+static bool options_agree(const struct bench_options *options)
 {
-    const struct {
-        const char *name;
-        uint32_t value;
-        uint32_t max;
-    } limits[] = {
-        {"connections", options->connections, CONNECTIONS_MAX - 64},
-        {"in-flight", options->in_flight, FRAME_IN_FLIGHT_MAX},
-        {"seconds", options->seconds, SECONDS_MAX},
-        {"warm-up", options->warm_up, SECONDS_MAX},
-        {"clients", options->clients,
-         options->connections < CLIENTS_MAX ? options->connections : CLIENTS_MAX},
-        {"skus", options->skus, WORKLOAD_SKUS_MAX},
-        {"lines", options->lines, ORDER_LINES_MAX},
-    };
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        if (limits[i].value > limits[i].max) {
-            fprintf(stderr, "till bench: --%s is at most %u\n", limits[i].name, limits[i].max);
-            return false;
-        }
-    }
-    if (options->engine_only && (options->connect != NULL || options->plot != NULL)) {
-        fprintf(stderr, "till bench: --engine-only has no --connect and no --plot\n");
-        return false;
-    }
-    if (options->stages && !options->engine_only)
-        fprintf(stderr, "till bench: --stages needs --engine-only\n");
-    return options->engine_only || !options->stages;
+    const char *wrong = NULL;
+    if (options->clients > options->connections)
+        wrong = "there are more --clients than --connections";
+    else if (options->engine_only && (options->connect != NULL || options->plot != NULL))
+        wrong = "--engine-only has no --connect and no --plot";
+    else if (options->stages && !options->engine_only)
+        wrong = "--stages needs --engine-only";
+    else if ((options->allow_remote || options->into_a_live_shop) && options->connect == NULL)
+        wrong = "--allow-remote and --into-a-live-shop belong to --connect";
+    if (wrong != NULL)
+        fprintf(stderr, "till bench: %s\n", wrong);
+    return wrong == NULL;
 }
 
 int cli_bench(int argc, char **argv)
@@ -456,35 +467,46 @@ int cli_bench(int argc, char **argv)
                                       .customers = 4 << 20,
                                       .lines = 8};
     const struct option_row rows[] = {
-        {"connect", OPTION_TEXT, &options->connect, "ADDR:PORT",
-         "a server that runs already; without it one is started"},
-        {"folder", OPTION_TEXT, &options->folder, "DIR",
-         "where the own server's data goes for the time of the run (.)"},
-        {"workload", OPTION_TEXT, &options->workload, "NAME", "one of those below (hot)"},
-        {"connections", OPTION_COUNT, &options->connections, "N", "connections"},
-        {"in_flight", OPTION_COUNT, &options->in_flight, "N", "unanswered requests on each"},
+        {"The load", OPTION_HEADING},
+        {"workload", OPTION_TEXT, &options->workload, "NAME", "one of those below"},
+        {"connections", OPTION_COUNT, &options->connections, "N", "connections", 1,
+         CONNECTIONS_MAX - FILES_BESIDE},
+        {"in_flight", OPTION_COUNT, &options->in_flight, "N", "unanswered requests on each", 1,
+         FRAME_IN_FLIGHT_MAX},
         {"rate", OPTION_COUNT, &options->rate, "N",
          "an open loop: so many requests a second; latency counts from when each was due"},
-        {"seconds", OPTION_COUNT, &options->seconds, "N", "length of the measured part"},
+        {"seconds", OPTION_COUNT, &options->seconds, "N", "length of the measured part", 1,
+         SECONDS_MAX},
         {"count", OPTION_COUNT, &options->count, "N", "or its length in requests"},
         {"warm_up", OPTION_AMOUNT, &options->warm_up, "N",
-         "seconds before it; 0: one, or a quarter of a short run"},
-        {"clients", OPTION_COUNT, &options->clients, "N", "client threads, a core for each"},
-        {"skus", OPTION_COUNT, &options->skus, "N", "SKUs of zipf, cart, lifecycle and read"},
+         "seconds before it; 0: one, or a quarter of a short run", 0, SECONDS_MAX},
+        {"clients", OPTION_COUNT, &options->clients, "N", "client threads, a core for each", 1,
+         CLIENTS_MAX},
+        {"skus", OPTION_COUNT, &options->skus, "N", "SKUs of zipf, cart, lifecycle and read", 1,
+         WORKLOAD_SKUS_MAX},
         {"customers", OPTION_COUNT, &options->customers, "N", "customers, drawn evenly"},
-        {"lines", OPTION_COUNT, &options->lines, "N", "the most lines of a cart"},
+        {"lines", OPTION_COUNT, &options->lines, "N", "the most lines of a cart", 1,
+         ORDER_LINES_MAX},
+
+        {"The server: one is started and removed afterwards, unless one is named", OPTION_HEADING},
+        {"folder", OPTION_TEXT, &options->folder, "DIR",
+         "where the own server's data goes for the time of the run"},
         {"snapshot_log", OPTION_COUNT, &options->snapshot_log, "BYTES",
          "let the server take a snapshot after each so much log; else it takes none"},
-        {"json", OPTION_FLAG, &options->json, NULL, "print one line of JSON"},
-        {"plot", OPTION_TEXT, &options->plot, "FILE.svg", "draw latency and throughput"},
-        {"engine_only", OPTION_FLAG, &options->engine_only, NULL,
-         "the engine in this process: no network, no log"},
-        {"stages", OPTION_FLAG, &options->stages, NULL,
-         "with --engine-only: each stage of an order's way by itself"},
         {"unpinned", OPTION_FLAG, &options->unpinned, NULL,
          "let server and clients run on any core, not on one each"},
-        {"allow_remote", OPTION_FLAG, &options->allow_remote, NULL,
-         "let --connect name another machine"},
+        {"engine_only", OPTION_FLAG, &options->engine_only, NULL,
+         "no server: the engine in this process, without network and log"},
+        {"stages", OPTION_FLAG, &options->stages, NULL,
+         "with --engine-only: each stage of an order's way by itself"},
+        {"connect", OPTION_TEXT, &options->connect, "ADDR:PORT", "a server that runs already"},
+        {"into_a_live_shop", OPTION_FLAG, &options->into_a_live_shop, NULL,
+         "let it be one that has stock or orders: the bench's own are added, and stay"},
+        {"allow_remote", OPTION_FLAG, &options->allow_remote, NULL, "let it be on another machine"},
+
+        {"The report", OPTION_HEADING},
+        {"json", OPTION_FLAG, &options->json, NULL, "print one line of JSON"},
+        {"plot", OPTION_TEXT, &options->plot, "FILE.svg", "draw latency and throughput"},
     };
     const size_t row_count = sizeof rows / sizeof rows[0];
     int operands = options_parse(argc, argv, rows, row_count);
@@ -498,7 +520,7 @@ int cli_bench(int argc, char **argv)
     }
     if (operands > 0)
         fprintf(stderr, "till bench: '%s' is not expected; see till bench --help\n", argv[1]);
-    if (operands != 0 || !limits_are_valid(options))
+    if (operands != 0 || !options_agree(options))
         return EXIT_USAGE;
     return bench_run(&memory);
 }

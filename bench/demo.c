@@ -372,7 +372,7 @@ int cli_demo(int argc, char **argv)
     const char *folder = ".";
     bool json = false, keep = false;
     const struct option_row rows[] = {
-        {"folder", OPTION_TEXT, &folder, "DIR", "where the server's data goes for the time (.)"},
+        {"folder", OPTION_TEXT, &folder, "DIR", "where the server's data goes for the time"},
         {"keep", OPTION_FLAG, &keep, NULL, "leave the data there"},
         {"json", OPTION_FLAG, &json, NULL, "print the report as one line of JSON"},
     };

@@ -13,6 +13,7 @@
 
 #include "bench/child.h"
 #include "bench/load.h"
+#include "cli/memory_limit.h"
 
 enum {
     PAGE = 4096,
@@ -97,12 +98,12 @@ uint64_t machine_wait_ns(pid_t pid)
 void machine_look(struct machine *machine, const char *folder)
 {
     struct utsname system;
-    char text[80];
+    struct memory_limit limit;
     uname(&system);
     snprintf(machine->kernel, sizeof machine->kernel, "Linux %.64s", system.release);
     read_line("/proc/cpuinfo", "model name", machine->processor, sizeof machine->processor);
-    read_line("/proc/meminfo", "MemAvailable", text, sizeof text);
-    machine->memory_bytes = strtoull(text, NULL, 10) << 10;
+    memory_limit_look(&limit, "");
+    machine->memory_bytes = limit.left_bytes;
     machine->cores = core_count();
     machine->flush_us = folder != NULL ? flush_us(folder) : -1;
 }

@@ -10,7 +10,7 @@ struct machine {
     char processor[80];
     uint32_t cores;  /* that this process may use */
     double flush_us; /* median of a durable 4 KiB write in the folder; below 0: not measured */
-    uint64_t memory_bytes; /* available */
+    uint64_t memory_bytes; /* available to this process */
 };
 
 /* folder: where to measure the flush; NULL: nowhere. */

@@ -503,7 +503,7 @@ int cli_backup(int argc, char **argv)
 {
     struct backup backup = {.data = "till-data", .rate_mib = RATE_MIB_DEFAULT, .file = -1};
     const struct option_row rows[] = {
-        {"data", OPTION_TEXT, &backup.data, "DIR", "the server's data folder (till-data)"},
+        {"data", OPTION_TEXT, &backup.data, "DIR", "the server's data folder"},
         {"rate", OPTION_AMOUNT, &backup.rate_mib, "MIB", "a second at most; 0: as fast as it goes"},
     };
     int operands = options_parse(argc, argv, rows, sizeof rows / sizeof rows[0]);

@@ -9,7 +9,8 @@ void capacity_rows(struct engine_options *options, struct option_row rows[CAPACI
 {
     size_t count = 0;
 #define CAPACITY_ROW(c_name, value, text)                                                          \
-    rows[count++] = (struct option_row){#c_name, OPTION_COUNT, &options->c_name, "N", text};
+    rows[count++] =                                                                                \
+        (struct option_row){#c_name, OPTION_COUNT, &options->c_name, "N", text, 1, CAPACITY_MAX};
     ENGINE_CAPACITIES(CAPACITY_ROW)
 #undef CAPACITY_ROW
     TILL_ASSERT(count == CAPACITY_COUNT);

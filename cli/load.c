@@ -524,7 +524,7 @@ int cli_load(int argc, char **argv)
     const char *address = CLIENT_ADDRESS_DEFAULT;
     bool strict = false;
     const struct option_row rows[] = {
-        {"connect", OPTION_TEXT, &address, "ADDR:PORT", "the server; " CLIENT_ADDRESS_DEFAULT},
+        {"connect", OPTION_TEXT, &address, "ADDR:PORT", "the server"},
         {"strict", OPTION_FLAG, &strict, NULL, "send nothing when any line is bad"},
     };
     const size_t row_count = sizeof rows / sizeof rows[0];

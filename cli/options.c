@@ -3,12 +3,17 @@
 #include "cli/options.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "cli/nearest.h"
 
-enum { OPTION_COLUMN = 30 };
+enum { OPTION_COLUMN = 30, LINE_COLUMNS = 100, OPTION_NAME_SIZE = 64 };
+
+/* A maximum so large that help is clearer without it. */
+#define UNTOLD_MIN (1u << 30)
 
 static const char suffixes[] = "kmg";
 
@@ -72,14 +77,59 @@ static const struct option_row *find_row(const char *typed, size_t size,
                                          const struct option_row *rows, size_t row_count)
 {
     for (size_t i = 0; i < row_count; i++) {
-        if (name_matches(rows[i].name, typed, size))
+        if (rows[i].kind != OPTION_HEADING && name_matches(rows[i].name, typed, size))
             return &rows[i];
     }
     return NULL;
 }
 
+/* A message about a command: one behind `till`, or a program of its own, called by its path. */
+__attribute__((format(printf, 2, 3))) static void complain(const char *command, const char *format,
+                                                           ...)
+{
+    const char *slash = strrchr(command, '/');
+    va_list arguments;
+    fprintf(stderr, "%s%s: ", slash == NULL ? "till " : "", slash == NULL ? command : slash + 1);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+/* Names what is probably meant, if something is. */
+static void refuse_unknown(const char *command, const char *typed, const struct option_row *rows,
+                           size_t row_count)
+{
+    char meant[OPTION_NAME_SIZE] = "";
+    const char *name = typed + strspn(typed, "-");
+    struct nearest nearest = nearest_to(name, strcspn(name, "="));
+    for (size_t i = 0; i < row_count; i++) {
+        if (rows[i].kind != OPTION_HEADING)
+            nearest_offer(&nearest, rows[i].name);
+    }
+    if (nearest.name == NULL) {
+        complain(command, "no option %s; --help lists those that there are", typed);
+        return;
+    }
+    snprintf(meant, sizeof meant, "%s", nearest.name);
+    for (char *c = meant; *c != '\0'; c++)
+        *c = *c == '_' ? '-' : *c;
+    complain(command, "no option %s; did you mean --%s? --help lists all", typed, meant);
+}
+
+static uint32_t row_minimum(const struct option_row *row)
+{
+    return row->minimum == 0 && row->kind == OPTION_COUNT ? 1 : row->minimum;
+}
+
+static uint32_t row_maximum(const struct option_row *row)
+{
+    return row->maximum == 0 ? UINT32_MAX : row->maximum;
+}
+
 static bool set_target(const struct option_row *row, const char *value)
 {
+    uint32_t amount = 0;
     switch (row->kind) {
     case OPTION_FLAG:
         *(bool *)row->target = true;
@@ -88,9 +138,13 @@ static bool set_target(const struct option_row *row, const char *value)
         *(const char **)row->target = value;
         return true;
     case OPTION_COUNT:
-        return count_parse(value, row->target);
     case OPTION_AMOUNT:
-        return amount_parse(value, row->target);
+        if (!amount_parse(value, &amount) || amount < row_minimum(row) || amount > row_maximum(row))
+            return false;
+        *(uint32_t *)row->target = amount;
+        return true;
+    case OPTION_HEADING:
+        break;
     }
     till_unreachable();
 }
@@ -99,32 +153,30 @@ static bool set_target(const struct option_row *row, const char *value)
 static bool take_option(int argc, char **argv, int *index, const struct option_row *rows,
                         size_t row_count)
 {
-    const char *typed = argv[*index] + 2;
-    size_t size = strcspn(typed, "=");
+    const char *typed = argv[*index];
+    int size = (int)strcspn(typed, "=");
     const char *value = typed[size] == '=' ? typed + size + 1 : NULL;
-    const struct option_row *row = find_row(typed, size, rows, row_count);
+    const struct option_row *row = find_row(typed + 2, (size_t)size - 2, rows, row_count);
     if (row == NULL) {
-        fprintf(stderr, "till %s: no option %s; see till %s --help\n", argv[0], argv[*index],
-                argv[0]);
+        refuse_unknown(argv[0], typed, rows, row_count);
         return false;
     }
     if (row->kind == OPTION_FLAG && value != NULL) {
-        fprintf(stderr, "till %s: --%.*s takes no value\n", argv[0], (int)size, typed);
+        complain(argv[0], "%.*s takes no value", size, typed);
         return false;
     }
     if (row->kind != OPTION_FLAG && value == NULL) {
-        if (*index + 1 >= argc) {
-            fprintf(stderr, "till %s: --%.*s needs a value: %s\n", argv[0], (int)size, typed,
-                    row->argument);
+        /* What looks like another option is no value: it was forgotten. */
+        if (*index + 1 >= argc || strncmp(argv[*index + 1], "--", 2) == 0) {
+            complain(argv[0], "%.*s needs a value: %s", size, typed, row->argument);
             return false;
         }
         value = argv[++*index];
     }
     if (!set_target(row, value)) {
-        fprintf(stderr,
-                "till %s: --%.*s %s: expected a number from 1 to 4294967295, or one with a "
-                "suffix k, m or g\n",
-                argv[0], (int)size, typed, value);
+        complain(argv[0], "%.*s %s: expected a number from %" PRIu32 " to %" PRIu32 "%s", size,
+                 typed, value, row_minimum(row), row_maximum(row),
+                 row_maximum(row) < 1024 ? "" : ", or one with a suffix k, m or g (x 1024 each)");
         return false;
     }
     return true;
@@ -144,8 +196,7 @@ int options_parse(int argc, char **argv, const struct option_row *rows, size_t r
             if (!take_option(argc, argv, &i, rows, row_count))
                 return OPTIONS_WRONG;
         } else if (!ended && argument[0] == '-' && argument[1] != '\0') {
-            fprintf(stderr, "till %s: no option %s; see till %s --help\n", argv[0], argument,
-                    argv[0]);
+            refuse_unknown(argv[0], argument, rows, row_count);
             return OPTIONS_WRONG;
         } else {
             argv[1 + operands++] = argv[i];
@@ -154,20 +205,67 @@ int options_parse(int argc, char **argv, const struct option_row *rows, size_t r
     return operands;
 }
 
+/* What stands in brackets behind an option's help: its value now, and its range if it has one of
+ * its own; empty when there is nothing to tell. */
+static void format_value(const struct option_row *row, char text[LINE_COLUMNS])
+{
+    char count[COUNT_TEXT_SIZE], minimum[COUNT_TEXT_SIZE], maximum[COUNT_TEXT_SIZE];
+    bool is_number = row->kind == OPTION_COUNT || row->kind == OPTION_AMOUNT;
+    uint32_t value = is_number ? *(const uint32_t *)row->target : 0;
+    text[0] = '\0';
+    if (row->kind == OPTION_TEXT && *(const char *const *)row->target != NULL)
+        snprintf(text, LINE_COLUMNS, "(%s)", *(const char *const *)row->target);
+    /* A count that is zero was not given, and need not be. */
+    if (!is_number || (row->kind == OPTION_COUNT && value == 0))
+        return;
+    if (row->maximum == 0 || row->maximum >= UNTOLD_MIN)
+        snprintf(text, LINE_COLUMNS, "(%s)", count_format(value, count));
+    else
+        snprintf(text, LINE_COLUMNS, "(%s; %s to %s)", count_format(value, count),
+                 count_format(row_minimum(row), minimum), count_format(row->maximum, maximum));
+}
+
+/* Prints words from this column on; returns the column behind the last one. */
+static int print_words(FILE *out, int column, const char *words)
+{
+    while (*words != '\0') {
+        int size = (int)strcspn(words, " ");
+        if (column + size >= LINE_COLUMNS) {
+            fprintf(out, "\n%*s", OPTION_COLUMN, "");
+            column = OPTION_COLUMN;
+        } else if (column > OPTION_COLUMN) {
+            column += fprintf(out, " ");
+        }
+        column += fprintf(out, "%.*s", size, words);
+        words += size;
+        words += strspn(words, " ");
+    }
+    return column;
+}
+
+static void print_option(FILE *out, const struct option_row *row)
+{
+    char value[LINE_COLUMNS];
+    int column = fprintf(out, "  --");
+    for (const char *c = row->name; *c != '\0'; c++, column++)
+        fputc(*c == '_' ? '-' : *c, out);
+    if (row->kind != OPTION_FLAG)
+        column += fprintf(out, " %s", row->argument);
+    if (column >= OPTION_COLUMN)
+        column = fprintf(out, "\n") - 1;
+    fprintf(out, "%*s", OPTION_COLUMN - column, "");
+    column = print_words(out, OPTION_COLUMN, row->help);
+    format_value(row, value);
+    print_words(out, column, value);
+    fputc('\n', out);
+}
+
 void options_print(FILE *out, const struct option_row *rows, size_t row_count)
 {
     for (size_t i = 0; i < row_count; i++) {
-        const struct option_row *row = &rows[i];
-        int width = fprintf(out, "  --");
-        for (const char *c = row->name; *c != '\0'; c++, width++)
-            fputc(*c == '_' ? '-' : *c, out);
-        if (row->kind != OPTION_FLAG)
-            width += fprintf(out, " %s", row->argument);
-        fprintf(out, "%*s%s", width < OPTION_COLUMN ? OPTION_COLUMN - width : 1, "", row->help);
-        if (row->kind == OPTION_COUNT || row->kind == OPTION_AMOUNT) {
-            char text[COUNT_TEXT_SIZE];
-            fprintf(out, " (%s)", count_format(*(const uint32_t *)row->target, text));
-        }
-        fputc('\n', out);
+        if (rows[i].kind == OPTION_HEADING)
+            fprintf(out, "%s%s:\n", i > 0 ? "\n" : "", rows[i].name);
+        else
+            print_option(out, &rows[i]);
     }
 }

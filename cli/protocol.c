@@ -97,8 +97,10 @@ static void print_shape(FILE *out, const struct shape_info *shape)
     for (uint16_t i = 0; i < shape->field_count; i++) {
         const struct field_info *field = &shape->fields[i];
         const struct field_type_info *type = field_type_info(field->type);
-        fprintf(out, "| %u | %u | %s | %s | %s |\n", field->offset, type->size_bytes, type->name,
-                field->name, field->text);
+        bool is_required = field_is_required(shape, i);
+        fprintf(out, "| %u | %u | %s | %s | %s%s%s |\n", field->offset, type->size_bytes,
+                type->name, field->name, is_required ? "required" : "",
+                is_required && field->text[0] != '\0' ? ": " : "", field->text);
     }
 }
 

@@ -158,7 +158,7 @@ int cli_restore(int argc, char **argv)
         .data = "till-data"};
     struct option_row rows[RESTORE_ROWS] = {
         {"from", OPTION_TEXT, &restore.from, "DIR", "a backup, a data folder or a whole archive"},
-        {"data", OPTION_TEXT, &restore.data, "DIR", "the new data folder (till-data)"},
+        {"data", OPTION_TEXT, &restore.data, "DIR", "the new data folder"},
     };
     folder_rows(&restore.folder, rows + OWN_ROWS);
     capacity_rows(&restore.folder.capacities, rows + OWN_ROWS + FOLDER_ROWS);

@@ -11,6 +11,8 @@
 
 #include "cli/capacity.h"
 #include "cli/cli.h"
+#include "cli/listen.h"
+#include "cli/memory_need.h"
 #include "cli/progress.h"
 #include "net/server.h"
 
@@ -26,77 +28,111 @@ struct serve {
     uint32_t archive_days;
     uint32_t archive_mib;
     struct progress progress;
+    struct listen listen;
+    bool insecure;
     bool quiet;
 };
 
-enum { OWN_ROWS = 16, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
+enum { OWN_ROWS_MAX = 32, SERVE_ROWS_MAX = OWN_ROWS_MAX + CAPACITY_COUNT };
 
-static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
+static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_MAX])
 {
-    const struct option_row own[OWN_ROWS] = {
+    struct server_options *options = &serve->options;
+    const struct option_row own[] = {
         {"data", OPTION_TEXT, &serve->data, "DIR", "the data folder, made when it is not there"},
-        {"listen", OPTION_TEXT, &serve->options.listen, "ADDR:PORT",
+        {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
+
+        {"Network", OPTION_HEADING},
+        {"listen", OPTION_TEXT, &options->listen, "ADDR:PORT",
          "where clients connect; [ADDR]:PORT for IPv6, port 0 for a free one"},
-        {"connections", OPTION_COUNT, &serve->options.connections_max, "N", "at once, at most"},
-        {"output_chunks", OPTION_COUNT, &serve->options.output_chunks, "N",
-         "32 KiB pieces of memory for replies, shared by all connections"},
-        {"log_writes", OPTION_COUNT, &serve->options.wal_writes, "N",
-         "blocks of the log under way to the disk at once, 1 to 8"},
-        {"log_segment", OPTION_COUNT, &serve->segment_mib, "N", "size of a log segment, in MiB"},
-        {"spin", OPTION_AMOUNT, &serve->options.spin_us, "US",
-         "microseconds of looking again before sleeping, so that few clients wait less; 0: none"},
+        {"insecure", OPTION_FLAG, &serve->insecure, NULL,
+         "let other machines connect: whoever does may read and change everything, as there are no "
+         "users and no encryption yet"},
+        {"connections", OPTION_COUNT, &options->connections_max, "N", "at once, at most", 1,
+         CONNECTIONS_MAX},
+        {"spin", OPTION_AMOUNT, &options->spin_us, "US",
+         "microseconds of looking again before sleeping, so that few clients wait less; 0: none", 0,
+         US_PER_SECOND},
+
+        {"Memory", OPTION_HEADING},
+        {"output_chunks", OPTION_COUNT, &options->output_chunks, "N",
+         "32 KiB pieces of memory for replies, shared by all connections", 16, 1u << 20},
+        {"lazy_memory", OPTION_FLAG, &options->lazy_memory, NULL,
+         "take memory only when it is first used: slower orders, a smaller process"},
+
+        {"Durability (the log)", OPTION_HEADING},
+        {"log_writes", OPTION_COUNT, &options->wal_writes, "N",
+         "blocks of the log under way to the disk at once", 1, WAL_WRITES_MAX},
+        {"log_segment", OPTION_COUNT, &serve->segment_mib, "MIB", "size of a segment of the log", 4,
+         1024},
+
+        {"Snapshots", OPTION_HEADING},
         {"snapshot_every", OPTION_AMOUNT, &serve->snapshot_every_s, "SECONDS",
          "between two snapshots; 0: not by time"},
         {"snapshot_log", OPTION_AMOUNT, &serve->snapshot_log, "BYTES",
          "of log after which a snapshot is taken earlier; 0: not by its size"},
         {"snapshot_memory", OPTION_COUNT, &serve->snapshot_memory, "BYTES",
-         "for what changes while a snapshot is written"},
+         "for what changes while a snapshot is written", 1u << 20},
         {"no_snapshots", OPTION_FLAG, &serve->no_snapshots, NULL,
          "take none, at the stop neither: the log is kept whole and read whole"},
+
+        {"Archive", OPTION_HEADING},
         {"archive", OPTION_TEXT, &serve->archive, "DIR",
          "keep the log there, for restoring to any moment; without it, old log is written over"},
         {"archive_days", OPTION_AMOUNT, &serve->archive_days, "N",
          "remove archived log that is older; 0: at no age"},
         {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
          "remove the oldest archived log while there is more; 0: at no size"},
-        {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
-         "take memory only when it is first used: slower orders, a smaller process"},
-        {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
+
+        {"How many of each there is room for, memory too (suffixes k, m, g; a CAPACITY answer\n"
+         "carries the number of the table, the first of these being 1)",
+         OPTION_HEADING},
     };
+    static_assert(sizeof own / sizeof own[0] <= OWN_ROWS_MAX, "there is room for the rows");
     memcpy(rows, own, sizeof own);
-    capacity_rows(&serve->options.engine, rows + OWN_ROWS);
+    capacity_rows(&options->engine, rows + sizeof own / sizeof own[0]);
+    return sizeof own / sizeof own[0] + CAPACITY_COUNT;
 }
 
-static void print_help(const struct option_row *rows)
+static void print_help(const struct option_row *rows, size_t row_count)
 {
     printf("usage: till serve [options]\n\n"
            "Serves a shop from memory, every change durable in the log of its data folder.\n"
            "Stops on SIGTERM or SIGINT after answering what it has received and taking a last\n"
            "snapshot, which a second signal skips.\n\n");
-    options_print(stdout, rows, OWN_ROWS);
-    printf("\nHow many of each there is room for (suffixes k, m, g; a CAPACITY answer carries the\n"
-           "number of the table, the first of these being 1):\n");
-    options_print(stdout, rows + OWN_ROWS, CAPACITY_COUNT);
+    options_print(stdout, rows, row_count);
 }
 
-static bool limits_are_valid(const struct serve *serve)
+/* Only what stays on this machine is listened to without --insecure; EXIT_OK, or the exit code
+ * after a message. */
+static int look_at_address(struct serve *serve)
 {
-    const struct server_options *options = &serve->options;
-    if (options->connections_max > CONNECTIONS_MAX)
-        fprintf(stderr, "till serve: --connections is at most %d\n", CONNECTIONS_MAX);
-    else if (options->wal_writes > WAL_WRITES_MAX)
-        fprintf(stderr, "till serve: --log-writes is at most %d\n", WAL_WRITES_MAX);
-    else if (options->output_chunks > 1u << 20 || options->output_chunks < 16)
-        fprintf(stderr, "till serve: --output-chunks is 16 to 1m\n");
-    else if (serve->options.spin_us > US_PER_SECOND)
-        fprintf(stderr, "till serve: --spin is at most 1000000 (a second)\n");
-    else if (serve->segment_mib < 4 || serve->segment_mib > 1024)
-        fprintf(stderr, "till serve: --log-segment is 4 to 1024 (MiB)\n");
-    else if (serve->snapshot_memory < 1u << 20)
-        fprintf(stderr, "till serve: --snapshot-memory is 1m at least\n");
-    else
-        return true;
-    return false;
+    struct listen *listen = &serve->listen;
+    const char *text = serve->options.listen;
+    listen_look(listen, text);
+    switch (listen->verdict) {
+    case LISTEN_INSIDE:
+        serve->options.listen = listen->address;
+        return EXIT_OK;
+    case LISTEN_WRONG:
+        fprintf(stderr, "till serve: --listen '%s' is not ADDR:PORT\n", text);
+        return EXIT_USAGE;
+    case LISTEN_UNKNOWN:
+        fprintf(stderr, "till serve: --listen %s: %s\n", text, listen->error);
+        return EXIT_FAILED;
+    case LISTEN_OUTSIDE:
+        break;
+    }
+    if (serve->insecure) {
+        fprintf(stderr, "till serve: --insecure: whoever reaches %s may read and change the shop\n",
+                listen->error);
+        return EXIT_OK;
+    }
+    fprintf(stderr,
+            "till serve: --listen %s is %s: whoever reaches it could read and change the shop, as "
+            "there are no users and no encryption yet; --insecure if that is meant\n",
+            text, listen->error);
+    return EXIT_USAGE;
 }
 
 static void print_line(void *context, const char *line)
@@ -195,7 +231,8 @@ static int serve_open(struct serve *serve)
     struct io *io = NULL;
     int code = EXIT_FAILED;
     if (open_folder(serve->data, &disk) &&
-        (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive))) {
+        (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive)) &&
+        memory_suffices(&serve->options, "")) {
         io = io_create(&io_options, error);
         if (io == NULL)
             fprintf(stderr, "till serve: %s\n", error);
@@ -218,23 +255,22 @@ int cli_serve(int argc, char **argv)
                           .snapshot_log = 1u << 30,
                           .snapshot_memory = 64u << 20,
                           .archive_mib = 64u << 10};
-    struct option_row rows[SERVE_ROWS];
+    struct option_row rows[SERVE_ROWS_MAX];
     serve.options.engine = engine_options_default;
     serve.options.wal_writes = WAL_WRITES_DEFAULT;
-    serve_rows(&serve, rows);
-    int operands = options_parse(argc, argv, rows, SERVE_ROWS);
+    size_t row_count = serve_rows(&serve, rows);
+    int operands = options_parse(argc, argv, rows, row_count);
     if (operands == OPTIONS_HELP) {
-        print_help(rows);
+        print_help(rows, row_count);
         return EXIT_OK;
     }
     if (operands > 0)
         fprintf(stderr, "till serve: '%s' is not expected; see till serve --help\n", argv[1]);
-    if (operands != 0 || !limits_are_valid(&serve))
+    if (operands != 0)
         return EXIT_USAGE;
-    if (strrchr(serve.options.listen, ':') == NULL) {
-        fprintf(stderr, "till serve: --listen '%s' is not ADDR:PORT\n", serve.options.listen);
-        return EXIT_USAGE;
-    }
+    int code = look_at_address(&serve);
+    if (code != EXIT_OK)
+        return code;
     if (getrandom(&serve.options.engine.hash_seed, sizeof(uint64_t), 0) != sizeof(uint64_t)) {
         perror("till serve: getrandom");
         return EXIT_FAILED;

@@ -220,7 +220,7 @@ int cli_shell(int argc, char **argv)
     bool json = false;
     struct folder folder = {.command = "till shell", .capacities = engine_options_default};
     struct option_row rows[SHELL_ROWS] = {
-        {"connect", OPTION_TEXT, &address, "ADDR:PORT", "the server; " CLIENT_ADDRESS_DEFAULT},
+        {"connect", OPTION_TEXT, &address, "ADDR:PORT", "the server"},
         {"data", OPTION_TEXT, &data, "DIR", "ask this folder, no server: queries alone"},
         {"json", OPTION_FLAG, &json, NULL, "answer with one JSON object per line"},
     };

@@ -57,7 +57,7 @@ int cli_snapshot(int argc, char **argv)
     const char *connect = "127.0.0.1:7411";
     uint32_t wait_s = 600;
     const struct option_row rows[] = {
-        {"connect", OPTION_TEXT, &connect, "ADDR:PORT", "the server (127.0.0.1:7411)"},
+        {"connect", OPTION_TEXT, &connect, "ADDR:PORT", "the server"},
         {"wait", OPTION_COUNT, &wait_s, "SECONDS", "for the snapshot to be published"},
     };
     int operands = options_parse(argc, argv, rows, sizeof rows / sizeof rows[0]);

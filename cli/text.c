@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "cli/capacity.h"
 
-enum { NAME_COLUMN = 18, COMMAND_COLUMN = 16 };
+enum { NAME_COLUMN = 18, TYPE_COLUMN = 16, COMMAND_COLUMN = 16 };
 
 struct word {
     const char *name;
@@ -151,8 +151,25 @@ static bool name_equal(const char *name, const char *typed, size_t size)
     return strlen(name) == size && memcmp(name, typed, size) == 0;
 }
 
-/* The names of what may be typed, for a person who typed something else. */
-static void list_fields(const struct shape_info *shape, char text[TEXT_ERROR_SIZE])
+/* A field that a person must give: the shell makes a key where there is none. */
+static bool must_be_given(const struct shape_info *shape, uint16_t index)
+{
+    return field_is_required(shape, index) && shape->fields[index].type != FIELD_key;
+}
+
+/* Must there be a row? */
+static bool row_must_be_given(const struct shape_info *shape)
+{
+    for (uint16_t i = 0; i < shape->field_count; i++) {
+        if (shape->fields[i].type == FIELD_count)
+            return field_is_required(shape, i);
+    }
+    return false;
+}
+
+/* The names of what may be typed, each with the mark behind it if it must be. */
+static void list_fields(const struct shape_info *shape, const char *mark,
+                        char text[TEXT_ERROR_SIZE])
 {
     const char *row = NULL;
     size_t row_size = row_name(shape, &row);
@@ -160,11 +177,12 @@ static void list_fields(const struct shape_info *shape, char text[TEXT_ERROR_SIZ
     text[0] = '\0';
     for (uint16_t i = 0; i < shape->field_count && size < TEXT_ERROR_SIZE / 2; i++) {
         if (!value_is_hidden(shape->fields[i].type))
-            size +=
-                (size_t)snprintf(text + size, TEXT_ERROR_SIZE - size, " %s", shape->fields[i].name);
+            size += (size_t)snprintf(text + size, TEXT_ERROR_SIZE - size, " %s%s",
+                                     shape->fields[i].name, must_be_given(shape, i) ? mark : "");
     }
-    snprintf(text + size, TEXT_ERROR_SIZE - size, "%s%.*s", row_size > 0 ? " " : "", (int)row_size,
-             row);
+    if (row_size > 0)
+        snprintf(text + size, TEXT_ERROR_SIZE - size, " %.*s%s", (int)row_size, row,
+                 row_must_be_given(shape) ? mark : "");
 }
 
 static bool read_field(struct line_reader *reader, const struct field_info *field, void *target,
@@ -302,7 +320,7 @@ static bool take_word(struct line_reader *reader, const struct word *word)
         return read_field(reader, field, (uint8_t *)reader->request->body + field->offset,
                           word->value, word->value_size, "");
     }
-    list_fields(shape, fields);
+    list_fields(shape, "", fields);
     return refuse(reader, "no field %.*s; expected%s", (int)word->name_size, word->name,
                   fields[0] == '\0' ? " none" : fields);
 }
@@ -580,21 +598,62 @@ void text_print_commands(FILE *out)
         char fields[TEXT_ERROR_SIZE];
         if (message == NULL || !text_is_command(message))
             continue;
-        list_fields(message->request, fields);
+        list_fields(message->request, "*", fields);
         fprintf(out, "%-*s%s\n%*s%s\n", COMMAND_COLUMN, message->name, message->help,
                 COMMAND_COLUMN - 1, "", fields[0] == '\0' ? " (no fields)" : fields);
     }
+    fprintf(out, "%-*s%s\n", COMMAND_COLUMN, "*", "must be given");
 }
 
-static void print_fields(FILE *out, const struct shape_info *shape, int indent)
+/* Does the text already name every value of this type? Of flags, the join is left to tell. */
+static bool names_values(const char *text, unsigned type)
+{
+    size_t count = 0, named = 0;
+    const struct named_value_info *values = named_values(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (values[i].type != type)
+            continue;
+        if (strstr(text, values[i].name) == NULL)
+            return false;
+        named++;
+    }
+    return named == 1 || (named > 1 && !field_type_is_flags(type));
+}
+
+/* Types that were printed, each of which is explained once. */
+struct printed_types {
+    bool is_printed[FIELD_TYPE_COUNT];
+};
+
+static void print_fields(FILE *out, const struct shape_info *shape, int indent,
+                         struct printed_types *types)
 {
     for (uint16_t i = 0; i < shape->field_count; i++) {
         const struct field_info *field = &shape->fields[i];
-        char expected[VALUE_EXPECTED_SIZE];
+        const char *type = field_type_info(field->type)->name;
         if (value_is_hidden(field->type))
             continue;
-        fprintf(out, "%*s%-*s%s%s(%s)\n", indent, "", NAME_COLUMN, field->name, field->text,
-                field->text[0] != '\0' ? " " : "", value_expected(field->type, expected));
+        fprintf(out, "%*s%c %-*s", indent, "", must_be_given(shape, i) ? '*' : ' ',
+                NAME_COLUMN - indent, field->name);
+        if (field->text[0] != '\0')
+            fprintf(out, "%-*s%s\n", TYPE_COLUMN, type, field->text);
+        else
+            fprintf(out, "%s\n", type);
+        if (!names_values(field->text, field->type))
+            types->is_printed[field->type] = true;
+    }
+}
+
+static void print_types(FILE *out, const struct printed_types *types)
+{
+    char expected[VALUE_EXPECTED_SIZE];
+    fputs("* must be given, and not be zero; what is not given is zero, or none, and a key is made "
+          "up.\nValues:\n",
+          out);
+    for (unsigned type = 0; type < FIELD_TYPE_COUNT; type++) {
+        if (types->is_printed[type])
+            fprintf(out, "  %-*s%s\n", NAME_COLUMN, field_type_info(type)->name,
+                    value_expected(type, expected));
     }
 }
 
@@ -603,11 +662,16 @@ void text_print_command(FILE *out, const struct message_info *message)
     const char *row = NULL;
     int row_size = (int)row_name(message->request, &row);
     char pattern[VALUE_EXPECTED_SIZE];
+    struct printed_types types = {{false}};
     fprintf(out, "%s: %s\n", message->name, message->help);
-    print_fields(out, message->request, 2);
+    print_fields(out, message->request, 0, &types);
     if (row_size > 0) {
-        fprintf(out, "  %.*s=%s, up to %u times, where\n", row_size, row,
-                row_pattern(message->request_row, pattern), message->request_rows_max);
-        print_fields(out, message->request_row, 4);
+        bool is_required = row_must_be_given(message->request);
+        fprintf(out, "%c %.*s=%s, %s%u times, where\n", is_required ? '*' : ' ', row_size, row,
+                row_pattern(message->request_row, pattern), is_required ? "1 to " : "up to ",
+                message->request_rows_max);
+        print_fields(out, message->request_row, 2, &types);
     }
+    if (message->request->fields[0].type != FIELD_zero64)
+        print_types(out, &types);
 }

@@ -67,7 +67,6 @@ static const struct index_plan indexes[] = {
 enum {
     ARENA_COUNT = sizeof arenas / sizeof arenas[0],
     INDEX_COUNT = sizeof indexes / sizeof indexes[0],
-    CAPACITY_MAX = 1 << 30, /* of any table: the top bits of an index have other uses */
 };
 
 static struct arena *plan_arena(const struct engine *engine, const struct arena_plan *plan)
@@ -245,6 +244,12 @@ uint64_t engine_memory_bytes(const struct engine *engine)
 {
     struct memory_row rows[MEMORY_ROWS];
     return memory_rows(engine, rows);
+}
+
+uint64_t engine_capacity_bytes(const struct engine *engine, unsigned number)
+{
+    TILL_ASSERT(number >= 1 && number <= MEMORY_ROWS);
+    return capacity_bytes(engine, capacities[number - 1].offset);
 }
 
 void engine_print_memory(const struct engine *engine,

@@ -37,6 +37,9 @@
     CAPACITY(payments, 2u << 20, "payment events of the orders in memory")                         \
     CAPACITY(keys, 1u << 20, "idempotency keys in the last 24 hours")
 
+/* Of any table: the top bits of an index have other uses. */
+enum { CAPACITY_MAX = 1 << 30 };
+
 struct engine_options {
 #define CAPACITY_MEMBER(name, default, text) uint32_t name;
     ENGINE_CAPACITIES(CAPACITY_MEMBER)
@@ -84,6 +87,8 @@ bool engine_populate(const struct engine *engine, const atomic_bool *stop);
 
 /* Bytes of all tables at capacity, and what each takes as lines for a person. */
 uint64_t engine_memory_bytes(const struct engine *engine);
+/* Bytes of the tables that one capacity sizes, by the number that CAPACITY calls it by, from 1. */
+uint64_t engine_capacity_bytes(const struct engine *engine, unsigned number);
 void engine_print_memory(const struct engine *engine,
                          void (*print)(void *context, const char *line), void *context);
 

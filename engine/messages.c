@@ -134,6 +134,21 @@ const struct shape_info *rejection_shape(void)
     return &shape_rejection;
 }
 
+bool field_is_required(const struct shape_info *shape, unsigned index)
+{
+#define REQUIRED_ROW(shape_name, field_name) {&shape_##shape_name, shape_name##_field_##field_name},
+    static const struct {
+        const struct shape_info *shape;
+        unsigned number;
+    } rows[] = {REQUIRED_FIELDS(REQUIRED_ROW)};
+#undef REQUIRED_ROW
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].shape == shape && rows[i].number == index + 1)
+            return true;
+    }
+    return false;
+}
+
 const struct message_info *message_find(const char *name, size_t size)
 {
     for (unsigned i = 0; i <= MESSAGE_NUMBER_MAX; i++) {

@@ -134,7 +134,7 @@ struct text {
     F(S, key, key, "idempotency key")                                                              \
     F(S, sku, sku, "not zero")                                                                     \
     F(S, money, price, "0 to 10^15 minor units")                                                   \
-    F(S, currency, currency, "ISO 4217 number, or letters in text")                                \
+    F(S, currency, currency, "of the price")                                                       \
     F(S, zero16, reserved, "")                                                                     \
     F(S, zero32, reserved2, "")                                                                    \
     F(S, name, name, "up to 32 bytes, unique; empty for none")
@@ -299,7 +299,7 @@ struct text {
     F(S, u32, provider, "not zero; (provider, event) is the key")                                  \
     F(S, payment_status, status, "SUCCESS or FAILURE")                                             \
     F(S, zero8, reserved, "")                                                                      \
-    F(S, currency, currency, "ISO 4217 number, or letters in text")
+    F(S, currency, currency, "of the amount")
 
 #define ORDER_CHANGE_FIELDS(F, S)                                                                  \
     F(S, key, key, "idempotency key")                                                              \
@@ -508,6 +508,49 @@ enum message_number {
 
 enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL, KIND_ADMIN };
 
+/* REQUIRED(shape, field): a request with zero there, which is what a field that is not given has,
+ * is never accepted. A count stands for at least one row. */
+#define REQUIRED_FIELDS(REQUIRED)                                                                  \
+    REQUIRED(hello, magic)                                                                         \
+    REQUIRED(hello, version)                                                                       \
+    REQUIRED(sku_put, key)                                                                         \
+    REQUIRED(sku_put, sku)                                                                         \
+    REQUIRED(sku_put, currency)                                                                    \
+    REQUIRED(stock_adjust, key)                                                                    \
+    REQUIRED(stock_adjust, sku)                                                                    \
+    REQUIRED(stock_adjust, delta)                                                                  \
+    REQUIRED(stock_adjust, warehouse)                                                              \
+    REQUIRED(stock_set, key)                                                                       \
+    REQUIRED(stock_set, sku)                                                                       \
+    REQUIRED(stock_set, warehouse)                                                                 \
+    REQUIRED(item, sku)                                                                            \
+    REQUIRED(sale_put, key)                                                                        \
+    REQUIRED(sale_put, sale)                                                                       \
+    REQUIRED(pool, sku)                                                                            \
+    REQUIRED(pool, warehouse)                                                                      \
+    REQUIRED(sale_change, key)                                                                     \
+    REQUIRED(sale_change, sale)                                                                    \
+    REQUIRED(points_credit, key)                                                                   \
+    REQUIRED(points_credit, customer)                                                              \
+    REQUIRED(points_credit, points)                                                                \
+    REQUIRED(points_balance, customer)                                                             \
+    REQUIRED(order_place, order)                                                                   \
+    REQUIRED(order_place, customer)                                                                \
+    REQUIRED(order_place, line_count)                                                              \
+    REQUIRED(line, sku)                                                                            \
+    REQUIRED(line, quantity)                                                                       \
+    REQUIRED(payment_event, event)                                                                 \
+    REQUIRED(payment_event, order)                                                                 \
+    REQUIRED(payment_event, provider)                                                              \
+    REQUIRED(payment_event, status)                                                                \
+    REQUIRED(payment_event, currency)                                                              \
+    REQUIRED(order_change, key)                                                                    \
+    REQUIRED(order_change, order)                                                                  \
+    REQUIRED(hold_extend, key)                                                                     \
+    REQUIRED(hold_extend, order)                                                                   \
+    REQUIRED(hold_extend, hold)                                                                    \
+    REQUIRED(order_id, order)
+
 /* The C structs. */
 #define FIELD_TYPE_OF(name, c_type, coding, separator) typedef c_type field_##name;
 FIELD_TYPES(FIELD_TYPE_OF)
@@ -617,6 +660,9 @@ bool named_value_find(unsigned type, const char *name, size_t size, uint16_t *va
 
 /* True for types whose named values are bits that combine. */
 bool field_type_is_flags(unsigned type);
+
+/* Is the shape's field of this index one of REQUIRED_FIELDS? */
+bool field_is_required(const struct shape_info *shape, unsigned index);
 
 /* Rows that follow a body of this shape: the value of its count field, 0 without one. */
 static inline uint16_t shape_rows(const struct shape_info *shape, const void *body)

@@ -304,9 +304,11 @@ int main(int argc, char **argv)
     const struct option_row rows[] = {
         {"protocol", OPTION_TEXT, &client->protocol_name, "NAME", "redis, postgres or tarantool"},
         {"connect", OPTION_TEXT, &client->connect, "ADDR:PORT", "the server"},
-        {"procedure", OPTION_TEXT, &client->procedure, "NAME", "called for each order (place)"},
-        {"connections", OPTION_COUNT, &client->connection_count, "N", "connections"},
-        {"in_flight", OPTION_COUNT, &client->in_flight, "N", "unanswered requests on each"},
+        {"procedure", OPTION_TEXT, &client->procedure, "NAME", "called for each order"},
+        {"connections", OPTION_COUNT, &client->connection_count, "N", "connections", 1,
+         CONNECTIONS_LIMIT},
+        {"in_flight", OPTION_COUNT, &client->in_flight, "N", "unanswered requests on each", 1,
+         IN_FLIGHT_LIMIT},
         {"skus", OPTION_COUNT, &client->skus, "N", "numbered from 1, drawn evenly"},
         {"seconds", OPTION_COUNT, &client->seconds, "N", "length, after a warm-up of a quarter"},
     };
@@ -321,8 +323,7 @@ int main(int argc, char **argv)
         if (strcmp(client->protocol_name, protocols[i]->name) == 0)
             client->protocol = protocols[i];
     }
-    if (operands != 0 || client->protocol == NULL || client->connection_count > CONNECTIONS_LIMIT ||
-        client->in_flight > IN_FLIGHT_LIMIT) {
+    if (operands != 0 || client->protocol == NULL) {
         fprintf(stderr, "peer-client: see --help\n");
         return 2;
     }

@@ -258,7 +258,8 @@ class Limit(Server):
 
     def client(self, connections, in_flight, seconds):
         load = ["--connections", connections, "--in-flight", in_flight, "--seconds", seconds]
-        connect = ["--connect", self.address, *self.load_options]
+        # The server is this program's own, and one measurement follows the other on it.
+        connect = ["--connect", self.address, "--into-a-live-shop", *self.load_options]
         return [ROOT / "till", "bench", "--json", *connect, *load]
 
     def check(self):

@@ -127,7 +127,9 @@ class Generation:
     def unpack(self, folder):
         """The data folder and its archive, in a new folder."""
         with tarfile.open(self.path) as archive:
-            archive.extractall(folder, filter="data")
+            # Debian 12's Python has no filters, and later ones ask for one.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(folder)
         return folder / "data", folder / "archive"
 
 

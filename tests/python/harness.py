@@ -3,11 +3,13 @@
     python3 tests/python/test_x.py ./till [--seed N] [name-part...]
 
 A test is a function of one argument, the Run, registered with @test. It prints `ok` or `FAIL` and
-the name; what it started is ended and its folders are removed, but for those of a failed test.
+the name; what it started is ended and its folders are removed, but for those of a failed test. One
+that needs what this system does not permit raises Skip, and is printed as `SKIP name: why`.
 """
 
 import argparse
 import contextlib
+import functools
 import os
 import random
 import resource
@@ -50,6 +52,10 @@ SMALL = {
 }
 
 
+class Skip(Exception):
+    """The test cannot be run here; its text says why."""
+
+
 def test(function):
     TESTS.append(function)
     return function
@@ -62,6 +68,41 @@ def check(condition, message):
 
 def check_equal(actual, expected, what):
     check(actual == expected, f"{what} is {actual!r}, not {expected!r}")
+
+
+def root_is_mounted():
+    """False in a plain chroot, where no mount can be made private."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == "/" for line in mounts)
+
+
+@functools.cache
+def mounting():
+    """The command in front of others that gives them mounts of their own; Skip where it fails."""
+    prefix = ["unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--mount"]
+    with tempfile.TemporaryDirectory(prefix="till-mount-") as folder:
+        try:
+            mount = ("mount", "-t", "tmpfs", "-o", "size=1m", "none", folder)
+            done = subprocess.run([*prefix, *mount], capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise Skip(f"it needs a mount of its own: {error}") from error
+    if not root_is_mounted():
+        raise Skip("it needs a mount of its own, and / is no mount point here (a chroot)")
+    if done.returncode != 0:
+        raise Skip(f"it needs a mount of its own, which is not permitted here: "
+                   f"{done.stderr.strip()}")
+    return tuple(prefix)
+
+
+def allow_files(count):
+    """So many open files for this process and those it starts; Skip where that is not permitted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))
+    except (ValueError, PermissionError) as error:
+        raise Skip(f"it needs {count} open files, and {hard} are permitted (ulimit -Hn)") from error
 
 
 def serve_command(binary, folder):
@@ -153,10 +194,15 @@ class Server:
 
     def stop_clean_and_copy(self, folder, copy):
         """The same for a folder on a file system that goes away with the server."""
-        with open(f"/proc/{self.process.pid}/ns/mnt", "rb") as namespace:
+        kinds = {"mount": "mnt"} if os.geteuid() == 0 else {"user": "user", "mount": "mnt"}
+        with contextlib.ExitStack() as stack:
+            files = {kind: stack.enter_context(open(f"/proc/{self.process.pid}/ns/{name}", "rb"))
+                     for kind, name in kinds.items()}
             self.stop_clean()
-            subprocess.run(["nsenter", f"--mount=/proc/self/fd/{namespace.fileno()}", "cp", "-r",
-                            str(folder), str(copy)], check=True, pass_fds=(namespace.fileno(),))
+            enter = [f"--{kind}=/proc/self/fd/{file.fileno()}" for kind, file in files.items()]
+            subprocess.run(["nsenter", *enter, "--preserve-credentials", "cp", "-r", str(folder),
+                            str(copy)],
+                           check=True, pass_fds=[file.fileno() for file in files.values()])
 
 
 class Run:
@@ -169,6 +215,7 @@ class Run:
         self.root = Path(tempfile.mkdtemp(prefix=f"till-{name}-", dir=arguments.scratch))
         self.servers = []
         self.folder_count = 0
+        self.is_kept = False  # the folders stay, for a look
 
     def folder(self):
         self.folder_count += 1
@@ -183,21 +230,32 @@ class Run:
         """A server that finds a file system of this size, and of its own, at `place`."""
         place.mkdir(exist_ok=True)
         mount = f"mount -t tmpfs -o size={mebibytes}m none '{place}' && exec \"$@\""
-        as_root = () if os.geteuid() == 0 else ("--map-root-user",)
-        return self.serve(folder, options, ("unshare", *as_root, "--mount", "sh", "-c", mount, "-"))
+        return self.serve(folder, options, (*mounting(), "sh", "-c", mount, "-"))
 
-    def till(self, *arguments):
+    def till(self, *arguments, prefix=()):
         """Runs another subcommand to its end."""
-        return subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True,
-                              timeout=120, stdin=subprocess.DEVNULL)
+        return subprocess.run([*prefix, self.binary, *map(str, arguments)], capture_output=True,
+                              text=True, timeout=120, stdin=subprocess.DEVNULL)
 
     def till_with_input(self, text, *arguments):
         return subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True,
                               timeout=120, input=text)
 
+    def shell(self, script, **options):
+        """Runs lines of the shell to their end."""
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120,
+                              stdin=subprocess.DEVNULL, **options)
+
     def verify(self, folder):
         result = self.till("verify", folder)
         check(result.returncode == 0, f"verify: {result.stdout[-1000:]} {result.stderr[-1000:]}")
+
+    def clean_up(self):
+        for server in self.servers:
+            if server.is_alive():
+                server.kill()
+        if not self.is_kept:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def finish(self, server):
         """Every server test's end: it stops when told to, and what it left is sound."""
@@ -205,25 +263,36 @@ class Run:
         self.verify(server.folder)
 
 
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+
+
 def run_one(function, arguments):
+    """How it ended, after a line that says so."""
     name = function.__name__
     run = Run(arguments, name)
     began = time.monotonic()
     try:
         function(run)
+    except Skip as why:
+        print(f"SKIP {name}: {why}", flush=True)
+        return SKIPPED
     except Exception:
         traceback.print_exc()
         for server in run.servers:
             print(f"server log of {server.folder}:\n{server.errors()}", file=sys.stderr)
         print(f"FAIL {name} (see {run.root})", flush=True)
-        return False
+        run.is_kept = True
+        return FAILED
     finally:
-        for server in run.servers:
-            if server.is_alive():
-                server.kill()
-    shutil.rmtree(run.root)
+        run.clean_up()
     print(f"ok {name} ({time.monotonic() - began:.1f} s)", flush=True)
-    return True
+    return PASSED
+
+
+def closing_line(results):
+    """What tests/run adds up; skipped tests are named where there are any."""
+    skipped = f", {results.count(SKIPPED)} skipped" if SKIPPED in results else ""
+    return f"{results.count(PASSED)} passed, {results.count(FAILED)} failed{skipped}"
 
 
 def main(*extra):
@@ -243,5 +312,5 @@ def main(*extra):
     chosen = [function for function in TESTS
               if not arguments.names or any(part in function.__name__ for part in arguments.names)]
     results = [run_one(function, arguments) for function in chosen]
-    print(f"{results.count(True)} passed, {results.count(False)} failed")
-    sys.exit(0 if results and all(results) else 1)
+    print(closing_line(results))
+    sys.exit(0 if results and FAILED not in results else 1)

@@ -8,6 +8,7 @@ from harness import check, check_equal, test
 from till_client import Closed
 
 COUNT = 10_000
+FILES_BESIDE = 256  # that the test and the server have open besides
 SOURCES = 20  # addresses 127.0.0.2 and on, so that ports are no limit
 WAIT_SECONDS_MAX = 30
 
@@ -38,6 +39,7 @@ def ask_all(clients, name, fields_of):
 
 @test
 def ten_thousand_connections_are_served(run):
+    harness.allow_files(COUNT + FILES_BESIDE)
     server = run.serve(options=("--output-chunks", str(OUTPUT_CHUNKS)))
     sockets = server.open_sockets()
     with server.client() as shop:

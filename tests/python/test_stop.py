@@ -1,5 +1,4 @@
-"""Starting and stopping: what SIGTERM leaves behind, what a second server is told, and what the
-command line answers to right and wrong words."""
+"""Starting and stopping: what SIGTERM leaves behind, and what a second server is told."""
 
 import signal
 import socket
@@ -13,7 +12,6 @@ from till_client import Closed, Connection
 USD = 840
 CONNECTIONS = 4
 WINDOW = 256
-SUBCOMMANDS = ("serve", "load", "shell", "snapshot", "verify", "log", "protocol", "demo", "bench")
 
 
 def set_up(server):
@@ -180,31 +178,6 @@ def a_port_in_use_is_named(run):
         result = run.till("serve", "--data", run.folder(), "--listen", address)
     check_equal(result.returncode, 1, "the exit code")
     check(address in result.stderr, f"the address is named: {result.stderr}")
-
-
-@test
-def help_is_on_stdout_and_succeeds(run):
-    whole = run.till("--help")
-    check_equal(whole.returncode, 0, "the exit code of --help")
-    for name in SUBCOMMANDS:
-        check(name in whole.stdout, f"--help names {name}")
-        result = run.till(name, "--help")
-        check_equal((result.returncode, result.stderr), (0, ""), f"{name} --help")
-        check(f"till {name}" in result.stdout, f"{name} --help shows its use")
-
-
-@test
-def usage_errors_exit_with_2(run):
-    folder = run.folder()
-    for arguments in ([], ["sell"], ["serve", "--data"], ["serve", "--sell", "1"],
-                      ["serve", "--data", folder, "--orders", "many"],
-                      ["serve", "--data", folder, "--orders", "0"],
-                      ["serve", "--data", folder, "surplus"], ["verify"], ["log"],
-                      *([name, "--no-such-option"] for name in SUBCOMMANDS)):
-        result = run.till(*arguments)
-        check_equal(result.returncode, 2, f"the exit code of till {arguments}")
-        check(result.stderr != "" and result.stdout == "", f"till {arguments} says why on stderr")
-    check(not folder.exists(), "nothing was tried")
 
 
 @test

@@ -1,0 +1,109 @@
+/* The tables and what snapshots need are taken at the start. What connections have at most is taken
+ * as they come. */
+#include "cli/memory_need.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/capacity.h"
+#include "cli/memory_limit.h"
+#include "net/output.h"
+
+enum {
+    LARGEST_SHOWN = 4,
+    REST_MIB = 48, /* receive buffers, the ring, the blocks of the log, the program */
+};
+
+struct memory_need {
+    uint64_t tables_bytes;
+    uint64_t snapshots_bytes;
+    uint64_t rest_bytes;
+    uint64_t connections_bytes; /* replies and beginnings of requests, at most */
+};
+
+static double mebibytes(uint64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+static uint64_t start_bytes(const struct memory_need *need)
+{
+    return need->tables_bytes + need->snapshots_bytes + need->rest_bytes;
+}
+
+/* The options that size the largest tables, as a list. */
+static void print_largest(const struct engine *engine)
+{
+    struct engine_options options;
+    struct option_row rows[CAPACITY_COUNT];
+    bool is_shown[CAPACITY_COUNT] = {false};
+    capacity_rows(&options, rows);
+    for (unsigned shown = 0; shown < LARGEST_SHOWN && shown < CAPACITY_COUNT; shown++) {
+        unsigned largest = CAPACITY_COUNT;
+        for (unsigned i = 0; i < CAPACITY_COUNT; i++) {
+            if (!is_shown[i] &&
+                (largest == CAPACITY_COUNT ||
+                 engine_capacity_bytes(engine, i + 1) > engine_capacity_bytes(engine, largest + 1)))
+                largest = i;
+        }
+        is_shown[largest] = true;
+        fputs(shown > 0 ? ", --" : "--", stderr);
+        for (const char *c = rows[largest].name; *c != '\0'; c++)
+            fputc(*c == '_' ? '-' : *c, stderr);
+        fprintf(stderr, " (%.1f MiB)", mebibytes(engine_capacity_bytes(engine, largest + 1)));
+    }
+}
+
+static bool judge(const struct memory_need *need, const struct memory_limit *limit, bool is_lazy,
+                  const struct engine *engine)
+{
+    uint64_t at_start = start_bytes(need);
+    if (limit->left_bytes >= at_start + need->connections_bytes)
+        return true;
+    if (limit->left_bytes >= at_start) {
+        fprintf(stderr,
+                "till serve: many connections may take %.1f MiB besides, and %.1f MiB are left: "
+                "%s. Lower --output-chunks and --connections, else the server may be ended\n",
+                mebibytes(need->connections_bytes), mebibytes(limit->left_bytes - at_start),
+                limit->reason);
+        return true;
+    }
+    fprintf(stderr,
+            "till serve: %.1f MiB are needed%s (tables %.1f, snapshots %.1f, the rest %.1f), and "
+            "%.1f MiB are left: %s. Raise that, or lower ",
+            mebibytes(at_start), is_lazy ? " when the tables are full" : "",
+            mebibytes(need->tables_bytes), mebibytes(need->snapshots_bytes),
+            mebibytes(need->rest_bytes), mebibytes(limit->left_bytes), limit->reason);
+    print_largest(engine);
+    if (need->snapshots_bytes > 0)
+        fputs(", --snapshot-memory", stderr);
+    if (is_lazy)
+        fputs("; else the server is ended when it gets there\n", stderr);
+    else
+        fputs("; --lazy-memory starts all the same, and is ended when it gets there\n", stderr);
+    return is_lazy;
+}
+
+bool memory_suffices(const struct server_options *options, const char *root)
+{
+    char error[256];
+    struct memory_limit limit;
+    struct engine *engine = engine_create(&options->engine, error, sizeof error);
+    if (engine == NULL) {
+        fprintf(stderr, "till serve: %s\n", error);
+        return false;
+    }
+    const struct memory_need need = {
+        .tables_bytes = engine_memory_bytes(engine),
+        .snapshots_bytes = options->snapshot_memory,
+        .rest_bytes = (uint64_t)REST_MIB << 20,
+        .connections_bytes = (uint64_t)options->output_chunks * OUTPUT_CHUNK_SIZE +
+                             (uint64_t)options->connections_max * FRAME_SIZE_MAX,
+    };
+    memory_limit_look(&limit, root);
+    bool suffices = judge(&need, &limit, options->lazy_memory, engine);
+    engine_destroy(engine);
+    return suffices;
+}

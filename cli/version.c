@@ -1,0 +1,26 @@
+/* The numbers come from the headers that define them. What the source was, git tells the Makefile
+ * when it is there. */
+#include "cli/version.h"
+
+#include "net/frame.h"
+#include "snapshot/image.h"
+#include "wal/block.h"
+
+#ifndef TILL_SOURCE
+#define TILL_SOURCE ""
+#endif
+
+void version_print(FILE *out)
+{
+    static const struct {
+        const char *name;
+        unsigned number;
+    } formats[] = {
+        {"protocol", PROTOCOL_VERSION},
+        {"log format", WAL_BLOCK_VERSION},
+        {"snapshot format", IMAGE_VERSION},
+    };
+    fprintf(out, "till %s%s\n", TILL_VERSION, TILL_SOURCE[0] != '\0' ? " (" TILL_SOURCE ")" : "");
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        fprintf(out, "%s %u\n", formats[i].name, formats[i].number);
+}

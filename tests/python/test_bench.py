@@ -1,0 +1,97 @@
+"""`till bench` and a shop that is somebody's: it sells in none that has anything, unless it is told
+to."""
+
+import json
+
+import harness
+from harness import check, check_equal, test
+
+USD = 840
+
+
+def bench(run, address, *options):
+    return run.till("bench", "--connect", "{}:{}".format(*address), "--count", 200, "--warm-up", 1,
+                    "--connections", 2, "--in-flight", 4, "--customers", 500, "--json", *options)
+
+
+def stats(server):
+    """But for the clock."""
+    with server.client() as client:
+        body = client.call("stats").body
+    return {name: value for name, value in body.items() if name != "time"}
+
+
+def check_refused(run, server, *parts):
+    before = stats(server)
+    result = bench(run, server.address)
+    check_equal((result.returncode, result.stdout), (1, ""), "a bench in a live shop")
+    for part in ("--into-a-live-shop", "{}:{}".format(*server.address), *parts):
+        check(part in result.stderr, f"it says {part!r}: {result.stderr}")
+    check_equal(stats(server), before, "the shop afterwards")
+
+
+def check_measures(run, server, *options):
+    before = stats(server)["orders"]
+    result = bench(run, server.address, *options)
+    check_equal(result.returncode, 0, f"the exit code, with {result.stderr},")
+    check_equal(json.loads(result.stdout)["wrong_answers"], 0, "wrong answers")
+    check(stats(server)["orders"] > before, "orders were placed")
+
+
+@test
+def a_shop_with_nothing_in_it_is_measured(run):
+    server = run.serve()
+    check_measures(run, server)
+    run.finish(server)
+
+
+@test
+def a_shop_with_stock_or_orders_is_refused(run):
+    server = run.serve()
+    with server.client() as client:
+        client.call("sku.put", key=1, sku=1, price=100, currency=USD)
+        check_refused(run, server, "0 orders", "1 SKUs with stock in 0 places")
+        client.call("stock.adjust", key=2, sku=1, delta=10, warehouse=1)
+        check_refused(run, server, "0 orders", "1 SKUs with stock in 1 places")
+        reply = client.call("order.place", order=1, customer=7, currency=USD,
+                            rows=[{"sku": 1, "quantity": 1, "price": 100}])
+        check_equal(reply.outcome, "OK", "an order")
+    check_refused(run, server, "1 orders", "1 customers")
+    run.finish(server)
+
+
+@test
+def a_shop_with_customers_alone_is_refused(run):
+    server = run.serve()
+    with server.client() as client:
+        client.call("points.credit", key=1, customer=7, points=100)
+    check_refused(run, server, "1 customers")
+    run.finish(server)
+
+
+@test
+def a_live_shop_is_measured_when_it_is_meant(run):
+    server = run.serve()
+    with server.client() as client:
+        client.call("sku.put", key=1, sku=1, price=100, currency=USD)
+        client.call("stock.adjust", key=2, sku=1, delta=10, warehouse=1)
+    check_measures(run, server, "--into-a-live-shop")
+    check_refused(run, server)
+    with server.client() as client:
+        reply = client.call("stock.get", rows=[{"sku": 1}])
+        check_equal(reply.rows[0]["available"], 10, "the shop's own stock")
+    run.finish(server)
+
+
+@test
+def options_that_need_another_server_say_so(run):
+    for options in (["--into-a-live-shop"], ["--allow-remote"], ["--stages"],
+                    ["--clients", 9, "--connections", 3],
+                    ["--engine-only", "--connect", "127.0.0.1:1"]):
+        result = run.till("bench", *options)
+        check_equal((result.returncode, result.stdout), (2, ""), f"till bench {options}")
+        check(options[0] in result.stderr, f"till bench {options}: {result.stderr}")
+
+
+if __name__ == "__main__":
+    harness.main()

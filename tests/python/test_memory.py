@@ -1,0 +1,106 @@
+"""What a server is told that finds less memory than its tables take: told before, with the numbers,
+instead of being ended by the kernel when it gets there. In a real control group, as root."""
+
+import contextlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import harness
+from harness import Skip, check, check_equal, test
+
+GROUPS = Path("/sys/fs/cgroup")
+LIMIT_MIB = 160
+REMOVE_SECONDS_MAX = 10
+
+
+def remove(folder):
+    """A group goes when its last process has gone."""
+    deadline = time.monotonic() + REMOVE_SECONDS_MAX
+    while True:
+        try:
+            folder.rmdir()
+            return
+        except OSError:
+            check(time.monotonic() < deadline, f"{folder} stays")
+        for pid in (folder / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def group(mebibytes):
+    """A control group with this limit: the command in front of others that puts them there, and
+    the file with the limit."""
+    name = f"till-test-{os.getpid()}"
+    v1 = (GROUPS / "memory" / "memory.limit_in_bytes").exists()
+    folder = GROUPS / "memory" / name if v1 else GROUPS / name
+    limit = folder / ("memory.limit_in_bytes" if v1 else "memory.max")
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise Skip(f"it needs a control group of its own: {error}") from error
+    try:
+        if not limit.exists():
+            raise Skip(f"the control groups below {GROUPS} have no memory controller")
+        limit.write_text(str(mebibytes << 20))
+        if not v1 and (folder / "memory.swap.max").exists():
+            (folder / "memory.swap.max").write_text("0")
+        yield ("sh", "-c", f"echo $$ >{folder}/cgroup.procs && exec \"$@\"", "-"), limit.name
+    finally:
+        remove(folder)
+
+
+def serve(run, *options, prefix=()):
+    return run.till("serve", "--data", run.folder(), "--listen", "127.0.0.1:0", *options,
+                    prefix=prefix)
+
+
+@test
+def tables_above_the_limit_of_the_group_are_refused_with_the_numbers(run):
+    with group(LIMIT_MIB) as (inside, file):
+        result = serve(run, prefix=inside)
+        check_equal(result.returncode, 1, f"the exit code, with {result.stderr},")
+        check("listening" not in result.stdout, "it never listens")
+        for words in (f"{file} of the control group", f"is {LIMIT_MIB}.0 MiB", "--deadlines (",
+                      "--orders (", "--snapshot-memory", "--lazy-memory"):
+            check(words in result.stderr, f"{words!r} is said: {result.stderr}")
+        tables = float(re.search(r"tables ([\d.]+)", result.stderr)[1])
+        check(tables > LIMIT_MIB, f"the tables take {tables} MiB")
+
+
+@test
+def a_server_that_fits_its_group_serves(run):
+    with group(LIMIT_MIB) as (inside, _):
+        small = ("--orders", "16k", "--steps", "16k", "--deadlines", "16k", "--payments", "16k",
+                 "--moneys", "16k", "--keys", "16k", "--connections", "64", "--output-chunks",
+                 "64", "--snapshot-memory", "1m")
+        server = run.serve(options=small, prefix=inside)
+        check_equal(server.errors(), "", "warnings")
+        with server.client() as client:
+            check_equal(client.call("stats").outcome, "OK", "stats")
+        server.stop_clean()
+
+
+@test
+def lazy_memory_starts_with_a_warning(run):
+    with group(LIMIT_MIB) as (inside, file):
+        server = run.serve(options=("--lazy-memory", "--deadlines", "8m"), prefix=inside)
+        check(file in server.errors() and "--deadlines (" in server.errors(), server.errors())
+        with server.client() as client:
+            check_equal(client.call("stats").outcome, "OK", "stats")
+        server.stop_clean()
+
+
+@test
+def tables_above_what_the_machine_has_are_refused(run):
+    result = serve(run, "--orders", "1g", "--deadlines", "1g")
+    check_equal(result.returncode, 1, f"the exit code, with {result.stderr},")
+    check("--orders" in result.stderr and "MiB" in result.stderr, result.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -558,7 +558,8 @@ bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *
         struct rejection_body rejection;
         memcpy(&rejection, reply->body, sizeof rejection);
         write_subject(&writer, message, info->subject, "subject", rejection.subject);
-        write_subject(&writer, message, info->value, "value", (uint64_t)rejection.value);
+        if (reply->outcome != OUTCOME_INVALID || rejection.value != 0)
+            write_subject(&writer, message, info->value, "value", (uint64_t)rejection.value);
     }
     if (form == VALUE_JSON)
         fputc('}', out);

@@ -35,8 +35,9 @@ struct text_reply {
 
 /* Writes a reply as one line, without its end. As text, fields that are zero are left out; JSON
  * has all of them. The reply to a request about an order names the order and its state first and
- * its seq last; a rejection has the two numbers of its row in the outcome table. False, with
- * nothing written, when the body is not one of that reply. */
+ * its seq last; a rejection has the two numbers of its row in the outcome table, but INVALID its
+ * second one only where there is one. False, with nothing written, when the body is not one of that
+ * reply. */
 bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *reply);
 
 /* Writes the fields of a request's body as members of a JSON object, each after a comma. */

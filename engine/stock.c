@@ -67,7 +67,8 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     if (body->name.bytes[0] != '\0') {
         uint32_t owner = sku_find_name(engine, &body->name);
         if (owner != 0 && owner != index)
-            return reject_field(engine, sku_put_field_name);
+            return reject(engine, OUTCOME_INVALID, sku_put_field_name,
+                          (int64_t)sku_at(engine, owner)->sku);
     }
     if (index == 0 && arena_room(&engine->skus) == 0)
         return REJECT_FULL(engine, skus);

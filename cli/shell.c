@@ -177,7 +177,7 @@ static void run_input(struct shell *shell)
 
 static int run_server(struct shell *shell, const char *address)
 {
-    if (!client_open(&shell->client, address, true)) {
+    if (!client_open(&shell->client, address, FRAME_FEATURES)) {
         fprintf(stderr, "till shell: %s\n", shell->client.error);
         return EXIT_FAILED;
     }

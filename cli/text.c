@@ -316,7 +316,7 @@ static bool fill_absent(struct line_reader *reader, struct id key)
         const struct field_info *field = &shape->fields[i];
         if ((reader->given >> i & 1) != 0)
             continue;
-        if (field->type == FIELD_key)
+        if (field->type == FIELD_key || field->type == FIELD_key_or_none)
             memcpy((uint8_t *)reader->request->body + field->offset, &key, sizeof key);
         if (value_is_required(field->type))
             return refuse(reader, "%s is missing: expected %s", field->name,

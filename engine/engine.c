@@ -290,7 +290,8 @@ static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
 /* Keyed messages are those whose first field is a key. */
 static bool is_keyed(const struct message_info *message)
 {
-    return message->request->fields[0].type == FIELD_key;
+    uint8_t type = message->request->fields[0].type;
+    return type == FIELD_key || type == FIELD_key_or_none;
 }
 
 /* The first answer of a keyed command again. Which orders a deficit concerns is listed anew. */
@@ -315,8 +316,12 @@ static enum outcome decide_keyed(struct engine *engine, struct command *command,
 {
     struct id key;
     memcpy(&key, command->body, sizeof key);
-    if (id_is_zero(key))
+    engine->keeps_key = !id_is_zero(key);
+    engine->keys_max = engine->options.keys - (command->spares_keys ? keys_reserve(engine) : 0);
+    if (!engine->keeps_key && message->request->fields[0].type == FIELD_key)
         return reject_field(engine, 1);
+    if (!engine->keeps_key)
+        return handlers[command->number](engine, command);
     uint64_t fingerprint = checksum64_seeded(command->body, command->size, command->number);
     const struct key_record *known = key_find(engine, key);
     if (known != NULL) {

@@ -36,6 +36,14 @@
     CAPACITY(payments, 2u << 20, "payment events in the last 7 days")                              \
     CAPACITY(keys, 1u << 20, "idempotency keys in the last 24 hours")
 
+/* Numbers of the capacities, as CAPACITY rejections carry them. */
+enum capacity_number {
+    CAPACITY_none,
+#define CAPACITY_ENUM(name, default, text) CAPACITY_##name,
+    ENGINE_CAPACITIES(CAPACITY_ENUM)
+#undef CAPACITY_ENUM
+};
+
 struct engine_options {
 #define CAPACITY_MEMBER(name, default, text) uint32_t name;
     ENGINE_CAPACITIES(CAPACITY_MEMBER)
@@ -58,6 +66,7 @@ struct command {
     struct reply_sink *sink; /* NULL: no reply is wanted (replay) */
     uint32_t size;           /* of the body, rows included */
     uint16_t number;         /* a QUERY, COMMAND or INTERNAL message */
+    bool spares_keys;        /* may not use up the reserve of keys; replay always may */
 
     /* Filled by engine_decide. */
     uint16_t outcome;    /* enum outcome */

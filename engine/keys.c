@@ -3,7 +3,11 @@
  * Both are rings: records are added at the end and forgotten from the front once their retention
  * has passed. A record that is due to be forgotten counts as absent wherever it is met, and is
  * really taken out only by the next one that is added, so that neither looking nor a rejected
- * command changes anything. */
+ * command changes anything.
+ *
+ * The last part of the table of keys is a reserve: commands that spare it are refused while no more
+ * than that is left, so that a load cannot lock out whoever must cancel an order or close a sale.
+ */
 #include "engine/state.h"
 
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity)
@@ -45,6 +49,13 @@ static const struct payment *payment_at(const struct engine *engine, uint32_t sl
     return arena_at(&engine->payments.records, slot);
 }
 
+enum { KEYS_RESERVE_SHARE = 16 };
+
+uint32_t keys_reserve(const struct engine *engine)
+{
+    return engine->keys.records.capacity / KEYS_RESERVE_SHARE;
+}
+
 static bool is_kept(const struct engine *engine, uint64_t time_us, uint64_t retention_us)
 {
     return time_us + retention_us > engine->time_us;
@@ -69,9 +80,20 @@ static bool oldest_key_is_kept(const struct engine *engine)
            is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->time_us, KEY_RETENTION_US);
 }
 
+/* Fewer than keys_max of the keys are still kept. Times only grow along the ring, so that is so
+ * when the keys_max-th from its end is not. */
 bool key_has_room(const struct engine *engine)
 {
-    return !ring_is_full(&engine->keys) || !oldest_key_is_kept(engine);
+    const struct memory_ring *ring = &engine->keys;
+    if (!engine->keeps_key || memory_ring_count(ring) < engine->keys_max)
+        return true;
+    uint32_t slot = ring_slot(ring, ring->end - engine->keys_max);
+    return !is_kept(engine, key_at(engine, slot)->time_us, KEY_RETENTION_US);
+}
+
+enum outcome reject_keys_full(struct engine *engine)
+{
+    return reject(engine, OUTCOME_CAPACITY, CAPACITY_keys, engine->keys_max);
 }
 
 /* Forgets the front of the ring when its retention has passed. */

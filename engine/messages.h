@@ -32,6 +32,7 @@ struct text {
 #define FIELD_TYPES(TYPE)                                                                          \
     TYPE(id, struct id, IDENTITY, ':')                                                             \
     TYPE(key, struct id, IDENTITY, ':')                                                            \
+    TYPE(key_or_none, struct id, IDENTITY, ':')                                                    \
     TYPE(u64, uint64_t, UNSIGNED, ':')                                                             \
     TYPE(u32, uint32_t, UNSIGNED, ':')                                                             \
     TYPE(u16, uint16_t, UNSIGNED, ':')                                                             \
@@ -101,7 +102,8 @@ struct text {
 #define HELLO_FIELDS(F, S)                                                                         \
     F(S, u64, magic, "the eight bytes till-rpc")                                                   \
     F(S, u16, version, "protocol version, 1")                                                      \
-    F(S, u16, features, "bit 0: frames both ways carry a checksum")                                \
+    F(S, u16, features,                                                                            \
+      "bit 0: frames both ways carry a checksum; bit 1: an operator, for whom keys are reserved")  \
     F(S, zero32, reserved, "")                                                                     \
     F(S, name, token, "credentials; all zero, none are asked for yet")
 
@@ -131,7 +133,7 @@ struct text {
 #define EMPTY_FIELDS(F, S) F(S, zero64, reserved, "")
 
 #define SKU_PUT_FIELDS(F, S)                                                                       \
-    F(S, key, key, "idempotency key")                                                              \
+    F(S, key_or_none, key, "idempotency key; zero: none is remembered")                            \
     F(S, sku, sku, "not zero")                                                                     \
     F(S, money, price, "0 to 10^15 minor units")                                                   \
     F(S, currency, currency, "ISO 4217 number, or letters in text")                                \
@@ -147,7 +149,7 @@ struct text {
     F(S, zero32, reserved, "")
 
 #define STOCK_SET_FIELDS(F, S)                                                                     \
-    F(S, key, key, "idempotency key")                                                              \
+    F(S, key_or_none, key, "idempotency key; zero: none is remembered")                            \
     F(S, sku, sku, "a known SKU")                                                                  \
     F(S, stock, expected, "on_hand as the caller knows it; else STALE_VERSION")                    \
     F(S, stock, on_hand, "the new on_hand")                                                        \

@@ -286,7 +286,7 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
     if (ledger_room(engine) == 0)
         return REJECT_FULL(engine, ledger);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     if (index == 0)

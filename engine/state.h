@@ -251,6 +251,8 @@ struct engine {
     uint64_t subject;
     int64_t value;
     bool accepted;
+    bool keeps_key;    /* there is a key, which is to be remembered if the command is accepted */
+    uint32_t keys_max; /* that may be remembered for the command to be accepted */
 
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 
@@ -321,14 +323,6 @@ static inline const struct piece *piece_of(const struct engine *engine, uint32_t
     return (place & PIECE_IN_ARENA) != 0 ? piece_at(engine, place & ~PIECE_IN_ARENA)
                                          : &order_at(engine, place)->piece;
 }
-
-/* Numbers of the capacities, as CAPACITY rejections carry them. */
-enum capacity_number {
-    CAPACITY_none,
-#define CAPACITY_ENUM(name, default, text) CAPACITY_##name,
-    ENGINE_CAPACITIES(CAPACITY_ENUM)
-#undef CAPACITY_ENUM
-};
 
 static inline uint32_t hash_words(const struct engine *engine, uint64_t a, uint64_t b)
 {
@@ -505,7 +499,9 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
 void keys_deinit(struct memory_ring *ring);
 const struct key_record *key_find(const struct engine *engine, struct id key);
+uint32_t keys_reserve(const struct engine *engine);
 bool key_has_room(const struct engine *engine);
+enum outcome reject_keys_full(struct engine *engine);
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size);
 const struct payment *payment_find(const struct engine *engine, struct id event, uint32_t provider);

@@ -73,7 +73,7 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     if (index == 0 && arena_room(&engine->skus) == 0)
         return REJECT_FULL(engine, skus);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     if (index == 0) {
@@ -152,7 +152,7 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
     if (index == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
     stock_change(engine, command, sku, index, body->warehouse, stock->on_hand + body->delta);
     return OUTCOME_OK;
 }
@@ -176,7 +176,7 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
     if (index == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
     stock_change(engine, command, sku, index, body->warehouse, body->on_hand);
     return OUTCOME_OK;
 }

@@ -291,11 +291,10 @@ bool client_call(struct client *client, unsigned number, const void *body, uint3
 }
 
 /* The hello and its reply are never checksummed: they agree on it. */
-static bool say_hello(struct client *client, bool checksum)
+static bool say_hello(struct client *client, uint16_t features)
 {
-    struct hello_body hello = {.magic = FRAME_MAGIC,
-                               .version = PROTOCOL_VERSION,
-                               .features = checksum ? FRAME_FEATURE_CHECKSUM : 0};
+    struct hello_body hello = {
+        .magic = FRAME_MAGIC, .version = PROTOCOL_VERSION, .features = features};
     struct hello_reply_body answer;
     struct client_reply reply = {.number = 0};
     uint32_t request = 0;
@@ -315,14 +314,14 @@ static bool say_hello(struct client *client, bool checksum)
     return true;
 }
 
-bool client_open(struct client *client, const char *address, bool checksum)
+bool client_open(struct client *client, const char *address, uint16_t features)
 {
     *client = (struct client){.fd = -1, .in_capacity = CLIENT_IN_SIZE, .request_next = 1};
     client->out = malloc(CLIENT_OUT_SIZE);
     client->in = malloc(client->in_capacity);
     if (client->out == NULL || client->in == NULL)
         fail(client, "no memory for the buffers of a connection");
-    else if (connect_any(client, address) && say_hello(client, checksum))
+    else if (connect_any(client, address) && say_hello(client, features))
         return true;
     client_close(client);
     return false;

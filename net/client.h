@@ -45,9 +45,9 @@ struct client {
     size_t in_end;
 };
 
-/* Connects to ADDR:PORT ([ADDR]:PORT for IPv6) and says hello. False with client->error; nothing
- * is left open then. */
-bool client_open(struct client *client, const char *address, bool checksum);
+/* Connects to ADDR:PORT ([ADDR]:PORT for IPv6) and says hello, asking for FRAME_FEATURE_* bits.
+ * False with client->error; nothing is left open then. */
+bool client_open(struct client *client, const char *address, uint16_t features);
 void client_close(struct client *client);
 
 /* Queues a request; flushes by itself when its buffer is full. *request is the number its reply

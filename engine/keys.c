@@ -149,6 +149,43 @@ static bool oldest_payment_is_kept(const struct engine *engine)
                    EVENT_RETENTION_US);
 }
 
+static uint64_t key_time_us(const struct engine *engine, uint32_t slot)
+{
+    return key_at(engine, slot)->time_us;
+}
+
+static uint64_t payment_time_us(const struct engine *engine, uint32_t slot)
+{
+    return payment_at(engine, slot)->time_us;
+}
+
+/* Records that are still kept: those behind the last one that is not. */
+static uint64_t ring_kept(const struct engine *engine, const struct memory_ring *ring,
+                          uint64_t (*slot_time_us)(const struct engine *engine, uint32_t slot),
+                          uint64_t retention_us)
+{
+    uint64_t first = ring->first;
+    uint64_t end = ring->end;
+    while (first < end) {
+        uint64_t middle = first + (end - first) / 2;
+        if (is_kept(engine, slot_time_us(engine, ring_slot(ring, middle)), retention_us))
+            end = middle;
+        else
+            first = middle + 1;
+    }
+    return ring->end - first;
+}
+
+uint64_t keys_kept(const struct engine *engine)
+{
+    return ring_kept(engine, &engine->keys, key_time_us, KEY_RETENTION_US);
+}
+
+uint64_t payments_kept(const struct engine *engine)
+{
+    return ring_kept(engine, &engine->payments, payment_time_us, EVENT_RETENTION_US);
+}
+
 bool payment_has_room(const struct engine *engine)
 {
     return !ring_is_full(&engine->payments) || !oldest_payment_is_kept(engine);

@@ -389,6 +389,18 @@ struct text {
     F(S, u64, holds_due, "whose deadline has passed and that hold.expire has not reached yet")     \
     F(S, u64, rejected, "commands rejected since this server started")
 
+#define TABLES_FIELDS(F, S)                                                                        \
+    F(S, u64, seq, "last change the answer shows")                                                 \
+    F(S, count, table_count, "one for each capacity, in their order")                              \
+    F(S, zero16, reserved, "")                                                                     \
+    F(S, zero32, reserved2, "")
+
+#define TABLE_FIELDS(F, S)                                                                         \
+    F(S, name, name, "of the capacity, as CAPACITY names it")                                      \
+    F(S, u64, used, "what is kept for orders to end included, what is to be forgotten not")        \
+    F(S, u64, capacity, "")                                                                        \
+    F(S, u64, reserve, "of the capacity, kept for operators")
+
 #define SNAPSHOT_FIELDS(F, S)                                                                      \
     F(S, u64, seq, "that a snapshot has to show; 0: the last change there is now")
 
@@ -438,7 +450,9 @@ struct text {
     SHAPE(order_history_reply, ORDER_HISTORY_REPLY_FIELDS)                                         \
     SHAPE(step, STEP_FIELDS)                                                                       \
     SHAPE(hold_expire, HOLD_EXPIRE_FIELDS)                                                         \
-    SHAPE(stats_reply, STATS_FIELDS)
+    SHAPE(stats_reply, STATS_FIELDS)                                                               \
+    SHAPE(tables_reply, TABLES_FIELDS)                                                             \
+    SHAPE(table, TABLE_FIELDS)
 
 /* MESSAGE(number, name, "text name", KIND, request, row, rows_max, reply, row, rows_max, "help")
  * SESSION messages belong to net; QUERY reads; COMMAND changes state and is logged when accepted;
@@ -489,7 +503,9 @@ struct text {
     MESSAGE(33, order_history, "order.history", QUERY, order_id, none, 0, order_history_reply,     \
             step, HISTORY_ROWS_MAX, "every transition of an order")                                \
     MESSAGE(34, stats, "stats", QUERY, empty, none, 0, stats_reply, none, 0,                       \
-            "counts, the last seq and the state digest")
+            "counts, the last seq and the state digest")                                           \
+    MESSAGE(36, tables, "tables", QUERY, empty, none, 0, tables_reply, table, TABLES_MAX,          \
+            "how full each table is")
 
 enum { MESSAGE_NUMBER_MAX = 63 };
 

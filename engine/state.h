@@ -508,6 +508,8 @@ const struct payment *payment_find(const struct engine *engine, struct id event,
 bool payment_has_room(const struct engine *engine);
 struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider);
 uint64_t memory_ring_count(const struct memory_ring *ring);
+uint64_t keys_kept(const struct engine *engine);
+uint64_t payments_kept(const struct engine *engine);
 uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
 
 /* stock.c */
@@ -582,5 +584,6 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command);
 enum outcome handle_order_get(struct engine *engine, struct command *command);
 enum outcome handle_order_history(struct engine *engine, struct command *command);
 enum outcome handle_stats(struct engine *engine, struct command *command);
+enum outcome handle_tables(struct engine *engine, struct command *command);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "net/server.h"
 #include "net/session.h"
+#include "net/watch.h"
 #include "snapshot/loader.h"
 #include "snapshot/writer.h"
 
@@ -78,6 +79,8 @@ struct server {
     struct server_start start;
     uint64_t now_us; /* of this turn; never goes back */
     uint64_t scanned_us;
+    struct watch watch; /* over the tables */
+    uint64_t watched_us;
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];

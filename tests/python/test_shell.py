@@ -119,11 +119,12 @@ order.place order=1 customer=1 line=7x2@10
 order.get order=1
 order.history order=1
 stock.set sku=7 warehouse=1 expected=9 on_hand=1 flags=ALLOW_DEFICIT
+tables
 """
     answers = objects(shell(run, server, text, "--json"))
     arrays = [name for answer in answers for name, value in answer.items()
               if isinstance(value, list)]
-    check_equal(arrays, ["orders", "takes", "pieces", "steps", "orders"], "the arrays")
+    check_equal(arrays, ["orders", "takes", "pieces", "steps", "orders", "tables"], "the arrays")
     check_equal(answers[5]["orders"], [{"order": "1"}], "orders that a deficit concerns")
     server.stop_clean()
     log = [json.loads(line) for line in run.till("log", server.folder).stdout.splitlines()]

@@ -19,6 +19,7 @@
 #define SALE_POOLS_MAX       64
 #define HISTORY_ROWS_MAX     64
 #define CONCERNED_ORDERS_MAX 32
+#define TABLES_MAX           64 /* capacities */
 #define NAME_SIZE            32 /* bytes of a SKU's name, zero-padded */
 
 /* Decisions. */

@@ -42,7 +42,8 @@
     OUTCOME(21, STALE_VERSION, never, yes, "", "current", "the expected old value is not current") \
     OUTCOME(22, STOCK_BELOW_RESERVED, never, yes, "sku", "promised", "less than is promised")      \
     OUTCOME(23, OVERFLOW, never, yes, "", "maximum", "a number would leave its range")             \
-    OUTCOME(24, INVALID, never, yes, "field", "", "the request is malformed")                      \
+    OUTCOME(24, INVALID, never, yes, "field", "sku",                                               \
+            "a field is not what it must be; a name that is taken tells whose it is")              \
     OUTCOME(25, NOT_FOUND, later, yes, "", "", "there is no such thing")                           \
     OUTCOME(26, FORBIDDEN, never, yes, "", "", "not allowed on this connection")                   \
     OUTCOME(27, NOT_PRIMARY, elsewhere, yes, "", "", "this server takes no writes")                \

@@ -273,7 +273,7 @@ bool audit_run(struct audit *audit, struct crowd *crowd, const char *address, ui
     audit->crowd = crowd;
     if (!ask_all(audit, address, connections, error, error_size))
         return false;
-    bool whole = client_open(&client, address, false);
+    bool whole = client_open(&client, address, 0);
     if (whole) {
         whole = check_stocks(audit, &client);
         client_close(&client);

@@ -144,7 +144,7 @@ static bool with_shop(struct bench *bench, const char *address,
                       bool (*run)(struct bench *bench, const struct shop *shop))
 {
     struct client client;
-    if (!client_open(&client, address, false)) {
+    if (!client_open(&client, address, 0)) {
         fprintf(stderr, "till bench: %s: %s\n", address, client.error);
         return false;
     }

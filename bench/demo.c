@@ -122,7 +122,7 @@ static bool set_up(struct demo *demo)
         .customer_sale_max = CUSTOMER_SALE_MAX,
         .flags = sale_flags_FAIL_AT_ONCE,
     };
-    if (!client_open(&client, demo->server.address, false))
+    if (!client_open(&client, demo->server.address, 0))
         return fail(demo, "setting up", client.error);
     const struct shop shop = shop_of_client(&client, &random);
     bool done = true;
@@ -249,7 +249,7 @@ static bool await_holds(struct demo *demo)
     const struct empty_body question = {0};
     uint64_t end_ms = clock_ms() + HOLDS_TIMEOUT_MS;
     bool ended = false;
-    if (!client_open(&client, demo->server.address, false))
+    if (!client_open(&client, demo->server.address, 0))
         return fail(demo, "waiting for holds", client.error);
     while (!ended && clock_ms() < end_ms) {
         const struct timespec pause = {.tv_nsec = 50 * (long)NS_PER_MS};

@@ -500,7 +500,7 @@ static int load_files(struct loader *loader, const char *address, bool strict, c
         fprintf(stderr, "till load: nothing was sent, because of --strict\n");
         return EXIT_FAILED;
     }
-    if (!client_open(&loader->client, address, true)) {
+    if (!client_open(&loader->client, address, FRAME_FEATURE_CHECKSUM)) {
         fprintf(stderr, "till load: %s\n", loader->client.error);
         return EXIT_FAILED;
     }

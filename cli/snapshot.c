@@ -74,7 +74,7 @@ int cli_snapshot(int argc, char **argv)
         return EXIT_USAGE;
     }
     struct client client;
-    if (!client_open(&client, connect, false)) {
+    if (!client_open(&client, connect, FRAME_FEATURE_OPERATOR)) {
         fprintf(stderr, "till snapshot: %s\n", client.error);
         return EXIT_FAILED;
     }

@@ -54,6 +54,31 @@ static size_t row_name(const struct shape_info *shape, const char **name)
     return 0;
 }
 
+void text_rows_name(const struct shape_info *shape, char plural[TEXT_PLURAL_SIZE])
+{
+    const char *name = NULL;
+    int size = (int)row_name(shape, &name);
+    bool has_y = size > 1 && name[size - 1] == 'y' && strchr("aeiou", name[size - 2]) == NULL;
+    snprintf(plural, TEXT_PLURAL_SIZE, "%.*s%s", has_y ? size - 1 : size, name,
+             size == 0 ? ""
+             : has_y   ? "ies"
+                       : "s");
+}
+
+/* The other name of a row, that of its first value: only in queries, where it says all that a
+ * person means, and only when no field of the request has it. "" when there is none. */
+static const char *row_alias(const struct message_info *message)
+{
+    if (message->kind != KIND_QUERY || message->request_row == NULL)
+        return "";
+    const char *alias = message->request_row->fields[0].name;
+    for (uint16_t i = 0; i < message->request->field_count; i++) {
+        if (strcmp(message->request->fields[i].name, alias) == 0)
+            return "";
+    }
+    return alias;
+}
+
 /* Does this field of a row stand after its type's separator alone, without its name? */
 static bool is_plain(const struct shape_info *shape, uint16_t index)
 {
@@ -168,9 +193,11 @@ static bool row_must_be_given(const struct shape_info *shape)
 }
 
 /* The names of what may be typed, each with the mark behind it if it must be. */
-static void list_fields(const struct shape_info *shape, const char *mark,
+static void list_fields(const struct message_info *message, const char *mark,
                         char text[TEXT_ERROR_SIZE])
 {
+    const struct shape_info *shape = message->request;
+    const char *alias = row_alias(message);
     const char *row = NULL;
     size_t row_size = row_name(shape, &row);
     size_t size = 0;
@@ -180,9 +207,11 @@ static void list_fields(const struct shape_info *shape, const char *mark,
             size += (size_t)snprintf(text + size, TEXT_ERROR_SIZE - size, " %s%s",
                                      shape->fields[i].name, must_be_given(shape, i) ? mark : "");
     }
-    if (row_size > 0)
-        snprintf(text + size, TEXT_ERROR_SIZE - size, " %.*s%s", (int)row_size, row,
-                 row_must_be_given(shape) ? mark : "");
+    size += (size_t)snprintf(text + size, TEXT_ERROR_SIZE - size, "%s%.*s%s",
+                             row_size > 0 ? " " : "", (int)row_size, row,
+                             row_size > 0 && row_must_be_given(shape) ? mark : "");
+    if (alias[0] != '\0')
+        snprintf(text + size, TEXT_ERROR_SIZE - size, " (or %s)", alias);
 }
 
 static bool read_field(struct line_reader *reader, const struct field_info *field, void *target,
@@ -310,6 +339,9 @@ static bool take_word(struct line_reader *reader, const struct word *word)
     char fields[TEXT_ERROR_SIZE];
     if (row_size > 0 && row_size == word->name_size && memcmp(row, word->name, row_size) == 0)
         return take_row(reader, word);
+    if (word->name_size > 0 &&
+        name_equal(row_alias(reader->request->message), word->name, word->name_size))
+        return take_row(reader, word);
     for (uint16_t i = 0; i < shape->field_count; i++) {
         const struct field_info *field = &shape->fields[i];
         if (value_is_hidden(field->type) || !name_equal(field->name, word->name, word->name_size))
@@ -320,9 +352,14 @@ static bool take_word(struct line_reader *reader, const struct word *word)
         return read_field(reader, field, (uint8_t *)reader->request->body + field->offset,
                           word->value, word->value_size, "");
     }
-    list_fields(shape, "", fields);
+    list_fields(reader->request->message, "", fields);
     return refuse(reader, "no field %.*s; expected%s", (int)word->name_size, word->name,
                   fields[0] == '\0' ? " none" : fields);
+}
+
+static bool is_key(const struct field_info *field)
+{
+    return field->type == FIELD_key || field->type == FIELD_key_or_none;
 }
 
 /* Fields that were not given: the key is made up, and what may not be zero is missed. */
@@ -334,8 +371,10 @@ static bool fill_absent(struct line_reader *reader, struct id key)
         const struct field_info *field = &shape->fields[i];
         if ((reader->given >> i & 1) != 0)
             continue;
-        if (field->type == FIELD_key)
+        if (is_key(field)) {
             memcpy((uint8_t *)reader->request->body + field->offset, &key, sizeof key);
+            reader->request->has_made_up_key = true;
+        }
         if (value_is_required(field->type))
             return refuse(reader, "%s is missing: expected %s", field->name,
                           value_expected(field->type, expected));
@@ -360,6 +399,7 @@ bool text_read(const char *line, size_t size, uint64_t now_us, struct id key,
         return false;
     }
     request->size = request->message->request->size_bytes;
+    request->has_made_up_key = false;
     memset(request->body, 0, sizeof request->body);
     for (skip_spaces(&reader); reader.cursor < reader.end; skip_spaces(&reader)) {
         struct word word;
@@ -431,13 +471,15 @@ static void write_rows(const struct line_writer *writer, const struct shape_info
                        const struct shape_info *row_shape, const void *body)
 {
     const char *name = NULL;
+    char plural[TEXT_PLURAL_SIZE];
     size_t name_size = row_name(shape, &name);
     const uint8_t *row = (const uint8_t *)body + shape->size_bytes;
     uint16_t rows = shape_rows(shape, body);
     if (row_shape == NULL)
         return;
     if (writer->form == VALUE_JSON) {
-        write_name(writer, name, name_size);
+        text_rows_name(shape, plural);
+        write_name(writer, plural, strlen(plural));
         fputc('[', writer->out);
     }
     for (uint16_t i = 0; i < rows; i++, row += row_shape->size_bytes) {
@@ -460,6 +502,25 @@ static const struct field_info *find_field(const struct shape_info *shape, const
             return &shape->fields[i];
     }
     return NULL;
+}
+
+/* NULL when a request of this shape has none. */
+static const struct field_info *find_key(const struct shape_info *shape)
+{
+    for (uint16_t i = 0; i < shape->field_count; i++) {
+        if (is_key(&shape->fields[i]))
+            return &shape->fields[i];
+    }
+    return NULL;
+}
+
+struct id text_request_key(const struct message_info *message, const void *body)
+{
+    const struct field_info *field = find_key(message->request);
+    struct id key = {0, 0};
+    if (field != NULL)
+        memcpy(&key, (const uint8_t *)body + field->offset, sizeof key);
+    return key;
 }
 
 /* A reply's fields in the table's order; for one about an order, the order and its state first
@@ -568,7 +629,11 @@ bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *
                      : body_fits(rejection_shape(), NULL, 0, reply->body, reply->size);
     if (reply->outcome >= OUTCOME_COUNT || !fits)
         return false;
-    fprintf(out, form == VALUE_JSON ? "{\"outcome\":\"%s\"" : "%s", outcome_name(reply->outcome));
+    if (form == VALUE_JSON)
+        fputc('{', out);
+    if (form == VALUE_JSON && reply->line > 0)
+        fprintf(out, "\"line\":%" PRIu64 ",", reply->line);
+    fprintf(out, form == VALUE_JSON ? "\"outcome\":\"%s\"" : "%s", outcome_name(reply->outcome));
     if (done) {
         write_reply(&writer, reply);
     } else {
@@ -576,8 +641,11 @@ bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *
         struct rejection_body rejection;
         memcpy(&rejection, reply->body, sizeof rejection);
         write_subject(&writer, message, info->subject, "subject", rejection.subject);
-        write_subject(&writer, message, info->value, "value", (uint64_t)rejection.value);
+        if (reply->outcome != OUTCOME_INVALID || rejection.value != 0)
+            write_subject(&writer, message, info->value, "value", (uint64_t)rejection.value);
     }
+    if (done && reply->shows_key)
+        write_field(&writer, find_key(message->request), reply->request);
     if (form == VALUE_JSON)
         fputc('}', out);
     return true;
@@ -598,7 +666,7 @@ void text_print_commands(FILE *out)
         char fields[TEXT_ERROR_SIZE];
         if (message == NULL || !text_is_command(message))
             continue;
-        list_fields(message->request, "*", fields);
+        list_fields(message, "*", fields);
         fprintf(out, "%-*s%s\n%*s%s\n", COMMAND_COLUMN, message->name, message->help,
                 COMMAND_COLUMN - 1, "", fields[0] == '\0' ? " (no fields)" : fields);
     }
@@ -670,6 +738,8 @@ void text_print_command(FILE *out, const struct message_info *message)
         fprintf(out, "%c %.*s=%s, %s%u times, where\n", is_required ? '*' : ' ', row_size, row,
                 row_pattern(message->request_row, pattern), is_required ? "1 to " : "up to ",
                 message->request_rows_max);
+        if (row_alias(message)[0] != '\0')
+            fprintf(out, "  (or %s=...)\n", row_alias(message));
         print_fields(out, message->request_row, 2, &types);
     }
     if (message->request->fields[0].type != FIELD_zero64)

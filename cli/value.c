@@ -86,6 +86,18 @@ static bool read_id(const struct value_context *context, struct scanner *scanner
     return id_parse(scanner->cursor, (size_t)(scanner->end - scanner->cursor), field);
 }
 
+/* A key that may be left out: 0 is none. */
+static bool read_key_or_none(const struct value_context *context, struct scanner *scanner,
+                             void *field)
+{
+    struct scanner number = *scanner;
+    uint64_t value = 0;
+    if (!scan_number(&number, &value) || number.cursor != number.end || value != 0)
+        return read_id(context, scanner, field);
+    memset(field, 0, sizeof(struct id));
+    return true;
+}
+
 static bool read_unsigned(const struct value_context *context, struct scanner *scanner, void *field)
 {
     uint64_t value = 0;
@@ -402,6 +414,8 @@ struct value_kind {
 
 static const struct value_kind kind_id = {read_id, write_id,
                                           "a number above zero, a UUID, or 32 hexadecimal digits"};
+static const struct value_kind kind_key_or_none = {
+    read_key_or_none, write_id, "a number, a UUID, or 32 hexadecimal digits; 0 for none"};
 static const struct value_kind kind_unsigned = {read_unsigned, write_unsigned, NULL};
 static const struct value_kind kind_signed = {read_signed, write_signed,
                                               "a whole number, negative ones with -"};
@@ -429,6 +443,7 @@ static bool is_named(unsigned type)
 
 /* The kinds of the types that their coding does not tell. */
 static const struct value_kind *const special_kinds[FIELD_TYPE_COUNT] = {
+    [FIELD_key_or_none] = &kind_key_or_none,
     [FIELD_hash] = &kind_hash,
     [FIELD_time] = &kind_time,
     [FIELD_seconds] = &kind_seconds,

@@ -1,6 +1,7 @@
 /* The text form of a single field's value, by the types of engine/messages.h.
  *
  *   id, key       a decimal number, a UUID, or 32 hexadecimal digits
+ *   key_or_none   the same, or 0
  *   whole numbers decimal; signed ones may start with + or -
  *   time          microseconds since 1970, 2026-12-31, 2026-12-31T10:00:00Z (a fraction and an
  *                 offset are understood), or +30s, +5m, +2h, +7d from now; written as the third

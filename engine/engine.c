@@ -268,6 +268,48 @@ void engine_print_memory(const struct engine *engine,
     print(context, line);
 }
 
+/* Of the arenas that this capacity sizes, the one with most records. */
+static uint64_t arenas_used(const struct engine *engine, size_t capacity_offset)
+{
+    uint64_t used = 0;
+    for (unsigned i = 0; i < ARENA_COUNT; i++) {
+        const struct arena *arena = plan_arena(engine, &arenas[i]);
+        if (arenas[i].capacity_offset == capacity_offset && arena->count > used)
+            used = arena->count;
+    }
+    return used;
+}
+
+static uint64_t table_used(const struct engine *engine, enum capacity_number number)
+{
+    uint64_t used = arenas_used(engine, capacities[number - 1].offset);
+    switch (number) {
+    case CAPACITY_point_takes:
+        return used - engine->point_takes_free_count;
+    case CAPACITY_steps:
+        return used + engine->steps_reserved;
+    case CAPACITY_ledger:
+        return used + engine->ledger_reserved;
+    case CAPACITY_deadlines:
+        return engine->deadlines.count;
+    case CAPACITY_keys:
+        return keys_kept(engine);
+    default:
+        return used;
+    }
+}
+
+struct table_fill engine_table_fill(const struct engine *engine, enum capacity_number number)
+{
+    TILL_ASSERT(number > CAPACITY_none && number < CAPACITY_end);
+    return (struct table_fill){
+        .name = capacities[number - 1].name,
+        .used = table_used(engine, number),
+        .capacity = plan_capacity(&engine->options, capacities[number - 1].offset),
+        .reserve = number == CAPACITY_keys ? keys_reserve(engine) : 0,
+    };
+}
+
 typedef enum outcome handler(struct engine *engine, struct command *command);
 
 static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
@@ -290,12 +332,14 @@ static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
     [MESSAGE_order_get] = handle_order_get,
     [MESSAGE_order_history] = handle_order_history,
     [MESSAGE_stats] = handle_stats,
+    [MESSAGE_tables] = handle_tables,
 };
 
 /* Keyed messages are those whose first field is a key. */
 static bool is_keyed(const struct message_info *message)
 {
-    return message->request->fields[0].type == FIELD_key;
+    uint8_t type = message->request->fields[0].type;
+    return type == FIELD_key || type == FIELD_key_or_none;
 }
 
 /* The first answer of a keyed command again. Which orders a deficit concerns is listed anew. */
@@ -321,8 +365,12 @@ static enum outcome decide_keyed(struct engine *engine, struct command *command,
 {
     struct id key;
     memcpy(&key, command->body, sizeof key);
-    if (id_is_zero(key))
+    engine->keeps_key = !id_is_zero(key);
+    engine->keys_max = engine->options.keys - (command->spares_keys ? keys_reserve(engine) : 0);
+    if (!engine->keeps_key && message->request->fields[0].type == FIELD_key)
         return reject_field(engine, 1);
+    if (!engine->keeps_key)
+        return handlers[command->number](engine, command);
     uint64_t fingerprint = checksum64_seeded(command->body, command->size, command->number);
     const struct key_record *known = key_find(engine, key);
     if (known != NULL) {

@@ -40,6 +40,15 @@
 /* Of any table: the top bits of an index have other uses. */
 enum { CAPACITY_MAX = 1 << 30 };
 
+/* Numbers of the capacities, as CAPACITY rejections carry them. */
+enum capacity_number {
+    CAPACITY_none,
+#define CAPACITY_ENUM(name, default, text) CAPACITY_##name,
+    ENGINE_CAPACITIES(CAPACITY_ENUM)
+#undef CAPACITY_ENUM
+        CAPACITY_end
+};
+
 struct engine_options {
 #define CAPACITY_MEMBER(name, default, text) uint32_t name;
     ENGINE_CAPACITIES(CAPACITY_MEMBER)
@@ -62,6 +71,7 @@ struct command {
     struct reply_sink *sink; /* NULL: no reply is wanted (replay) */
     uint32_t size;           /* of the body, rows included */
     uint16_t number;         /* a QUERY, COMMAND or INTERNAL message */
+    bool spares_keys;        /* may not use up the reserve of keys; replay always may */
 
     /* Filled by engine_decide. */
     uint16_t outcome;    /* enum outcome */
@@ -117,6 +127,17 @@ uint64_t engine_time_us(const struct engine *engine);
  * has), and the time from which on there is one: UINT64_MAX when there is none at all. */
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us);
 uint64_t engine_next_due_us(const struct engine *engine);
+
+/* How full the table of a capacity is. What is kept for orders to end counts as used, and what is
+ * to be forgotten does not. */
+struct table_fill {
+    const char *name; /* of the capacity */
+    uint64_t used;
+    uint64_t capacity;
+    uint64_t reserve; /* of the capacity, kept for operators */
+};
+
+struct table_fill engine_table_fill(const struct engine *engine, enum capacity_number number);
 
 /* Checks every invariant of the state. True when all hold; else error names the first that does
  * not and where. Reads everything: seconds for millions of orders. */

@@ -32,6 +32,7 @@ struct text {
 #define FIELD_TYPES(TYPE)                                                                          \
     TYPE(id, struct id, IDENTITY, ':')                                                             \
     TYPE(key, struct id, IDENTITY, ':')                                                            \
+    TYPE(key_or_none, struct id, IDENTITY, ':')                                                    \
     TYPE(u64, uint64_t, UNSIGNED, ':')                                                             \
     TYPE(u32, uint32_t, UNSIGNED, ':')                                                             \
     TYPE(u16, uint16_t, UNSIGNED, ':')                                                             \
@@ -101,7 +102,8 @@ struct text {
 #define HELLO_FIELDS(F, S)                                                                         \
     F(S, u64, magic, "the eight bytes till-rpc")                                                   \
     F(S, u16, version, "protocol version, 1")                                                      \
-    F(S, u16, features, "bit 0: frames both ways carry a checksum")                                \
+    F(S, u16, features,                                                                            \
+      "bit 0: frames both ways carry a checksum; bit 1: an operator, for whom keys are reserved")  \
     F(S, zero32, reserved, "")                                                                     \
     F(S, name, token, "credentials; all zero, none are asked for yet")
 
@@ -131,7 +133,7 @@ struct text {
 #define EMPTY_FIELDS(F, S) F(S, zero64, reserved, "")
 
 #define SKU_PUT_FIELDS(F, S)                                                                       \
-    F(S, key, key, "idempotency key")                                                              \
+    F(S, key_or_none, key, "idempotency key; zero: none is remembered")                            \
     F(S, sku, sku, "not zero")                                                                     \
     F(S, money, price, "0 to 10^15 minor units")                                                   \
     F(S, currency, currency, "of the price")                                                       \
@@ -147,7 +149,7 @@ struct text {
     F(S, zero32, reserved, "")
 
 #define STOCK_SET_FIELDS(F, S)                                                                     \
-    F(S, key, key, "idempotency key")                                                              \
+    F(S, key_or_none, key, "idempotency key; zero: none is remembered")                            \
     F(S, sku, sku, "a known SKU")                                                                  \
     F(S, stock, expected, "on_hand as the caller knows it; else STALE_VERSION")                    \
     F(S, stock, on_hand, "the new on_hand")                                                        \
@@ -394,6 +396,18 @@ struct text {
     F(S, u64, holds_due, "whose deadline has passed and that hold.expire has not reached yet")     \
     F(S, u64, rejected, "commands rejected since this server started")
 
+#define TABLES_FIELDS(F, S)                                                                        \
+    F(S, u64, seq, "last change the answer shows")                                                 \
+    F(S, count, table_count, "one for each capacity, in their order")                              \
+    F(S, zero16, reserved, "")                                                                     \
+    F(S, zero32, reserved2, "")
+
+#define TABLE_FIELDS(F, S)                                                                         \
+    F(S, name, name, "of the capacity, as CAPACITY names it")                                      \
+    F(S, u64, used, "what is kept for orders to end included, what is to be forgotten not")        \
+    F(S, u64, capacity, "")                                                                        \
+    F(S, u64, reserve, "of the capacity, kept for operators")
+
 #define SNAPSHOT_FIELDS(F, S)                                                                      \
     F(S, u64, seq, "that a snapshot has to show; 0: the last change there is now")
 
@@ -444,7 +458,9 @@ struct text {
     SHAPE(order_history_reply, ORDER_HISTORY_REPLY_FIELDS)                                         \
     SHAPE(step, STEP_FIELDS)                                                                       \
     SHAPE(hold_expire, HOLD_EXPIRE_FIELDS)                                                         \
-    SHAPE(stats_reply, STATS_FIELDS)
+    SHAPE(stats_reply, STATS_FIELDS)                                                               \
+    SHAPE(tables_reply, TABLES_FIELDS)                                                             \
+    SHAPE(table, TABLE_FIELDS)
 
 /* MESSAGE(number, name, "text name", KIND, request, row, rows_max, reply, row, rows_max, "help")
  * SESSION messages belong to net; QUERY reads; COMMAND changes state and is logged when accepted;
@@ -496,7 +512,9 @@ struct text {
             order_history_reply, step, HISTORY_ROWS_MAX,                                           \
             "every transition of an order, page by page")                                          \
     MESSAGE(34, stats, "stats", QUERY, empty, none, 0, stats_reply, none, 0,                       \
-            "counts, the last seq and the state digest")
+            "counts, the last seq and the state digest")                                           \
+    MESSAGE(36, tables, "tables", QUERY, empty, none, 0, tables_reply, table, TABLES_MAX,          \
+            "how full each table is")
 
 enum { MESSAGE_NUMBER_MAX = 63 };
 

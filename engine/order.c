@@ -343,7 +343,7 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
             return outcome;
     }
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     const struct money *money = money_at(engine, order->money);
@@ -390,7 +390,7 @@ enum outcome handle_hold_extend(struct engine *engine, struct command *command)
     if (!deadlines_has_room(&engine->deadlines, engine->time_us, deadline_us))
         return REJECT_FULL(engine, deadlines);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     order_edit(engine, index)->deadline_us = deadline_us;
@@ -411,7 +411,7 @@ enum outcome handle_hold_release(struct engine *engine, struct command *command)
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     order_edit(engine, index)->deadline_us = engine->time_us;

@@ -398,7 +398,7 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     if (index == 0)

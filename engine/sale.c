@@ -227,7 +227,7 @@ enum outcome handle_sale_put(struct engine *engine, struct command *command)
     if (begins_to_count && !tallies_have_room(engine, index))
         return REJECT_FULL(engine, tallies);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     if (index == 0) {
@@ -276,7 +276,7 @@ static enum outcome sale_change(struct engine *engine, struct command *command, 
     if ((from_mask >> state & 1) == 0)
         return reject(engine, OUTCOME_BAD_TRANSITION, state, 0);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     sale_edit(engine, index)->state = to;

@@ -264,6 +264,8 @@ struct engine {
     uint64_t subject;
     int64_t value;
     bool accepted;
+    bool keeps_key;    /* there is a key, which is to be remembered if the command is accepted */
+    uint32_t keys_max; /* that may be remembered for the command to be accepted */
 
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 
@@ -337,14 +339,6 @@ static inline const struct piece *piece_of(const struct engine *engine, uint32_t
     return (place & PIECE_IN_ARENA) != 0 ? piece_at(engine, place & ~PIECE_IN_ARENA)
                                          : &order_at(engine, place)->piece;
 }
-
-/* Numbers of the capacities, as CAPACITY rejections carry them. */
-enum capacity_number {
-    CAPACITY_none,
-#define CAPACITY_ENUM(name, default, text) CAPACITY_##name,
-    ENGINE_CAPACITIES(CAPACITY_ENUM)
-#undef CAPACITY_ENUM
-};
 
 static inline uint32_t hash_words(const struct engine *engine, uint64_t a, uint64_t b)
 {
@@ -521,10 +515,13 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
 void keys_deinit(struct memory_ring *ring);
 const struct key_record *key_find(const struct engine *engine, struct id key);
+uint32_t keys_reserve(const struct engine *engine);
 bool key_has_room(const struct engine *engine);
+enum outcome reject_keys_full(struct engine *engine);
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size);
 uint64_t memory_ring_count(const struct memory_ring *ring);
+uint64_t keys_kept(const struct engine *engine);
 
 /* stock.c */
 uint32_t name_hash(const struct engine *engine, const struct name *name);
@@ -611,5 +608,6 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command);
 enum outcome handle_order_get(struct engine *engine, struct command *command);
 enum outcome handle_order_history(struct engine *engine, struct command *command);
 enum outcome handle_stats(struct engine *engine, struct command *command);
+enum outcome handle_tables(struct engine *engine, struct command *command);
 
 #endif

@@ -67,12 +67,13 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     if (body->name.bytes[0] != '\0') {
         uint32_t owner = sku_find_name(engine, &body->name);
         if (owner != 0 && owner != index)
-            return reject_field(engine, sku_put_field_name);
+            return reject(engine, OUTCOME_INVALID, sku_put_field_name,
+                          (int64_t)sku_at(engine, owner)->sku);
     }
     if (index == 0 && arena_room(&engine->skus) == 0)
         return REJECT_FULL(engine, skus);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
 
     engine_accept(engine);
     if (index == 0) {
@@ -153,7 +154,7 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
     if (index == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
     stock_change(engine, command, sku, index, body->warehouse, stock->on_hand + body->delta);
     return OUTCOME_OK;
 }
@@ -179,7 +180,7 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
     if (index == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
     if (!key_has_room(engine))
-        return REJECT_FULL(engine, keys);
+        return reject_keys_full(engine);
     stock_change(engine, command, sku, index, body->warehouse, body->on_hand);
     return OUTCOME_OK;
 }

@@ -4,10 +4,11 @@
  * server waits for its replies to be taken, replies are read into the in buffer, which grows as
  * far as the requests in flight can fill it: sender and server never wait for each other.
  *
- *   good path   client_open, client_queue..., client_flush, client_receive...
- *   failure     any call that fails leaves a message in client->error; after a failed send or
- *               receive the connection is of no more use and is to be closed. What was in flight
- *               then may or may not have happened; sending it again with the same keys is safe.
+ *   good path   client_open, client_queue..., client_receive...
+ *   failure     any call that fails leaves a message in client->error. After that nothing more can
+ *               be sent, but replies that had come are not lost: client_receive gives them before
+ * it fails for good. What is in flight then may or may not have happened; sending it again with the
+ * same keys is safe.
  *
  * Replies arrive in the order of the requests; one that does not is a protocol error. */
 #include "net/client.h"
@@ -118,6 +119,18 @@ static bool connect_any(struct client *client, const char *address)
     return true;
 }
 
+/* Nothing more is sent or comes. Always false. */
+__attribute__((format(printf, 2, 3))) static bool end(struct client *client, const char *format,
+                                                      ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(client->error, sizeof client->error, format, arguments);
+    va_end(arguments);
+    client->has_ended = true;
+    return false;
+}
+
 /* Makes room for at least one frame at the end of the in buffer. */
 static bool make_room(struct client *client)
 {
@@ -130,7 +143,7 @@ static bool make_room(struct client *client)
         return true;
     uint8_t *grown = realloc(client->in, 2 * client->in_capacity);
     if (grown == NULL)
-        return fail(client, "no memory for %zu bytes of replies", 2 * client->in_capacity);
+        return end(client, "no memory for %zu bytes of replies", 2 * client->in_capacity);
     client->in = grown;
     client->in_capacity *= 2;
     return true;
@@ -144,22 +157,39 @@ static bool read_some(struct client *client)
     ssize_t count = recv(client->fd, client->in + client->in_end,
                          client->in_capacity - client->in_end, MSG_DONTWAIT);
     if (count == 0)
-        return fail(client, "the server closed the connection");
+        return end(client, "the server closed the connection");
     if (count < 0 && errno != EAGAIN && errno != EINTR)
-        return fail(client, "the connection broke: %s", strerror(errno));
+        return end(client, "the connection broke: %s", strerror(errno));
     client->in_end += count > 0 ? (size_t)count : 0;
     return true;
 }
 
-/* The server's last word, if it is in the buffer, explains a failure better than errno does. */
-static bool fail_with_reason(struct client *client, const struct frame *frame, const uint8_t *body)
+/* The server's last word explains a failure better than errno does. */
+static bool end_with_reason(struct client *client, const struct frame *frame, const uint8_t *body)
 {
     struct error_reply_body error;
     if (frame->size < sizeof *frame + sizeof error)
-        return fail(client, "the server closed the connection with a malformed reason");
+        return end(client, "the server closed the connection with a malformed reason");
     memcpy(&error, body, sizeof error);
-    return fail(client, "the server closed the connection: %.*s", (int)sizeof error.reason.bytes,
-                error.reason.bytes);
+    return end(client, "the server closed the connection: %.*s", (int)sizeof error.reason.bytes,
+               error.reason.bytes);
+}
+
+/* The header of the frame at bytes. *complete is false when not all of it has come; false when what
+ * stands there cannot be a reply. */
+static bool peek_frame(struct client *client, const uint8_t *bytes, struct frame *frame,
+                       bool *complete)
+{
+    size_t size = (size_t)(client->in + client->in_end - bytes);
+    *complete = false;
+    if (size < sizeof *frame)
+        return true;
+    memcpy(frame, bytes, sizeof *frame);
+    if (frame->size < sizeof *frame + FRAME_ALIGN || frame->size > FRAME_SIZE_MAX ||
+        frame->size % FRAME_ALIGN != 0 || (frame->type & FRAME_REPLY) == 0)
+        return end(client, "not a till server, or the stream is damaged");
+    *complete = size >= frame->size;
+    return true;
 }
 
 /* Takes a whole reply from the buffer. *complete is false when there is none yet. */
@@ -167,70 +197,67 @@ static bool take_reply(struct client *client, struct client_reply *reply, bool *
 {
     struct frame frame;
     uint8_t *bytes = client->in + client->in_start;
-    size_t size = client->in_end - client->in_start;
-    *complete = false;
-    if (size < sizeof frame)
-        return true;
-    memcpy(&frame, bytes, sizeof frame);
-    if (frame.size < sizeof frame + FRAME_ALIGN || frame.size > FRAME_SIZE_MAX ||
-        frame.size % FRAME_ALIGN != 0 || (frame.type & FRAME_REPLY) == 0)
-        return fail(client, "not a till server, or the stream is damaged");
-    if (size < frame.size)
+    if (!peek_frame(client, bytes, &frame, complete))
+        return false;
+    if (!*complete)
         return true;
     if (client->checksum && frame.checksum != frame_checksum(bytes, frame.size))
-        return fail(client, "a reply's checksum is wrong: the stream is damaged");
-    client->in_start += frame.size;
+        return end(client, "a reply's checksum is wrong: the stream is damaged");
     unsigned number = frame.type & ~FRAME_REPLY;
     if (number == MESSAGE_error)
-        return fail_with_reason(client, &frame, bytes + sizeof frame);
+        return end_with_reason(client, &frame, bytes + sizeof frame);
     if (frame.request != client->request_next - client->in_flight)
-        return fail(client, "reply %" PRIu32 " came out of order", frame.request);
+        return end(client, "reply %" PRIu32 " came out of order", frame.request);
+    client->in_start += frame.size;
     client->in_flight--;
     *reply = (struct client_reply){.request = frame.request,
                                    .number = (uint16_t)number,
                                    .outcome = frame.outcome,
                                    .size = frame.size - (uint32_t)sizeof frame,
                                    .body = bytes + sizeof frame};
-    *complete = true;
     return true;
 }
 
-/* A send that failed: the server may have said why before it closed. */
-static bool fail_sending(struct client *client, int error)
+/* A send that failed: the server may have said why before it closed. The replies before that stay
+ * where they are. Always false. */
+static bool end_sending(struct client *client, int error)
 {
-    struct client_reply reply;
-    bool complete = false;
-    char broken[CLIENT_ERROR_SIZE];
-    snprintf(broken, sizeof broken, "the connection broke: %s", strerror(error));
-    for (;;) {
-        if (!take_reply(client, &reply, &complete))
-            return false;
-        size_t size = client->in_end - client->in_start;
-        if (!complete && (!read_some(client) || client->in_end - client->in_start == size))
-            break;
+    struct frame frame;
+    bool complete = true;
+    size_t size = 0;
+    do {
+        size = client->in_end - client->in_start;
+    } while (read_some(client) && client->in_end - client->in_start > size);
+    if (!client->has_ended)
+        end(client, "the connection broke: %s", strerror(error));
+    for (const uint8_t *bytes = client->in + client->in_start;
+         peek_frame(client, bytes, &frame, &complete) && complete; bytes += frame.size) {
+        if ((frame.type & ~FRAME_REPLY) == MESSAGE_error)
+            return end_with_reason(client, &frame, bytes + sizeof frame);
     }
-    return fail(client, "%s", broken);
+    return false;
 }
 
 bool client_flush(struct client *client)
 {
     size_t sent = 0;
-    while (sent < client->out_size) {
-        ssize_t count = send(client->fd, client->out + sent, client->out_size - sent,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
+    size_t size = client->out_size;
+    client->out_size = 0;
+    while (sent < size && !client->has_ended) {
+        ssize_t count =
+            send(client->fd, client->out + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count >= 0) {
             sent += (size_t)count;
             continue;
         }
         if (errno != EAGAIN && errno != EINTR)
-            return fail_sending(client, errno);
+            return end_sending(client, errno);
         struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN | POLLOUT};
         poll(&poll_fd, 1, -1);
         if ((poll_fd.revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !read_some(client))
             return false;
     }
-    client->out_size = 0;
-    return true;
+    return !client->has_ended;
 }
 
 bool client_queue(struct client *client, unsigned number, const void *body, uint32_t size,
@@ -240,7 +267,8 @@ bool client_queue(struct client *client, unsigned number, const void *body, uint
                           .type = (uint16_t)number,
                           .request = client->request_next};
     TILL_ASSERT(frame.size <= FRAME_SIZE_MAX && frame.size % FRAME_ALIGN == 0);
-    if (client->out_size + frame.size > CLIENT_OUT_SIZE && !client_flush(client))
+    if (client->has_ended ||
+        (client->out_size + frame.size > CLIENT_OUT_SIZE && !client_flush(client)))
         return false;
     uint8_t *bytes = client->out + client->out_size;
     memcpy(bytes, &frame, sizeof frame);
@@ -272,35 +300,58 @@ bool client_receive(struct client *client, struct client_reply *reply, int timeo
             return false;
         if (complete)
             return true;
+        if (client->has_ended)
+            return false;
+        if (client->out_size > 0 && !client_flush(client))
+            continue;
         int64_t left_ms = timeout_ms < 0 ? -1 : deadline_ms - monotonic_ms();
         if (timeout_ms >= 0 && left_ms < 0)
             return fail(client, "no answer within %d ms", timeout_ms);
         struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
-        if (poll(&poll_fd, 1, (int)left_ms) > 0 && !read_some(client))
-            return false;
+        if (poll(&poll_fd, 1, (int)left_ms) > 0)
+            read_some(client);
     }
 }
 
+bool client_take(struct client *client, struct client_reply *reply, bool *has_come)
+{
+    for (;;) {
+        size_t size = client->in_end - client->in_start;
+        if (!take_reply(client, reply, has_come))
+            return false;
+        if (*has_come)
+            return true;
+        if (client->has_ended)
+            return false;
+        if (read_some(client) && client->in_end - client->in_start == size)
+            return true;
+    }
+}
+
+int client_fd(const struct client *client)
+{
+    return client->fd;
+}
+
+/* When it cannot be sent, receiving tells why. */
 bool client_call(struct client *client, unsigned number, const void *body, uint32_t size,
                  struct client_reply *reply)
 {
     uint32_t request = 0;
     TILL_ASSERT(client->in_flight == 0);
-    return client_queue(client, number, body, size, &request) && client_flush(client) &&
-           client_receive(client, reply, -1);
+    return client_queue(client, number, body, size, &request) && client_receive(client, reply, -1);
 }
 
 /* The hello and its reply are never checksummed: they agree on it. */
-static bool say_hello(struct client *client, bool checksum)
+static bool say_hello(struct client *client, uint16_t features)
 {
-    struct hello_body hello = {.magic = FRAME_MAGIC,
-                               .version = PROTOCOL_VERSION,
-                               .features = checksum ? FRAME_FEATURE_CHECKSUM : 0};
+    struct hello_body hello = {
+        .magic = FRAME_MAGIC, .version = PROTOCOL_VERSION, .features = features};
     struct hello_reply_body answer;
     struct client_reply reply = {.number = 0};
     uint32_t request = 0;
     if (!client_queue(client, MESSAGE_hello, &hello, sizeof hello, &request) ||
-        !client_flush(client) || !client_receive(client, &reply, HELLO_TIMEOUT_MS))
+        !client_receive(client, &reply, HELLO_TIMEOUT_MS))
         return false;
     if (reply.number != MESSAGE_hello || reply.outcome != OUTCOME_OK || reply.size != sizeof answer)
         return fail(client, "the server refused the hello: %s", outcome_name(reply.outcome));
@@ -315,14 +366,14 @@ static bool say_hello(struct client *client, bool checksum)
     return true;
 }
 
-bool client_open(struct client *client, const char *address, bool checksum)
+bool client_open(struct client *client, const char *address, uint16_t features)
 {
     *client = (struct client){.fd = -1, .in_capacity = CLIENT_IN_SIZE, .request_next = 1};
     client->out = malloc(CLIENT_OUT_SIZE);
     client->in = malloc(client->in_capacity);
     if (client->out == NULL || client->in == NULL)
         fail(client, "no memory for the buffers of a connection");
-    else if (connect_any(client, address) && say_hello(client, checksum))
+    else if (connect_any(client, address) && say_hello(client, features))
         return true;
     client_close(client);
     return false;

@@ -33,6 +33,8 @@ static_assert(sizeof(struct frame) == 16 && offsetof(struct frame, request) == 8
 #define FRAME_REPLY            0x8000u
 #define FRAME_MAGIC            0x6370722d6c6c6974ULL /* "till-rpc" */
 #define FRAME_FEATURE_CHECKSUM 1u
+#define FRAME_FEATURE_OPERATOR 2u /* a person's: may use up the reserve of keys */
+#define FRAME_FEATURES         (FRAME_FEATURE_CHECKSUM | FRAME_FEATURE_OPERATOR)
 #define FRAME_IN_FLIGHT_MAX    4096u
 #define TILL_PORT_DEFAULT      7411
 

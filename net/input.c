@@ -67,7 +67,7 @@ static const char *hello_problem(const struct frame *frame)
         return "hello: the magic is not till-rpc";
     if (hello->version != PROTOCOL_VERSION)
         return "hello: this server speaks protocol version 1";
-    if ((hello->features & ~FRAME_FEATURE_CHECKSUM) != 0)
+    if ((hello->features & ~FRAME_FEATURES) != 0)
         return "hello: an unknown feature is asked for";
     if (memcmp(&hello->token, &no_token, sizeof no_token) != 0)
         return "hello: no token is asked for; it must be zero";
@@ -95,6 +95,7 @@ static enum handled handle_hello(struct server *server, uint32_t number, const s
         return HANDLED_LATER;
     pipeline_answer(server, number, frame, OUTCOME_OK, &reply, sizeof reply);
     session->checksum = (hello->features & FRAME_FEATURE_CHECKSUM) != 0;
+    session->is_operator = (hello->features & FRAME_FEATURE_OPERATOR) != 0;
     session->state = SESSION_OPEN;
     return HANDLED;
 }

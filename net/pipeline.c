@@ -108,8 +108,11 @@ enum output_room pipeline_add(struct server *server, uint32_t number, const stru
         return room;
     uint32_t i = server->batch_count++;
     uint32_t size = frame->size - (uint32_t)sizeof *frame;
-    server->commands[i] = (struct command){
-        .body = body, .sink = &session->output.sink, .size = size, .number = frame->type};
+    server->commands[i] = (struct command){.body = body,
+                                           .sink = &session->output.sink,
+                                           .size = size,
+                                           .number = frame->type,
+                                           .spares_keys = !session->is_operator};
     server->frames[i] = *frame;
     server->owners[i] = number;
     server->batch_encoded_max += command_encoded_max(size);

@@ -256,6 +256,16 @@ static void scan_sessions(struct server *server)
     }
 }
 
+/* At the start, and once a second: tables that are filling up. */
+static void watch(struct server *server)
+{
+    const struct server_options *options = &server->options;
+    if (server->watched_us > 0 && server->now_us - server->watched_us < SCAN_INTERVAL_US)
+        return;
+    server->watched_us = server->now_us;
+    watch_tables(&server->watch, server->engine, options->notice, options->context);
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -323,6 +333,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
     scan_sessions(server);
+    watch(server);
     if (!server->is_stopping)
         return 1;
     bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
@@ -479,6 +490,7 @@ struct server *server_create(const struct server_options *options, struct io *io
     if (made && listen_on(server) && recover(server)) {
         if (!options->lazy_memory)
             memory_take(server);
+        watch(server);
         return server;
     }
     snprintf(error, error_size, "%s", server->error);

@@ -7,6 +7,7 @@
 
 #include "net/server.h"
 #include "net/session.h"
+#include "net/watch.h"
 #include "snapshot/loader.h"
 #include "snapshot/writer.h"
 
@@ -83,6 +84,8 @@ struct server {
     uint64_t scanned_us;
     bool is_taking_memory;   /* of the tables, on the I/O seam's thread for it, */
     atomic_bool memory_stop; /* until it is done or told not to go on */
+    struct watch watch; /* over the tables */
+    uint64_t watched_us;
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];

@@ -39,6 +39,7 @@ struct session {
     uint16_t generation;
     uint8_t state;
     bool checksum;
+    bool is_operator; /* the hello said so */
     bool sending;
     bool paused;        /* nothing is being received */
     bool waiting;       /* in the server's queue of sessions with input to handle */

@@ -8,7 +8,7 @@ A script is a session as a person would type it into `till shell`, with the answ
     > OK order=1 state=PENDING hold_ends=* ...
 
 * Every line is followed by `>` and its answer. A `*` in it stands for any characters but spaces.
-  The answer's seq is compared only where the expected one names it.
+  The answer's seq and key are compared only where the expected one names them.
 * `! wait 2s` waits; `! restart` kills the server, starts it again on the same folder and goes on;
   `! options --lots 4`, before the first line, starts the server with other capacities.
 
@@ -140,8 +140,9 @@ class Session:
 
 
 def is_answer(expected, actual):
-    if " seq=" not in expected:
-        actual = re.sub(r" seq=\d+", "", actual)
+    for name in ("seq", "key"):
+        if f" {name}=" not in expected:
+            actual = re.sub(rf" {name}=\S+", "", actual)
     pattern = r"\S*".join(re.escape(part) for part in expected.split("*"))
     return re.fullmatch(pattern, actual) is not None
 

@@ -261,7 +261,8 @@ static void make_sku_put(struct generator *generator)
 {
     static const int64_t prices[] = {1, 7, 199, 1999, 100000, 0, PRICE_MAX};
     struct sku_put_body *body = body_start(generator, sizeof *body);
-    body->key = fresh_id(generator);
+    if (chance(generator, 80))
+        body->key = fresh_id(generator);
     body->sku = any_sku(generator);
     if ((uint32_t)generator->model->skus.count < generator->profile->skus)
         body->sku = (uint32_t)generator->model->skus.count + 1;
@@ -292,7 +293,8 @@ static void make_stock_adjust(struct generator *generator)
 static void make_stock_set(struct generator *generator)
 {
     struct stock_set_body *body = body_start(generator, sizeof *body);
-    body->key = fresh_id(generator);
+    if (chance(generator, 60))
+        body->key = fresh_id(generator);
     body->sku = any_sku(generator);
     body->warehouse = any_warehouse(generator);
     body->on_hand = (int64_t)below(generator, 2 * generator->profile->stock_max);

@@ -103,12 +103,19 @@ static void answer_as_kept(const struct model *model, struct model_reply *reply,
     reply->size = (uint32_t)size;
 }
 
+static bool key_may_be_none(uint16_t number)
+{
+    return number == MESSAGE_sku_put || number == MESSAGE_stock_set;
+}
+
 /* True when the key has decided. */
 static bool key_decides(const struct model *model, const struct model_request *request,
                         struct model_reply *reply)
 {
     struct id key;
     memcpy(&key, request->body, sizeof key);
+    if (id_is_zero(key) && key_may_be_none(request->number))
+        return false;
     if (id_is_zero(key)) {
         model_reject(model, reply, OUTCOME_INVALID, 1, 0);
         return true;
@@ -145,7 +152,8 @@ static void key_keep(struct model *model, const struct model_request *request,
         .number = request->number,
     };
     memcpy(&key.key, request->body, sizeof key.key);
-    *MODEL_ADD(&model->keys) = key;
+    if (!id_is_zero(key.key))
+        *MODEL_ADD(&model->keys) = key;
 }
 
 /* Keys stand in the order of their times. */

@@ -93,6 +93,7 @@ void model_sku_put(struct model *model, const struct model_request *request,
     int same_name = find_sku_by_name(model, &body->name);
     int known = model_find_sku(model, body->sku);
     unsigned invalid = 0;
+    int64_t owner = 0;
     if (body->sku == 0)
         invalid = sku_put_field_sku;
     else if (body->price < 0 || body->price > PRICE_MAX)
@@ -101,8 +102,10 @@ void model_sku_put(struct model *model, const struct model_request *request,
         invalid = sku_put_field_currency;
     else if (same_name != MODEL_NONE && same_name != known)
         invalid = sku_put_field_name;
+    if (invalid == sku_put_field_name)
+        owner = (int64_t)model->skus.items[same_name].sku;
     if (invalid != 0) {
-        model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
+        model_reject(model, reply, OUTCOME_INVALID, invalid, owner);
         return;
     }
     model_accept(model, reply);

@@ -190,6 +190,12 @@ static void check_between(struct player *player, uint64_t seq_before, uint64_t d
              next_expected);
 }
 
+/* The model knows nothing of the reserve of keys, which is met only where that table is tiny. */
+static bool spares_keys(const struct player *player, int item)
+{
+    return player->options->tiny == CAPACITY_keys && item % 3 > 0;
+}
+
 /* Plays items [first, last), one batch. */
 static void play_batch(struct player *player, int first, int last)
 {
@@ -198,8 +204,10 @@ static void play_batch(struct player *player, int first, int last)
     size_t room = 0;
     for (int i = first; i < last; i++) {
         struct model_request request = sequence_request(player->sequence, i);
-        commands[i - first] =
-            (struct command){.body = request.body, .size = request.size, .number = request.number};
+        commands[i - first] = (struct command){.body = request.body,
+                                               .size = request.size,
+                                               .number = request.number,
+                                               .spares_keys = spares_keys(player, i)};
         room += engine_reply_bound(request.number, request.body) + REPLY_GAP;
     }
     uint8_t *replies = aligned_alloc(64, (room + 63) / 64 * 64);

@@ -425,6 +425,43 @@ TEST(key_decides_for_a_day)
     script_end();
 }
 
+TEST(sku_put_and_stock_set_need_no_key)
+{
+    script_start();
+    for (int64_t price = 10; price <= 11; price++) {
+        struct sku_put_body put = {.sku = 1, .price = price, .currency = EURO};
+        CHECK_EQUAL(ask(MESSAGE_sku_put, &put, sizeof put), OUTCOME_OK);
+        CHECK_EQUAL(ask(MESSAGE_sku_put, &put, sizeof put), OUTCOME_OK);
+    }
+    struct stock_set_body set = {.sku = 1, .warehouse = 1, .on_hand = 5};
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_STALE_VERSION);
+    check_rejection(0, 5);
+    set.expected = 5;
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    struct empty_body stats = {0};
+    CHECK_EQUAL(ask(MESSAGE_stats, &stats, sizeof stats), OUTCOME_OK);
+    CHECK_EQUAL(((const struct stats_reply_body *)reply.words)->keys, 0);
+    struct stock_adjust_body add = {.sku = 1, .warehouse = 1, .delta = 5};
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_INVALID);
+    check_rejection(stock_adjust_field_key, 0);
+    script_end();
+}
+
+TEST(rejected_name_tells_whose_it_is)
+{
+    script_start();
+    struct sku_put_body put = {
+        .key = id(1), .sku = 1ULL << 63, .price = 10, .currency = EURO, .name = {"shoe"}};
+    CHECK_EQUAL(ask(MESSAGE_sku_put, &put, sizeof put), OUTCOME_OK);
+    put.key = id(2);
+    put.sku = 2;
+    CHECK_EQUAL(ask(MESSAGE_sku_put, &put, sizeof put), OUTCOME_INVALID);
+    check_rejection(sku_put_field_name, INT64_MIN);
+    script_end();
+}
+
 TEST(sale_pool_gives_alone_and_closing_gives_it_back)
 {
     script_start();

@@ -97,6 +97,8 @@ def ask(run, queries, *where):
     check_equal(result.returncode, 0, f"till shell {where}: {result.stderr}")
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     check_equal(len(answers), len(queries), "answers")
+    for answer in answers:
+        answer.pop("line", None)
     answers = dict(zip(queries, answers))
     if "stats" in answers:
         del answers["stats"]["rejected"]  # counts what was asked, too

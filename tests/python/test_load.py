@@ -1,6 +1,7 @@
 """Shops loaded from CSV files, the log printed, and damage to it refused by all who read it."""
 
 import json
+import time
 
 import harness
 from harness import check, check_equal, test
@@ -55,6 +56,38 @@ def bad_lines_are_named_and_the_rest_goes_in_once(run):
     check_equal([change["seq"] for change in changes], list(range(1, len(changes) + 1)), "seqs")
     check_equal(sorted({change["command"] for change in changes}),
                 ["points.credit", "sku.put", "stock.adjust"], "the log's commands")
+
+
+def wait_for_notice(server, text, count=1):
+    deadline = time.monotonic() + 30
+    while server.errors().count(text) < count:
+        check(time.monotonic() < deadline, f"no notice {text!r}: {server.errors()}")
+        time.sleep(0.05)
+
+
+@test
+def tables_that_fill_up_are_told_on_stderr_and_shown(run):
+    options = ("--skus", "20", "--keys", "32")
+    server = run.serve(options=options)
+    with server.client() as client:
+        def put(last):
+            for sku in range(1, last + 1):
+                client.call("sku.put", sku=sku, price=1, currency=840)
+
+        put(15)
+        for last, notice in ((16, "skus is 80 % full: 16 of 20"), (18, "skus is 90 % full"),
+                             (20, "skus is full: 20 of 20")):
+            check(notice not in server.errors(), f"{notice} before it is so: {server.errors()}")
+            put(last)
+            wait_for_notice(server, notice)
+        rows = {row["name"]: row for row in client.call("tables").rows}
+        check_equal((rows["skus"]["used"], rows["skus"]["capacity"]), (20, 20), "skus")
+        check_equal((rows["keys"]["used"], rows["keys"]["reserve"]), (0, 2), "keys")
+    server.kill()
+    server = run.serve(server.folder, options)
+    wait_for_notice(server, "skus is full", count=2)
+    check_equal(server.errors().count("80 % full"), 1, "told once, not again at the start")
+    run.finish(server)
 
 
 @test

@@ -9,7 +9,8 @@ import time
 
 import harness
 from harness import check, check_equal, test
-from till_client import CHECKSUMS, DOCUMENT, PROTOCOL, Client, Connection, ServerError, decode_reply
+from till_client import (
+    CHECKSUMS, DOCUMENT, OPERATOR, PROTOCOL, Client, Connection, ServerError, decode_reply)
 from xxh3 import xxh3_64
 
 WEEK_SECONDS = 604800
@@ -100,8 +101,9 @@ def worked_example_is_true(run):
 @test
 def hello_tells_limits_and_agrees_on_features(run):
     server = run.serve()
-    with Client(server.address) as plain, Client(server.address, checksum=True) as checked:
-        for client, features in ((plain, 0), (checked, CHECKSUMS)):
+    asked = ({}, 0), ({"checksum": True}, CHECKSUMS), ({"operator": True}, OPERATOR)
+    for options, features in asked:
+        with Client(server.address, **options) as client:
             check_equal(client.hello["version"], 1, "version")
             check_equal(client.hello["features"], features, "features")
             check_equal(client.hello["frame_size_max"], 8192, "frame_size_max")
@@ -127,6 +129,7 @@ def every_message_does_its_work(run):
         def told(reply, **fields):
             expect(reply, "OK", **fields)
 
+        told(call("tables"), table_count=17)
         told(call("sku.put", key=key(), sku=7, price=1999, currency=USD, name="shoe"), seq=1)
         told(call("stock.adjust", key=key(), sku=7, delta=10, warehouse=1), seq=2, on_hand=10,
              available=10, order_count=0)
@@ -216,7 +219,7 @@ def wrong_values_are_rejected_and_change_nothing(run):
             fields = {"order": key(), "customer": customer, "currency": USD} | fields
             reject(outcome, "order.place", rows, subject, value, **fields)
 
-        reject("INVALID", "sku.put", subject=1, sku=1, price=1, currency=USD)
+        reject("INVALID", "stock.adjust", subject=1, sku=1, warehouse=1, delta=1)
         reject("INVALID", "sku.put", subject=2, key=key(), price=1, currency=USD)
         reject("INVALID", "sku.put", subject=3, key=key(), sku=1, price=-1, currency=USD)
         reject("INVALID", "sku.put", subject=3, key=key(), sku=1, price=BIG + 1, currency=USD)
@@ -302,6 +305,33 @@ def wrong_values_are_rejected_and_change_nothing(run):
         expect(client.call("payment.event", event=key(), order=pending, amount=99, **payment),
                "AMOUNT_MISMATCH", subject=USD, value=100)
         expect(client.call("stats"), "OK", parked=1, seq=before["seq"] + 1)
+    run.finish(server)
+
+
+@test
+def operators_have_keys_when_others_have_none_left(run):
+    options = ("--keys", "64")
+    server = run.serve(options=options)
+
+    def credit(client, key):
+        return client.call("points.credit", key=key, customer=1, points=1)
+
+    with Client(server.address) as client, Client(server.address, operator=True) as operator:
+        for key in range(1, 61):
+            expect(credit(client, key), "OK")
+        expect(credit(client, 61), "CAPACITY", subject=17, value=60)
+        expect(credit(client, 60), "REPLAYED")
+        expect(client.call("sku.put", sku=1, price=100, currency=USD), "OK")
+        expect(client.call("stock.set", sku=1, warehouse=1, on_hand=5), "OK")
+        expect(client.call("stock.set", sku=1, warehouse=1, on_hand=6), "STALE_VERSION", value=5)
+        for key in range(61, 65):
+            expect(credit(operator, key), "OK")
+        expect(credit(operator, 65), "CAPACITY", subject=17, value=64)
+    server.kill()
+    server = run.serve(server.folder, options)
+    with Client(server.address) as client:
+        expect(client.call("points.balance", customer=1), "OK", balance=64)
+        expect(client.call("stats"), "OK", keys=64)
     run.finish(server)
 
 

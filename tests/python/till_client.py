@@ -19,6 +19,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 MAGIC = int.from_bytes(b"till-rpc", "little")
 VERSION = 1
 CHECKSUMS = 1
+OPERATOR = 2
 REPLY = 0x8000
 HEADER = struct.Struct("<IHHII")
 FRAME_SIZE_MAX = 8192
@@ -273,13 +274,13 @@ class Connection:
 
 
 class Client(Connection):
-    def __init__(self, address, checksum=False, source=None, timeout=20):
+    def __init__(self, address, checksum=False, source=None, timeout=20, operator=False):
         super().__init__(address, source, timeout)
         self.checksum = False
         self.request_last = 0
         self.queued = []
         hello = self.call("hello", magic=MAGIC, version=VERSION,
-                          features=CHECKSUMS if checksum else 0)
+                          features=CHECKSUMS * checksum + OPERATOR * operator)
         if hello.outcome != "OK":
             raise Closed(f"the server answers hello with {hello.outcome}")
         self.hello = hello.body

@@ -96,8 +96,69 @@ TEST(a_missing_key_is_made_up_and_a_given_one_is_kept)
     const struct stock_adjust_body *adjust = (const void *)request.body;
     CHECK_EQUAL(adjust->key.low, 77);
     CHECK(adjust->delta == -5);
+    CHECK(request.has_made_up_key);
     CHECK(reads("stock.adjust key=5 sku=7 warehouse=1 delta=+5"));
     CHECK_EQUAL(adjust->key.low, 5);
+    CHECK(!request.has_made_up_key);
+    CHECK(reads("sku.put key=0 sku=7 price=1 currency=EUR"));
+    CHECK(id_is_zero(((const struct sku_put_body *)request.body)->key));
+    CHECK(!request.has_made_up_key);
+}
+
+TEST(an_answer_shows_its_line_and_the_key_that_was_made_up)
+{
+    struct stock_level_body level = {.seq = 4, .on_hand = 5, .available = 5};
+    char text[512] = "";
+    CHECK(reads("stock.adjust sku=7 warehouse=1 delta=5"));
+    for (unsigned form = VALUE_TEXT; form <= VALUE_JSON; form++) {
+        const struct text_reply reply = {.message = request.message,
+                                         .request = request.body,
+                                         .outcome = OUTCOME_OK,
+                                         .body = &level,
+                                         .size = sizeof level,
+                                         .line = 12,
+                                         .shows_key = request.has_made_up_key};
+        FILE *out = fmemopen(text, sizeof text, "w");
+        CHECK(text_write_reply(out, form, &reply));
+        fclose(out);
+        CHECK(strcmp(text, form == VALUE_TEXT
+                               ? "OK seq=4 on_hand=5 available=5 key=77"
+                               : "{\"line\":12,\"outcome\":\"OK\",\"seq\":4,\"on_hand\":5,"
+                                 "\"available\":5,\"orders\":[],\"key\":\"77\"}") == 0);
+    }
+}
+
+TEST(a_query_of_rows_takes_what_they_are_about_by_its_name)
+{
+    CHECK(reads("stock.get sku=7/3 item=8 sku=9"));
+    const struct stock_get_body *get = (const void *)request.body;
+    const struct item_body *items = (const void *)(get + 1);
+    CHECK_EQUAL(get->item_count, 3);
+    CHECK_EQUAL(items[0].sku, 7);
+    CHECK_EQUAL(items[0].warehouse, 3);
+    CHECK_EQUAL(items[2].sku, 9);
+    CHECK(refuses("stock.get sku=x", "stock.get: sku: sku=x: expected"));
+    CHECK(refuses("stock.get key=7", "no field key; expected name item (or sku)"));
+    /* In a command a field's name is that field alone. */
+    CHECK(refuses("order.place order=1 customer=2 sku=7", "no field sku; expected order"));
+}
+
+TEST(arrays_are_plural_and_made_of_the_tables)
+{
+    char text[256];
+    FILE *out = fmemopen(text, sizeof text, "w");
+    CHECK(reads("stock.get item=7/3"));
+    text_write_request(out, request.message, request.body);
+    fclose(out);
+    CHECK(strcmp(text, ",\"name\":null,\"items\":[{\"sku\":7,\"warehouse\":3}]") == 0);
+    for (unsigned number = 0; number <= MESSAGE_NUMBER_MAX; number++) {
+        const struct message_info *message = message_info(number);
+        if (message == NULL || message->reply_row == NULL)
+            continue;
+        char plural[TEXT_PLURAL_SIZE];
+        text_rows_name(message->reply, plural);
+        CHECK(plural[0] != '\0' && plural[strlen(plural) - 1] == 's');
+    }
 }
 
 TEST(times_count_from_the_clock_that_was_given)
@@ -174,7 +235,7 @@ TEST(an_orders_answer_names_the_order_first_and_the_seq_last)
     CHECK(strcmp(printed(line, VALUE_JSON, OUTCOME_REPLAYED, &reply, sizeof reply),
                  "{\"outcome\":\"REPLAYED\",\"order\":\"1\",\"state\":\"PENDING\",\"total\":3998,"
                  "\"points_used\":0,\"points_value\":0,\"money_due\":3998,"
-                 "\"hold_ends\":1700000000000000,\"currency\":\"EUR\",\"take\":["
+                 "\"hold_ends\":1700000000000000,\"currency\":\"EUR\",\"takes\":["
                  "{\"line\":1,\"quantity\":2,\"warehouse\":1},"
                  "{\"line\":2,\"quantity\":1,\"warehouse\":5}],\"seq\":12}") == 0);
 }
@@ -219,6 +280,8 @@ TEST(an_invalid_field_is_named)
     CHECK(rejects(place, OUTCOME_INVALID, order_place_field_end - 1 + line_field_quantity, 0,
                   "INVALID field=line.quantity"));
     CHECK(rejects(place, OUTCOME_INVALID, 99, 0, "INVALID field=99"));
+    CHECK(rejects("sku.put sku=1 price=1 currency=EUR name=x", OUTCOME_INVALID, sku_put_field_name,
+                  INT64_MIN, "INVALID field=name sku=9223372036854775808"));
     CHECK(rejects("stats", OUTCOME_INVALID, 2, 0, "INVALID field=2"));
 }
 

@@ -79,6 +79,13 @@ TEST(ids_are_numbers_or_uuids_and_never_zero)
     CHECK(read_text(FIELD_key, "42", 0, &id));
     CHECK(strcmp(written(FIELD_id, &id, VALUE_JSON), "\"42\"") == 0);
     CHECK(refuses(FIELD_id, "0"));
+    CHECK(refuses(FIELD_key, "0"));
+    CHECK(read_text(FIELD_key_or_none, "0", 0, &id));
+    CHECK(strcmp(written(FIELD_key_or_none, &id, VALUE_TEXT), "0") == 0);
+    CHECK(read_text(FIELD_key_or_none, "42", 0, &id));
+    CHECK_EQUAL(id.low, 42);
+    CHECK(refuses(FIELD_key_or_none, "0x"));
+    CHECK(refuses(FIELD_key_or_none, ""));
 }
 
 TEST(times_are_microseconds_dates_clocks_and_from_now_on)

@@ -1,0 +1,89 @@
+"""A server that a test plays by hand, for what no real one does when it is told to: it answers
+late, in a window of its own, with what the test wants, or not at all."""
+
+import select
+import socket
+
+from harness import check
+from till_client import HEADER, MAGIC, PROTOCOL, REPLY, VERSION
+
+OUTCOMES = {name: number for number, (name, *_) in PROTOCOL.outcomes.items()}
+WAIT_SECONDS_MAX = 30
+QUIET_SECONDS = 0.3
+
+
+class Request:
+    def __init__(self, name, number, body, rows):
+        self.name = name
+        self.number = number
+        self.body = body
+        self.rows = rows
+
+
+def decode_request(frame):
+    _, kind, _, number, _ = HEADER.unpack_from(frame)
+    message = PROTOCOL.by_number[kind]
+    body = message.request.unpack(frame, HEADER.size)
+    row, offset = message.request_row, HEADER.size + message.request.size
+    count = body[message.request.count] if row else 0
+    rows = [row.unpack(frame, offset + i * row.size) for i in range(count)]
+    return Request(message.name, number, body, rows)
+
+
+class ScriptedServer:
+    """Listens at once; `accept` takes the client and answers its hello."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "%s:%d" % self.listener.getsockname()
+        self.connection = None
+        self.received = b""
+
+    def accept(self, in_flight_max=4096):
+        self.listener.settimeout(WAIT_SECONDS_MAX)
+        self.connection, _ = self.listener.accept()
+        self.connection.settimeout(WAIT_SECONDS_MAX)
+        hello = self.request()
+        check(hello.name == "hello" and hello.body["magic"] == MAGIC, f"not a hello: {hello.body}")
+        self.answer(hello, version=VERSION, in_flight_max=in_flight_max, frame_size_max=8192)
+        return hello
+
+    def request(self):
+        """The next one; the test fails when none comes."""
+        while len(self.received) < 4 or len(self.received) < int.from_bytes(self.received[:4],
+                                                                            "little"):
+            data = self.connection.recv(65536)
+            check(data, "the client closed the connection")
+            self.received += data
+        size = int.from_bytes(self.received[:4], "little")
+        frame, self.received = self.received[:size], self.received[size:]
+        return decode_request(frame)
+
+    def requests(self, count):
+        return [self.request() for _ in range(count)]
+
+    def check_quiet(self):
+        """The client sends nothing more while it waits for answers."""
+        ready, _, _ = select.select([self.connection], [], [], QUIET_SECONDS)
+        check(not self.received and not ready, "a request comes before an answer to others")
+
+    def answer(self, request, outcome="OK", rows=(), **fields):
+        message = PROTOCOL.messages[request.name]
+        done = outcome in ("OK", "REPLAYED")
+        shape = message.reply if done else PROTOCOL.shapes["rejection"]
+        if done and shape.count is not None:
+            fields.setdefault(shape.count, len(rows))
+        body = shape.pack(fields) + b"".join(message.reply_row.pack(row) for row in rows)
+        self.connection.sendall(HEADER.pack(HEADER.size + len(body), message.number | REPLY,
+                                            OUTCOMES[outcome], request.number, 0) + body)
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+        self.listener.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/disk.h"
+#include "base/id.h"
 
 enum { IO_USER_BITS = 56, IO_ERROR_SIZE = 512, IO_EVENTS_MAX = 256 };
 
@@ -60,8 +61,16 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
             uint64_t timeout_us);
 void io_wake(struct io *io);
 
-/* Microseconds since the Unix epoch. May step; the server never lets its own time go back. */
+/* Microseconds since the machine was switched on, sleep included: how long anything takes. Goes on
+ * at its own pace whatever is done to the wall clock. */
 uint64_t io_time_us(struct io *io);
+
+/* Microseconds since the Unix epoch, as the machine has it: it may be wrong, and may jump. */
+uint64_t io_wall_us(struct io *io);
+
+/* Names the time from one switching on of the machine to the next: within it, two readings of
+ * io_time_us belong together, whichever process took them. Zero: unknown. */
+struct id io_boot_id(struct io *io);
 
 /* Binds ADDR:PORT ([ADDR]:PORT for IPv6; port 0 takes a free one), and accepts until destroyed.
  * Returns the bound port, or -errno. */

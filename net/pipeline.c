@@ -88,7 +88,7 @@ void pipeline_send(struct server *server)
         if (size > 0) {
             io_send(server->io, session->fd, session_user(server, number), bytes, size);
             session->sending = true;
-            session->send_since_us = server->now_us;
+            session->send_since_us = server->turn_us;
         } else if (session->state == SESSION_DRAINING && !session->sending &&
                    session->output.sent == session->output.written && session->undecided == 0) {
             session_close(server, number);

@@ -111,7 +111,7 @@ static void session_accept(struct server *server, int fd)
         server->session_high = number;
     session->fd = fd;
     session->state = SESSION_GREETING;
-    session->send_since_us = server->now_us;
+    session->send_since_us = server->turn_us;
     output_init(&session->output, sizeof(struct frame));
     io_receive(server->io, fd, session_user(server, number));
 }
@@ -157,7 +157,7 @@ static bool fail(struct server *server, const char *what, int result)
 static void stop_begin(struct server *server)
 {
     server->is_stopping = true;
-    server->stop_us = server->now_us;
+    server->stop_us = server->turn_us;
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
         bool reads = session->state == SESSION_OPEN || session->state == SESSION_GREETING;
@@ -207,12 +207,12 @@ static bool handle_event(struct server *server, const struct io_event *event)
 /* Once a second: connections that do not read, or never said hello. */
 static void scan_sessions(struct server *server)
 {
-    if (server->now_us - server->scanned_us < SCAN_INTERVAL_US)
+    if (server->turn_us - server->scanned_us < SCAN_INTERVAL_US)
         return;
-    server->scanned_us = server->now_us;
+    server->scanned_us = server->turn_us;
     for (uint32_t i = 1; i <= server->session_high; i++) {
         struct session *session = session_at(server, i);
-        uint64_t since_us = server->now_us - session->send_since_us;
+        uint64_t since_us = server->turn_us - session->send_since_us;
         bool slow = session->sending && since_us > server->options.slow_reader_us;
         bool silent = session->state == SESSION_GREETING && since_us > server->options.greeting_us;
         if (session->state != SESSION_CLOSING && session->state != SESSION_FREE && (slow || silent))
@@ -228,7 +228,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* How long a turn may wait for events: not at all when there is something to do. */
 static uint64_t wait_us(struct server *server, uint64_t timeout_us)
 {
-    uint64_t now_us = io_time_us(server->io);
+    uint64_t now_us = io_wall_us(server->io);
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
@@ -274,8 +274,9 @@ int server_turn(struct server *server, uint64_t timeout_us)
         fail(server, "the I/O loop failed", count);
         return -1;
     }
-    uint64_t time_us = io_time_us(server->io);
-    server->now_us = time_us > server->now_us ? time_us : server->now_us;
+    server->turn_us = io_time_us(server->io);
+    uint64_t wall_us = io_wall_us(server->io);
+    server->now_us = wall_us > server->now_us ? wall_us : server->now_us;
     if (server->is_stalled)
         pipeline_decide(server);
     pipeline_expire_holds(server);
@@ -289,7 +290,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     scan_sessions(server);
     if (!server->is_stopping)
         return 1;
-    bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
+    bool gave_up = server->turn_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
     bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
     return is_done && archive_is_idle(server) ? 0 : 1;
 }

@@ -76,7 +76,8 @@ struct server {
     struct archive *archive; /* NULL: none is kept */
     struct snapshots snapshots;
     struct server_start start;
-    uint64_t now_us; /* of this turn; never goes back */
+    uint64_t now_us;  /* of this turn, as the log has it; never goes back */
+    uint64_t turn_us; /* of this turn, by io_time_us: how long anything takes */
     uint64_t scanned_us;
     bool is_stopping;
     uint64_t stop_us;

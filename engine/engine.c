@@ -285,6 +285,7 @@ static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
     [MESSAGE_order_get] = handle_order_get,
     [MESSAGE_order_history] = handle_order_history,
     [MESSAGE_stats] = handle_stats,
+    [MESSAGE_time_jump] = handle_time_jump,
 };
 
 /* Keyed messages are those whose first field is a key. */

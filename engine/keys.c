@@ -3,7 +3,17 @@
  * Both are rings: records are added at the end and forgotten from the front once their retention
  * has passed. A record that is due to be forgotten counts as absent wherever it is met, and is
  * really taken out only by the next one that is added, so that neither looking nor a rejected
- * command changes anything. */
+ * command changes anything.
+ *
+ * A record's age is how long it was kept, not the difference of two dates: when a start finds the
+ * clock far ahead of the log, nobody knows whether that time has passed, and whoever sends a
+ * command again must not have it done twice because somebody set a clock. So each record carries
+ * the time without the jumps of the clock (engine_kept_us), and the server logs each jump as
+ * time.jump before anything else is decided at the new time. A jump is a part of the time since
+ * the last change, so this time too never goes back from one change to the next: a key that was
+ * forgotten when another command took it stays forgotten, and the rings are in order. What was in
+ * truth a long rest only keeps records longer, which costs room that a server at rest does not
+ * fill. */
 #include "engine/state.h"
 
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity)
@@ -45,9 +55,9 @@ static const struct payment *payment_at(const struct engine *engine, uint32_t sl
     return arena_at(&engine->payments.records, slot);
 }
 
-static bool is_kept(const struct engine *engine, uint64_t time_us, uint64_t retention_us)
+static bool is_kept(const struct engine *engine, uint64_t kept_us, uint64_t retention_us)
 {
-    return time_us + retention_us > engine->time_us;
+    return kept_us + retention_us > engine_kept_us(engine);
 }
 
 const struct key_record *key_find(const struct engine *engine, struct id key)
@@ -56,7 +66,7 @@ const struct key_record *key_find(const struct engine *engine, struct id key)
     uint32_t slot = 0;
     while ((slot = index_next(&walk)) != 0) {
         const struct key_record *record = key_at(engine, slot);
-        if (id_equal(record->key, key) && is_kept(engine, record->time_us, KEY_RETENTION_US))
+        if (id_equal(record->key, key) && is_kept(engine, record->kept_us, KEY_RETENTION_US))
             return record;
     }
     return NULL;
@@ -66,7 +76,7 @@ static bool oldest_key_is_kept(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;
     return ring->first == ring->end ||
-           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->time_us, KEY_RETENTION_US);
+           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->kept_us, KEY_RETENTION_US);
 }
 
 bool key_has_room(const struct engine *engine)
@@ -92,8 +102,8 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
     uint32_t slot = ring_slot(ring, ring->end++);
     keep(engine->keeper, TABLE_keys, slot);
     struct key_record *record = arena_at(&ring->records, slot);
-    *record =
-        (struct key_record){.key = key, .fingerprint = fingerprint, .time_us = engine->time_us};
+    *record = (struct key_record){
+        .key = key, .fingerprint = fingerprint, .kept_us = engine_kept_us(engine)};
     TILL_ASSERT(reply_size <= sizeof record->reply);
     memcpy(record->reply, reply, reply_size);
     index_insert(&ring->index, hash_id(engine, key), slot);
@@ -113,7 +123,7 @@ const struct payment *payment_find(const struct engine *engine, struct id event,
     while ((slot = index_next(&walk)) != 0) {
         const struct payment *payment = payment_at(engine, slot);
         if (id_equal(payment->event, event) && payment->provider == provider &&
-            is_kept(engine, payment->time_us, EVENT_RETENTION_US))
+            is_kept(engine, payment->kept_us, EVENT_RETENTION_US))
             return payment;
     }
     return NULL;
@@ -123,7 +133,7 @@ static bool oldest_payment_is_kept(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->payments;
     return ring->first == ring->end ||
-           is_kept(engine, payment_at(engine, ring_slot(ring, ring->first))->time_us,
+           is_kept(engine, payment_at(engine, ring_slot(ring, ring->first))->kept_us,
                    EVENT_RETENTION_US);
 }
 
@@ -149,7 +159,43 @@ struct payment *payment_add(struct engine *engine, struct id event, uint32_t pro
     uint32_t slot = ring_slot(ring, ring->end++);
     keep(engine->keeper, TABLE_payments, slot);
     struct payment *payment = arena_at(&ring->records, slot);
-    *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
+    *payment =
+        (struct payment){.event = event, .provider = provider, .kept_us = engine_kept_us(engine)};
     index_insert(&ring->index, payment_hash(engine, event, provider), slot);
     return payment;
+}
+
+/* Is each record as old as the one after it, or older, and none from times to come? */
+static bool ring_is_in_order(const struct engine *engine, const struct memory_ring *ring,
+                             size_t kept_offset)
+{
+    uint64_t before_us = 0;
+    for (uint64_t at = ring->first; at < ring->end; at++) {
+        const uint8_t *record = arena_at(&ring->records, ring_slot(ring, at));
+        uint64_t kept_us = 0;
+        memcpy(&kept_us, record + kept_offset, sizeof kept_us);
+        if (kept_us < before_us || kept_us > engine_kept_us(engine))
+            return false;
+        before_us = kept_us;
+    }
+    return true;
+}
+
+bool keys_are_in_order(const struct engine *engine)
+{
+    return ring_is_in_order(engine, &engine->keys, offsetof(struct key_record, kept_us)) &&
+           ring_is_in_order(engine, &engine->payments, offsetof(struct payment, kept_us));
+}
+
+enum outcome handle_time_jump(struct engine *engine, struct command *command)
+{
+    const struct time_jump_body *body = command->body;
+    if (body->jump == 0 || body->jump > engine->time_us - engine->changed_us)
+        return reject_field(engine, time_jump_field_jump);
+    engine_accept(engine);
+    engine->jumped_us += body->jump;
+    digest_mix(engine, engine->jumped_us, body->jump);
+    struct seq_reply_body *reply = reply_begin(engine, command, sizeof *reply);
+    reply->seq = engine->seq;
+    return OUTCOME_OK;
 }

@@ -366,6 +366,9 @@ struct text {
     F(S, u32, holds, "at most this many, the oldest deadlines first")                              \
     F(S, zero32, reserved, "")
 
+#define TIME_JUMP_FIELDS(F, S)                                                                     \
+    F(S, u64, jump, "microseconds of the time since the last change that nothing has shown to pass")
+
 #define STATS_FIELDS(F, S)                                                                         \
     F(S, u64, seq, "last change")                                                                  \
     F(S, hash, digest, "of the state at seq")                                                      \
@@ -436,6 +439,7 @@ struct text {
     SHAPE(order_history_reply, ORDER_HISTORY_REPLY_FIELDS)                                         \
     SHAPE(step, STEP_FIELDS)                                                                       \
     SHAPE(hold_expire, HOLD_EXPIRE_FIELDS)                                                         \
+    SHAPE(time_jump, TIME_JUMP_FIELDS)                                                             \
     SHAPE(stats_reply, STATS_FIELDS)
 
 /* MESSAGE(number, name, "text name", KIND, request, row, rows_max, reply, row, rows_max, "help")
@@ -487,7 +491,9 @@ struct text {
     MESSAGE(33, order_history, "order.history", QUERY, order_id, none, 0, order_history_reply,     \
             step, HISTORY_ROWS_MAX, "every transition of an order")                                \
     MESSAGE(34, stats, "stats", QUERY, empty, none, 0, stats_reply, none, 0,                       \
-            "counts, the last seq and the state digest")
+            "counts, the last seq and the state digest")                                           \
+    MESSAGE(35, time_jump, "time.jump", INTERNAL, time_jump, none, 0, seq_reply, none, 0,          \
+            "the log's time went ahead at a start: what is kept for a while is no older for it")
 
 enum { MESSAGE_NUMBER_MAX = 63 };
 

@@ -209,7 +209,7 @@ struct step {
 
 struct payment {
     struct id event;
-    uint64_t time_us;
+    uint64_t kept_us; /* engine_kept_us when it was added */
     int64_t amount;
     uint32_t provider;
     uint32_t order;
@@ -226,7 +226,7 @@ struct payment {
 struct key_record {
     struct id key;
     uint64_t fingerprint;
-    uint64_t time_us;
+    uint64_t kept_us; /* engine_kept_us when it was added */
     uint8_t reply[32];
 };
 
@@ -246,6 +246,8 @@ struct engine {
     uint64_t seq;
     uint64_t digest;
     uint64_t time_us;
+    uint64_t changed_us; /* time_us of the last change */
+    uint64_t jumped_us;  /* of all time so far, what no clock has shown to pass: keys.c */
 
     /* Of the command being decided. */
     uint64_t subject;
@@ -369,6 +371,7 @@ static inline void engine_accept(struct engine *engine)
     TILL_ASSERT(!engine->accepted);
     engine->accepted = true;
     engine->seq++;
+    engine->changed_us = engine->time_us;
     digest_mix(engine, engine->seq, engine->time_us);
 }
 
@@ -501,6 +504,12 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
     stock_digest(engine, index);
 }
 
+/* The time that ages what is kept for a while: the log's without its jumps. */
+static inline uint64_t engine_kept_us(const struct engine *engine)
+{
+    return engine->time_us - engine->jumped_us;
+}
+
 /* keys.c: the memory of idempotency keys and payment events. */
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
 void keys_deinit(struct memory_ring *ring);
@@ -513,6 +522,8 @@ bool payment_has_room(const struct engine *engine);
 struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider);
 uint64_t memory_ring_count(const struct memory_ring *ring);
 uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
+bool keys_are_in_order(const struct engine *engine);
+enum outcome handle_time_jump(struct engine *engine, struct command *command);
 
 /* stock.c */
 uint32_t name_hash(const struct engine *engine, const struct name *name);

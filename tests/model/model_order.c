@@ -145,7 +145,8 @@ static bool event_was_seen(const struct model *model, const struct payment_event
 {
     for (int i = 0; i < model->payments.count; i++) {
         const struct model_payment *seen = &model->payments.items[i];
-        if (seen->body.provider != body->provider || !id_equal(seen->body.event, body->event))
+        if (seen->body.provider != body->provider || !id_equal(seen->body.event, body->event) ||
+            !model_payment_is_known(model, seen))
             continue;
         if (memcmp(&seen->body, body, sizeof *body) != 0) {
             model_reject(model, reply, OUTCOME_EVENT_CONFLICT, body->provider, 0);
@@ -247,7 +248,7 @@ void model_payment_event(struct model *model, const struct model_request *reques
     size_t kept = model_keep(model, reply->words, reply->size);
     *MODEL_ADD(&model->payments) = (struct model_payment){
         .body = *body,
-        .time = model->now,
+        .kept = model_kept(model),
         .reply = kept,
         .reply_size = reply->size,
         .outcome = reply->outcome,

@@ -402,7 +402,7 @@ static void check_command(struct replay *replay, const struct logged_command *lo
     replay->time_us = logged->time_us;
     decide(replay, &command, logged->number, logged->body, logged->size);
     CHECK(command.accepted);
-    if (logged->number == MESSAGE_hold_expire)
+    if (message_info(logged->number)->kind == KIND_INTERNAL)
         return;
     for (uint32_t i = 0; i < replay->ledger->intent_count; i++) {
         struct intent *intent = &replay->ledger->intents[i];

@@ -101,7 +101,7 @@ void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t siz
 /* Runs blocking work off this thread, such as the changes of base/disk.h. One at a time in each
  * lane: a segment that the log waits for is not kept waiting by a snapshot or an archive. Until
  * IO_WORKED, nobody else touches what the work touches. io_destroy waits for it. */
-enum io_lane { IO_LANE_LOG, IO_LANE_SNAPSHOT, IO_LANE_ARCHIVE, IO_LANE_COUNT };
+enum io_lane { IO_LANE_LOG, IO_LANE_SNAPSHOT, IO_LANE_ARCHIVE, IO_LANE_CLOCK, IO_LANE_COUNT };
 void io_work(struct io *io, enum io_lane lane, int (*work)(void *context), void *context,
              uint64_t user);
 

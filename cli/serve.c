@@ -25,11 +25,12 @@ struct serve {
     const char *archive; /* NULL: none */
     uint32_t archive_days;
     uint32_t archive_mib;
+    uint32_t clock_bound_s;
     struct progress progress;
     bool quiet;
 };
 
-enum { OWN_ROWS = 16, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
+enum { OWN_ROWS = 18, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
 
 static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
 {
@@ -59,6 +60,10 @@ static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
          "remove archived log that is older; 0: at no age"},
         {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
          "remove the oldest archived log while there is more; 0: at no size"},
+        {"clock_bound", OPTION_COUNT, &serve->clock_bound_s, "SECONDS",
+         "a wall clock that is further off from one moment to the next is not followed"},
+        {"accept_clock", OPTION_FLAG, &serve->options.accept_clock, NULL,
+         "for this start: the wall clock is right, though it jumped or is far from the log's time"},
         {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
          "take memory when it is first used, not at the start: slower orders, a smaller process"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
@@ -92,6 +97,8 @@ static bool limits_are_valid(const struct serve *serve)
         fprintf(stderr, "till serve: --spin is at most 1000000 (a second)\n");
     else if (serve->segment_mib < 4 || serve->segment_mib > 1024)
         fprintf(stderr, "till serve: --log-segment is 4 to 1024 (MiB)\n");
+    else if (serve->clock_bound_s * US_PER_SECOND > CLOCK_SILENCE_US)
+        fprintf(stderr, "till serve: --clock-bound is at most 86400 (a day)\n");
     else if (serve->snapshot_memory < 1u << 20)
         fprintf(stderr, "till serve: --snapshot-memory is 1m at least\n");
     else
@@ -217,7 +224,8 @@ int cli_serve(int argc, char **argv)
                           .snapshot_every_s = 300,
                           .snapshot_log = 1u << 30,
                           .snapshot_memory = 64u << 20,
-                          .archive_mib = 64u << 10};
+                          .archive_mib = 64u << 10,
+                          .clock_bound_s = CLOCK_BOUND_US / US_PER_SECOND};
     struct option_row rows[SERVE_ROWS];
     serve.options.engine = engine_options_default;
     serve.options.wal_writes = WAL_WRITES_DEFAULT;
@@ -247,6 +255,7 @@ int cli_serve(int argc, char **argv)
     serve.options.snapshot_log_bytes = serve.snapshot_log;
     serve.options.snapshot_at_stop = true;
     serve.options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * serve.archive_days;
+    serve.options.clock_bound_us = serve.clock_bound_s * US_PER_SECOND;
     serve.options.archive_keep_bytes = (uint64_t)serve.archive_mib << 20;
     serve.options.loading = show_loading;
     serve.options.notice = show_notice;

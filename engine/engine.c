@@ -411,6 +411,11 @@ uint64_t engine_time_us(const struct engine *engine)
     return engine->time_us;
 }
 
+void engine_count_clock_jump(struct engine *engine)
+{
+    engine->clock_jump_count++;
+}
+
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us)
 {
     return deadlines_due(&engine->deadlines, now_us);

@@ -111,6 +111,9 @@ uint64_t engine_time_us(const struct engine *engine);
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us);
 uint64_t engine_next_due_us(const struct engine *engine);
 
+/* Counts, for stats, a jump of the server's clock; no part of the state. */
+void engine_count_clock_jump(struct engine *engine);
+
 /* Checks every invariant of the state. True when all hold; else error names the first that does
  * not and where. Reads everything: seconds for millions of orders. */
 bool engine_check(const struct engine *engine, char *error, size_t error_size);

@@ -107,7 +107,7 @@ struct text {
 
 #define HELLO_REPLY_FIELDS(F, S)                                                                   \
     F(S, u64, seq, "last durable change")                                                          \
-    F(S, time, time, "the server's clock")                                                         \
+    F(S, time, time, "the log's")                                                                  \
     F(S, u64, epoch, "the log's epoch")                                                            \
     F(S, u32, frame_size_max, "bytes, header included")                                            \
     F(S, u32, in_flight_max, "requests that may be unanswered on this connection")                 \
@@ -388,7 +388,8 @@ struct text {
     F(S, u64, refund_orders, "orders with money to pay back")                                      \
     F(S, u64, keys, "idempotency keys in memory")                                                  \
     F(S, u64, holds_due, "whose deadline has passed and that hold.expire has not reached yet")     \
-    F(S, u64, rejected, "commands rejected since this server started")
+    F(S, u64, rejected, "commands rejected since this server started")                             \
+    F(S, u64, clock_jumps, "of the wall clock, not followed, since this server started")
 
 #define SNAPSHOT_FIELDS(F, S)                                                                      \
     F(S, u64, seq, "that a snapshot has to show; 0: the last change there is now")

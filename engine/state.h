@@ -274,6 +274,7 @@ struct engine {
     uint64_t parked_count;
     uint64_t refund_order_count;
     uint64_t rejected_count;
+    uint64_t clock_jump_count; /* as it, since the server's start */
 
     uint32_t loaded_capacity[2]; /* of the keys and payments in the image being loaded */
 

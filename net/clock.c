@@ -67,7 +67,7 @@ bool clock_note_read(const uint8_t *page, size_t size, struct clock_note *note)
 /* For a person: the two largest units. */
 static const char *duration(uint64_t us, char text[DURATION_SIZE])
 {
-    uint64_t seconds = us / US_PER_SECOND;
+    uint64_t seconds = (us + US_PER_SECOND / 2) / US_PER_SECOND;
     if (seconds >= 48 * 3600ULL)
         snprintf(text, DURATION_SIZE, "%" PRIu64 " days %" PRIu64 " h", seconds / 86400,
                  seconds % 86400 / 3600);
@@ -101,11 +101,11 @@ static void say_jumped(const struct clock *clock, char text[CLOCK_TEXT_SIZE])
 {
     char wall[DATE_SIZE], log[DATE_SIZE], apart[DURATION_SIZE], bound[DURATION_SIZE];
     snprintf(text, CLOCK_TEXT_SIZE,
-             "the wall clock says %s, which is %s %s what it should, %s: it is not followed. Time "
+             "the wall clock is %s %s: it says %s where %s is expected, and is not followed. Time "
              "goes on by a clock that cannot be set, until the wall clock is back within %s, or "
              "until a start with --accept-clock takes it as right",
-             date(clock->now.wall_us, wall), duration(size_of(clock->apart_us), apart),
-             clock->apart_us < 0 ? "behind" : "ahead of", date(clock->log_us - clock->lead_us, log),
+             duration(size_of(clock->apart_us), apart), clock->apart_us < 0 ? "behind" : "ahead",
+             date(clock->now.wall_us, wall), date(clock->log_us - clock->lead_us, log),
              duration(return_bound_us(clock), bound));
 }
 

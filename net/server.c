@@ -1,9 +1,9 @@
 /* The server's life and its loop.
  *
- * A turn: reap events; the time is read once; holds whose deadline has passed are put first; what
- * was received becomes batches that are decided and appended to the log's open block; the block is
- * submitted if a write may start; outputs that became durable are released and sent. One io_wait,
- * so one system call, a turn.
+ * A turn: reap events; the clocks are read once; holds whose deadline has passed are put first;
+ * what was received becomes batches that are decided and appended to the log's open block; the
+ * block is submitted if a write may start; outputs that became durable are released and sent. One
+ * io_wait, so one system call, a turn.
  *
  *   failure of the log      -> server_turn gives -1, nothing more is released, the process ends
  *   a connection's failure  -> that session closes, nothing else is touched
@@ -194,6 +194,9 @@ static bool handle_event(struct server *server, const struct io_event *event)
     case USER_ARCHIVE:
         archive_event(server->archive, event);
         break;
+    case USER_CLOCK:
+        timekeeping_event(server, event);
+        break;
     case USER_REFUSED:
         break;
     }
@@ -228,7 +231,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* How long a turn may wait for events: not at all when there is something to do. */
 static uint64_t wait_us(struct server *server, uint64_t timeout_us)
 {
-    uint64_t now_us = io_wall_us(server->io);
+    uint64_t now_us = clock_at(&server->timekeeping.clock, io_time_us(server->io));
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
@@ -274,11 +277,10 @@ int server_turn(struct server *server, uint64_t timeout_us)
         fail(server, "the I/O loop failed", count);
         return -1;
     }
-    server->turn_us = io_time_us(server->io);
-    uint64_t wall_us = io_wall_us(server->io);
-    server->now_us = wall_us > server->now_us ? wall_us : server->now_us;
+    timekeeping_turn(server);
     if (server->is_stalled)
         pipeline_decide(server);
+    pipeline_log_jump(server);
     pipeline_expire_holds(server);
     for (int i = 0; i < count; i++) {
         if (!handle_event(server, &events[i]))
@@ -287,12 +289,13 @@ int server_turn(struct server *server, uint64_t timeout_us)
     run_pipeline(server);
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
+    timekeeping_note(server);
     scan_sessions(server);
     if (!server->is_stopping)
         return 1;
     bool gave_up = server->turn_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
     bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
-    return is_done && archive_is_idle(server) ? 0 : 1;
+    return is_done && archive_is_idle(server) && !server->timekeeping.is_writing ? 0 : 1;
 }
 
 /* Room for the numbers of all sessions in each list, and twice in `waiting`, where a session may
@@ -393,8 +396,9 @@ static bool recover(struct server *server)
     server->start.snapshot_us = replay.loaded_us;
     server->start.replay_us = replay.replayed_us;
     server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
-    server->now_us = engine_time_us(server->engine);
     char error[IO_ERROR_SIZE];
+    if (!timekeeping_open(server))
+        return false;
     if (wal_open(&server->wal, server->io, server->disk, &options, &replay.end, server->start.epoch,
                  error) != 0) {
         snprintf(server->error, sizeof server->error, "%s", error);
@@ -461,6 +465,7 @@ void server_destroy(struct server *server)
         wal_close(server->wal);
     writer_destroy(server->snapshots.writer);
     archive_close(server->archive);
+    timekeeping_close(server);
     engine_destroy(server->engine);
     output_pool_deinit(&server->outputs);
     memory_unmap(server->sendable.numbers, lists_size(server));

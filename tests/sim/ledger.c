@@ -371,6 +371,7 @@ static void stats_normalise(uint64_t *reply)
     stats->time = 0;
     stats->holds_due = 0;
     stats->rejected = 0;
+    stats->clock_jumps = 0;
 }
 
 /* Judges the answers that name the seq at which the replay stands. */

@@ -87,7 +87,7 @@ TEST(wall_clock_that_jumps_is_said_counted_and_not_followed_until_it_is_back)
         int64_t jump_us = sign * (int64_t)(25 * HOUR_US);
         CHECK_EQUAL(go_on(&clock, US_PER_SECOND, jump_us), CLOCK_JUMPED);
         clock_say(&clock, CLOCK_JUMPED, text);
-        CHECK(strstr(text, sign < 0 ? "25 h 0 min behind" : "25 h 0 min ahead of") != NULL);
+        CHECK(strstr(text, sign < 0 ? "25 h 0 min behind" : "25 h 0 min ahead") != NULL);
         CHECK(strstr(text, "2023-11-14T22:13:21Z") != NULL); /* what it should say */
         CHECK(strstr(text, sign < 0 ? "2023-11-13T21:13:21Z" : "2023-11-15T23:13:21Z") != NULL);
         CHECK_EQUAL(go_on(&clock, HOUR_US, jump_us), CLOCK_GOES_ON);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/disk.h"
+#include "base/id.h"
 
 enum { IO_USER_BITS = 56, IO_ERROR_SIZE = 512, IO_EVENTS_MAX = 256 };
 
@@ -60,8 +61,16 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
             uint64_t timeout_us);
 void io_wake(struct io *io);
 
-/* Microseconds since the Unix epoch. May step; the server never lets its own time go back. */
+/* Microseconds since the machine was switched on, sleep included: how long anything takes. Goes on
+ * at its own pace whatever is done to the wall clock. */
 uint64_t io_time_us(struct io *io);
+
+/* Microseconds since the Unix epoch, as the machine has it: it may be wrong, and may jump. */
+uint64_t io_wall_us(struct io *io);
+
+/* Names the time from one switching on of the machine to the next: within it, two readings of
+ * io_time_us belong together, whichever process took them. Zero: unknown. */
+struct id io_boot_id(struct io *io);
 
 /* Binds ADDR:PORT ([ADDR]:PORT for IPv6; port 0 takes a free one), and accepts until destroyed.
  * Returns the bound port, or -errno. */
@@ -92,7 +101,14 @@ void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t siz
 /* Runs blocking work off this thread, such as the changes of base/disk.h. One at a time in each
  * lane: a segment that the log waits for is not kept waiting by a snapshot or an archive. Until
  * IO_WORKED, nobody else touches what the work touches. io_destroy waits for it. */
-enum io_lane { IO_LANE_LOG, IO_LANE_SNAPSHOT, IO_LANE_ARCHIVE, IO_LANE_MEMORY, IO_LANE_COUNT };
+enum io_lane {
+    IO_LANE_LOG,
+    IO_LANE_SNAPSHOT,
+    IO_LANE_ARCHIVE,
+    IO_LANE_MEMORY,
+    IO_LANE_CLOCK,
+    IO_LANE_COUNT
+};
 void io_work(struct io *io, enum io_lane lane, int (*work)(void *context), void *context,
              uint64_t user);
 

@@ -46,6 +46,15 @@
 #define POINTS_GRACE_MAX_US  (7ULL * 24 * 3600 * US_PER_SECOND) /* from their expiry on at most */
 #define HOLDS_PER_EXPIRE_MAX 4096 /* holds that one hold.expire may end */
 
+/* How the log's time follows the machine's clocks, see net/clock.h. */
+#define CLOCK_SLEW     20 /* it goes faster or slower by one part in so many at most */
+#define CLOCK_BOUND_US (10 * US_PER_SECOND) /* a wall clock further away than this has jumped */
+#define CLOCK_SILENCE_US                                                                           \
+    (24ULL * 3600 * US_PER_SECOND)           /* at a start that nothing else vouches for */
+#define CLOCK_NOTE_US  (300 * US_PER_SECOND) /* between two notes of it in the data folder, */
+#define CLOCK_DRIFT_US US_PER_SECOND         /* or when the last one is off by so much */
+#define CLOCK_JUMP_US  (60 * US_PER_SECOND)  /* a smaller jump at a start counts as time kept */
+
 /* The log, see wal/block.h. */
 #define WAL_ALIGN          4096
 #define WAL_BLOCK_SIZE_MAX (256 * 1024) /* stored bytes of one block, header included */

@@ -27,6 +27,7 @@ struct serve {
     const char *archive; /* NULL: none */
     uint32_t archive_days;
     uint32_t archive_mib;
+    uint32_t clock_bound_s;
     struct progress progress;
     struct listen listen;
     bool insecure;
@@ -83,6 +84,13 @@ static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_
          "remove archived log that is older; 0: at no age"},
         {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
          "remove the oldest archived log while there is more; 0: at no size"},
+
+        {"Time", OPTION_HEADING},
+        {"clock_bound", OPTION_COUNT, &serve->clock_bound_s, "SECONDS",
+         "a wall clock that is further off from one moment to the next is not followed", 1,
+         CLOCK_SILENCE_US / US_PER_SECOND},
+        {"accept_clock", OPTION_FLAG, &options->accept_clock, NULL,
+         "for this start: the wall clock is right, though it jumped or is far from the log's time"},
 
         {"How many of each there is room for, memory too (suffixes k, m, g; a CAPACITY answer\n"
          "carries the number of the table, the first of these being 1)",
@@ -254,7 +262,8 @@ int cli_serve(int argc, char **argv)
                           .snapshot_every_s = 300,
                           .snapshot_log = 1u << 30,
                           .snapshot_memory = 64u << 20,
-                          .archive_mib = 64u << 10};
+                          .archive_mib = 64u << 10,
+                          .clock_bound_s = CLOCK_BOUND_US / US_PER_SECOND};
     struct option_row rows[SERVE_ROWS_MAX];
     serve.options.engine = engine_options_default;
     serve.options.wal_writes = WAL_WRITES_DEFAULT;
@@ -283,6 +292,7 @@ int cli_serve(int argc, char **argv)
     serve.options.snapshot_log_bytes = serve.snapshot_log;
     serve.options.snapshot_at_stop = true;
     serve.options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * serve.archive_days;
+    serve.options.clock_bound_us = serve.clock_bound_s * US_PER_SECOND;
     serve.options.archive_keep_bytes = (uint64_t)serve.archive_mib << 20;
     serve.options.loading = show_loading;
     serve.options.notice = show_notice;

@@ -217,6 +217,15 @@ static bool check_payments(struct check *check)
     return true;
 }
 
+static bool check_times(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    if (engine->jumped_us > engine->changed_us || engine->changed_us > engine->time_us)
+        return violated(check, "the time of the last change is before its jumps, or to come");
+    return keys_are_in_order(engine) ||
+           violated(check, "keys or payments are not in the order in which they were added");
+}
+
 static bool check_counts(struct check *check)
 {
     const struct engine *engine = check->engine;
@@ -389,8 +398,9 @@ bool engine_check(const struct engine *engine, char *error, size_t error_size)
 {
     struct check check = {.engine = engine, .error = error, .error_size = error_size};
     bool holds = sums_init(&check)
-                     ? check_payments(&check) && check_orders(&check) && check_counts(&check) &&
-                           check_pools(&check) && check_stocks(&check) && check_points(&check)
+                     ? check_times(&check) && check_payments(&check) && check_orders(&check) &&
+                           check_counts(&check) && check_pools(&check) && check_stocks(&check) &&
+                           check_points(&check)
                      : violated(&check, "out of memory while checking");
     sums_deinit(&check);
     return holds;

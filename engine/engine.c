@@ -333,6 +333,7 @@ static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
     [MESSAGE_order_history] = handle_order_history,
     [MESSAGE_stats] = handle_stats,
     [MESSAGE_tables] = handle_tables,
+    [MESSAGE_time_jump] = handle_time_jump,
 };
 
 /* Keyed messages are those whose first field is a key. */
@@ -462,6 +463,11 @@ uint64_t engine_digest(const struct engine *engine)
 uint64_t engine_time_us(const struct engine *engine)
 {
     return engine->time_us;
+}
+
+void engine_count_clock_jump(struct engine *engine)
+{
+    engine->clock_jump_count++;
 }
 
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us)

@@ -139,6 +139,9 @@ struct table_fill {
 
 struct table_fill engine_table_fill(const struct engine *engine, enum capacity_number number);
 
+/* Counts, for stats, a jump of the server's clock; no part of the state. */
+void engine_count_clock_jump(struct engine *engine);
+
 /* Checks every invariant of the state. True when all hold; else error names the first that does
  * not and where. Reads everything: seconds for millions of orders. */
 bool engine_check(const struct engine *engine, char *error, size_t error_size);

@@ -18,6 +18,8 @@
     SCALAR(seq, seq)                                                                               \
     SCALAR(digest, digest)                                                                         \
     SCALAR(time_us, time_us)                                                                       \
+    SCALAR(changed_us, changed_us)                                                                 \
+    SCALAR(jumped_us, jumped_us)                                                                   \
     SCALAR(point_takes_free, point_takes_free)                                                     \
     SCALAR(point_takes_free_count, point_takes_free_count)                                         \
     SCALAR(steps_reserved, steps_reserved)                                                         \

@@ -5,6 +5,17 @@
  * really taken out only by the next one that is added, so that neither looking nor a rejected
  * command changes anything.
  *
+ *
+ * A record's age is how long it was kept, not the difference of two dates: when a start finds the
+ * clock far ahead of the log, nobody knows whether that time has passed, and whoever sends a
+ * command again must not have it done twice because somebody set a clock. So each record carries
+ * the time without the jumps of the clock (engine_kept_us), and the server logs each jump as
+ * time.jump before anything else is decided at the new time. A jump is a part of the time since
+ * the last change, so this time too never goes back from one change to the next: a key that was
+ * forgotten when another command took it stays forgotten, and the rings are in order. What was in
+ * truth a long rest only keeps records longer, which costs room that a server at rest does not
+ * fill.
+ *
  * The last part of the table of keys is a reserve: commands that spare it are refused while no more
  * than that is left, so that a load cannot lock out whoever must cancel an order or close a sale.
  */
@@ -46,9 +57,9 @@ uint32_t keys_reserve(const struct engine *engine)
     return engine->keys.records.capacity / KEYS_RESERVE_SHARE;
 }
 
-static bool is_kept(const struct engine *engine, uint64_t time_us, uint64_t retention_us)
+static bool is_kept(const struct engine *engine, uint64_t kept_us, uint64_t retention_us)
 {
-    return time_us + retention_us > engine->time_us;
+    return kept_us + retention_us > engine_kept_us(engine);
 }
 
 const struct key_record *key_find(const struct engine *engine, struct id key)
@@ -57,7 +68,7 @@ const struct key_record *key_find(const struct engine *engine, struct id key)
     uint32_t slot = 0;
     while ((slot = index_next(&walk)) != 0) {
         const struct key_record *record = key_at(engine, slot);
-        if (id_equal(record->key, key) && is_kept(engine, record->time_us, KEY_RETENTION_US))
+        if (id_equal(record->key, key) && is_kept(engine, record->kept_us, KEY_RETENTION_US))
             return record;
     }
     return NULL;
@@ -67,7 +78,7 @@ static bool oldest_key_is_kept(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;
     return ring->first == ring->end ||
-           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->time_us, KEY_RETENTION_US);
+           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->kept_us, KEY_RETENTION_US);
 }
 
 /* Fewer than keys_max of the keys are still kept. Times only grow along the ring, so that is so
@@ -78,7 +89,7 @@ bool key_has_room(const struct engine *engine)
     if (!engine->keeps_key || memory_ring_count(ring) < engine->keys_max)
         return true;
     uint32_t slot = ring_slot(ring, ring->end - engine->keys_max);
-    return !is_kept(engine, key_at(engine, slot)->time_us, KEY_RETENTION_US);
+    return !is_kept(engine, key_at(engine, slot)->kept_us, KEY_RETENTION_US);
 }
 
 enum outcome reject_keys_full(struct engine *engine)
@@ -104,8 +115,8 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
     uint32_t slot = ring_slot(ring, ring->end++);
     keep(engine->keeper, TABLE_keys, slot);
     struct key_record *record = arena_at(&ring->records, slot);
-    *record =
-        (struct key_record){.key = key, .fingerprint = fingerprint, .time_us = engine->time_us};
+    *record = (struct key_record){
+        .key = key, .fingerprint = fingerprint, .kept_us = engine_kept_us(engine)};
     TILL_ASSERT(reply_size <= sizeof record->reply);
     memcpy(record->reply, reply, reply_size);
     index_insert(&ring->index, hash_id(engine, key), slot);
@@ -120,10 +131,37 @@ uint64_t keys_kept(const struct engine *engine)
     uint64_t end = ring->end;
     while (first < end) {
         uint64_t middle = first + (end - first) / 2;
-        if (is_kept(engine, key_at(engine, ring_slot(ring, middle))->time_us, KEY_RETENTION_US))
+        if (is_kept(engine, key_at(engine, ring_slot(ring, middle))->kept_us, KEY_RETENTION_US))
             end = middle;
         else
             first = middle + 1;
     }
     return ring->end - first;
+}
+
+/* Is each record as old as the one after it, or older, and none from times to come? */
+bool keys_are_in_order(const struct engine *engine)
+{
+    const struct memory_ring *ring = &engine->keys;
+    uint64_t before_us = 0;
+    for (uint64_t at = ring->first; at < ring->end; at++) {
+        uint64_t kept_us = key_at(engine, ring_slot(ring, at))->kept_us;
+        if (kept_us < before_us || kept_us > engine_kept_us(engine))
+            return false;
+        before_us = kept_us;
+    }
+    return true;
+}
+
+enum outcome handle_time_jump(struct engine *engine, struct command *command)
+{
+    const struct time_jump_body *body = command->body;
+    if (body->jump == 0 || body->jump > engine->time_us - engine->changed_us)
+        return reject_field(engine, time_jump_field_jump);
+    engine_accept(engine);
+    engine->jumped_us += body->jump;
+    digest_mix(engine, engine->jumped_us, body->jump);
+    struct seq_reply_body *reply = reply_begin(engine, command, sizeof *reply);
+    reply->seq = engine->seq;
+    return OUTCOME_OK;
 }

@@ -109,7 +109,7 @@ struct text {
 
 #define HELLO_REPLY_FIELDS(F, S)                                                                   \
     F(S, u64, seq, "last durable change")                                                          \
-    F(S, time, time, "the server's clock")                                                         \
+    F(S, time, time, "the log's")                                                                  \
     F(S, u64, epoch, "the log's epoch")                                                            \
     F(S, u32, frame_size_max, "bytes, header included")                                            \
     F(S, u32, in_flight_max, "requests that may be unanswered on this connection")                 \
@@ -375,6 +375,9 @@ struct text {
     F(S, u32, holds, "at most this many, the oldest deadlines first")                              \
     F(S, zero32, reserved, "")
 
+#define TIME_JUMP_FIELDS(F, S)                                                                     \
+    F(S, u64, jump, "microseconds of the time since the last change that nothing has shown to pass")
+
 #define STATS_FIELDS(F, S)                                                                         \
     F(S, u64, seq, "last change")                                                                  \
     F(S, hash, digest, "of the state at seq")                                                      \
@@ -394,7 +397,8 @@ struct text {
     F(S, u64, refund_orders, "orders with money to pay back")                                      \
     F(S, u64, keys, "idempotency keys in memory")                                                  \
     F(S, u64, holds_due, "whose deadline has passed and that hold.expire has not reached yet")     \
-    F(S, u64, rejected, "commands rejected since this server started")
+    F(S, u64, rejected, "commands rejected since this server started")                             \
+    F(S, u64, clock_jumps, "of the wall clock, not followed, since this server started")
 
 #define TABLES_FIELDS(F, S)                                                                        \
     F(S, u64, seq, "last change the answer shows")                                                 \
@@ -458,6 +462,7 @@ struct text {
     SHAPE(order_history_reply, ORDER_HISTORY_REPLY_FIELDS)                                         \
     SHAPE(step, STEP_FIELDS)                                                                       \
     SHAPE(hold_expire, HOLD_EXPIRE_FIELDS)                                                         \
+    SHAPE(time_jump, TIME_JUMP_FIELDS)                                                             \
     SHAPE(stats_reply, STATS_FIELDS)                                                               \
     SHAPE(tables_reply, TABLES_FIELDS)                                                             \
     SHAPE(table, TABLE_FIELDS)
@@ -513,6 +518,8 @@ struct text {
             "every transition of an order, page by page")                                          \
     MESSAGE(34, stats, "stats", QUERY, empty, none, 0, stats_reply, none, 0,                       \
             "counts, the last seq and the state digest")                                           \
+    MESSAGE(35, time_jump, "time.jump", INTERNAL, time_jump, none, 0, seq_reply, none, 0,          \
+            "the log's time went ahead at a start: what is kept for a while is no older for it")   \
     MESSAGE(36, tables, "tables", QUERY, empty, none, 0, tables_reply, table, TABLES_MAX,          \
             "how full each table is")
 

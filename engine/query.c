@@ -215,6 +215,7 @@ enum outcome handle_stats(struct engine *engine, struct command *command)
         .keys = memory_ring_count(&engine->keys),
         .holds_due = deadlines_due(&engine->deadlines, engine->time_us),
         .rejected = engine->rejected_count,
+        .clock_jumps = engine->clock_jump_count,
     };
     return OUTCOME_OK;
 }

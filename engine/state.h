@@ -239,7 +239,7 @@ struct payment {
 struct key_record {
     struct id key;
     uint64_t fingerprint;
-    uint64_t time_us;
+    uint64_t kept_us; /* engine_kept_us when it was added */
     uint8_t reply[32];
 };
 
@@ -259,6 +259,8 @@ struct engine {
     uint64_t seq;
     uint64_t digest;
     uint64_t time_us;
+    uint64_t changed_us; /* time_us of the last change */
+    uint64_t jumped_us;  /* of all time so far, what no clock has shown to pass: keys.c */
 
     /* Of the command being decided. */
     uint64_t subject;
@@ -289,6 +291,7 @@ struct engine {
     uint64_t parked_count;
     uint64_t refund_order_count;
     uint64_t rejected_count;
+    uint64_t clock_jump_count; /* as it, since the server's start */
 
     uint32_t loaded_capacity; /* of the keys in the image being loaded */
 
@@ -379,6 +382,7 @@ static inline void engine_accept(struct engine *engine)
     TILL_ASSERT(!engine->accepted);
     engine->accepted = true;
     engine->seq++;
+    engine->changed_us = engine->time_us;
     digest_mix(engine, engine->seq, engine->time_us);
 }
 
@@ -511,6 +515,12 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
     stock_digest(engine, index);
 }
 
+/* The time that ages what is kept for a while: the log's without its jumps. */
+static inline uint64_t engine_kept_us(const struct engine *engine)
+{
+    return engine->time_us - engine->jumped_us;
+}
+
 /* keys.c: the memory of idempotency keys. */
 bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
 void keys_deinit(struct memory_ring *ring);
@@ -522,6 +532,8 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
              size_t reply_size);
 uint64_t memory_ring_count(const struct memory_ring *ring);
 uint64_t keys_kept(const struct engine *engine);
+bool keys_are_in_order(const struct engine *engine);
+enum outcome handle_time_jump(struct engine *engine, struct command *command);
 
 /* stock.c */
 uint32_t name_hash(const struct engine *engine, const struct name *name);

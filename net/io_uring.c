@@ -16,6 +16,7 @@
 #include "net/io_uring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -126,11 +127,16 @@ static uint32_t ring_reap(struct io *io, struct io_event *events, uint32_t event
     return count;
 }
 
-static uint64_t monotonic_us(void)
+static uint64_t time_us(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_nsec / 1000;
+}
+
+static uint64_t clock_us(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    clock_gettime(clock, &now);
+    return time_us(&now);
 }
 
 int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_t wait_events,
@@ -138,7 +144,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
 {
     TILL_ASSERT(events_max > 0 && wait_events <= events_max);
     bool is_endless = timeout_us == UINT64_MAX;
-    uint64_t start_us = timeout_us == 0 ? 0 : monotonic_us();
+    uint64_t start_us = timeout_us == 0 ? 0 : clock_us(CLOCK_MONOTONIC);
     uint64_t end_us = is_endless ? 0 : start_us + timeout_us;
     uint64_t left_us = timeout_us;
     uint32_t count = io_sockets_closed(io, events, events_max);
@@ -154,7 +160,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
             bound_us = left_us < BURST_WAIT_US ? left_us : BURST_WAIT_US;
         }
         burst = 0;
-        if (want == 1 && io->spin_us > 0 && monotonic_us() - start_us < io->spin_us) {
+        if (want == 1 && io->spin_us > 0 && clock_us(CLOCK_MONOTONIC) - start_us < io->spin_us) {
             want = 0;
             sched_yield(); /* to a kernel thread that completes a write on this core */
         }
@@ -169,7 +175,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
         if (count >= wait_events || io->is_woken || left_us == 0)
             break;
         if (!is_endless) {
-            uint64_t now_us = monotonic_us();
+            uint64_t now_us = clock_us(CLOCK_MONOTONIC);
             left_us = now_us < end_us ? end_us - now_us : 0;
         }
     }
@@ -186,9 +192,33 @@ void io_wake(struct io *io)
 uint64_t io_time_us(struct io *io)
 {
     (void)io;
+    return clock_us(CLOCK_BOOTTIME);
+}
+
+/* A clock before 1970 is as wrong as one at 1970. */
+uint64_t io_wall_us(struct io *io)
+{
+    (void)io;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return now.tv_sec < 0 ? 0 : time_us(&now);
+}
+
+struct id io_boot_id(struct io *io)
+{
+    (void)io;
+    char text[ID_TEXT_SIZE];
+    struct id id = {0};
+    int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return id;
+    ssize_t size = read(file, text, sizeof text);
+    close(file);
+    if (size > 0 && text[size - 1] == '\n')
+        size--;
+    if (size <= 0 || !id_parse(text, (size_t)size, &id))
+        id = (struct id){0};
+    return id;
 }
 
 const char *io_describe(const struct io *io)

@@ -88,7 +88,7 @@ void pipeline_send(struct server *server)
         if (size > 0) {
             io_send(server->io, session->fd, session_user(server, number), bytes, size);
             session->sending = true;
-            session->send_since_us = server->now_us;
+            session->send_since_us = server->turn_us;
         } else if (session->state == SESSION_DRAINING && !session->sending &&
                    session->output.sent == session->output.written && session->undecided == 0) {
             session_close(server, number);
@@ -120,6 +120,25 @@ enum output_room pipeline_add(struct server *server, uint32_t number, const stru
     return OUTPUT_ROOM;
 }
 
+/* A command of the server's own begins the batch. */
+static void begin_with(struct server *server, unsigned number, const void *body, uint32_t size)
+{
+    TILL_ASSERT(server->batch_count == 0);
+    server->commands[0] = (struct command){.body = body, .size = size, .number = (uint16_t)number};
+    server->owners[0] = 0;
+    server->batch_count = 1;
+    server->batch_encoded_max = command_encoded_max(size);
+}
+
+/* Puts time.jump first of all that is decided in this life, if there is one. */
+void pipeline_log_jump(struct server *server)
+{
+    if (server->timekeeping.jump_us == 0 || server->is_stalled || server->batch_count > 0)
+        return;
+    server->jump = (struct time_jump_body){.jump = server->timekeeping.jump_us};
+    begin_with(server, MESSAGE_time_jump, &server->jump, sizeof server->jump);
+}
+
 /* Puts hold.expire into the batch, when deadlines have passed. */
 void pipeline_expire_holds(struct server *server)
 {
@@ -129,11 +148,17 @@ void pipeline_expire_holds(struct server *server)
     uint64_t holds = due / EXPIRE_SHARE > EXPIRE_HOLDS_MIN ? due / EXPIRE_SHARE : EXPIRE_HOLDS_MIN;
     server->expire = (struct hold_expire_body){
         .holds = (uint32_t)(holds < HOLDS_PER_EXPIRE_MAX ? holds : HOLDS_PER_EXPIRE_MAX)};
-    server->commands[0] = (struct command){
-        .body = &server->expire, .size = sizeof server->expire, .number = MESSAGE_hold_expire};
-    server->owners[0] = 0;
-    server->batch_count = 1;
-    server->batch_encoded_max = command_encoded_max(sizeof server->expire);
+    begin_with(server, MESSAGE_hold_expire, &server->expire, sizeof server->expire);
+}
+
+/* What was decided may have begun with time.jump: it is in the log now. */
+static void note_jump(struct server *server)
+{
+    if (server->commands[0].number != MESSAGE_time_jump)
+        return;
+    TILL_ASSERT(server->commands[0].accepted);
+    server->timekeeping.jump_us = 0;
+    server->timekeeping.jump_seq = engine_seq(server->engine);
 }
 
 static void batch_log(struct server *server)
@@ -231,6 +256,7 @@ bool pipeline_decide(struct server *server)
         } else {
             engine_decide(server->engine, server->now_us, server->commands, server->batch_count);
             batch_log(server);
+            note_jump(server);
         }
         batch_answer(server);
     }

@@ -1,9 +1,9 @@
 /* The server's life and its loop.
  *
- * A turn: reap events; the time is read once; holds whose deadline has passed are put first; what
- * was received becomes batches that are decided and appended to the log's open block; the block is
- * submitted if a write may start; outputs that became durable are released and sent. One io_wait,
- * so one system call, a turn.
+ * A turn: reap events; the clocks are read once; holds whose deadline has passed are put first;
+ * what was received becomes batches that are decided and appended to the log's open block; the
+ * block is submitted if a write may start; outputs that became durable are released and sent. One
+ * io_wait, so one system call, a turn.
  *
  *   failure of the log      -> server_turn gives -1, nothing more is released, the process ends
  *   a connection's failure  -> that session closes, nothing else is touched
@@ -118,7 +118,7 @@ static void session_accept(struct server *server, int fd)
         server->session_high = number;
     session->fd = fd;
     session->state = SESSION_GREETING;
-    session->send_since_us = server->now_us;
+    session->send_since_us = server->turn_us;
     output_init(&session->output, sizeof(struct frame));
     io_receive(server->io, fd, session_user(server, number));
 }
@@ -189,7 +189,7 @@ static void memory_taken(struct server *server, int result)
 static void stop_begin(struct server *server)
 {
     server->is_stopping = true;
-    server->stop_us = server->now_us;
+    server->stop_us = server->turn_us;
     atomic_store_explicit(&server->memory_stop, true, memory_order_relaxed);
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
@@ -230,6 +230,9 @@ static bool handle_event(struct server *server, const struct io_event *event)
     case USER_MEMORY:
         memory_taken(server, event->result);
         break;
+    case USER_CLOCK:
+        timekeeping_event(server, event);
+        break;
     case USER_REFUSED:
         break;
     }
@@ -243,12 +246,12 @@ static bool handle_event(struct server *server, const struct io_event *event)
 /* Once a second: connections that do not read, or never said hello. */
 static void scan_sessions(struct server *server)
 {
-    if (server->now_us - server->scanned_us < SCAN_INTERVAL_US)
+    if (server->turn_us - server->scanned_us < SCAN_INTERVAL_US)
         return;
-    server->scanned_us = server->now_us;
+    server->scanned_us = server->turn_us;
     for (uint32_t i = 1; i <= server->session_high; i++) {
         struct session *session = session_at(server, i);
-        uint64_t since_us = server->now_us - session->send_since_us;
+        uint64_t since_us = server->turn_us - session->send_since_us;
         bool slow = session->sending && since_us > server->options.slow_reader_us;
         bool silent = session->state == SESSION_GREETING && since_us > server->options.greeting_us;
         if (session->state != SESSION_CLOSING && session->state != SESSION_FREE && (slow || silent))
@@ -274,7 +277,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* How long a turn may wait for events: not at all when there is something to do. */
 static uint64_t wait_us(struct server *server, uint64_t timeout_us)
 {
-    uint64_t now_us = io_time_us(server->io);
+    uint64_t now_us = clock_at(&server->timekeeping.clock, io_time_us(server->io));
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
@@ -320,10 +323,10 @@ int server_turn(struct server *server, uint64_t timeout_us)
         fail(server, "the I/O loop failed", count);
         return -1;
     }
-    uint64_t time_us = io_time_us(server->io);
-    server->now_us = time_us > server->now_us ? time_us : server->now_us;
+    timekeeping_turn(server);
     if (server->is_stalled)
         pipeline_decide(server);
+    pipeline_log_jump(server);
     pipeline_expire_holds(server);
     for (int i = 0; i < count; i++) {
         if (!handle_event(server, &events[i]))
@@ -332,13 +335,16 @@ int server_turn(struct server *server, uint64_t timeout_us)
     run_pipeline(server);
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
+    timekeeping_note(server);
     scan_sessions(server);
     watch(server);
     if (!server->is_stopping)
         return 1;
-    bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
+    bool gave_up = server->turn_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
     bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
-    return is_done && archive_is_idle(server) && !server->is_taking_memory ? 0 : 1;
+    bool is_idle =
+        archive_is_idle(server) && !server->is_taking_memory && !server->timekeeping.is_writing;
+    return is_done && is_idle ? 0 : 1;
 }
 
 /* Room for the numbers of all sessions in each list, and twice in `waiting`, where a session may
@@ -439,8 +445,9 @@ static bool recover(struct server *server)
     server->start.snapshot_us = replay.loaded_us;
     server->start.replay_us = replay.replayed_us;
     server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
-    server->now_us = engine_time_us(server->engine);
     char error[IO_ERROR_SIZE];
+    if (!timekeeping_open(server))
+        return false;
     if (wal_open(&server->wal, server->io, server->disk, &options, &replay.end, server->start.epoch,
                  error) != 0) {
         snprintf(server->error, sizeof server->error, "%s", error);
@@ -505,6 +512,7 @@ void server_destroy(struct server *server)
         wal_close(server->wal);
     writer_destroy(server->snapshots.writer);
     archive_close(server->archive);
+    timekeeping_close(server);
     engine_destroy(server->engine);
     output_pool_deinit(&server->outputs);
     memory_unmap(server->sendable.numbers, lists_size(server));

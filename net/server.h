@@ -37,6 +37,8 @@ struct server_options {
     uint64_t archive_keep_us; /* 0: whatever its age */
     uint64_t archive_keep_bytes; /* 0: whatever its size */
     bool lazy_memory;            /* take memory as it is touched, not from the start on */
+    uint64_t clock_bound_us;     /* a wall clock further off has jumped; 0: the default */
+    bool accept_clock;           /* an operator says that the wall clock is right */
 
     /* Told while the log is read at start-up, unless NULL. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);

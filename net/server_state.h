@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "net/clock.h"
 #include "net/server.h"
 #include "net/session.h"
 #include "net/watch.h"
@@ -28,7 +29,8 @@ enum user_kind {
     USER_SNAPSHOT_WRITE,
     USER_SNAPSHOT_WORK,
     USER_ARCHIVE,
-    USER_MEMORY
+    USER_MEMORY,
+    USER_CLOCK
 };
 
 static inline uint64_t user_of(enum user_kind kind, uint16_t generation, uint32_t number)
@@ -71,6 +73,18 @@ struct snapshots {
     bool is_skipped; /* and is not wanted after all */
 };
 
+/* The server's time: net/timekeeping.c. */
+struct timekeeping {
+    struct clock clock;
+    struct id boot;
+    uint64_t jump_us;  /* to be logged before anything else is decided; 0: nothing */
+    uint64_t jump_seq; /* up to which the log must be durable before it is noted */
+    struct clock_note noted;
+    uint8_t *page; /* the note as it is written */
+    bool is_writing;
+    bool has_complained;
+};
+
 struct server {
     struct server_options options;
     struct io *io;
@@ -79,12 +93,14 @@ struct server {
     struct wal *wal;
     struct archive *archive; /* NULL: none is kept */
     struct snapshots snapshots;
+    struct timekeeping timekeeping;
     struct server_start start;
-    uint64_t now_us; /* of this turn; never goes back */
+    uint64_t now_us;  /* of this turn, as the log has it; never goes back */
+    uint64_t turn_us; /* of this turn, by io_time_us: how long anything takes */
     uint64_t scanned_us;
     bool is_taking_memory;   /* of the tables, on the I/O seam's thread for it, */
     atomic_bool memory_stop; /* until it is done or told not to go on */
-    struct watch watch; /* over the tables */
+    struct watch watch;      /* over the tables */
     uint64_t watched_us;
     bool is_stopping;
     uint64_t stop_us;
@@ -109,6 +125,7 @@ struct server {
     bool has_room_again;  /* since sessions began to wait, something was sent or made durable */
     bool is_stalled;      /* the log has no room: nothing is decided until a block is durable */
     struct hold_expire_body expire;
+    struct time_jump_body jump;
 
     struct session_list sendable;
     struct session_list waiting;
@@ -140,6 +157,7 @@ void input_drop(struct server *server, uint32_t number);
 /* pipeline.c */
 enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame);
 bool pipeline_decide(struct server *server);
+void pipeline_log_jump(struct server *server);
 void pipeline_expire_holds(struct server *server);
 void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,
                      enum outcome outcome, const void *body, uint32_t size);
@@ -156,6 +174,14 @@ uint64_t snapshots_wait_us(const struct server *server);
 bool snapshots_stop(struct server *server);
 void snapshots_ask(struct server *server, const struct snapshot_body *request,
                    struct snapshot_reply_body *reply);
+
+/* timekeeping.c: open after the replay, turn before anything is decided in a turn, note at its end.
+ * Until is_writing is false again, the server's memory stays. */
+bool timekeeping_open(struct server *server);
+void timekeeping_close(struct server *server);
+void timekeeping_turn(struct server *server);
+void timekeeping_note(struct server *server);
+void timekeeping_event(struct server *server, const struct io_event *event);
 
 /* server.c */
 void server_notice(const struct server *server, const char *text);

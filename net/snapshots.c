@@ -60,7 +60,7 @@ static bool is_due(const struct server *server)
     uint64_t log_bytes = wal_stats(server->wal).bytes_stored - snapshots->begun_log_bytes;
     return snapshots->is_asked ||
            (options->snapshot_every_us > 0 &&
-            server->now_us >= snapshots->begun_us + options->snapshot_every_us) ||
+            server->turn_us >= snapshots->begun_us + options->snapshot_every_us) ||
            (options->snapshot_log_bytes > 0 && log_bytes >= options->snapshot_log_bytes);
 }
 
@@ -68,7 +68,7 @@ static void start(struct server *server)
 {
     struct snapshots *snapshots = &server->snapshots;
     snapshots->is_asked = false;
-    snapshots->begun_us = server->now_us;
+    snapshots->begun_us = server->turn_us;
     snapshots->begun_log_bytes = wal_stats(server->wal).bytes_stored;
     if (has_news(server))
         writer_ask(snapshots->writer);
@@ -152,7 +152,7 @@ void snapshots_archive_turn(struct server *server)
     snapshots->notices_seen = status->notice_count;
     snapshots->archived_seen = status->segment_count;
     if (!server->is_stopping)
-        archive_turn(server->archive, server->now_us);
+        archive_turn(server->archive, server->turn_us);
 }
 
 bool snapshots_make_room(struct server *server)
@@ -170,7 +170,7 @@ uint64_t snapshots_wait_us(const struct server *server)
     const struct snapshots *snapshots = &server->snapshots;
     uint64_t archive_us = UINT64_MAX;
     if (server->archive != NULL && !server->is_stopping)
-        archive_us = archive_wait_us(server->archive, server->now_us);
+        archive_us = archive_wait_us(server->archive, server->turn_us);
     if (snapshots->writer == NULL || !writer_has_work(snapshots->writer))
         return archive_us;
     if (snapshots->earned_us > 0 || server->is_stopping)

@@ -45,7 +45,7 @@ int archive_open(struct archive **archive, struct io *io, struct disk *log, stru
 /* Nothing may be under way (archive_awaits_event), unless the io is gone. */
 void archive_close(struct archive *archive);
 
-/* Starts the next piece if there is one and its time has come. */
+/* Starts the next piece if there is one and its time has come. now_us is io_time_us. */
 void archive_turn(struct archive *archive, uint64_t now_us);
 
 /* How long until archive_turn may have something to do; UINT64_MAX: only after an event. */

@@ -44,7 +44,7 @@ const struct profile profiles[PROFILE_COUNT] = {
             .weights =
                 {EVERYDAY_WEIGHTS(8), [MESSAGE_order_place] = 60, [MESSAGE_payment_event] = 30,
                  [MESSAGE_order_cancel] = 10, [MESSAGE_hold_extend] = 8, [MESSAGE_hold_release] = 5,
-                 [MESSAGE_hold_expire] = 2, [MESSAGE_points_credit] = 8},
+                 [MESSAGE_hold_expire] = 2, [MESSAGE_points_credit] = 8, [MESSAGE_time_jump] = 1},
         },
     [PROFILE_POINTS] =
         {
@@ -492,6 +492,15 @@ static void make_hold_expire(struct generator *generator)
         body->holds = 1 + (uint32_t)below(generator, 4);
 }
 
+/* Of the time since the last change, mostly all, as after a start. */
+static void make_time_jump(struct generator *generator)
+{
+    struct time_jump_body *body = body_start(generator, sizeof *body);
+    uint64_t passed =
+        generator->now > generator->model->changed ? generator->now - generator->model->changed : 0;
+    body->jump = chance(generator, 60) ? passed : below(generator, passed + 2);
+}
+
 static void make_order_query(struct generator *generator)
 {
     struct order_id_body *body = body_start(generator, sizeof *body);
@@ -532,6 +541,7 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_order_get] = make_order_query,
     [MESSAGE_order_history] = make_order_history,
     [MESSAGE_stats] = make_stats,
+    [MESSAGE_time_jump] = make_time_jump,
 };
 
 static uint64_t hostile_value(struct generator *generator)
@@ -682,8 +692,8 @@ static uint64_t boundary(struct generator *generator)
             &model->sales.items[below(generator, (uint64_t)model->sales.count)];
         time = chance(generator, 50) ? sale->terms.opens : sale->terms.closes;
     } else if (pick == 10 && model->keys.count > 0 && chance(generator, 10))
-        time = model->keys.items[below(generator, (uint64_t)model->keys.count)].time +
-               KEY_RETENTION_US;
+        time = model->keys.items[below(generator, (uint64_t)model->keys.count)].kept +
+               model->jumped + KEY_RETENTION_US;
     time += below(generator, 3) - 1;
     bool is_near = time >= generator->now && time - generator->now < 2 * POINTS_GRACE_MAX_US;
     return is_near ? time : generator->now;
@@ -720,6 +730,13 @@ void sequence_generate(struct sequence *sequence, const struct profile *profile,
         uint64_t commands = chance(&generator, 50) ? 1 + below(&generator, BATCH_COMMANDS_MAX)
                                                    : 1 + below(&generator, 4);
         pass_time(&generator);
+        if (generator.now > generator.model->changed + 600 * US_PER_SECOND &&
+            chance(&generator, 30)) {
+            make_time_jump(&generator);
+            add(&generator, MESSAGE_time_jump);
+            sequence->items[sequence->count - 1].ends_batch = false;
+            commands = commands == 1 ? 1 : commands - 1;
+        }
         if (model_holds_due(generator.model, generator.now) > 0 && chance(&generator, 80)) {
             make_hold_expire(&generator);
             add(&generator, MESSAGE_hold_expire);

@@ -1,7 +1,7 @@
 /* The model's frame: lists, replies, idempotency keys, stats, and the way to the handlers.
  *
- * Each request goes the same way: time moves on and what is too old is forgotten; a keyed command
- * is looked up by its key; then its handler decides. What a keyed command answered when it was
+ * Each request goes the same way: time moves on; a keyed command is looked up by its key, among
+ * those that are not too old; then its handler decides. What a keyed command answered when it was
  * accepted is kept under its key. */
 #include "tests/model/model.h"
 
@@ -92,6 +92,7 @@ void model_reject(const struct model *model, struct model_reply *reply, enum out
 void model_accept(struct model *model, struct model_reply *reply)
 {
     model->seq++;
+    model->changed = model->now;
     reply->accepted = true;
     reply->outcome = OUTCOME_OK;
 }
@@ -122,7 +123,7 @@ static bool key_decides(const struct model *model, const struct model_request *r
     }
     for (int i = 0; i < model->keys.count; i++) {
         const struct model_key *known = &model->keys.items[i];
-        if (!id_equal(known->key, key))
+        if (!id_equal(known->key, key) || !model_key_is_known(model, known))
             continue;
         if (known->number != request->number ||
             !is_kept(model, known->request, known->request_size, request->body, request->size)) {
@@ -144,7 +145,7 @@ static void key_keep(struct model *model, const struct model_request *request,
                      const struct model_reply *reply)
 {
     struct model_key key = {
-        .time = model->now,
+        .kept = model_kept(model),
         .request = model_keep(model, request->body, request->size),
         .request_size = request->size,
         .reply = model_keep(model, reply->words, reply->size),
@@ -154,19 +155,6 @@ static void key_keep(struct model *model, const struct model_request *request,
     memcpy(&key.key, request->body, sizeof key.key);
     if (!id_is_zero(key.key))
         *MODEL_ADD(&model->keys) = key;
-}
-
-/* Keys stand in the order of their times. */
-static void forget_what_is_old(struct model *model)
-{
-    int old = 0;
-    while (old < model->keys.count && model->now - model->keys.items[old].time >= KEY_RETENTION_US)
-        old++;
-    if (old > 0) {
-        model->keys.count -= old;
-        memmove(model->keys.items, model->keys.items + old,
-                (size_t)model->keys.count * sizeof *model->keys.items);
-    }
 }
 
 static void model_stats(struct model *model, const struct model_request *request,
@@ -192,9 +180,23 @@ static void model_stats(struct model *model, const struct model_request *request
     stats->payments = (uint64_t)model->payments.count;
     for (int i = 0; i < model->payments.count; i++)
         stats->parked += model->payments.items[i].outcome == OUTCOME_AMOUNT_MISMATCH;
-    stats->keys = (uint64_t)model->keys.count;
+    for (int i = 0; i < model->keys.count; i++)
+        stats->keys += model_key_is_known(model, &model->keys.items[i]);
     stats->holds_due = model_holds_due(model, model->now);
     stats->rejected = model->rejected;
+}
+
+static void model_time_jump(struct model *model, const struct model_request *request,
+                            struct model_reply *reply)
+{
+    const struct time_jump_body *body = request->body;
+    if (body->jump == 0 || body->jump > model->now - model->changed) {
+        model_reject(model, reply, OUTCOME_INVALID, time_jump_field_jump, 0);
+        return;
+    }
+    model_accept(model, reply);
+    model->jumped += body->jump;
+    model_answer(model, reply, sizeof(struct seq_reply_body));
 }
 
 static const struct {
@@ -220,13 +222,13 @@ static const struct {
     [MESSAGE_order_get] = {model_order_get, false},
     [MESSAGE_order_history] = {model_order_history, false},
     [MESSAGE_stats] = {model_stats, false},
+    [MESSAGE_time_jump] = {model_time_jump, false},
 };
 
 static void pass_time(struct model *model, uint64_t now)
 {
     if (now > model->now)
         model->now = now;
-    forget_what_is_old(model);
 }
 
 void model_refused(struct model *model, uint64_t now)

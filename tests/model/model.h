@@ -128,7 +128,7 @@ struct model_payment {
 
 struct model_key {
     struct id key;
-    uint64_t time;
+    uint64_t kept; /* model_kept when it came */
     size_t request;
     size_t request_size;
     size_t reply;
@@ -165,8 +165,21 @@ struct model {
     MODEL_LISTS(MODEL_LIST_MEMBER)
     uint64_t seq;
     uint64_t now;
+    uint64_t changed; /* when something was accepted last */
+    uint64_t jumped;  /* of the time so far, what nothing has shown to pass */
     uint64_t rejected;
 };
+
+/* The time that ages keys. */
+static inline uint64_t model_kept(const struct model *model)
+{
+    return model->now - model->jumped;
+}
+
+static inline bool model_key_is_known(const struct model *model, const struct model_key *key)
+{
+    return model_kept(model) - key->kept < KEY_RETENTION_US;
+}
 
 void *model_list_grown(void *items, int *room, int count, size_t item_size);
 

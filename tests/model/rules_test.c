@@ -462,6 +462,46 @@ TEST(rejected_name_tells_whose_it_is)
     script_end();
 }
 
+static uint16_t jump(uint64_t us)
+{
+    struct time_jump_body body = {.jump = us};
+    return ask(MESSAGE_time_jump, &body, sizeof body);
+}
+
+TEST(key_is_no_older_for_a_jump_of_the_clock)
+{
+    enum { MINUTE_US = 60 * SECOND };
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 9);
+    struct stock_adjust_body add = {.key = id(1), .sku = 1, .warehouse = 1, .delta = 5};
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_OK);
+    uint64_t passed = MINUTE_US;
+    now += passed + 2 * KEY_RETENTION_US;
+    CHECK_EQUAL(jump(2 * KEY_RETENTION_US), OUTCOME_OK);
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_REPLAYED);
+    now += KEY_RETENTION_US - passed - 1;
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_REPLAYED);
+    now += 1;
+    CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_OK);
+    script_end();
+}
+
+TEST(jump_of_the_clock_is_a_part_of_the_time_since_the_last_change)
+{
+    script_start();
+    put_sku(1, 10);
+    CHECK_EQUAL(jump(0), OUTCOME_INVALID);
+    check_rejection(time_jump_field_jump, 0);
+    CHECK_EQUAL(jump(1), OUTCOME_INVALID);
+    now += 500;
+    CHECK_EQUAL(jump(501), OUTCOME_INVALID);
+    CHECK_EQUAL(jump(500), OUTCOME_OK);
+    CHECK_EQUAL(reply.words[0], 2);
+    CHECK_EQUAL(jump(1), OUTCOME_INVALID);
+    script_end();
+}
+
 TEST(sale_pool_gives_alone_and_closing_gives_it_back)
 {
     script_start();

@@ -68,7 +68,8 @@ struct job {
 
 struct io {
     struct sim_machine *machine; /* NULL: it has crashed */
-    uint64_t crash_us;           /* when, by its clock */
+    uint64_t crash_us;           /* when, by the time since the boot, */
+    uint64_t crash_wall_us;      /* and by the wall clock */
     struct io_options options;
     uint64_t listen_user;
     bool listening;
@@ -104,6 +105,16 @@ struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]
     machine->io = io;
     machine->stop_asked = false;
     return io;
+}
+
+static uint64_t time_us(const struct sim_machine *machine)
+{
+    return machine->now_us - machine->boot_us;
+}
+
+static uint64_t wall_us(const struct sim_machine *machine)
+{
+    return machine->now_us + (uint64_t)machine->clock_us;
 }
 
 static void job_run(struct job *job)
@@ -145,7 +156,8 @@ static void end(struct io *io, bool broken)
                 client->down.start + sim_random_below(machine, sim_stream_size(&client->down) + 1);
         sim_client_cut(client, broken);
     }
-    io->crash_us = machine->now_us + (uint64_t)machine->clock_us;
+    io->crash_us = time_us(machine);
+    io->crash_wall_us = wall_us(machine);
     machine->io = NULL;
     io->machine = NULL;
 }
@@ -477,7 +489,20 @@ uint64_t io_time_us(struct io *io)
     if (io->machine == NULL)
         return io->crash_us;
     io->machine->now_us += sim_random_below(io->machine, 3);
-    return io->machine->now_us + (uint64_t)io->machine->clock_us;
+    return time_us(io->machine);
+}
+
+uint64_t io_wall_us(struct io *io)
+{
+    if (io->machine == NULL)
+        return io->crash_wall_us;
+    io->machine->now_us += sim_random_below(io->machine, 3);
+    return wall_us(io->machine);
+}
+
+struct id io_boot_id(struct io *io)
+{
+    return (struct id){.low = io->machine == NULL ? 0 : io->machine->boot_number};
 }
 
 int io_listen(struct io *io, const char *address, uint64_t user)

@@ -373,6 +373,7 @@ static void stats_normalise(uint64_t *reply)
     stats->time = 0;
     stats->holds_due = 0;
     stats->rejected = 0;
+    stats->clock_jumps = 0;
 }
 
 /* Judges the answers that name the seq at which the replay stands. */
@@ -404,7 +405,7 @@ static void check_command(struct replay *replay, const struct logged_command *lo
     replay->time_us = logged->time_us;
     decide(replay, &command, logged->number, logged->body, logged->size);
     CHECK(command.accepted);
-    if (logged->number == MESSAGE_hold_expire)
+    if (message_info(logged->number)->kind == KIND_INTERNAL)
         return;
     for (uint32_t i = 0; i < replay->ledger->intent_count; i++) {
         struct intent *intent = &replay->ledger->intents[i];

@@ -17,6 +17,7 @@ struct sim_machine *sim_machine_create(uint64_t seed)
     struct sim_machine *machine = calloc(1, sizeof *machine);
     TILL_ASSERT(machine != NULL);
     machine->random_state = seed;
+    machine->boot_number = 1;
     machine->clock_us = 1700000000000000;
     machine->write_delay_us_max = write_delays_us[sim_random_below(machine, 4)];
     machine->network_delay_us_max = network_delays_us[sim_random_below(machine, 3)];
@@ -76,6 +77,8 @@ void sim_crash(struct sim_machine *machine)
     if (machine->io != NULL)
         sim_io_crash(machine->io);
     sim_disk_crash(machine);
+    machine->boot_us = machine->now_us;
+    machine->boot_number++;
 }
 
 void sim_stop(struct sim_machine *machine)

@@ -85,7 +85,9 @@ struct sim_client {
 struct sim_machine {
     uint64_t random_state;
     uint64_t now_us;
-    int64_t clock_us; /* what io_time_us adds */
+    uint64_t boot_us;     /* when the machine was switched on last, */
+    uint64_t boot_number; /* for the nth time */
+    int64_t clock_us;     /* what the wall clock adds */
 
     struct sim_folder folders[SIM_FOLDERS_MAX];
     uint32_t folder_count;

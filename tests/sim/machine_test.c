@@ -565,17 +565,36 @@ TEST(hole_of_a_partial_file_needs_room_too)
     sim_machine_destroy(machine);
 }
 
-TEST(clock_steps_back_while_simulated_time_goes_on)
+TEST(wall_clock_steps_back_while_time_goes_on)
 {
     struct sim_machine *machine = sim_machine_create(test_random());
     struct io *io = io_open();
     struct io_event event;
-    uint64_t clock_us = io_time_us(io);
-    uint64_t passed_us = sim_time_us(machine);
+    uint64_t wall_us = io_wall_us(io);
+    uint64_t time_us = io_time_us(io);
     sim_clock_step(machine, -1000000);
     CHECK_EQUAL(io_wait(io, &event, 1, 1, 500), 0);
-    CHECK(io_time_us(io) < clock_us);
-    CHECK(sim_time_us(machine) >= passed_us + 500);
+    CHECK(io_wall_us(io) < wall_us);
+    CHECK(io_time_us(io) >= time_us + 500);
+    io_destroy(io);
+    sim_machine_destroy(machine);
+}
+
+TEST(crash_begins_time_anew_under_another_name)
+{
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct io *io = io_open();
+    struct id boot = io_boot_id(io);
+    CHECK(!id_is_zero(boot) && id_equal(io_boot_id(io), boot));
+    sim_time_pass(machine, 1000000);
+    uint64_t time_us = io_time_us(io);
+    uint64_t wall_us = io_wall_us(io);
+    sim_crash(machine);
+    io_destroy(io);
+    io = io_open();
+    CHECK(io_time_us(io) < time_us);
+    CHECK(io_wall_us(io) >= wall_us);
+    CHECK(!id_equal(io_boot_id(io), boot));
     io_destroy(io);
     sim_machine_destroy(machine);
 }

@@ -1,5 +1,5 @@
 /* A simulated machine under the I/O seam: folders that a crash tears, a network whose clients the
- * test drives, a clock that moves in random small steps, and one random generator that decides all
+ * test drives, time that moves in random small steps, and one random generator that decides all
  * of it, so that the same seed gives the same run.
  *
  * base/io.h and base/disk.h are implemented on it (io_sim.c, disk_sim.c). Their calls name no
@@ -34,7 +34,8 @@ bool sim_chance(struct sim_machine *machine, unsigned percent);
 
 /* The power fails: every page of a write under way is kept, lost or torn on its own; a file being
  * prepared exists whole or not at all; sends under way got out in part; connections break, after
- * what had reached the client; the locks of all folders are free again. */
+ * what had reached the client; the locks of all folders are free again. The machine is switched on
+ * again at once. */
 void sim_crash(struct sim_machine *machine);
 
 /* Someone asks the process to stop: IO_STOP. */
@@ -44,7 +45,7 @@ void sim_stop(struct sim_machine *machine);
 uint64_t sim_time_us(const struct sim_machine *machine);
 void sim_time_pass(struct sim_machine *machine, uint64_t us);
 
-/* Steps what io_time_us tells, forwards or backwards, and nothing else. */
+/* Sets the wall clock forwards or backwards, and nothing else. */
 void sim_clock_step(struct sim_machine *machine, int64_t us);
 
 /* Disk faults. A folder is named by the path that disk_open gets, and each has room of its own. A

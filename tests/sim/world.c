@@ -6,6 +6,7 @@
 #include "tests/sim/world.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "net/replay.h"
@@ -35,7 +36,8 @@ void world_destroy(struct world *world)
 static void note(void *context, const char *text)
 {
     struct world *world = context;
-    snprintf(world->notice, sizeof world->notice, "%s", text);
+    bool is_clock = strncmp(text, "the wall clock", strlen("the wall clock")) == 0;
+    snprintf(is_clock ? world->clock_notice : world->notice, sizeof world->notice, "%s", text);
 }
 
 static void snapshot_options(struct world *world, struct server_options *options)
@@ -83,6 +85,7 @@ bool world_start(struct world *world)
     archive_options(world, &options);
     options.wal_writes = writes[sim_random_below(world->machine, 4)];
     options.connections_max = io_options.connections_max;
+    options.accept_clock = !world->is_unattended;
     options.output_chunks = OUTPUT_CHUNKS;
     CHECK_EQUAL(disk_open(&world->disk, "data", DISK_WRITE), 0);
     world->io = io_create(&io_options, world->error);
@@ -102,7 +105,8 @@ static bool awaits_event(const struct server *server)
 {
     const struct writer *writer = server->snapshots.writer;
     return !wal_idle(server->wal) || (writer != NULL && writer_awaits_event(writer)) ||
-           (server->archive != NULL && archive_awaits_event(server->archive));
+           (server->archive != NULL && archive_awaits_event(server->archive)) ||
+           server->timekeeping.is_writing;
 }
 
 /* Frees the server's memory; the machine's disk and clients stay. A log or a snapshot that has
@@ -119,6 +123,8 @@ static void bury(struct world *world)
                 writer_event(world->server->snapshots.writer, &events[i]);
             else if (user_kind(events[i].user) == USER_ARCHIVE)
                 archive_event(world->server->archive, &events[i]);
+            else if (user_kind(events[i].user) == USER_CLOCK)
+                timekeeping_event(world->server, &events[i]);
             else if (user_kind(events[i].user) != USER_MEMORY)
                 (void)wal_event(world->server->wal, &events[i]); /* it misses its disk */
         }

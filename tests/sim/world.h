@@ -29,12 +29,14 @@ struct world {
     struct server *server;
     uint64_t segment_size;         /* of the log; 0: a random small one at each start */
     bool no_snapshots;             /* else they are taken often, from random causes */
+    bool is_unattended;            /* nobody is there to say that the wall clock is right */
     struct disk *archive;          /* of the server alive; NULL: this world has none */
     bool has_archive;              /* all lives of this world have one, or none has */
     bool fills_archive;            /* it is full at times, and loses its oldest segments then */
     uint64_t archived;             /* segments, in all lives */
     uint64_t snapshots;            /* published in all lives */
-    char notice[512];              /* the last one that a server gave */
+    char notice[512];              /* the last one that a server gave, */
+    char clock_notice[512];        /* and of those about the clock */
     char error[SERVER_ERROR_SIZE]; /* why a server did not start */
     uint64_t seq_floor;            /* what this life's server must have recovered at least */
     struct caller_reply reply;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -197,7 +198,20 @@ TEST(io_describes_itself_in_one_line)
 {
     struct io *io = io_open();
     CHECK(strstr(io_describe(io), "io_uring") != NULL && strchr(io_describe(io), '\n') == NULL);
-    CHECK(io_time_us(io) > 1600000000ULL * US_PER_SECOND);
+    io_destroy(io);
+}
+
+TEST(io_tells_the_wall_clock_and_the_time_since_the_boot_that_it_names)
+{
+    struct io *io = io_open();
+    struct io *other = io_open();
+    struct timespec boot;
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    uint64_t boot_us = (uint64_t)boot.tv_sec * US_PER_SECOND + (uint64_t)boot.tv_nsec / 1000;
+    CHECK(io_time_us(io) >= boot_us && io_time_us(io) < boot_us + 3600 * US_PER_SECOND);
+    CHECK(io_wall_us(io) > 1600000000ULL * US_PER_SECOND);
+    CHECK(!id_is_zero(io_boot_id(io)) && id_equal(io_boot_id(io), io_boot_id(other)));
+    io_destroy(other);
     io_destroy(io);
 }
 

@@ -277,8 +277,7 @@ static bool run_phases(struct soak *soak)
     soak->rate = options->rate > 0 ? options->rate : soak->rate_max / SHARE;
     pause_ms(SETTLE_MS);
     for (uint32_t i = 0; i < soak->phase_count; i++) {
-        if (!options->json)
-            fprintf(stderr, "\r%s\033[K", phase_name(&soak->phases[i]));
+        fprintf(stderr, options->json ? "%s\n" : "\r%s\033[K", phase_name(&soak->phases[i]));
         if (!run_phase(soak, &soak->phases[i]) || interrupted) {
             soak->phase_count = i + 1;
             break;
@@ -521,7 +520,8 @@ int main(int argc, char **argv)
         {"stall_ms", OPTION_COUNT, &options->stall_ms, "N",
          "without an answer, or for a hello, and the run fails"},
         {"strict", OPTION_FLAG, &options->strict, NULL, "a p99 above twice the calm one fails it"},
-        {"json", OPTION_FLAG, &options->json, NULL, "print one line of JSON"},
+        {"json", OPTION_FLAG, &options->json, NULL,
+         "print one line of JSON, and on stderr a line when a phase begins"},
     };
     const size_t row_count = sizeof rows / sizeof rows[0];
     int operands = options_parse(argc, argv, rows, row_count);

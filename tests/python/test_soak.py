@@ -16,7 +16,6 @@ STALL_MS = 5000  # a shared machine may keep any process waiting for a while
 KINDS = ("deaf-64", "deaf-300", "deaf-1000", "slow-readers", "slow-writers", "halves", "silent",
          "churn", "invalid", "largest")
 SHORT_SECONDS = 6
-WAIT_SECONDS_MAX = 60
 
 
 def start(run, *options):
@@ -39,15 +38,13 @@ def show(phase):
           f"{phase['opened']} opened, {phase['closed']} closed by the server")
 
 
-def server_of(process):
-    """The pid of the soak's server, once there is one."""
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while time.monotonic() < deadline:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        if children and Path(f"/proc/{children[0]}/comm").read_text().strip() == "till":
-            return int(children[0])
-        time.sleep(0.01)
-    raise AssertionError("the soak starts no server")
+def server_beside(process, kind):
+    """The pid of the soak's server, when that kind of hostile clients has just begun."""
+    for line in process.stderr:
+        if line.strip() == kind:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            return int(children.split()[0])
+    raise AssertionError("the soak ends before that")
 
 
 def is_told(report, words):
@@ -73,8 +70,7 @@ def honest_clients_are_served_beside_every_kind_of_hostile_ones(run):
 @test
 def soak_tells_of_a_server_that_stalls(run):
     process = start(run, "--seconds", SHORT_SECONDS, "--kinds", "silent", "--stall-ms", 400)
-    server = server_of(process)
-    time.sleep(SHORT_SECONDS / 2)
+    server = server_beside(process, "silent")
     os.kill(server, signal.SIGSTOP)
     time.sleep(1)
     os.kill(server, signal.SIGCONT)
@@ -86,9 +82,7 @@ def soak_tells_of_a_server_that_stalls(run):
 @test
 def soak_tells_of_a_server_that_ends_and_goes_on_with_another(run):
     process = start(run, "--seconds", SHORT_SECONDS, "--kinds", "halves", "--stall-ms", STALL_MS)
-    server = server_of(process)
-    time.sleep(SHORT_SECONDS / 2)
-    os.kill(server, signal.SIGKILL)
+    os.kill(server_beside(process, "halves"), signal.SIGKILL)
     code, report = finish(process)
     check_equal(code, 1, "the exit code")
     check(is_told(report, "the server ended with signal 9"), f"it in {report['failures']}")

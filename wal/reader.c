@@ -86,7 +86,7 @@ enum standing {
     STANDS_OTHER,  /* bytes that are no header */
     STANDS_BROKEN, /* a header whose block does not pass its checksum */
     STANDS_BLOCK,  /* a valid block */
-    STANDS_ERROR,  /* it cannot be read, or is of a version to come: the reader has ended */
+    STANDS_ERROR,  /* it cannot be read, or is of another version: the reader has ended */
 };
 
 struct place {
@@ -184,21 +184,22 @@ static bool is_misnamed(struct wal_reader *reader, struct place place, struct wa
     return is_whole;
 }
 
-/* A block of a version that this till does not know. Whatever such a version changes, its magic and
+/* A block of a version that this till does not read. Whatever such a version changes, its magic and
  * the place of its version stay, so that it is not taken for a torn write and cut. */
-static bool is_newer(struct wal_reader *reader, struct place place, const uint8_t *bytes)
+static bool is_foreign(struct wal_reader *reader, struct place place, const uint8_t *bytes)
 {
     const struct wal_reader_files *files = reader->files;
     struct wal_block block;
     memcpy(&block, bytes, sizeof block);
-    if (block.magic != WAL_BLOCK_MAGIC || block.version <= WAL_BLOCK_VERSION ||
+    if (block.magic != WAL_BLOCK_MAGIC || block.version == WAL_BLOCK_VERSION ||
         is_misnamed(reader, place, block))
         return false;
     finish(reader, WAL_READ_ERROR,
            "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": written in format version %" PRIu32
-           "; this till reads up to version %d: use the till that wrote it, or a newer one",
+           "; this till reads version %d: use the till that wrote it%s",
            disk_path(files->disk), segment_name(files, place.segment), place.offset,
-           reader->end.seq_next, block.version, WAL_BLOCK_VERSION);
+           reader->end.seq_next, block.version, WAL_BLOCK_VERSION,
+           block.version > WAL_BLOCK_VERSION ? ", or a newer one" : "");
     return true;
 }
 
@@ -214,7 +215,7 @@ static enum standing look(struct wal_reader *reader, struct place place, struct 
         return STANDS_ERROR;
     if (bytes[0] == 0 && memcmp(bytes, bytes + 1, WAL_ALIGN - 1) == 0)
         return STANDS_ZERO;
-    if (is_newer(reader, place, bytes))
+    if (is_foreign(reader, place, bytes))
         return STANDS_ERROR;
     bytes = bytes_at(reader, place, WAL_ALIGN); /* the window may have moved on */
     if (bytes == NULL)

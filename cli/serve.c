@@ -29,7 +29,7 @@ struct serve {
     bool quiet;
 };
 
-enum { OWN_ROWS = 16, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
+enum { OWN_ROWS = 17, SERVE_ROWS = OWN_ROWS + CAPACITY_COUNT };
 
 static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
 {
@@ -59,6 +59,8 @@ static void serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS])
          "remove archived log that is older; 0: at no age"},
         {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
          "remove the oldest archived log while there is more; 0: at no size"},
+        {"rewrite_log_note", OPTION_FLAG, &serve->options.rewrite_log_note, NULL,
+         "when log-note.till is lost: make it anew, and take the log to be whole as it is"},
         {"lazy_memory", OPTION_FLAG, &serve->options.lazy_memory, NULL,
          "take memory when it is first used, not at the start: slower orders, a smaller process"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
@@ -145,7 +147,12 @@ static void print_start(const struct serve *serve, const struct server *server, 
            serve->data, start.seq, start.commands, start.blocks,
            (double)start.replay_us / (double)US_PER_SECOND, start.epoch);
     if (start.torn_bytes > 0)
-        printf("data: cut %" PRIu64 " bytes of a torn write off the log's end\n", start.torn_bytes);
+        printf("data: cut %" PRIu64 " bytes behind seq %" PRIu64
+               " that are no whole block: a write "
+               "that was under way when the server died, or damage to its last ones\n",
+               start.torn_bytes, start.seq);
+    else if (!start.is_sealed)
+        printf("data: the log was not sealed: its server died while it was writing\n");
     if (serve->archive != NULL)
         printf("archive: %s, up to seq %" PRIu64 "\n", serve->archive, start.archive_seq);
     printf("listening on %.*s:%u\n", (int)(colon - serve->options.listen), serve->options.listen,

@@ -206,7 +206,7 @@ static bool reaches_the_snapshot(struct replay *replay)
                 "the log in %s ends at seq %" PRIu64 ", but was durable up to %" PRIu64
                 " when the snapshot of that seq was published: its end is lost. Restore this "
                 "folder from a replica or a backup; to go on from the snapshot alone, move the "
-                "wal- files away",
+                "wal- files and log-note.till away",
                 disk_path(replay->disk), replay->end.seq_next - 1, replay->loader.seq);
 }
 
@@ -218,6 +218,8 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
     *seq_first = *seq_later = 0;
     while (!replay->has_stopped) {
         enum wal_read read = wal_reader_next(reader);
+        if (read == WAL_READ_END && reader->end.seq_begin > engine_seq(replay->engine) + 1)
+            *seq_later = reader->end.seq_begin;
         if (read == WAL_READ_END)
             break;
         if (read != WAL_READ_BLOCK)
@@ -244,6 +246,7 @@ static bool replay_log(struct replay *replay, struct disk *disk, struct replay_b
     if (wal_reader_init(&reader, disk) != 0)
         return fail(replay, "%s", reader.error);
     reader.seq_known = engine_seq(replay->engine);
+    reader.ignores_note = replay->ignores_note;
     bool replayed = replay_blocks(replay, &reader, batches, &seq_first, seq_later);
     if (disk == replay->disk) {
         replay->end = reader.end;

@@ -10,6 +10,7 @@
  *   being asked to stop     -> what was received is answered, the log is made durable, then 0 */
 #include "net/server.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,7 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     uint64_t now_us = io_time_us(server->io);
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
+    wait = earlier(wait, wal_wait_us(server->wal));
     if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
         return 0;
     if (server->sendable.count > 0)
@@ -260,6 +262,7 @@ static void run_pipeline(struct server *server)
     }
     pipeline_decide(server);
     wal_submit(server->wal);
+    wal_turn(server->wal, server->is_stopping);
     uint64_t released = server->block_released;
     pipeline_release(server);
     server->has_room_again |= server->block_released != released;
@@ -289,7 +292,15 @@ int server_turn(struct server *server, uint64_t timeout_us)
     scan_sessions(server);
     if (!server->is_stopping)
         return 1;
-    bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
+    bool is_late = server->now_us - server->stop_us > STOP_DRAIN_US;
+    if (is_late && wal_is_refused(server->wal)) {
+        fail(server,
+             "what was decided last could not be made durable, and was not answered: there is no "
+             "room for it on the log's disk",
+             -ENOSPC);
+        return -1;
+    }
+    bool gave_up = is_late && wal_idle(server->wal);
     bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
     return is_done && archive_is_idle(server) ? 0 : 1;
 }
@@ -362,6 +373,7 @@ static bool recover(struct server *server)
 {
     struct replay replay = {.disk = server->disk,
                             .engine = server->engine,
+                            .ignores_note = server->options.rewrite_log_note,
                             .progress = server->options.progress,
                             .loading = server->options.loading,
                             .notice = server->options.notice,
@@ -388,6 +400,7 @@ static bool recover(struct server *server)
     server->start.snapshot_seq = replay.loader.seq;
     server->start.has_log = replay.end.segment > 0;
     server->start.torn_bytes = replay.end.torn_bytes;
+    server->start.is_sealed = replay.end.is_sealed;
     server->start.snapshot_bytes = replay.loader.raw_bytes;
     server->start.snapshot_us = replay.loaded_us;
     server->start.replay_us = replay.replayed_us;

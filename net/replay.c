@@ -210,6 +210,22 @@ static bool reaches_the_snapshot(struct replay *replay)
                 disk_path(replay->disk), replay->end.seq_next - 1, replay->loader.seq);
 }
 
+/* A folder that was restored begins a new epoch behind its snapshot. A block of an older one that
+ * says more than the snapshot shows is of the time that was left behind. */
+static bool is_of_the_epoch(struct replay *replay, const struct wal_reader *reader)
+{
+    const struct wal_block *block = &reader->block;
+    char path[WAL_ERROR_SIZE];
+    if (block->epoch >= replay->loader.epoch)
+        return true;
+    wal_reader_path(reader, path);
+    return fail(replay,
+                "%s has seq %" PRIu64 " of epoch %" PRIu64 ", and the snapshot of seq %" PRIu64
+                " is of epoch %" PRIu64 ": this log is of the time before the shop was restored to "
+                "that snapshot, and would undo it. Move it away",
+                path, block->seq_first, block->epoch, replay->loader.seq, replay->loader.epoch);
+}
+
 /* Replays what a log has after the state, up to its end or where the replay stops. A log that
  * begins later is left alone: *seq_later is its first seq then, else 0. */
 static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
@@ -230,7 +246,8 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
             *seq_later = *seq_first;
             break;
         }
-        if (reader->fields != NULL && !replay_block(replay, reader, batches))
+        if (reader->fields != NULL &&
+            (!is_of_the_epoch(replay, reader) || !replay_block(replay, reader, batches)))
             return false;
         if (replay->progress != NULL)
             replay->progress(replay->context, reader->bytes_read, reader->bytes_total);

@@ -24,7 +24,7 @@ struct server_options {
     struct engine_options engine;
     uint64_t wal_segment_size; /* 0: the default */
     uint32_t wal_writes;       /* blocks in flight to the disk; 0: the default */
-    bool rewrite_log_note;     /* whatever the log's note says, or that it is lost, is passed over */
+    bool rewrite_log_note;     /* what the log's note says, or that it is lost, is passed over */
     uint32_t connections_max;
     uint32_t spin_us;            /* an idle loop looks again for so long before it sleeps */
     uint32_t output_chunks;      /* in all, of OUTPUT_CHUNK_SIZE bytes */

@@ -117,8 +117,7 @@ static bool is_foreign(struct wal_reader *reader, struct wal_spot place, const u
     struct wal_block block;
     memcpy(&block, bytes, sizeof block);
     if (block.magic != WAL_BLOCK_MAGIC || block.version == WAL_BLOCK_VERSION ||
-        block.version == 0 ||
-        is_misnamed(reader, place, block))
+        block.version == 0 || is_misnamed(reader, place, block))
         return false;
     wal_reader_finish(reader, WAL_READ_ERROR,
                       "%s/%s, offset %" PRIu64 ", seq %" PRIu64
@@ -414,6 +413,13 @@ enum wal_read wal_reader_next(struct wal_reader *reader)
     if (wal_reader_take(reader, &result))
         return result;
     return reader->is_archive ? archive_ends(reader) : wal_tail_decide(reader);
+}
+
+void wal_reader_path(const struct wal_reader *reader, char path[WAL_ERROR_SIZE])
+{
+    const struct wal_reader_files *files = reader->files;
+    snprintf(path, WAL_ERROR_SIZE, "%s/%s", disk_path(files->disk),
+             files->segments[files->next.segment].name);
 }
 
 struct wal_note wal_reader_note(const struct wal_reader *reader)

@@ -73,6 +73,9 @@ int wal_reader_init(struct wal_reader *reader, struct disk *disk);
 void wal_reader_deinit(struct wal_reader *reader);
 enum wal_read wal_reader_next(struct wal_reader *reader);
 
+/* The file that has the block which was handed out last, for messages. */
+void wal_reader_path(const struct wal_reader *reader, char path[WAL_ERROR_SIZE]);
+
 /* After WAL_READ_END in a folder that has blocks: what a note of it should say, but for seal and
  * flags, which are 0. To be written with wal_note_write by whoever made the folder. */
 struct wal_note wal_reader_note(const struct wal_reader *reader);

@@ -329,7 +329,7 @@ TEST(log_damaged_at_rest_is_refused_and_not_cut)
         uint32_t read_count = 0;
         while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK)
             read_count++;
-CHECK_EQUAL(read, WAL_READ_DAMAGE);
+        CHECK_EQUAL(read, WAL_READ_DAMAGE);
         CHECK_EQUAL(read_count, damaged);
         CHECK(reader.error[0] != '\0');
         wal_reader_deinit(&reader);

@@ -190,7 +190,9 @@ static bool open_folder(const char *path, struct disk **disk)
     int opened = disk_open(disk, path, DISK_WRITE);
     if (opened != 0)
         fprintf(stderr, "till serve: %s: %s\n", path,
-                opened == -EWOULDBLOCK ? "another till serves this folder" : strerror(-opened));
+                opened == -EWOULDBLOCK ? "another till serves this folder"
+                : opened == -ENOLCK    ? "its file system cannot lock a folder"
+                                       : strerror(-opened));
     return opened == 0;
 }
 

@@ -154,6 +154,21 @@ static bool fail(struct server *server, const char *what, int result)
     return false;
 }
 
+/* Is the data folder still where it was? What was answered since a file of it was removed is lost
+ * with that, and is told; in a folder that was moved nothing is lost, but another server may begin
+ * in its place. */
+static int folder_check(struct server *server)
+{
+    char error[IO_ERROR_SIZE];
+    int result = wal_check(server->wal, error);
+    if (result == -ENOENT)
+        snprintf(server->error, sizeof server->error,
+                 "%s under the running server: what was answered in the last second may be lost "
+                 "with it, and nothing more is answered",
+                 error);
+    return result;
+}
+
 /* Nothing more is read. Sessions with input that waits for room drain when it was handled. */
 static void stop_begin(struct server *server)
 {
@@ -182,11 +197,13 @@ static bool handle_event(struct server *server, const struct io_event *event)
     case USER_WAL_WRITE:
     case USER_WAL_PREPARE:
         result = wal_event(server->wal, event);
+        if (result < 0 && folder_check(server) != -ENOENT)
+            fail(server,
+                 "the log could not be written, so nothing more is answered; start again to "
+                 "recover what was acknowledged",
+                 result);
         if (result < 0)
-            return fail(server,
-                        "the log could not be written, so nothing more is answered; start "
-                        "again to recover what was acknowledged",
-                        result);
+            return false;
         break;
     case USER_SNAPSHOT_WRITE:
     case USER_SNAPSHOT_WORK:
@@ -219,6 +236,25 @@ static void scan_sessions(struct server *server)
         if (session->state != SESSION_CLOSING && session->state != SESSION_FREE && (slow || silent))
             session_close(server, i);
     }
+}
+
+/* Once a second: is the data folder still there? False when it is not. */
+static bool watch_folder(struct server *server)
+{
+    char text[SERVER_ERROR_SIZE];
+    if (server->now_us - server->watched_us < SCAN_INTERVAL_US)
+        return true;
+    server->watched_us = server->now_us;
+    int result = folder_check(server);
+    if (result == -ESTALE && !server->is_moved && server->options.notice != NULL) {
+        snprintf(text, sizeof text,
+                 "the data folder is no longer %s: it was moved, and this server goes on writing "
+                 "to it where it is now. Stop it before another one is started",
+                 disk_path(server->disk));
+        server->options.notice(server->options.context, text);
+    }
+    server->is_moved = result == -ESTALE;
+    return result != -ENOENT;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -290,6 +326,8 @@ int server_turn(struct server *server, uint64_t timeout_us)
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
     scan_sessions(server);
+    if (!watch_folder(server))
+        return -1;
     if (!server->is_stopping)
         return 1;
     bool is_late = server->now_us - server->stop_us > STOP_DRAIN_US;

@@ -252,6 +252,24 @@ int wal_open(struct wal **wal_out, struct io *io, struct disk *disk,
     return 0;
 }
 
+int wal_check(const struct wal *wal, char error[IO_ERROR_SIZE])
+{
+    const int files[] = {wal->file, wal->file_spare, wal->noting.file};
+    char names[][DISK_NAME_SIZE] = {"", "", WAL_NOTE_NAME};
+    int result = disk_check(wal->disk);
+    wal_segment_name(wal->segment, names[0]);
+    wal_segment_name(wal->segment + 1, names[1]);
+    snprintf(error, IO_ERROR_SIZE, "the data folder %s was removed", disk_path(wal->disk));
+    for (unsigned i = 0; result != -ENOENT && i < sizeof files / sizeof files[0]; i++) {
+        if (files[i] < 0 || disk_file_check(wal->disk, files[i], names[i]) == 0)
+            continue;
+        result = -ENOENT;
+        snprintf(error, IO_ERROR_SIZE, "%s/%s was removed, or moved away", disk_path(wal->disk),
+                 names[i]);
+    }
+    return result;
+}
+
 void wal_close(struct wal *wal)
 {
     if (wal == NULL)

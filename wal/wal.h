@@ -132,6 +132,11 @@ uint64_t wal_seq_first(const struct wal *wal);
  * it when that is done. */
 int wal_release(struct wal *wal, uint64_t seq);
 
+/* Are the folder and the files that are being written to still where they were opened? 0; -ENOENT,
+ * with a message, when one was removed or moved away: what is written to it from then on may be
+ * lost; -ESTALE when the folder as a whole was moved, and nothing is lost. */
+int wal_check(const struct wal *wal, char error[IO_ERROR_SIZE]);
+
 struct wal_stats {
     uint64_t blocks;
     uint64_t commands;

@@ -15,8 +15,9 @@
 enum { DISK_NAME_SIZE = 64, DISK_ENTRIES_MAX = 65536 };
 
 enum disk_mode {
-    DISK_READ,   /* the folder must exist; no lock is taken */
-    DISK_WRITE,  /* creates the folder; takes its lock, -EWOULDBLOCK when another process has it */
+    DISK_READ,   /* the folder must exist; it is not locked */
+    DISK_WRITE,  /* creates the folder; locks it, -EWOULDBLOCK when another process has locked it,
+                    -ENOLCK when its file system cannot */
     DISK_RESUME, /* the same, but partial files that another process left may be gone on with */
 };
 
@@ -36,6 +37,13 @@ static inline bool disk_is_full(int result)
 int disk_open(struct disk **disk, const char *path, enum disk_mode mode);
 void disk_close(struct disk *disk);
 const char *disk_path(const struct disk *disk);
+
+/* Is the folder still what its path leads to? 0, -ENOENT when it was removed, -ESTALE when it was
+ * moved, or another one stands in its place. */
+int disk_check(const struct disk *disk);
+
+/* Is an open file still what its name leads to? 0, or -ENOENT. */
+int disk_file_check(struct disk *disk, int file, const char *name);
 
 /* Fills up to entries_max entries with the regular files, sorted by name; returns how many there
  * are (more than entries_max when some were left out). */

@@ -1,7 +1,9 @@
 /* The data folder on a POSIX file system; handles are file descriptors.
  *
- * Good path: a writer makes the folder, takes its lock, and opens files with O_DIRECT | O_DSYNC,
- * so that a completed write is durable and touches no page cache. Names change by rename or unlink
+ * Good path: a writer makes the folder, locks it, and opens files with O_DIRECT | O_DSYNC, so that
+ * a completed write is durable and touches no page cache. The lock is on the folder itself, by the
+ * descriptor that all names go through: nothing in the folder can be removed that would let a
+ * second writer in, and a folder that is moved stays locked. Names change by rename or unlink
  * followed by an fsync of the folder. New files are made under a partial name, in full, and
  * renamed.
  *
@@ -38,7 +40,7 @@ enum {
 
 struct disk {
     int folder;
-    int lock; /* -1: opened for reading */
+    bool is_locked; /* opened for writing */
     char path[];
 };
 
@@ -68,12 +70,40 @@ static int folder_create(const char *path)
     return result;
 }
 
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int disk_check(const struct disk *disk)
+{
+    struct stat opened;
+    struct stat found;
+    if (fstat(disk->folder, &opened) != 0)
+        return -errno;
+    if (opened.st_nlink == 0)
+        return -ENOENT;
+    return stat(disk->path, &found) == 0 && is_same(&opened, &found) ? 0 : -ESTALE;
+}
+
+int disk_file_check(struct disk *disk, int file, const char *name)
+{
+    struct stat opened;
+    struct stat found;
+    if (fstat(file, &opened) != 0)
+        return -errno;
+    bool is_there = fstatat(disk->folder, name, &found, AT_SYMLINK_NOFOLLOW) == 0;
+    return is_there && is_same(&opened, &found) ? 0 : -ENOENT;
+}
+
+/* One that was replaced between opening and locking is no use. File systems that lock no folders
+ * say that the descriptor is not open for writing. */
 static int folder_lock(struct disk *disk)
 {
-    disk->lock = openat(disk->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (disk->lock < 0)
-        return -errno;
-    return flock(disk->lock, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+    if (flock(disk->folder, LOCK_EX | LOCK_NB) != 0)
+        return errno == EBADF || errno == EOPNOTSUPP ? -ENOLCK : -errno;
+    disk->is_locked = true;
+    return disk_check(disk);
 }
 
 static bool name_is_partial(const char *name)
@@ -119,7 +149,7 @@ int disk_open(struct disk **disk_out, const char *path, enum disk_mode mode)
     struct disk *disk = malloc(sizeof *disk + strlen(path) + 1);
     if (disk == NULL)
         return -ENOMEM;
-    disk->lock = -1;
+    disk->is_locked = false;
     strcpy(disk->path, path);
     disk->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (disk->folder < 0)
@@ -140,8 +170,6 @@ void disk_close(struct disk *disk)
 {
     if (disk == NULL)
         return;
-    if (disk->lock >= 0)
-        close(disk->lock);
     if (disk->folder >= 0)
         close(disk->folder);
     free(disk);
@@ -273,7 +301,7 @@ static void partial_name(const char *name, char partial[PARTIAL_NAME_SIZE])
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 {
     char partial[PARTIAL_NAME_SIZE];
-    TILL_ASSERT(disk->lock >= 0 && size_bytes % WAL_ALIGN == 0);
+    TILL_ASSERT(disk->is_locked && size_bytes % WAL_ALIGN == 0);
     partial_name(name, partial);
     if (faccessat(disk->folder, name, F_OK, 0) == 0)
         return -EEXIST;
@@ -295,7 +323,7 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 int disk_partial_create(struct disk *disk, const char *name)
 {
     char partial[PARTIAL_NAME_SIZE];
-    TILL_ASSERT(disk->lock >= 0);
+    TILL_ASSERT(disk->is_locked);
     partial_name(name, partial);
     return open_direct(disk, partial, O_RDWR | O_CREAT | O_TRUNC);
 }
@@ -304,7 +332,7 @@ int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_byte
 {
     char partial[PARTIAL_NAME_SIZE];
     struct stat status;
-    TILL_ASSERT(disk->lock >= 0);
+    TILL_ASSERT(disk->is_locked);
     partial_name(name, partial);
     int file = open_direct(disk, partial, O_RDWR | O_CREAT);
     if (file < 0)

@@ -59,8 +59,10 @@
 #define WAL_ALIGN          4096
 #define WAL_BLOCK_SIZE_MAX (256 * 1024) /* stored bytes of one block, header included */
 #define WAL_SEGMENT_SIZE   (64ULL * 1024 * 1024)
-#define WAL_WRITES_MAX     8 /* blocks in flight to the disk, */
-#define WAL_WRITES_DEFAULT 2 /* unless told otherwise */
+#define WAL_WRITES_MAX     8         /* blocks in flight to the disk, */
+#define WAL_WRITES_DEFAULT 2         /* unless told otherwise */
+#define WAL_SEAL_US        10000ULL  /* without a change for so long, the log is sealed, */
+#define WAL_NOTE_US        100000ULL /* and with changes, what is durable is noted as often */
 
 /* Connections. */
 #define CONNECTIONS_MAX 65536

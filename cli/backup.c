@@ -48,6 +48,7 @@ enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
 struct holding {
     struct loader snapshots; /* the newest first */
     struct wal_end log;      /* its end; segment 0: there is none */
+    struct wal_note note;    /* what it should note of its log, when it has one */
     uint64_t log_first;      /* 0: no block */
     uint32_t segment_last;   /* number of the last file; 0: none */
 };
@@ -344,6 +345,7 @@ static enum step take_stock(struct backup *backup)
     free(segments);
     if (wal_reader_init(&reader, disk) != 0)
         return fail(backup, "%s", reader.error);
+    reader.ignores_note = true; /* it is of the last run's end */
     while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
         if (holding->log_first == 0)
             holding->log_first = reader.block.seq_first;
@@ -351,6 +353,8 @@ static enum step take_stock(struct backup *backup)
                       reader.bytes_total);
     }
     holding->log = reader.end;
+    if (read == WAL_READ_END && holding->log_first > 0)
+        holding->note = wal_reader_note(&reader);
     enum step step = read == WAL_READ_END ? STEP_DONE : fail(backup, "%s", reader.error);
     if (reader.is_archive)
         step = fail(backup, "%s is an archive", disk_path(disk));
@@ -451,6 +455,17 @@ static enum step copy(struct backup *backup)
     return step;
 }
 
+/* The copy's own note of where its log ends. */
+static enum step note_end(struct backup *backup)
+{
+    struct wal_note *note = &backup->held.note;
+    if (backup->held.log_first == 0)
+        return STEP_DONE;
+    note->flags = WAL_NOTE_COPY;
+    int result = wal_note_write(backup->target, note);
+    return result < 0 ? fail_at(backup, backup->target, WAL_NOTE_NAME, result) : STEP_DONE;
+}
+
 static enum step finish(struct backup *backup)
 {
     struct holding *held = &backup->held;
@@ -461,6 +476,8 @@ static enum step finish(struct backup *backup)
         step = remove_older(backup);
     if (step == STEP_DONE)
         step = remove_log(backup);
+    if (step == STEP_DONE)
+        step = note_end(backup);
     char name[DISK_NAME_SIZE];
     image_name(newest(held), name);
     if (step == STEP_DONE && newest(held) > 0)

@@ -66,6 +66,8 @@ static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_
          "blocks of the log under way to the disk at once", 1, WAL_WRITES_MAX},
         {"log_segment", OPTION_COUNT, &serve->segment_mib, "MIB", "size of a segment of the log", 4,
          1024},
+        {"rewrite_log_note", OPTION_FLAG, &options->rewrite_log_note, NULL,
+         "when log-note.till is lost: make it anew, and take the log to be whole as it is"},
 
         {"Snapshots", OPTION_HEADING},
         {"snapshot_every", OPTION_AMOUNT, &serve->snapshot_every_s, "SECONDS",
@@ -189,7 +191,12 @@ static void print_start(const struct serve *serve, const struct server *server, 
            serve->data, start.seq, start.commands, start.blocks,
            (double)start.replay_us / (double)US_PER_SECOND, start.epoch);
     if (start.torn_bytes > 0)
-        printf("data: cut %" PRIu64 " bytes of a torn write off the log's end\n", start.torn_bytes);
+        printf("data: cut %" PRIu64 " bytes behind seq %" PRIu64
+               " that are no whole block: a write "
+               "that was under way when the server died, or damage to its last ones\n",
+               start.torn_bytes, start.seq);
+    else if (!start.is_sealed)
+        printf("data: the log was not sealed: its server died while it was writing\n");
     if (serve->archive != NULL)
         printf("archive: %s, up to seq %" PRIu64 "\n", serve->archive, start.archive_seq);
     printf("listening on %.*s:%u\n", (int)(colon - serve->options.listen), serve->options.listen,
@@ -227,7 +234,9 @@ static bool open_folder(const char *path, struct disk **disk)
     int opened = disk_open(disk, path, DISK_WRITE);
     if (opened != 0)
         fprintf(stderr, "till serve: %s: %s\n", path,
-                opened == -EWOULDBLOCK ? "another till serves this folder" : strerror(-opened));
+                opened == -EWOULDBLOCK ? "another till serves this folder"
+                : opened == -ENOLCK    ? "its file system cannot lock a folder"
+                                       : strerror(-opened));
     return opened == 0;
 }
 

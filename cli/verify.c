@@ -78,9 +78,14 @@ static void print_log_summary(const struct replay *replay)
                ": what came before is not in the log\n",
                replay->loader.seq);
     if (replay->end.torn_bytes > 0)
-        printf("tail     %" PRIu64 " bytes after the last block were never acknowledged; the next "
-               "start cuts them\n",
-               replay->end.torn_bytes);
+        printf("end      %" PRIu64 " bytes behind seq %" PRIu64 " are no whole block: a write that "
+               "was under way when the\n         server died, or damage to its last ones; this "
+               "folder cannot tell. The next start cuts them\n",
+               replay->end.torn_bytes, replay->end.seq_next - 1);
+    else if (!replay->end.is_sealed)
+        printf("end      not sealed: a server is writing to this folder, or died while it was\n");
+    else
+        printf("end      sealed: whatever was acknowledged is here\n");
 }
 
 static void print_summary(struct verification *verification)

@@ -206,8 +206,24 @@ static bool reaches_the_snapshot(struct replay *replay)
                 "the log in %s ends at seq %" PRIu64 ", but was durable up to %" PRIu64
                 " when the snapshot of that seq was published: its end is lost. Restore this "
                 "folder from a replica or a backup; to go on from the snapshot alone, move the "
-                "wal- files away",
+                "wal- files and log-note.till away",
                 disk_path(replay->disk), replay->end.seq_next - 1, replay->loader.seq);
+}
+
+/* A folder that was restored begins a new epoch behind its snapshot. A block of an older one that
+ * says more than the snapshot shows is of the time that was left behind. */
+static bool is_of_the_epoch(struct replay *replay, const struct wal_reader *reader)
+{
+    const struct wal_block *block = &reader->block;
+    char path[WAL_ERROR_SIZE];
+    if (block->epoch >= replay->loader.epoch)
+        return true;
+    wal_reader_path(reader, path);
+    return fail(replay,
+                "%s has seq %" PRIu64 " of epoch %" PRIu64 ", and the snapshot of seq %" PRIu64
+                " is of epoch %" PRIu64 ": this log is of the time before the shop was restored to "
+                "that snapshot, and would undo it. Move it away",
+                path, block->seq_first, block->epoch, replay->loader.seq, replay->loader.epoch);
 }
 
 /* Replays what a log has after the state, up to its end or where the replay stops. A log that
@@ -218,6 +234,8 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
     *seq_first = *seq_later = 0;
     while (!replay->has_stopped) {
         enum wal_read read = wal_reader_next(reader);
+        if (read == WAL_READ_END && reader->end.seq_begin > engine_seq(replay->engine) + 1)
+            *seq_later = reader->end.seq_begin;
         if (read == WAL_READ_END)
             break;
         if (read != WAL_READ_BLOCK)
@@ -228,7 +246,8 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
             *seq_later = *seq_first;
             break;
         }
-        if (reader->fields != NULL && !replay_block(replay, reader, batches))
+        if (reader->fields != NULL &&
+            (!is_of_the_epoch(replay, reader) || !replay_block(replay, reader, batches)))
             return false;
         if (replay->progress != NULL)
             replay->progress(replay->context, reader->bytes_read, reader->bytes_total);
@@ -244,6 +263,7 @@ static bool replay_log(struct replay *replay, struct disk *disk, struct replay_b
     if (wal_reader_init(&reader, disk) != 0)
         return fail(replay, "%s", reader.error);
     reader.seq_known = engine_seq(replay->engine);
+    reader.ignores_note = replay->ignores_note;
     bool replayed = replay_blocks(replay, &reader, batches, &seq_first, seq_later);
     if (disk == replay->disk) {
         replay->end = reader.end;

@@ -21,7 +21,7 @@
 #include "snapshot/image.h"
 
 enum {
-    SCAN_INTERVAL_US = 1000000, /* between looks for slow readers and silent newcomers */
+    SCAN_INTERVAL_US = 1000000, /* between two looks at what changes slowly */
     STOP_DRAIN_US = 5000000,    /* a stopping server waits so long for clients to read */
     WAIT_BOUND_US = 1000000,
 };
@@ -185,6 +185,21 @@ static void memory_taken(struct server *server, int result)
     server_notice(server, text);
 }
 
+/* Is the data folder still where it was? What was answered since a file of it was removed is lost
+ * with that, and is told; in a folder that was moved nothing is lost, but another server may begin
+ * in its place. */
+static int folder_check(struct server *server)
+{
+    char error[IO_ERROR_SIZE];
+    int result = wal_check(server->wal, error);
+    if (result == -ENOENT)
+        snprintf(server->error, sizeof server->error,
+                 "%s under the running server: what was answered in the last second may be lost "
+                 "with it, and nothing more is answered",
+                 error);
+    return result;
+}
+
 /* Nothing more is read. Sessions with input that waits for room drain when it was handled. */
 static void stop_begin(struct server *server)
 {
@@ -214,11 +229,13 @@ static bool handle_event(struct server *server, const struct io_event *event)
     case USER_WAL_WRITE:
     case USER_WAL_PREPARE:
         result = wal_event(server->wal, event);
+        if (result < 0 && folder_check(server) != -ENOENT)
+            fail(server,
+                 "the log could not be written, so nothing more is answered; start again to "
+                 "recover what was acknowledged",
+                 result);
         if (result < 0)
-            return fail(server,
-                        "the log could not be written, so nothing more is answered; start "
-                        "again to recover what was acknowledged",
-                        result);
+            return false;
         break;
     case USER_SNAPSHOT_WRITE:
     case USER_SNAPSHOT_WORK:
@@ -243,12 +260,9 @@ static bool handle_event(struct server *server, const struct io_event *event)
     return true;
 }
 
-/* Once a second: connections that do not read, or never said hello. */
+/* Connections that do not read, or never said hello. */
 static void scan_sessions(struct server *server)
 {
-    if (server->turn_us - server->scanned_us < SCAN_INTERVAL_US)
-        return;
-    server->scanned_us = server->turn_us;
     for (uint32_t i = 1; i <= server->session_high; i++) {
         struct session *session = session_at(server, i);
         uint64_t since_us = server->turn_us - session->send_since_us;
@@ -259,14 +273,36 @@ static void scan_sessions(struct server *server)
     }
 }
 
-/* At the start, and once a second: tables that are filling up. */
-static void watch(struct server *server)
+/* Is the data folder still there? False when it is not. */
+static bool watch_folder(struct server *server)
 {
-    const struct server_options *options = &server->options;
-    if (server->watched_us > 0 && server->now_us - server->watched_us < SCAN_INTERVAL_US)
-        return;
-    server->watched_us = server->now_us;
-    watch_tables(&server->watch, server->engine, options->notice, options->context);
+    char text[SERVER_ERROR_SIZE];
+    int result = folder_check(server);
+    if (result == -ESTALE && !server->is_moved) {
+        snprintf(text, sizeof text,
+                 "the data folder is no longer %s: it was moved, and this server goes on writing "
+                 "to it where it is now. Stop it before another one is started",
+                 disk_path(server->disk));
+        server_notice(server, text);
+    }
+    server->is_moved = result == -ESTALE;
+    return result != -ENOENT;
+}
+
+static void watch_fill(struct server *server)
+{
+    watch_tables(&server->watch, server->engine, server->options.notice, server->options.context);
+}
+
+/* What is looked at once a second. False when the server must not go on. */
+static bool each_second(struct server *server)
+{
+    if (server->turn_us - server->scanned_us < SCAN_INTERVAL_US)
+        return true;
+    server->scanned_us = server->turn_us;
+    scan_sessions(server);
+    watch_fill(server);
+    return watch_folder(server);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -280,6 +316,7 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     uint64_t now_us = clock_at(&server->timekeeping.clock, io_time_us(server->io));
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
+    wait = earlier(wait, wal_wait_us(server->wal));
     if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
         return 0;
     if (server->sendable.count > 0)
@@ -309,6 +346,7 @@ static void run_pipeline(struct server *server)
     }
     pipeline_decide(server);
     wal_submit(server->wal);
+    wal_turn(server->wal, server->is_stopping);
     uint64_t released = server->block_released;
     pipeline_release(server);
     server->has_room_again |= server->block_released != released;
@@ -336,11 +374,19 @@ int server_turn(struct server *server, uint64_t timeout_us)
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
     timekeeping_note(server);
-    scan_sessions(server);
-    watch(server);
+    if (!each_second(server))
+        return -1;
     if (!server->is_stopping)
         return 1;
-    bool gave_up = server->turn_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);
+    bool is_late = server->turn_us - server->stop_us > STOP_DRAIN_US;
+    if (is_late && wal_is_refused(server->wal)) {
+        fail(server,
+             "what was decided last could not be made durable, and was not answered: there is no "
+             "room for it on the log's disk",
+             -ENOSPC);
+        return -1;
+    }
+    bool gave_up = is_late && wal_idle(server->wal);
     bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
     bool is_idle =
         archive_is_idle(server) && !server->is_taking_memory && !server->timekeeping.is_writing;
@@ -415,6 +461,7 @@ static bool recover(struct server *server)
 {
     struct replay replay = {.disk = server->disk,
                             .engine = server->engine,
+                            .ignores_note = server->options.rewrite_log_note,
                             .progress = server->options.progress,
                             .loading = server->options.loading,
                             .notice = server->options.notice,
@@ -441,6 +488,7 @@ static bool recover(struct server *server)
     server->start.snapshot_seq = replay.loader.seq;
     server->start.has_log = replay.end.segment > 0;
     server->start.torn_bytes = replay.end.torn_bytes;
+    server->start.is_sealed = replay.end.is_sealed;
     server->start.snapshot_bytes = replay.loader.raw_bytes;
     server->start.snapshot_us = replay.loaded_us;
     server->start.replay_us = replay.replayed_us;
@@ -497,7 +545,7 @@ struct server *server_create(const struct server_options *options, struct io *io
     if (made && listen_on(server) && recover(server)) {
         if (!options->lazy_memory)
             memory_take(server);
-        watch(server);
+        watch_fill(server);
         return server;
     }
     snprintf(error, error_size, "%s", server->error);

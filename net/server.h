@@ -24,6 +24,7 @@ struct server_options {
     struct engine_options engine;
     uint64_t wal_segment_size; /* 0: the default */
     uint32_t wal_writes;       /* blocks in flight to the disk; 0: the default */
+    bool rewrite_log_note;     /* what the log's note says, or that it is lost, is passed over */
     uint32_t connections_max;
     uint32_t spin_us;            /* an idle loop looks again for so long before it sleeps */
     uint32_t output_chunks;      /* in all, of OUTPUT_CHUNK_SIZE bytes */
@@ -76,6 +77,7 @@ struct server_start {
     uint64_t snapshot_seq;   /* of the snapshot it began with; 0: none */
     bool has_log;            /* there was a log to read */
     uint64_t torn_bytes;     /* cut off the log's end */
+    bool is_sealed;          /* nothing more was ever acknowledged; else nobody can tell */
     uint64_t snapshot_bytes; /* of its records, and how long loading it took */
     uint64_t snapshot_us;
     uint64_t replay_us;             /* how long the commands took */

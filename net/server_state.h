@@ -101,7 +101,7 @@ struct server {
     bool is_taking_memory;   /* of the tables, on the I/O seam's thread for it, */
     atomic_bool memory_stop; /* until it is done or told not to go on */
     struct watch watch;      /* over the tables */
-    uint64_t watched_us;
+    bool is_moved;           /* the data folder, and it was said */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];

@@ -151,6 +151,30 @@ static enum loaded image_load(struct loading *loading, uint64_t seq, uint64_t by
     return loaded;
 }
 
+/* Epochs never fall: an older snapshot of a newer epoch is what the shop was restored to, and the
+ * one that was loaded is of the time that was left behind. */
+static bool epoch_is_newest(struct loading *loading, uint32_t index)
+{
+    struct loader *loader = loading->loader;
+    bool is_newest = true;
+    for (uint32_t i = index + 1; is_newest && i < loader->seq_count; i++) {
+        char name[DISK_NAME_SIZE];
+        image_name(loader->seqs[i], name);
+        enum image_read read =
+            image_reader_open(&loading->reader, loader->disk, name, loader->seqs[i]);
+        uint64_t epoch = loading->reader.header.fixed.epoch;
+        is_newest = read != IMAGE_READ_CHUNK || epoch <= loader->epoch;
+        if (!is_newest)
+            (void)say(loading, LOAD_REFUSED,
+                      "it is of epoch %" PRIu64 ", and the newer snapshot of seq %" PRIu64
+                      " of epoch %" PRIu64 ", which is of the time before the shop was restored "
+                      "and would undo that. Move the newer one away",
+                      epoch, loader->seq, loader->epoch);
+        image_reader_close(&loading->reader);
+    }
+    return is_newest;
+}
+
 /* Lists the snapshots, the newest first. */
 static bool list(struct loader *loader, uint64_t sizes[LOADER_SNAPSHOTS_MAX])
 {
@@ -196,6 +220,8 @@ bool loader_run(struct loader *loader)
     bool is_well = list(loader, sizes);
     for (uint32_t i = 0; is_well && loader->seq == 0 && i < loader->seq_count; i++) {
         enum loaded loaded = image_load(loading, loader->seqs[i], sizes[i]);
+        if (loaded == LOADED)
+            is_well = epoch_is_newest(loading, i);
         if (loaded == LOADED || loaded == LOAD_LATER)
             continue;
         if (loader->notice != NULL && loaded == LOAD_DAMAGED)

@@ -1,14 +1,15 @@
 /* Blocks as bytes.
  *
  * Good path: the columns are compressed or copied behind the header, the rest of the last page is
- * zeroed, and one checksum is taken over header and payload. Reading checks the sizes, then the
- * checksum, and then decompresses.
+ * zeroed, and one checksum is taken over all of it. Reading checks the sizes, then the checksum,
+ * and then decompresses.
  *
  * What can fail: anything about bytes that come from a disk. Every size is bounded before it is
  * used, and a block is only believed when its checksum fits.
  *
  * What always holds: the stored payload is never longer than the raw one, so a block always fits
- * where its raw columns would. Bytes after the payload carry nothing and are not looked at. */
+ * where its raw columns would. No byte of a block changes unseen: the magic is compared, and the
+ * checksum covers the rest, the padding too. */
 #include "wal/block.h"
 
 #include <lz4.h>
@@ -35,7 +36,7 @@ static uint32_t align_up(uint32_t size)
 
 static uint64_t block_checksum(const struct wal_block *block, const uint8_t *bytes)
 {
-    return checksum64(bytes + CHECKSUM_START, payload_end(block) - CHECKSUM_START);
+    return checksum64(bytes + CHECKSUM_START, block->block_size - CHECKSUM_START);
 }
 
 /* Stores a column at out, compressed when that saves an eighth; returns the stored size. Tries
@@ -61,10 +62,20 @@ static uint32_t column_store(struct wal_packing *packing, const uint8_t *column,
     return size;
 }
 
+/* An empty block says nothing but that all before it is durable. */
+static bool is_sound(const struct wal_block *block)
+{
+    if (block->command_count == 0 && (block->ids_size > 0 || block->fields_size > 0 ||
+                                      block->seq_durable + 1 != block->seq_first))
+        return false;
+    return block->seq_durable < block->seq_first &&
+           block->seq_first <= UINT64_MAX - block->command_count;
+}
+
 void wal_block_seal(struct wal_packer *packer, struct wal_block *block, const uint8_t *ids,
                     const uint8_t *fields, uint8_t *image)
 {
-    TILL_ASSERT(block->command_count > 0 && block->seq_durable < block->seq_first);
+    TILL_ASSERT(is_sound(block));
     TILL_ASSERT(block->ids_size <= WAL_COLUMN_SIZE_MAX);
     TILL_ASSERT(block->fields_size <= WAL_COLUMN_SIZE_MAX);
     uint8_t *payload = image + sizeof *block;
@@ -95,9 +106,8 @@ bool wal_block_read(const uint8_t *bytes, struct wal_block *block)
     return block->magic == WAL_BLOCK_MAGIC && block->version == WAL_BLOCK_VERSION &&
            block->ids_size <= WAL_COLUMN_SIZE_MAX && block->fields_size <= WAL_COLUMN_SIZE_MAX &&
            block->ids_stored <= block->ids_size && block->fields_stored <= block->fields_size &&
-           block->block_size == align_up(payload_end(block)) && block->command_count > 0 &&
-           block->time_us <= TIME_US_MAX && block->seq_durable < block->seq_first &&
-           block->seq_first <= UINT64_MAX - block->command_count;
+           block->block_size == align_up(payload_end(block)) && block->time_us <= TIME_US_MAX &&
+           is_sound(block);
 }
 
 bool wal_block_verify(const struct wal_block *block, const uint8_t *bytes)

@@ -1,16 +1,17 @@
 /* A block of the log: many commands, one checksum, one write.
  *
  * A block stands at a multiple of WAL_ALIGN in its segment and fills a multiple of it; the rest
- * after the payload is zero. All integers are little-endian.
+ * after the payload is zero. All integers are little-endian. An empty block has no commands: it
+ * seals the log behind the block before it (wal/wal.h).
  *
  *   offset size field
  *        0    8 magic             "tillblk1"
- *        8    8 checksum          XXH3-64 of header from offset 16 on, and of the payload
+ *        8    8 checksum          XXH3-64 of all of the block from offset 16 on
  *       16    8 previous          checksum of the block before; 0 for the first of an epoch's log
  *       24    8 epoch             of the primary that wrote it
- *       32    8 seq_first         of the first command in it
+ *       32    8 seq_first         of the first command in it; of an empty one the seq that is due
  *       40    8 seq_durable       what was durable when this block was handed to the disk
- *       48    8 time_us           of the first command
+ *       48    8 time_us           of the first command; of an empty one of the last before it
  *       56    8 digest            of the engine after the last command
  *       64    4 command_count
  *       68    4 block_size        multiple of WAL_ALIGN, header and padding included
@@ -18,7 +19,7 @@
  *       76    4 ids_stored        as stored; equal to ids_size: not compressed
  *       80    4 fields_size       of the fields column, raw
  *       84    4 fields_stored     as stored; equal to fields_size: not compressed
- *       88    4 version           1; it and magic stand here in every version
+ *       88    4 version           2; it and magic stand here in every version
  *       92    4 zero
  *       96      payload: ids column, then fields column (LZ4 block format where compressed)
  *
@@ -34,7 +35,7 @@
 #include "base/limits.h"
 
 #define WAL_BLOCK_MAGIC   0x316b6c626c6c6974ULL
-#define WAL_BLOCK_VERSION 1
+#define WAL_BLOCK_VERSION 2
 
 struct wal_block {
     uint64_t magic;
@@ -61,6 +62,10 @@ static_assert(offsetof(struct wal_block, seq_first) == 32, "seq_first");
 static_assert(offsetof(struct wal_block, command_count) == 64, "command_count");
 static_assert(offsetof(struct wal_block, version) == 88, "version");
 
+/* What recovery fills the pages of a write with that it cuts, word by word: neither zeros, which
+ * only stand where nothing was ever written, nor a block. */
+#define WAL_CUT_WORD 0x2e7475636c6c6974ULL
+
 /* The raw columns of one block are bounded so that it fits WAL_BLOCK_SIZE_MAX uncompressed. */
 #define WAL_COLUMN_SIZE_MAX ((WAL_BLOCK_SIZE_MAX - (int)sizeof(struct wal_block)) / 2)
 
@@ -73,9 +78,10 @@ struct wal_packer {
     } ids, fields;
 };
 
-/* Makes the block's image, of block_size bytes: at most WAL_BLOCK_SIZE_MAX. The caller has filled
- * previous, epoch, both seqs, time, digest, the count and both raw sizes; the rest of the header is
- * filled here. Each column holds at most WAL_COLUMN_SIZE_MAX bytes. */
+/* Makes the block's image, of block_size bytes: at most WAL_BLOCK_SIZE_MAX, and WAL_ALIGN for an
+ * empty one. The caller has filled previous, epoch, both seqs, time, digest, the count and both raw
+ * sizes; the rest of the header is filled here. Each column holds at most WAL_COLUMN_SIZE_MAX
+ * bytes. */
 void wal_block_seal(struct wal_packer *packer, struct wal_block *block, const uint8_t *ids,
                     const uint8_t *fields, uint8_t *image);
 
@@ -83,7 +89,8 @@ void wal_block_seal(struct wal_packer *packer, struct wal_block *block, const ui
  * other and with the format's bounds. `bytes` has WAL_ALIGN bytes at least. */
 bool wal_block_read(const uint8_t *bytes, struct wal_block *block);
 
-/* Is the block that wal_block_read found whole? `bytes` has its block_size bytes. */
+/* Is the block that wal_block_read found whole, padding included? `bytes` has its block_size bytes.
+ */
 bool wal_block_verify(const struct wal_block *block, const uint8_t *bytes);
 
 /* The raw columns of a verified block: in place where they were stored raw, else decompressed into

@@ -83,13 +83,14 @@ static void put_right(struct bench *bench)
     block.fields_stored %= block.fields_size + 1;
     uint32_t end = (uint32_t)sizeof block + block.ids_stored + block.fields_stored;
     block.block_size = (end + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN;
-    block.command_count = block.command_count == 0 ? 1 : block.command_count;
+    bool is_empty = block.command_count == 0 && block.ids_size == 0 && block.fields_size == 0;
+    block.command_count = block.command_count == 0 && !is_empty ? 1 : block.command_count;
     block.seq_first = block.seq_first % (UINT64_MAX / 2) + 1;
-    block.seq_durable %= block.seq_first;
+    block.seq_durable = is_empty ? block.seq_first - 1 : block.seq_durable % block.seq_first;
     block.time_us %= TIME_US_MAX + 1;
     memcpy(bench->image, &block, sizeof block);
     size_t from = offsetof(struct wal_block, previous);
-    block.checksum = checksum64(bench->image + from, end - from);
+    block.checksum = checksum64(bench->image + from, block.block_size - from);
     memcpy(bench->image, &block, sizeof block);
     TILL_ASSERT(wal_block_read(bench->image, &block) && wal_block_verify(&block, bench->image));
 }

@@ -78,8 +78,7 @@ def reseal(path, offset, version_at, version, end):
 def raise_block_version(path, version):
     """Of the segment's last block, as a newer till would have appended it."""
     last = list(blocks(path))[-1]
-    reseal(path, last.offset, BLOCK_VERSION_AT, version,
-           BLOCK.size + last.ids_stored + last.fields_stored)
+    reseal(path, last.offset, BLOCK_VERSION_AT, version, last.block_size)
 
 
 def raise_image_version(path, version):

@@ -81,6 +81,10 @@ def folder_with_a_snapshot_alone_goes_on_from_it(run):
     server.stop_clean()
     for path in segments(server.folder):
         path.unlink()
+    result = run.till("verify", server.folder)
+    check(result.returncode == 1 and "log-note.till says" in result.stderr,
+          f"verify of a folder that has lost its log: {result.stderr}")
+    (server.folder / "log-note.till").unlink()
     run.verify(server.folder)
     server = run.serve(server.folder)
     check_equal(stats(server), before, "stats")

@@ -189,6 +189,18 @@ const char *disk_path(const struct disk *disk)
     return disk->folder->path;
 }
 
+int disk_check(const struct disk *disk)
+{
+    return disk->machine == NULL ? -EIO : 0;
+}
+
+int disk_file_check(struct disk *disk, int file, const char *name)
+{
+    TILL_ASSERT(file >= 0 && file < HANDLES_MAX && disk->handles[file].file != NULL);
+    return disk->machine == NULL || *find(disk->folder, name) == disk->handles[file].file ? 0
+                                                                                          : -ENOENT;
+}
+
 int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_max)
 {
     if (disk->machine == NULL)

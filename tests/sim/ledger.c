@@ -522,7 +522,8 @@ uint64_t ledger_check_log(struct ledger *ledger, struct disk *disk)
         if (reader.fields != NULL)
             check_block(&replay, &reader);
     }
-    CHECK_EQUAL(read, WAL_READ_END);
+    if (read != WAL_READ_END)
+        test_fail(__FILE__, __LINE__, "%s", reader.error);
     CHECK_EQUAL(replay.answer_next, ledger->answer_count);
     uint64_t seq = engine_seq(replay.engine);
     check_intents(&replay, snapshot_seq);

@@ -104,7 +104,7 @@ static bool is_snapshots(const struct io_event *event)
 static bool awaits_event(const struct server *server)
 {
     const struct writer *writer = server->snapshots.writer;
-    return !wal_idle(server->wal) || (writer != NULL && writer_awaits_event(writer)) ||
+    return wal_awaits_event(server->wal) || (writer != NULL && writer_awaits_event(writer)) ||
            (server->archive != NULL && archive_awaits_event(server->archive)) ||
            server->timekeeping.is_writing;
 }

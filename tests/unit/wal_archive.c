@@ -235,6 +235,7 @@ static void log_forget(struct log *log)
     int count = wal_segments_list(disk, WAL_IN_DATA, &segments);
     for (int i = 0; i < count; i++)
         CHECK_EQUAL(disk_remove(disk, segments[i].name), 0);
+    CHECK_EQUAL(disk_remove(disk, WAL_NOTE_NAME), 0);
     free(segments);
     disk_close(disk);
     log->seq_last = 0;

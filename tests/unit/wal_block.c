@@ -125,7 +125,7 @@ TEST(column_that_begins_to_compress_is_found_out_soon)
     free(sealed);
 }
 
-TEST(flipped_bit_in_header_or_payload_is_found)
+TEST(flipped_bit_anywhere_in_a_block_is_found)
 {
     struct sealed *sealed = sealed_create();
     noise_fill(sealed->ids, 4000);
@@ -133,17 +133,14 @@ TEST(flipped_bit_in_header_or_payload_is_found)
     seal(sealed, 4000, 6000);
     uint32_t payload_end =
         (uint32_t)sizeof sealed->block + sealed->block.ids_stored + sealed->block.fields_stored;
-    for (uint32_t i = 0; i < payload_end; i++) {
+    CHECK(payload_end < sealed->block.block_size);
+    for (uint32_t i = 0; i < sealed->block.block_size; i++) {
         uint8_t bit = (uint8_t)(1 << test_random_below(8));
         sealed->image[i] ^= bit;
         if (is_whole(sealed->image, sizeof sealed->image))
             test_fail(__FILE__, __LINE__, "a flip at byte %u was not found", i);
         sealed->image[i] ^= bit;
     }
-    CHECK(is_whole(sealed->image, sizeof sealed->image));
-    /* Padding carries nothing. */
-    CHECK(payload_end < sealed->block.block_size);
-    sealed->image[payload_end] ^= 1;
     CHECK(is_whole(sealed->image, sizeof sealed->image));
     free(sealed);
 }

@@ -80,6 +80,7 @@ static struct log_found *read_all(struct disk *disk, const struct log *model)
     struct wal_reader reader;
     CHECK(found != NULL);
     CHECK(wal_reader_init(&reader, disk) == 0);
+    reader.ignores_note = model == NULL;
     while ((found->result = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
         if (model != NULL)
             block_check(model, &reader);
@@ -109,6 +110,7 @@ void log_check(const struct log *log)
         test_fail(__FILE__, __LINE__, "result %u: %s", found->result, found->error);
     CHECK_EQUAL(found->end.seq_next, log->seq_last + 1);
     CHECK_EQUAL(found->end.torn_bytes, 0);
+    CHECK(log->wal != NULL || found->end.is_sealed);
     free(found);
 }
 
@@ -135,7 +137,10 @@ void log_open(struct log *log)
 void log_close(struct log *log)
 {
     log_drain(log);
+    wal_turn(log->wal, true);
+    log_drain(log);
     wal_close(log->wal);
+    log->wal = NULL;
     io_destroy(log->io);
     disk_close(log->disk);
 }
@@ -196,6 +201,24 @@ void log_drain(struct log *log)
         log_pump(log);
         wal_submit(log->wal);
     }
+}
+
+void note_write(struct wal_note note)
+{
+    struct disk *disk;
+    CHECK_EQUAL(disk_open(&disk, test_folder(), DISK_WRITE), 0);
+    CHECK_EQUAL(wal_note_write(disk, &note), 0);
+    disk_close(disk);
+}
+
+struct wal_note note_read(void)
+{
+    struct disk *disk;
+    struct wal_note note;
+    CHECK_EQUAL(disk_open(&disk, test_folder(), DISK_READ), 0);
+    CHECK_EQUAL(wal_note_read(disk, &note), 0);
+    disk_close(disk);
+    return note;
 }
 
 static int file_open(const char *name, int flags)

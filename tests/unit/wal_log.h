@@ -54,7 +54,8 @@ struct log *log_create(void);
 void log_free(struct log *log);
 
 /* Recovers from the test's folder, checks every command against the model, forgets those that are
- * gone, and opens the log for writing. log_close makes everything durable first. */
+ * gone, and opens the log for writing. log_close makes everything durable first,
+ * and seals the log. */
 void log_open(struct log *log);
 void log_close(struct log *log);
 
@@ -67,12 +68,16 @@ enum wal_room log_try(struct log *log);
 void log_pump(struct log *log);
 void log_drain(struct log *log);
 
-/* Reads the test's folder without its lock and checks the commands of every block. model NULL: the
- * content is not looked at. The caller frees what is found. */
+/* Reads the test's folder without its lock and checks the commands of every block. model NULL:
+ * neither the content nor the log's note is looked at. The caller frees what is found. */
 struct log_found *log_read(const struct log *model);
 
-/* The folder holds all that was appended, and nothing that is to be cut. */
+/* The folder holds all that was appended, sealed, and nothing that is to be cut. */
 void log_check(const struct log *log);
+
+/* The log's note in the test's folder. */
+void note_write(struct wal_note note);
+struct wal_note note_read(void);
 
 /* Files of the test's folder. */
 void file_put(const char *name, const void *bytes, size_t size);

@@ -1,0 +1,186 @@
+/* How the log marks its end: the seal behind its last block, and the note beside its segments.
+ *
+ * Good path: when nothing has happened for a moment, an empty block is written where the next one
+ * goes. It proves that the block before it was durable, as any later block would, so that damage
+ * there is told from a torn write. Once it is durable, that is noted, with its checksum: whoever
+ * finds the log to end with that very seal knows that nothing behind it was acknowledged.
+ *
+ * Why the last holds: the next block goes over the seal, so that the seal is gone before the block
+ * is durable; or it goes to the next segment, and is acknowledged only when a note without a seal
+ * is durable; or, when the seal is still under way, it goes behind it and is chained to it. A seal
+ * of which that happened is never noted.
+ *
+ * The note is written when a segment is begun, when the first block of it is durable, when the log
+ * is sealed, and every WAL_NOTE_US while blocks become durable; one at a time, the two pages in
+ * turn. Only the first of these is waited for, and it is under way beside the segment's first
+ * block. All that a note says was true when it was handed to the disk, and stays true.
+ *
+ * A block that goes behind a seal under way must not prove that the seal was durable, and its
+ * watermark cannot say so, because the seal has no seq: it calls one command less durable. */
+#include <errno.h>
+#include <string.h>
+
+#include "wal/wal_state.h"
+
+/* The seal. */
+
+bool wal_seal_is_possible(const struct wal *wal)
+{
+    return wal->seal.state == SEAL_NONE && wal->open.command_count == 0 &&
+           wal_blocks_in_flight(wal) == 0 && wal->refused_count == 0 &&
+           (wal_segment_room(wal) >= WAL_ALIGN || wal->file_spare >= 0);
+}
+
+void wal_seal_write(struct wal *wal)
+{
+    struct wal_seal *seal = &wal->seal;
+    if (wal_segment_room(wal) < WAL_ALIGN)
+        wal_segment_switch(wal);
+    struct wal_block block = {
+        .previous = wal->open.previous,
+        .epoch = wal->open.epoch,
+        .seq_first = wal->open.seq_first,
+        .seq_durable = wal->open.seq_first - 1,
+        .time_us = wal->time_last,
+        .digest = wal->open.digest,
+    };
+    wal_block_seal(&wal->packer, &block, wal->ids, wal->fields, seal->page);
+    seal->checksum = block.checksum;
+    seal->state = SEAL_WRITING;
+    seal->write.file = wal->file;
+    seal->write.offset = wal->offset;
+    wal_write_start(wal, &seal->write);
+    wal_column_limit_update(wal);
+}
+
+bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
+{
+    struct wal_seal *seal = &wal->seal;
+    uint32_t size = (uint32_t)sizeof(struct wal_block) + columns_size;
+    uint32_t size_max = (size + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN;
+    if (seal->state == SEAL_THERE)
+        seal->state = SEAL_NONE;
+    if (seal->state != SEAL_WRITING)
+        return false;
+    seal->state = SEAL_LEFT;
+    if (size_max + WAL_ALIGN > wal_segment_room(wal))
+        return true;
+    seal->state = SEAL_FOLLOWED;
+    wal->offset += WAL_ALIGN;
+    wal->open.previous = seal->checksum;
+    wal->open.seq_durable -= wal->open.seq_durable > 0;
+    return false;
+}
+
+void wal_seal_written(struct wal *wal)
+{
+    struct wal_seal *seal = &wal->seal;
+    seal->state = seal->state == SEAL_WRITING ? SEAL_THERE : SEAL_NONE;
+    if (seal->file_done >= 0)
+        disk_file_close(wal->disk, seal->file_done);
+    seal->file_done = -1;
+    wal_column_limit_update(wal);
+}
+
+/* The note. */
+
+static uint64_t seq_to_note(const struct wal *wal)
+{
+    return wal->has_blocks ? wal->seq_durable : 0;
+}
+
+static bool note_is_due(const struct wal *wal, uint64_t now_us)
+{
+    const struct wal_noting *noting = &wal->noting;
+    const struct wal_note *note = &noting->note;
+    uint64_t seq_first = wal_segment_known(wal, wal->segment)->seq_first;
+    uint64_t seq_durable = seq_to_note(wal);
+    if (wal->segment > note->segment)
+        return true;
+    if (wal->seal.state == SEAL_THERE && wal->seal.checksum != note->seal)
+        return true;
+    if (seq_durable <= note->seq_durable)
+        return false;
+    bool is_begun = note->seq_durable < seq_first && seq_durable >= seq_first;
+    return is_begun || now_us - noting->written_us >= WAL_NOTE_US;
+}
+
+/* Fills the note with how things stand, and makes the page of its next generation. */
+static void note_make(struct wal *wal)
+{
+    const struct wal_known *known = wal_segment_known(wal, wal->segment);
+    struct wal_noting *noting = &wal->noting;
+    noting->note = (struct wal_note){
+        .generation = noting->note.generation + 1,
+        .epoch = wal->open.epoch,
+        .segment_size = known->size_bytes,
+        .seq_first = known->seq_first,
+        .previous = known->previous,
+        .seq_durable = seq_to_note(wal),
+        .seal = wal->seal.state == SEAL_THERE ? wal->seal.checksum : 0,
+        .segment = wal->segment,
+    };
+    wal_note_page(&noting->note, noting->page);
+    noting->write.offset = noting->note.generation % WAL_NOTE_PAGES * WAL_ALIGN;
+}
+
+void wal_note_turn(struct wal *wal, uint64_t now_us)
+{
+    struct wal_noting *noting = &wal->noting;
+    if (noting->write.is_under_way || !note_is_due(wal, now_us))
+        return;
+    note_make(wal);
+    noting->written_us = now_us;
+    wal_write_start(wal, &noting->write);
+}
+
+void wal_note_written(struct wal *wal)
+{
+    struct wal_noting *noting = &wal->noting;
+    noting->page_segments[noting->note.generation % WAL_NOTE_PAGES] = noting->note.segment;
+}
+
+uint32_t wal_note_segment(const struct wal *wal)
+{
+    const uint32_t *segments = wal->noting.page_segments;
+    return segments[0] > segments[1] ? segments[0] : segments[1];
+}
+
+uint32_t wal_note_segment_least(const struct wal *wal)
+{
+    const uint32_t *segments = wal->noting.page_segments;
+    return segments[0] < segments[1] ? segments[0] : segments[1];
+}
+
+/* The pages of the note that is there are written one after the other, so that one of them is whole
+ * throughout, and no room is needed for another file. */
+static int pages_write(struct wal *wal)
+{
+    struct wal_noting *noting = &wal->noting;
+    int result = 0;
+    for (unsigned i = 0; result == 0 && i < WAL_NOTE_PAGES; i++) {
+        note_make(wal);
+        result =
+            disk_file_write(wal->disk, noting->file, noting->write.offset, noting->page, WAL_ALIGN);
+    }
+    return result;
+}
+
+int wal_note_open(struct wal *wal)
+{
+    struct wal_noting *noting = &wal->noting;
+    int result = wal_note_read(wal->disk, &noting->note);
+    bool is_there = result == 0;
+    if (result == -ENOENT || result == -EBADMSG || result == -ENOTSUP) {
+        noting->note.generation = 0;
+        note_make(wal);
+        result = wal_note_write(wal->disk, &noting->note);
+    }
+    if (result == 0)
+        result = noting->file = disk_file_open(wal->disk, WAL_NOTE_NAME, true);
+    if (result < 0)
+        return result;
+    noting->write.file = noting->file;
+    noting->page_segments[0] = noting->page_segments[1] = wal->segment;
+    return is_there ? pages_write(wal) : 0;
+}

@@ -28,6 +28,7 @@
 
 #include "base/limits.h"
 #include "cli/cli.h"
+#include "cli/folder.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "snapshot/loader.h"
@@ -471,10 +472,9 @@ static enum step finish(struct backup *backup)
 static enum step run(struct backup *backup)
 {
     const struct timespec pause = {.tv_nsec = TRY_EVERY_MS * 1000000L};
-    int result = disk_open(&backup->source, backup->data, DISK_READ);
-    if (result != 0)
-        return fail(backup, "%s: %s", backup->data, strerror(-result));
-    result = disk_open(&backup->target, backup->path, DISK_RESUME);
+    if (!folder_find("till backup", backup->data, FOLDER_DATA, &backup->source))
+        return STEP_FAILED;
+    int result = disk_open(&backup->target, backup->path, DISK_RESUME);
     if (result != 0)
         return fail(backup, "%s: %s", backup->path,
                     result == -EWOULDBLOCK ? "another till uses this folder" : strerror(-result));
@@ -529,7 +529,7 @@ int cli_backup(int argc, char **argv)
     progress_end(&backup.progress);
     if (step == STEP_DONE)
         print_summary(&backup);
-    else
+    else if (backup.error[0] != '\0')
         fprintf(stderr, "till backup: %s\n", backup.error);
     disk_close(backup.target);
     disk_close(backup.source);

@@ -1,11 +1,84 @@
-/* Opening, reading, messages. */
+/* Finding, opening, reading, messages.
+ *
+ * A folder is told by its names alone before anything in it is read: a path that was mistyped has
+ * none of them, and must not be taken for a shop without any changes. */
 #include "cli/folder.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/value.h"
+
+/* The names of till's files; # is a digit. */
+static const struct {
+    enum folder_kind kind;
+    const char *pattern;
+} names[] = {
+    {FOLDER_DATA, "wal-##########.log"},
+    {FOLDER_DATA, "snapshot-####################.till"},
+    {FOLDER_ARCHIVE, "log-####################-####################.till"},
+};
+
+/* What is said of a path that has none of them. */
+static const struct {
+    const char *name;
+    const char *looked_for;
+} kinds[] = {
+    [FOLDER_READABLE] = {"data folder", "wal-*.log, snapshot-*.till or log-*.till"},
+    [FOLDER_DATA] = {"data folder", "wal-*.log or snapshot-*.till"},
+    [FOLDER_ARCHIVE] = {"archive", "log-*.till"},
+};
+
+static bool name_matches(const char *name, const char *pattern)
+{
+    while (*pattern != '\0' &&
+           (*pattern == '#' ? *name >= '0' && *name <= '9' : *name == *pattern)) {
+        name++;
+        pattern++;
+    }
+    return *pattern == '\0' && *name == '\0';
+}
+
+/* Does the folder have a file of that kind? 1, 0 or -errno. */
+static int has_kind(struct disk *disk, enum folder_kind kind)
+{
+    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
+    int count = entries == NULL ? -ENOMEM : disk_list(disk, entries, DISK_ENTRIES_MAX);
+    int result = count < 0 ? count : 0;
+    for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
+        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) {
+            if ((kind == FOLDER_READABLE || names[j].kind == kind) &&
+                name_matches(entries[i].name, names[j].pattern))
+                result = 1;
+        }
+    }
+    free(entries);
+    return result;
+}
+
+bool folder_find(const char *command, const char *path, enum folder_kind kind, struct disk **disk)
+{
+    int result = disk_open(disk, path, DISK_READ);
+    if (result == 0)
+        result = has_kind(*disk, kind);
+    if (result > 0)
+        return true;
+    fprintf(stderr, "%s: %s: no %s", command, path, kinds[kind].name);
+    if (result == -ENOENT)
+        fprintf(stderr, ": there is no such folder\n");
+    else if (result == -ENOTDIR)
+        fprintf(stderr, ": it is a file\n");
+    else if (result < 0)
+        fprintf(stderr, " that can be read: %s\n", strerror(-result));
+    else
+        fprintf(stderr, ": it has no file %s\n", kinds[kind].looked_for);
+    disk_close(*disk);
+    *disk = NULL;
+    return false;
+}
 
 void folder_rows(struct folder *folder, struct option_row rows[FOLDER_ROWS])
 {
@@ -62,21 +135,14 @@ static void show_notice(void *context, const char *text)
     fprintf(stderr, "%s: %s\n", folder->command, text);
 }
 
-static bool open_disk(const struct folder *folder, const char *path, struct disk **disk)
-{
-    int result = disk_open(disk, path, DISK_READ);
-    if (result != 0)
-        fprintf(stderr, "%s: %s: %s\n", folder->command, path, strerror(-result));
-    return result == 0;
-}
-
 bool folder_open(struct folder *folder, const char *path)
 {
     struct replay *replay = &folder->replay;
     char error[REPLAY_ERROR_SIZE];
-    if (!open_disk(folder, path, &replay->disk))
+    if (!folder_find(folder->command, path, FOLDER_READABLE, &replay->disk))
         return false;
-    if (folder->archive != NULL && !open_disk(folder, folder->archive, &replay->archive))
+    if (folder->archive != NULL &&
+        !folder_find(folder->command, folder->archive, FOLDER_ARCHIVE, &replay->archive))
         return false;
     replay->engine = engine_create(&folder->capacities, error, sizeof error);
     if (replay->engine == NULL)

@@ -11,6 +11,17 @@
 #include "cli/progress.h"
 #include "net/replay.h"
 
+/* What a command looks for at a path. */
+enum folder_kind {
+    FOLDER_READABLE, /* a data folder, a backup or an archive */
+    FOLDER_DATA,     /* a data folder or a backup */
+    FOLDER_ARCHIVE,
+};
+
+/* Opens the folder at the path for reading if it is of that kind, by the names of what is in it;
+ * else says what was looked for, and gives false. */
+bool folder_find(const char *command, const char *path, enum folder_kind kind, struct disk **disk);
+
 struct folder {
     const char *command; /* for messages: "till verify" */
     const char *archive; /* options; NULL: not given */

@@ -7,6 +7,7 @@
 
 #include "base/disk.h"
 #include "cli/cli.h"
+#include "cli/folder.h"
 #include "cli/options.h"
 #include "cli/text.h"
 #include "engine/codec.h"
@@ -70,11 +71,8 @@ int cli_log(int argc, char **argv)
         return EXIT_USAGE;
     }
     struct disk *disk = NULL;
-    int error = disk_open(&disk, argv[1], DISK_READ);
-    if (error != 0) {
-        fprintf(stderr, "till log: %s: %s\n", argv[1], strerror(-error));
+    if (!folder_find("till log", argv[1], FOLDER_READABLE, &disk))
         return EXIT_FAILED;
-    }
     struct logged_command *command = malloc(sizeof *command);
     bool printed = command != NULL && print_log(disk, command);
     free(command);

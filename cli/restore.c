@@ -130,7 +130,7 @@ static bool check_written(struct restore *restore)
 static bool run(struct restore *restore)
 {
     struct engine **engine = &restore->folder.replay.engine;
-    if (!open_target(restore) || !folder_open(&restore->folder, restore->from) ||
+    if (!folder_open(&restore->folder, restore->from) || !open_target(restore) ||
         !folder_read(&restore->folder) || !check_state(restore))
         return false;
     uint64_t time_us = engine_time_us(*engine);

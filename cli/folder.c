@@ -19,6 +19,7 @@ static const struct {
 } names[] = {
     {FOLDER_DATA, "wal-##########.log"},
     {FOLDER_DATA, "snapshot-####################.till"},
+    {FOLDER_DATA, BACKUP_LABEL_NAME},
     {FOLDER_ARCHIVE, "log-####################-####################.till"},
 };
 
@@ -42,6 +43,16 @@ static bool name_matches(const char *name, const char *pattern)
     return *pattern == '\0' && *name == '\0';
 }
 
+bool folder_has_name(enum folder_kind kind, const char *name)
+{
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if ((kind == FOLDER_READABLE || names[i].kind == kind) &&
+            name_matches(name, names[i].pattern))
+            return true;
+    }
+    return false;
+}
+
 /* Does the folder have a file of that kind? 1, 0 or -errno. */
 static int has_kind(struct disk *disk, enum folder_kind kind)
 {
@@ -49,11 +60,8 @@ static int has_kind(struct disk *disk, enum folder_kind kind)
     int count = entries == NULL ? -ENOMEM : disk_list(disk, entries, DISK_ENTRIES_MAX);
     int result = count < 0 ? count : 0;
     for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
-        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) {
-            if ((kind == FOLDER_READABLE || names[j].kind == kind) &&
-                name_matches(entries[i].name, names[j].pattern))
-                result = 1;
-        }
+        if (folder_has_name(kind, entries[i].name))
+            result = 1;
     }
     free(entries);
     return result;
@@ -135,6 +143,24 @@ static void show_notice(void *context, const char *text)
     fprintf(stderr, "%s: %s\n", folder->command, text);
 }
 
+static void show_check(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct folder *folder = context;
+    progress_show(&folder->progress, "checking the backup", bytes_read, bytes_total);
+}
+
+static bool check_backup(struct folder *folder)
+{
+    folder->label.progress = show_check;
+    folder->label.context = folder;
+    enum backup_state state = backup_label_demand(&folder->label, folder->replay.disk);
+    progress_end(&folder->progress);
+    folder->is_backup = state == BACKUP_COMPLETE;
+    if (state == BACKUP_REFUSED)
+        fprintf(stderr, "%s: %s\n", folder->command, folder->label.error);
+    return state != BACKUP_REFUSED;
+}
+
 bool folder_open(struct folder *folder, const char *path)
 {
     struct replay *replay = &folder->replay;
@@ -143,6 +169,8 @@ bool folder_open(struct folder *folder, const char *path)
         return false;
     if (folder->archive != NULL &&
         !folder_find(folder->command, folder->archive, FOLDER_ARCHIVE, &replay->archive))
+        return false;
+    if (!check_backup(folder))
         return false;
     replay->engine = engine_create(&folder->capacities, error, sizeof error);
     if (replay->engine == NULL)
@@ -159,6 +187,7 @@ void folder_close(struct folder *folder)
 {
     struct replay *replay = &folder->replay;
     engine_destroy(replay->engine);
+    backup_label_close(&folder->label);
     disk_close(replay->archive);
     disk_close(replay->disk);
     replay->engine = NULL;
@@ -172,6 +201,15 @@ bool folder_read(struct folder *folder)
     progress_end(&folder->progress);
     if (!replayed) {
         fprintf(stderr, "%s: %s\n", folder->command, replay->error);
+        return false;
+    }
+    if (folder->is_backup && !replay->has_stopped &&
+        engine_seq(replay->engine) < folder->label.seq) {
+        fprintf(stderr,
+                "%s: %s leads to seq %" PRIu64 ", and went up to %" PRIu64
+                " when the backup was made: take another backup\n",
+                folder->command, disk_path(replay->disk), engine_seq(replay->engine),
+                folder->label.seq);
         return false;
     }
     if (replay->seq_last == 0 || engine_seq(replay->engine) == replay->seq_last)

@@ -111,6 +111,12 @@ static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_tot
     progress_show(&serve->progress, "reading the log", bytes_read, bytes_total);
 }
 
+static void show_checking(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct serve *serve = context;
+    progress_show(&serve->progress, "checking the backup", bytes_read, bytes_total);
+}
+
 static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_total)
 {
     struct serve *serve = context;
@@ -135,6 +141,9 @@ static void print_start(const struct serve *serve, const struct server *server, 
         printf("snapshots: %.1f MiB, most of it for what changes while one is written\n",
                (double)start.snapshot_memory_bytes / (1 << 20));
     printf("io: %s\n", io_describe(io));
+    if (start.backup_seq > 0)
+        printf("data: a whole backup up to seq %" PRIu64 "; from now on it is a data folder\n",
+               start.backup_seq);
     if (start.snapshot_seq > 0)
         printf("data: snapshot of seq %" PRIu64 ", %.1f MiB of state in %.3f s%s\n",
                start.snapshot_seq, (double)start.snapshot_bytes / (1 << 20),
@@ -248,6 +257,7 @@ int cli_serve(int argc, char **argv)
     serve.options.snapshot_at_stop = true;
     serve.options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * serve.archive_days;
     serve.options.archive_keep_bytes = (uint64_t)serve.archive_mib << 20;
+    serve.options.checking = show_checking;
     serve.options.loading = show_loading;
     serve.options.notice = show_notice;
     serve.options.progress = show_progress;

@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "net/replay.h"
 #include "net/server_state.h"
+#include "snapshot/backup_label.h"
 #include "snapshot/image.h"
 
 enum {
@@ -357,6 +358,28 @@ static bool open_archive(struct server *server)
     return true;
 }
 
+/* A backup must be whole before a shop goes on from it. */
+static bool check_backup(struct server *server)
+{
+    struct backup_label label = {.progress = server->options.checking,
+                                 .context = server->options.context};
+    enum backup_state state = backup_label_demand(&label, server->disk);
+    if (state == BACKUP_COMPLETE)
+        server->start.backup_seq = label.seq;
+    else if (state == BACKUP_REFUSED)
+        snprintf(server->error, sizeof server->error, "%s", label.error);
+    backup_label_close(&label);
+    return state != BACKUP_REFUSED;
+}
+
+/* It is a data folder from now on: nothing in the files that it had has been changed yet, and what
+ * the log gets from here on its label does not know. */
+static bool leave_backup(struct server *server)
+{
+    int result = server->start.backup_seq > 0 ? backup_label_leave(server->disk) : 0;
+    return result == 0 || fail(server, "the label of the backup cannot be removed", result);
+}
+
 /* Reads the log into the engine and opens it for writing where it ends. */
 static bool recover(struct server *server)
 {
@@ -372,6 +395,8 @@ static bool recover(struct server *server)
         .user_write = user_of(USER_WAL_WRITE, 0, 0),
         .user_prepare = user_of(USER_WAL_PREPARE, 0, 0),
     };
+    if (!check_backup(server))
+        return false;
     if (!replay_run(&replay)) {
         snprintf(server->error, sizeof server->error, "%s", replay.error);
         return false;
@@ -400,8 +425,8 @@ static bool recover(struct server *server)
         return false;
     }
     server->block_released = wal_block_durable(server->wal);
-    if (!damaged_set_aside(server, &replay.loader) || !snapshots_open(server, &replay.loader) ||
-        !open_archive(server))
+    if (!leave_backup(server) || !damaged_set_aside(server, &replay.loader) ||
+        !snapshots_open(server, &replay.loader) || !open_archive(server))
         return false;
     if (server->snapshots.writer != NULL)
         server->start.snapshot_memory_bytes = writer_memory_bytes(server->snapshots.writer);

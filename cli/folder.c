@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli/value.h"
+#include "wal/archive_label.h"
 
 /* The names of till's files; # is a digit. */
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
     {FOLDER_DATA, "snapshot-####################.till"},
     {FOLDER_DATA, BACKUP_LABEL_NAME},
     {FOLDER_ARCHIVE, "log-####################-####################.till"},
+    {FOLDER_ARCHIVE, ARCHIVE_LABEL_NAME},
 };
 
 /* What is said of a path that has none of them. */

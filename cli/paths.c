@@ -124,6 +124,29 @@ int path_make_parents(const char *path)
     return result;
 }
 
+bool path_exists(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0;
+}
+
+static bool is_unknown(const char *name)
+{
+    (void)name;
+    return false;
+}
+
+void path_forget(const char *path)
+{
+    char name[PATH_MAX];
+    char lock[PATH_MAX];
+    if (path_find_entry(path, is_unknown, name, sizeof name) != 0)
+        return;
+    snprintf(lock, sizeof lock, "%s/lock", path);
+    (void)unlink(lock);
+    (void)rmdir(path);
+}
+
 int path_find_entry(const char *path, bool (*is_known)(const char *name), char *name,
                     size_t name_size)
 {

@@ -18,6 +18,12 @@ bool paths_are_apart(const char *command, struct named_path a, struct named_path
 /* Makes the folders above the path's own, durably; 0 or -errno. */
 int path_make_parents(const char *path);
 
+/* Is there something at the path? */
+bool path_exists(const char *path);
+
+/* Removes a folder that has nothing of its own in it; one that has stays. */
+void path_forget(const char *path);
+
 /* The first entry of the folder, of whatever kind, that `is_known` does not know, in `name`. 1; 0:
  * there is none, or no such folder; or -errno. */
 int path_find_entry(const char *path, bool (*is_known)(const char *name), char *name,

@@ -11,6 +11,7 @@
 
 #include "cli/capacity.h"
 #include "cli/cli.h"
+#include "cli/paths.h"
 #include "cli/progress.h"
 #include "net/server.h"
 
@@ -196,6 +197,13 @@ static bool open_folder(const char *path, struct disk **disk)
     return opened == 0;
 }
 
+static bool folders_are_apart(const struct serve *serve)
+{
+    const struct named_path data = {"the data folder", serve->data};
+    const struct named_path archive = {"the archive", serve->archive};
+    return serve->archive == NULL || paths_are_apart("till serve", archive, data);
+}
+
 static int serve_open(struct serve *serve)
 {
     char error[IO_ERROR_SIZE];
@@ -203,7 +211,9 @@ static int serve_open(struct serve *serve)
     struct disk *disk = NULL;
     struct io *io = NULL;
     int code = EXIT_FAILED;
-    if (open_folder(serve->data, &disk) &&
+    bool had_data = path_exists(serve->data);
+    bool had_archive = serve->archive == NULL || path_exists(serve->archive);
+    if (folders_are_apart(serve) && open_folder(serve->data, &disk) &&
         (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive))) {
         io = io_create(&io_options, error);
         if (io == NULL)
@@ -215,6 +225,10 @@ static int serve_open(struct serve *serve)
         io_destroy(io);
     disk_close(serve->options.archive);
     disk_close(disk);
+    if (!had_archive && code != EXIT_OK)
+        path_forget(serve->archive);
+    if (!had_data && code != EXIT_OK)
+        path_forget(serve->data);
     return code;
 }
 

@@ -341,21 +341,35 @@ static bool damaged_set_aside(struct server *server, const struct loader *loader
     return true;
 }
 
-static bool open_archive(struct server *server)
+/* Before the log is opened for writing: an archive of another history is refused, and nothing is
+ * left behind. */
+static bool open_archive(struct server *server, const struct replay *replay)
 {
     const struct archive_options options = {.keep_us = server->options.archive_keep_us,
                                             .keep_bytes = server->options.archive_keep_bytes,
                                             .user = user_of(USER_ARCHIVE, 0, 0)};
+    const struct archive_history history = {
+        .log = server->disk,
+        .seq_first = replay->seq_first > 0 ? replay->seq_first : engine_seq(server->engine) + 1,
+        .seq_next = engine_seq(server->engine) + 1,
+        .epoch = server->start.epoch,
+        .time_us = server->now_us,
+    };
     char error[ARCHIVE_ERROR_SIZE];
-    if (server->options.archive == NULL)
+    if (server->options.archive == NULL ||
+        archive_open(&server->archive, server->io, server->options.archive, &history, &options,
+                     error) == 0)
         return true;
-    if (archive_open(&server->archive, server->io, server->disk, server->options.archive,
-                     server->wal, &options, error) != 0) {
-        snprintf(server->error, sizeof server->error, "%s", error);
-        return false;
-    }
+    snprintf(server->error, sizeof server->error, "%s", error);
+    return false;
+}
+
+static void start_archive(struct server *server)
+{
+    if (server->archive == NULL)
+        return;
+    archive_start(server->archive, server->wal);
     server->start.archive_seq = archive_status(server->archive)->seq;
-    return true;
 }
 
 /* A backup must be whole before a shop goes on from it. */
@@ -418,6 +432,8 @@ static bool recover(struct server *server)
     server->start.replay_us = replay.replayed_us;
     server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
     server->now_us = engine_time_us(server->engine);
+    if (!open_archive(server, &replay))
+        return false;
     char error[IO_ERROR_SIZE];
     if (wal_open(&server->wal, server->io, server->disk, &options, &replay.end, server->start.epoch,
                  error) != 0) {
@@ -426,8 +442,9 @@ static bool recover(struct server *server)
     }
     server->block_released = wal_block_durable(server->wal);
     if (!leave_backup(server) || !damaged_set_aside(server, &replay.loader) ||
-        !snapshots_open(server, &replay.loader) || !open_archive(server))
+        !snapshots_open(server, &replay.loader))
         return false;
+    start_archive(server);
     if (server->snapshots.writer != NULL)
         server->start.snapshot_memory_bytes = writer_memory_bytes(server->snapshots.writer);
     return true;

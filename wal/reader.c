@@ -29,7 +29,9 @@
  * shows, where the first block is missing, proves that the log had begun: PROOF.
  *
  * An archive is segments that the log has left, whole and without room behind their blocks. There
- * nothing can be torn: whatever is not there, up to the last seq that a name promises, is damage.
+ * nothing can be torn: whatever is not there, up to the last seq that its label or a name promises,
+ * is damage, and so is whatever is there beside the blocks. Damage is told where reading comes to
+ * it, so that what lies before is of use; a label that cannot be read is damage at the end.
  *
  * What can fail: reading the disk. What is read is untrusted until its checksum holds. */
 #include "wal/reader.h"
@@ -43,6 +45,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "wal/archive_label.h"
 #include "wal/segment.h"
 
 enum { WINDOW_SIZE = 1 << 20 };
@@ -77,7 +80,9 @@ struct wal_reader_files {
     uint64_t offset;
     bool begun; /* a block has been read: the chain is known */
     bool ended;
-    enum wal_read result; /* when ended */
+    struct archive_label label; /* of an archive */
+    int label_result;           /* of reading it */
+    enum wal_read result;       /* when ended */
 };
 
 /* What stands at a place. */
@@ -383,14 +388,14 @@ static enum wal_read damage(struct wal_reader *reader, const struct scan *scan)
 
 /* The segments of a data folder, or else of an archive. */
 static int list_segments(struct wal_reader *reader, struct disk *disk,
-                         struct wal_segment **segments)
+                         struct wal_reader_files *files)
 {
-    int count = wal_segments_list(disk, WAL_IN_DATA, segments);
+    int count = wal_segments_list(disk, WAL_IN_DATA, &files->segments);
     if (count != 0)
         return count;
-    free(*segments);
-    count = wal_segments_list(disk, WAL_IN_ARCHIVE, segments);
-    reader->is_archive = count > 0;
+    free(files->segments);
+    count = archive_list(disk, &files->label, &files->label_result, &files->segments);
+    reader->is_archive = count > 0 || (count == 0 && files->label_result != -ENOENT);
     return count;
 }
 
@@ -401,7 +406,8 @@ int wal_reader_init(struct wal_reader *reader, struct disk *disk)
     int count = -ENOMEM;
     if (files != NULL) {
         files->segments = NULL;
-        count = list_segments(reader, disk, &files->segments);
+        files->label_result = 0;
+        count = list_segments(reader, disk, files);
     }
     if (count < 0) {
         snprintf(reader->error, sizeof reader->error, "the log in %s cannot be listed: %s",
@@ -481,33 +487,132 @@ static bool take_next(struct wal_reader *reader, enum wal_read *result)
     return false;
 }
 
-/* Archived segments that end before what is wanted are not read. */
-static void skip_archived(struct wal_reader *reader)
+/* The archive. */
+
+/* Something is not there, or not as the label has it. */
+static enum wal_read archive_lacks(struct wal_reader *reader, uint64_t seq_first, uint64_t seq_last,
+                                   const char *why)
 {
-    struct wal_reader_files *files = reader->files;
-    while (reader->is_archive && files->segment + 1 < files->segment_count &&
-           files->segments[files->segment].seq_last <= reader->seq_known)
-        files->segment++;
+    return finish(reader, WAL_READ_DAMAGE,
+                  "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
+                  ", %s: take what is missing from another copy of the archive",
+                  disk_path(reader->files->disk), seq_first, seq_last, why);
 }
 
-/* Everything up to the last seq that a name promises should have been there. */
+/* Archived segments that end before what is wanted are not read. False when the first of those that
+ * the label names is wanted, and not there. */
+static bool archive_begins(struct wal_reader *reader)
+{
+    struct wal_reader_files *files = reader->files;
+    const struct archive_label *label = &files->label;
+    while (files->segment + 1 < files->segment_count &&
+           files->segments[files->segment].seq_last <= reader->seq_known)
+        files->segment++;
+    uint64_t seq = files->segment_count > 0 ? files->segments[0].seq_first : label->seq_last + 1;
+    if (files->label_result != 0 || label->seq_first >= seq || reader->seq_known + 1 >= seq)
+        return true;
+    archive_lacks(reader, label->seq_first, seq - 1,
+                  "which its label " ARCHIVE_LABEL_NAME " names");
+    return false;
+}
+
+/* All files were read, or there is none. */
 static enum wal_read archive_ends(struct wal_reader *reader)
+{
+    const struct wal_reader_files *files = reader->files;
+    char error[ARCHIVE_LABEL_ERROR_SIZE];
+    uint64_t seq_last = files->begun ? reader->end.seq_next - 1 : 0;
+    if (!files->begun && files->segment_count > 0)
+        seq_last = files->segments[files->segment_count - 1].seq_last;
+    reader->bytes_read = reader->bytes_total;
+    if (files->label_result != 0) {
+        archive_label_explain(files->disk, files->label_result, error);
+        return finish(reader, WAL_READ_DAMAGE, "%s", error);
+    }
+    if (seq_last < files->label.seq_first - 1)
+        seq_last = files->label.seq_first - 1;
+    if (seq_last < files->label.seq_last)
+        return archive_lacks(reader, seq_last + 1, files->label.seq_last,
+                             "which its label " ARCHIVE_LABEL_NAME " names");
+    return finish(reader, WAL_READ_END, "%s", "");
+}
+
+/* At the place there is no block that is due: why? */
+static enum wal_read archive_breaks(struct wal_reader *reader)
 {
     const struct wal_reader_files *files = reader->files;
     const struct wal_segment *segment = &files->segments[files->segment];
     uint64_t due = files->begun ? reader->end.seq_next : segment->seq_first;
-    reader->bytes_read = reader->bytes_total;
-    if (due <= segment->seq_last)
+    if (due > segment->seq_last)
         return finish(reader, WAL_READ_DAMAGE,
-                      "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
-                      ": take this file from another copy of the archive",
-                      disk_path(files->disk), segment->name, files->offset, due);
-    if (files->segment + 1 < files->segment_count)
-        return finish(reader, WAL_READ_DAMAGE,
-                      "the archive %s has nothing from seq %" PRIu64 " on until %s, which does not "
-                      "follow: files are missing, or are of another history",
-                      disk_path(files->disk), due, segment[1].name);
-    return finish(reader, WAL_READ_END, "%s", "");
+                      "%s/%s is damaged at offset %" PRIu64
+                      ", behind its last block, where nothing "
+                      "should be: take this file from another copy of the archive",
+                      disk_path(files->disk), segment->name, files->offset);
+    return finish(reader, WAL_READ_DAMAGE,
+                  "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
+                  ": take this file from another copy of the archive",
+                  disk_path(files->disk), segment->name, files->offset, due);
+}
+
+/* The file was read to its end. Where its name is the last in the label, so is its last block; one
+ * file may be newer than the label, but not more. False when something is wrong. */
+static bool archive_file_ends(struct wal_reader *reader)
+{
+    struct wal_reader_files *files = reader->files;
+    const struct wal_segment *segment = &files->segments[files->segment];
+    const struct archive_label *label = &files->label;
+    if (reader->end.seq_next != segment->seq_last + 1 || files->offset != segment->file_bytes) {
+        archive_breaks(reader);
+        return false;
+    }
+    if (files->label_result != 0 || segment->seq_last < label->seq_last)
+        return true;
+    bool is_last = segment->seq_last == label->seq_last;
+    if (is_last ? reader->end.previous == label->last_block && reader->end.epoch == label->epoch
+                : segment->seq_first > label->seq_last &&
+                      (files->segment == 0 || segment[-1].seq_last <= label->seq_last))
+        return true;
+    finish(reader, WAL_READ_DAMAGE,
+           "%s/%s and the label " ARCHIVE_LABEL_NAME ", which goes up to seq %" PRIu64
+           ", do not belong together: take both from one copy of the archive",
+           disk_path(files->disk), segment->name, label->seq_last);
+    return false;
+}
+
+/* The next block of an archive: there is nothing between two of them, and nothing but them in a
+ * file. */
+static enum wal_read archive_next(struct wal_reader *reader)
+{
+    struct wal_reader_files *files = reader->files;
+    struct wal_block block;
+    if (!files->begun && !archive_begins(reader))
+        return files->result;
+    if (files->segment_count == 0)
+        return archive_ends(reader);
+    if (files->begun && files->offset >= files->segments[files->segment].size_bytes) {
+        if (!archive_file_ends(reader))
+            return files->result;
+        if (files->segment + 1 == files->segment_count)
+            return archive_ends(reader);
+        if (files->segments[files->segment + 1].seq_first != reader->end.seq_next)
+            return finish(reader, WAL_READ_DAMAGE,
+                          "the archive %s has nothing from seq %" PRIu64
+                          " on until %s, which does not follow: files are missing, or are of "
+                          "another history",
+                          disk_path(files->disk), reader->end.seq_next,
+                          files->segments[files->segment + 1].name);
+        files->segment++;
+        files->offset = 0;
+    }
+    struct place place = {files->segment, files->offset};
+    enum standing standing = look(reader, place, &block);
+    if (standing == STANDS_ERROR)
+        return files->result;
+    if (standing != STANDS_BLOCK || !is_next(reader, &block) ||
+        block.seq_first + block.command_count - 1 > files->segments[files->segment].seq_last)
+        return archive_breaks(reader);
+    return take(reader, place, &block);
 }
 
 /* There is no next block: where does that leave the log? */
@@ -544,11 +649,11 @@ enum wal_read wal_reader_next(struct wal_reader *reader)
         reader->end.seq_next = reader->seq_known + 1;
     if (files->ended || (!files->begun && segment_is_missing(reader)))
         return files->result;
+    if (reader->is_archive)
+        return archive_next(reader);
     if (files->segment_count == 0)
         return finish(reader, WAL_READ_END, "%s", "");
-    if (!files->begun)
-        skip_archived(reader);
     if (take_next(reader, &result))
         return result;
-    return reader->is_archive ? archive_ends(reader) : decide(reader);
+    return decide(reader);
 }

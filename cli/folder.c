@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/limits.h"
 #include "cli/value.h"
+#include "snapshot/reader.h"
 #include "wal/archive_label.h"
 
 /* The names of till's files; # is a digit. */
@@ -196,28 +199,119 @@ void folder_close(struct folder *folder)
     replay->archive = replay->disk = NULL;
 }
 
-bool folder_read(struct folder *folder)
+uint64_t folder_first_seq(struct disk *disk, bool *is_archive)
+{
+    struct wal_reader reader;
+    uint64_t seq = 0;
+    *is_archive = false;
+    if (disk == NULL || wal_reader_init(&reader, disk) != 0)
+        return 0;
+    if (wal_reader_next(&reader) == WAL_READ_BLOCK)
+        seq = reader.block.seq_first;
+    *is_archive = reader.is_archive;
+    wal_reader_deinit(&reader);
+    return seq;
+}
+
+static void print_time(uint64_t time_us)
+{
+    value_write(stderr, VALUE_TEXT, FIELD_time, &time_us);
+}
+
+/* The moment of the oldest snapshot; false when there is none that can be read. */
+static bool oldest_snapshot(const struct folder *folder, uint64_t *seq, uint64_t *time_us)
+{
+    struct loader snapshots = {.disk = folder->replay.disk};
+    struct image_reader reader;
+    char name[DISK_NAME_SIZE];
+    if (!loader_list(&snapshots) || snapshots.seq_count == 0)
+        return false;
+    *seq = snapshots.seqs[snapshots.seq_count - 1];
+    image_name(*seq, name);
+    bool is_read = image_reader_open(&reader, snapshots.disk, name, *seq) == IMAGE_READ_CHUNK;
+    *time_us = reader.header.fixed.time_us;
+    image_reader_close(&reader);
+    return is_read;
+}
+
+/* Is the moment that is asked for one that what is there leads to? Where no log goes back to the
+ * first change, the oldest snapshot is the earliest. */
+static bool reaches_back(const struct folder *folder)
 {
     const struct replay *replay = &folder->replay;
-    bool replayed = replay_run(&folder->replay);
-    progress_end(&folder->progress);
-    if (!replayed) {
-        fprintf(stderr, "%s: %s\n", folder->command, replay->error);
-        return false;
+    bool is_archive;
+    uint64_t seq;
+    uint64_t time_us;
+    if ((replay->seq_last == 0 && replay->time_last_us == 0) ||
+        folder_first_seq(replay->disk, &is_archive) == 1 ||
+        folder_first_seq(replay->archive, &is_archive) == 1 ||
+        !oldest_snapshot(folder, &seq, &time_us))
+        return true;
+    if (replay->seq_last > 0 ? replay->seq_last >= seq : replay->time_last_us >= time_us)
+        return true;
+    fprintf(stderr, "%s: %s reaches back to seq %" PRIu64 " of ", folder->command,
+            disk_path(replay->disk), seq);
+    print_time(time_us);
+    fprintf(stderr, ", no further: give an older backup, with an --archive\n");
+    return false;
+}
+
+/* Nothing changed since the last change, up to this time: of a backup when it was taken, of a data
+ * folder now. An archive is left behind by its log at any time. */
+static uint64_t reach_us(const struct folder *folder)
+{
+    const struct replay *replay = &folder->replay;
+    uint64_t last_us = engine_time_us(replay->engine);
+    struct timespec now;
+    uint64_t time_us = 0;
+    if (folder->is_backup) {
+        time_us = folder->label.time_us;
+    } else if (!replay->is_archive) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        time_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
     }
-    if (folder->is_backup && !replay->has_stopped &&
-        engine_seq(replay->engine) < folder->label.seq) {
+    return time_us > last_us ? time_us : last_us;
+}
+
+/* The log was read to its end, or to the moment. */
+static bool has_reached(const struct folder *folder)
+{
+    const struct replay *replay = &folder->replay;
+    uint64_t seq = engine_seq(replay->engine);
+    const char *hint = folder->archive == NULL ? "; is there an --archive?" : "";
+    if (replay->has_stopped)
+        return true;
+    if (folder->is_backup && seq < folder->label.seq && replay->seq_last != seq) {
         fprintf(stderr,
                 "%s: %s leads to seq %" PRIu64 ", and went up to %" PRIu64
                 " when the backup was made: take another backup\n",
-                folder->command, disk_path(replay->disk), engine_seq(replay->engine),
-                folder->label.seq);
+                folder->command, disk_path(replay->disk), seq, folder->label.seq);
         return false;
     }
-    if (replay->seq_last == 0 || engine_seq(replay->engine) == replay->seq_last)
+    if (replay->seq_last > seq) {
+        fprintf(stderr, "%s: there is no seq %" PRIu64 ": the log ends at %" PRIu64 "%s\n",
+                folder->command, replay->seq_last, seq, hint);
+        return false;
+    }
+    if (replay->time_last_us <= reach_us(folder))
         return true;
-    fprintf(stderr, "%s: there is no seq %" PRIu64 ": the log ends at %" PRIu64 "%s\n",
-            folder->command, replay->seq_last, engine_seq(replay->engine),
-            folder->archive == NULL ? "; is there an --archive?" : "");
+    fprintf(stderr, "%s: %s tells nothing of ", folder->command, disk_path(replay->disk));
+    print_time(replay->time_last_us);
+    fprintf(stderr, ": it goes up to ");
+    print_time(reach_us(folder));
+    fprintf(stderr, ", with seq %" PRIu64 " as its last change%s\n", seq, hint);
     return false;
+}
+
+bool folder_read(struct folder *folder)
+{
+    if (!reaches_back(folder))
+        return false;
+    bool replayed = replay_run(&folder->replay);
+    progress_end(&folder->progress);
+    if (!replayed) {
+        fprintf(stderr, "%s: %s\n", folder->command, folder->replay.error);
+        return false;
+    }
+    return has_reached(folder);
 }

@@ -53,7 +53,11 @@ bool folder_open(struct folder *folder, const char *path);
 void folder_close(struct folder *folder);
 
 /* Brings the fresh engine to the moment that the options name, or as far as the log goes; false
- * after a message. */
+ * after a message, also when the moment is before or after what is there. */
 bool folder_read(struct folder *folder);
+
+/* The first seq of the log in a folder, which may be NULL; 0 when it has none, or cannot be read.
+ */
+uint64_t folder_first_seq(struct disk *disk, bool *is_archive);
 
 #endif

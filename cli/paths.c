@@ -36,6 +36,7 @@ static bool resolve(const char *path, char resolved[PATH_MAX])
 {
     char begin[PATH_MAX];
     size_t size = strlen(path);
+    errno = size == 0 ? ENOENT : ENAMETOOLONG;
     if (size == 0 || size >= PATH_MAX)
         return false;
     memcpy(begin, path, size + 1);
@@ -84,7 +85,8 @@ bool paths_are_apart(const char *command, struct named_path a, struct named_path
     if (!a_within && !b_within)
         return true;
     if (a_within && b_within)
-        fprintf(stderr, "%s: %s and %s are both %s", command, a.what, b.what, a.path);
+        fprintf(stderr, "%s: %s %s and %s %s are one folder", command, a.what, a.path, b.what,
+                b.path);
     else
         fprintf(stderr, "%s: %s %s lies in %s %s", command, a_within ? a.what : b.what,
                 a_within ? a.path : b.path, a_within ? b.what : a.what, a_within ? b.path : a.path);
@@ -122,6 +124,22 @@ int path_make_parents(const char *path)
         result = make_folder(above);
     }
     return result;
+}
+
+int path_may_be_made(const char *path)
+{
+    char above[PATH_MAX];
+    struct stat status;
+    if (!resolve(path, above))
+        return -errno;
+    while (stat(above, &status) != 0) {
+        if (errno != ENOENT || strcmp(above, "/") == 0)
+            return -errno;
+        strip(above);
+    }
+    if (!S_ISDIR(status.st_mode))
+        return -ENOTDIR;
+    return access(above, W_OK | X_OK) == 0 ? 0 : -errno;
 }
 
 bool path_exists(const char *path)

@@ -15,6 +15,9 @@ struct named_path {
 /* False, after a message, when one of the two folders is the other one or lies in it. */
 bool paths_are_apart(const char *command, struct named_path a, struct named_path b);
 
+/* May a folder be made there, or written to? 0 or -errno. */
+int path_may_be_made(const char *path);
+
 /* Makes the folders above the path's own, durably; 0 or -errno. */
 int path_make_parents(const char *path);
 

@@ -354,7 +354,7 @@ def refused_archive_leaves_everything_as_it_was(run):
         (new, archive, "another history"),
         (restored, other, "it is no archive"),
         (restored, restored / "archive", "lies in"),
-        (restored, restored, "are both"),
+        (restored, restored, "are one folder"),
         (other, run.root, "lies in"),
         (other, run.root / "deep" / ".." / other.name / "x", "lies in"),
     ):

@@ -300,6 +300,13 @@ static enum step block_follows(struct backup *backup, const struct wal_block *bl
     return STEP_DONE;
 }
 
+/* A block without a command that the target's log may go on with: the next one is chained to it. */
+static bool leads_on(const struct backup *backup, const struct wal_block *block, uint64_t seq)
+{
+    return backup->held.log_first > 0 && block->command_count == 0 && block->seq_first == seq + 1 &&
+           block->previous == backup->held.log.previous;
+}
+
 /* Copies the blocks that have something after seq, as far as the source's log goes now: that is
  * seq_durable at least. */
 static enum step log_copy(struct backup *backup, uint64_t seq, uint64_t seq_durable)
@@ -314,7 +321,7 @@ static enum step log_copy(struct backup *backup, uint64_t seq, uint64_t seq_dura
         return fail(backup, "%s", reader.error);
     reader.seq_known = seq;
     while (step == STEP_DONE && (read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
-        if (reader.fields == NULL)
+        if (reader.fields == NULL && !leads_on(backup, &reader.block, seq))
             continue;
         if (!has_copied)
             step = block_follows(backup, &reader.block, seq);

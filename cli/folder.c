@@ -23,6 +23,7 @@ static const struct {
 } names[] = {
     {FOLDER_DATA, "wal-##########.log"},
     {FOLDER_DATA, "snapshot-####################.till"},
+    {FOLDER_DATA, "log-note.till"},
     {FOLDER_DATA, BACKUP_LABEL_NAME},
     {FOLDER_ARCHIVE, "log-####################-####################.till"},
     {FOLDER_ARCHIVE, ARCHIVE_LABEL_NAME},

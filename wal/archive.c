@@ -52,7 +52,8 @@ struct copy {
     int to;
     uint64_t offset;   /* copied up to it */
     uint64_t seq_due;  /* of the next block */
-    uint64_t previous; /* checksum of the last block copied */
+    uint64_t previous; /* checksum of the last block copied, */
+    uint64_t end;      /* and of the last one that there is: the next segment goes on from it */
     uint64_t time_us;  /* of that block, */
     uint64_t epoch;    /* and its epoch */
     uint32_t removed_count;
@@ -190,8 +191,48 @@ static void files_close(struct copy *copy)
     copy->from = copy->to = -1;
 }
 
+static int damaged(struct copy *copy, const char *name, uint64_t offset, uint64_t seq)
+{
+    return fail(copy->error, -EIO,
+                "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
+                ", and so can be neither archived nor released; what it holds is in the "
+                "snapshots, but take a backup, and see to the disk",
+                disk_path(copy->log), name, offset, seq);
+}
+
+/* Finds what the segment ends with: which block the first one of the segment after it is chained
+ * to. */
+static int find_end(struct copy *copy)
+{
+    char name[DISK_NAME_SIZE];
+    struct wal_block block;
+    wal_segment_name(copy->closed.number + 1, name);
+    int file = disk_file_open(copy->log, name, false);
+    int64_t size = file < 0 ? file : 0;
+    if (file >= 0) {
+        size = disk_file_read(copy->log, file, 0, copy->piece, WAL_BLOCK_SIZE_MAX);
+        disk_file_close(copy->log, file);
+    }
+    if (size < 0)
+        return fail(copy->error, (int)size, "%s/%s cannot be read for the archive: %s",
+                    disk_path(copy->log), name, strerror((int)-size));
+    if (size < WAL_ALIGN || !wal_block_read(copy->piece, &block) || block.block_size > size ||
+        !wal_block_verify(&block, copy->piece) || block.seq_first != copy->closed.seq_last + 1)
+        return damaged(copy, name, 0, copy->closed.seq_last + 1);
+    copy->end = block.previous;
+    return 0;
+}
+
+static bool is_copied(const struct copy *copy)
+{
+    return copy->seq_due > copy->closed.seq_last && copy->previous == copy->end;
+}
+
 static int files_open(struct copy *copy, const char *name)
 {
+    int found = find_end(copy);
+    if (found < 0)
+        return found;
     copy->from = disk_file_open(copy->log, name, false);
     if (copy->from < 0)
         return fail(copy->error, copy->from, "%s/%s cannot be opened for the archive: %s",
@@ -203,18 +244,16 @@ static int files_open(struct copy *copy, const char *name)
     return copy->to < 0 ? fail_at(copy, copy->to, "no file can be made") : 0;
 }
 
-/* How many bytes of the piece are blocks of the segment, one after the other; 0 when the first is
- * none. Blocks without a command may follow the last change. What lies behind the segment's last
- * block is not chained to it. */
+/* How many bytes of the piece are blocks that are due, one after the other; 0 when the first is
+ * not. The last of them may have no command. */
 static uint32_t blocks_due(struct copy *copy, uint32_t size)
 {
     uint32_t offset = 0;
-    while (size - offset >= WAL_ALIGN) {
+    while (!is_copied(copy) && size - offset >= WAL_ALIGN) {
         struct wal_block block;
         const uint8_t *bytes = copy->piece + offset;
         if (!wal_block_read(bytes, &block) || block.block_size > size - offset ||
             !wal_block_verify(&block, bytes) || block.seq_first != copy->seq_due ||
-            block.seq_first + block.command_count - 1 > copy->closed.seq_last ||
             (copy->previous != 0 && block.previous != copy->previous))
             break;
         copy->seq_due += block.command_count;
@@ -263,8 +302,6 @@ static int publish(struct copy *copy)
     return result < 0 ? fail_at(copy, result, "an old segment cannot be removed") : 0;
 }
 
-/* Copies the blocks of a piece; a piece that begins with none is the end of a segment that was
- * copied whole. */
 static int copy_piece(struct copy *copy, const char *name)
 {
     int result = copy->from < 0 ? files_open(copy, name) : 0;
@@ -275,16 +312,12 @@ static int copy_piece(struct copy *copy, const char *name)
         return fail(copy->error, (int)size, "%s/%s cannot be read for the archive: %s",
                     disk_path(copy->log), name, strerror((int)-size));
     uint32_t due = blocks_due(copy, (uint32_t)size);
-    if (due == 0 && copy->seq_due <= copy->closed.seq_last)
-        return fail(copy->error, -EIO,
-                    "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
-                    ", and so can be neither archived nor released; what it holds is in the "
-                    "snapshots, but take a backup, and see to the disk",
-                    disk_path(copy->log), name, copy->offset, copy->seq_due);
     if (due == 0)
-        return publish(copy);
+        return damaged(copy, name, copy->offset, copy->seq_due);
     result = piece_write(copy, due);
     copy->offset += due;
+    if (result == 0 && is_copied(copy))
+        result = publish(copy);
     return result;
 }
 
@@ -498,7 +531,7 @@ static int is_free(struct archive *archive, char *error)
     for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
         const char *name = entries[i].name;
         if (strncmp(name, "wal-", 4) == 0 || strncmp(name, "snapshot-", 9) == 0 ||
-            strcmp(name, "backup.till") == 0)
+            strcmp(name, "backup.till") == 0 || strcmp(name, "log-note.till") == 0)
             result = fail(error, -EEXIST,
                           "%s has %s: it is no archive, but a data folder or a backup; nothing was "
                           "changed: give the archive a folder of its own",

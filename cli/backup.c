@@ -2,18 +2,22 @@
  * out of the data folder of a running server (or of a stopped one).
  *
  * It reads the files that the server writes, as a recovery would, and asks the server nothing: no
- * order waits for a backup, but for its share of the disk, which --rate bounds. What it makes is a
- * data folder itself.
+ * order waits for a backup, but for its share of the disk, which --rate bounds. What it makes has
+ * the files of a data folder, and a label that names them (snapshot/backup_label.h).
  *
  *   target                            then
- *   empty, or a snapshot half copied  copy the snapshot, verify it, publish it; then the log
- *   an earlier backup                 append the log that came since; then the newest snapshot, and
- *                                     remove what lies before it
+ *   empty, or not there               label it unfinished; then go on as with one
+ *   an unfinished backup              copy the snapshot, verify it, publish it; then the log
+ *   a complete one                    check it; append the log that came since, in files of its
+ *                                     own, then copy the newest snapshot
  *   of another history, or too old    refuse: nothing is removed that was not proven to be older
+ *   anything else                     refuse, and change nothing
  *
- * At each moment the target is a folder to start from, but for the first snapshot. Whatever ends it
- * on the way, the same command goes on from there: snapshots from the byte where they were left,
- * the log from the last file.
+ * When all is there and was read again, the label is published that names it, and only then goes
+ * what lies before the newest snapshot. So a first backup is unfinished until it is complete, and
+ * a later one complete at each moment, as the earlier one at first. Whatever ends it on the way,
+ * the same command goes on from there: snapshots from the byte where they were left, the log from
+ * the last file.
  *
  * What can fail: the server releases segments while they are read, and writes over them. Then the
  * source's log seems damaged, or to end before the snapshot that it was durable up to: it is read
@@ -28,8 +32,11 @@
 
 #include "base/limits.h"
 #include "cli/cli.h"
+#include "cli/folder.h"
 #include "cli/options.h"
+#include "cli/paths.h"
 #include "cli/progress.h"
+#include "snapshot/backup_label.h"
 #include "snapshot/loader.h"
 #include "snapshot/reader.h"
 #include "wal/reader.h"
@@ -61,6 +68,10 @@ struct backup {
     struct disk *source;
     struct disk *target;
     struct holding held;
+    struct backup_label label;  /* of the target */
+    struct backup_label origin; /* of the source, which may be a backup too */
+    bool is_of_backup;
+    uint64_t epoch; /* of the newest snapshot in the target */
     struct progress progress;
     uint8_t *piece;
     uint64_t bytes_copied;
@@ -128,6 +139,7 @@ static enum step image_check(struct backup *backup, const char *name, uint64_t s
                       reader.header.fixed.raw_bytes);
     }
     enum step step = read == IMAGE_READ_END ? STEP_DONE : fail(backup, "%s", reader.error);
+    backup->epoch = reader.header.fixed.epoch;
     image_reader_close(&reader);
     return step;
 }
@@ -289,6 +301,13 @@ static enum step block_follows(struct backup *backup, const struct wal_block *bl
     return STEP_DONE;
 }
 
+/* A block without a command that the target's log may go on with: the next one is chained to it. */
+static bool leads_on(const struct backup *backup, const struct wal_block *block, uint64_t seq)
+{
+    return backup->held.log_first > 0 && block->command_count == 0 && block->seq_first == seq + 1 &&
+           block->previous == backup->held.log.previous;
+}
+
 /* Copies the blocks that have something after seq, as far as the source's log goes now: that is
  * seq_durable at least. */
 static enum step log_copy(struct backup *backup, uint64_t seq, uint64_t seq_durable)
@@ -303,7 +322,7 @@ static enum step log_copy(struct backup *backup, uint64_t seq, uint64_t seq_dura
         return fail(backup, "%s", reader.error);
     reader.seq_known = seq;
     while (step == STEP_DONE && (read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
-        if (reader.fields == NULL)
+        if (reader.fields == NULL && !leads_on(backup, &reader.block, seq))
             continue;
         if (!has_copied)
             step = block_follows(backup, &reader.block, seq);
@@ -409,23 +428,65 @@ static enum step remove_older(struct backup *backup)
     return step;
 }
 
-/* Removes the segments that end before the newest snapshot. */
+/* How many of the target's segments end before the newest snapshot; *segments is the caller's to
+ * free. */
+static enum step count_older(struct backup *backup, struct wal_segment **segments, int *count,
+                             int *older_count)
+{
+    *older_count = 0;
+    *count = wal_segments_list(backup->target, WAL_IN_DATA, segments);
+    if (*count < 0)
+        return fail_at(backup, backup->target, "", *count);
+    for (int i = 1; i < *count; i++) {
+        struct wal_block block = {0};
+        int result = wal_segment_begin(backup->target, (*segments)[i].name, backup->piece, &block);
+        if (result < 0)
+            return fail_at(backup, backup->target, (*segments)[i].name, result);
+        if (block.seq_first > newest(&backup->held) + 1)
+            break;
+        *older_count = i;
+    }
+    return STEP_DONE;
+}
+
+/* Removes the segments that end before the newest snapshot, oldest first. */
 static enum step remove_log(struct backup *backup)
 {
     struct wal_segment *segments;
-    int count = wal_segments_list(backup->target, WAL_IN_DATA, &segments);
-    if (count < 0)
-        return fail_at(backup, backup->target, "", count);
-    enum step step = STEP_DONE;
-    for (int i = 0; step == STEP_DONE && i + 1 < count; i++) {
-        struct wal_block block = {0};
-        int result = wal_segment_begin(backup->target, segments[i + 1].name, backup->piece, &block);
-        if (result == 0 && block.seq_first > newest(&backup->held) + 1)
-            break;
-        if (result == 0)
-            result = disk_remove(backup->target, segments[i].name);
+    int count;
+    int older_count;
+    enum step step = count_older(backup, &segments, &count, &older_count);
+    for (int i = 0; step == STEP_DONE && i < older_count; i++) {
+        int result = disk_remove(backup->target, segments[i].name);
         if (result < 0)
             step = fail_at(backup, backup->target, segments[i].name, result);
+    }
+    free(segments);
+    return step;
+}
+
+/* The label: names, sizes and checksums of what a start from the newest snapshot needs. */
+static enum step write_label(struct backup *backup)
+{
+    const struct holding *held = &backup->held;
+    struct backup_label *label = &backup->label;
+    struct wal_segment *segments;
+    int count;
+    int older_count;
+    enum step step = count_older(backup, &segments, &count, &older_count);
+    backup_label_close(label);
+    label->files = step == STEP_DONE ? calloc((size_t)count + 1, sizeof *label->files) : NULL;
+    if (step == STEP_DONE && label->files == NULL)
+        step = fail(backup, "not enough memory");
+    if (step == STEP_DONE) {
+        if (newest(held) > 0)
+            image_name(newest(held), label->files[label->file_count++].name);
+        for (int i = older_count; i < count; i++)
+            strcpy(label->files[label->file_count++].name, segments[i].name);
+        label->seq = last_seq(held);
+        label->epoch = held->log_first > 0 ? held->log.epoch : backup->epoch;
+        if (!backup_label_complete(label))
+            step = fail(backup, "%s", label->error);
     }
     free(segments);
     return step;
@@ -466,38 +527,156 @@ static enum step note_end(struct backup *backup)
     return result < 0 ? fail_at(backup, backup->target, WAL_NOTE_NAME, result) : STEP_DONE;
 }
 
+/* Everything is there: reads it again, publishes the label, and removes what is older. */
 static enum step finish(struct backup *backup)
 {
     struct holding *held = &backup->held;
     enum step step = take_stock(backup);
-    if (step == STEP_DONE && last_seq(held) == 0)
-        step = fail(backup, "%s has nothing to back up yet", backup->data);
-    if (step == STEP_DONE)
-        step = remove_older(backup);
-    if (step == STEP_DONE)
-        step = remove_log(backup);
-    if (step == STEP_DONE)
-        step = note_end(backup);
     char name[DISK_NAME_SIZE];
     image_name(newest(held), name);
     if (step == STEP_DONE && newest(held) > 0)
         step = image_check(backup, name, newest(held));
+    if (step == STEP_DONE)
+        step = note_end(backup);
+    if (step == STEP_DONE)
+        step = write_label(backup);
+    if (step == STEP_DONE)
+        step = remove_older(backup);
+    if (step == STEP_DONE)
+        step = remove_log(backup);
     return step;
+}
+
+static void show_check(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct backup *backup = context;
+    progress_show(&backup->progress, "checking the backup", bytes_read, bytes_total);
+}
+
+/* Opens the source; one that has no change yet is refused before anything is made. */
+static enum step open_source(struct backup *backup)
+{
+    struct wal_reader reader;
+    struct loader snapshots = {0};
+    if (!folder_find("till backup", backup->data, FOLDER_DATA, &backup->source))
+        return STEP_FAILED;
+    enum backup_state state = backup_label_demand(&backup->origin, backup->source);
+    if (state == BACKUP_REFUSED)
+        return fail(backup, "%s", backup->origin.error);
+    backup->is_of_backup = state == BACKUP_COMPLETE;
+    snapshots.disk = backup->source;
+    if (!loader_list(&snapshots))
+        return fail(backup, "%s", snapshots.error);
+    if (snapshots.seq_count > 0)
+        return STEP_DONE;
+    if (wal_reader_init(&reader, backup->source) != 0)
+        return fail(backup, "%s", reader.error);
+    enum wal_read read = wal_reader_next(&reader);
+    wal_reader_deinit(&reader);
+    if (read == WAL_READ_BLOCK)
+        return STEP_DONE;
+    if (read == WAL_READ_END)
+        return fail(backup, "%s has nothing to back up yet", backup->data);
+    return fail(backup, "%s", reader.error);
+}
+
+/* The names that a backup has, whole and half made. */
+static bool is_of_backup(const char *name)
+{
+    char stem[DISK_NAME_SIZE];
+    static const char suffix[] = ".partial";
+    size_t size = strlen(name);
+    if (size > sizeof suffix && strcmp(name + size - sizeof suffix + 1, suffix) == 0)
+        size -= sizeof suffix - 1;
+    if (size >= sizeof stem)
+        return false;
+    snprintf(stem, sizeof stem, "%.*s", (int)size, name);
+    return strcmp(stem, BACKUP_LABEL_NAME) == 0 || folder_has_name(FOLDER_DATA, stem);
+}
+
+static bool is_label_begun(const char *name)
+{
+    return strcmp(name, BACKUP_LABEL_NAME ".partial") == 0;
+}
+
+/* Makes a new target, unless what has its path is none. */
+static enum step make_target(struct backup *backup)
+{
+    char name[256];
+    int result = path_find_entry(backup->path, is_of_backup, name, sizeof name);
+    if (result > 0)
+        return fail(backup,
+                    "%s has %s, which is not of a backup; nothing was changed: give the backup a "
+                    "folder of its own",
+                    backup->path, name);
+    if (result == 0)
+        result = path_make_parents(backup->path);
+    if (result == 0)
+        result = disk_open(&backup->target, backup->path, DISK_RESUME);
+    if (result != 0)
+        return fail(backup, "%s: %s", backup->path,
+                    result == -EWOULDBLOCK ? "another till uses this folder" : strerror(-result));
+    return STEP_DONE;
+}
+
+/* Opens the target, which must be a sound backup, or else is labelled as one that begins. */
+static enum step open_target(struct backup *backup)
+{
+    char name[256];
+    enum step step = make_target(backup);
+    if (step != STEP_DONE)
+        return step;
+    switch (backup_label_open(&backup->label, backup->target)) {
+    case BACKUP_UNFINISHED:
+        return STEP_DONE;
+    case BACKUP_COMPLETE:
+        return backup_label_check(&backup->label) ? STEP_DONE
+                                                  : fail(backup, "%s", backup->label.error);
+    case BACKUP_REFUSED:
+        return fail(backup, "%s", backup->label.error);
+    case BACKUP_NONE:
+        break;
+    }
+    if (path_find_entry(backup->path, is_label_begun, name, sizeof name) != 0)
+        return fail(backup,
+                    "%s has %s, and no " BACKUP_LABEL_NAME ": it is a data folder, or a backup "
+                    "that lost it; nothing was changed: give the backup a folder of its own",
+                    backup->path, name);
+    if (!backup_label_begin(&backup->label, backup->target))
+        return fail(backup, "%s", backup->label.error);
+    return STEP_DONE;
+}
+
+/* As far as the source shows what had been answered, it does up to now; a backup up to its own
+ * time. */
+static uint64_t source_time_us(const struct backup *backup)
+{
+    struct timespec now;
+    if (backup->is_of_backup)
+        return backup->origin.time_us;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
 }
 
 static enum step run(struct backup *backup)
 {
     const struct timespec pause = {.tv_nsec = TRY_EVERY_MS * 1000000L};
-    int result = disk_open(&backup->source, backup->data, DISK_READ);
-    if (result != 0)
-        return fail(backup, "%s: %s", backup->data, strerror(-result));
-    result = disk_open(&backup->target, backup->path, DISK_RESUME);
-    if (result != 0)
-        return fail(backup, "%s: %s", backup->path,
-                    result == -EWOULDBLOCK ? "another till uses this folder" : strerror(-result));
-    enum step step = copy(backup);
-    for (int i = 1; i < TRIES_MAX && step == STEP_AGAIN; i++) {
-        nanosleep(&pause, NULL);
+    const struct named_path source = {"the data folder", backup->data};
+    const struct named_path target = {"the backup", backup->path};
+    backup->label.progress = backup->origin.progress = show_check;
+    backup->label.context = backup->origin.context = backup;
+    enum step step = open_source(backup);
+    if (step == STEP_DONE && !paths_are_apart("till backup", source, target))
+        return STEP_FAILED;
+    if (step == STEP_DONE)
+        step = open_target(backup);
+    if (step != STEP_DONE)
+        return step;
+    step = STEP_AGAIN;
+    for (int i = 0; i < TRIES_MAX && step == STEP_AGAIN; i++) {
+        if (i > 0)
+            nanosleep(&pause, NULL);
+        backup->label.time_us = source_time_us(backup);
         step = copy(backup);
     }
     return step == STEP_DONE ? finish(backup) : step;
@@ -546,8 +725,10 @@ int cli_backup(int argc, char **argv)
     progress_end(&backup.progress);
     if (step == STEP_DONE)
         print_summary(&backup);
-    else
+    else if (backup.error[0] != '\0')
         fprintf(stderr, "till backup: %s\n", backup.error);
+    backup_label_close(&backup.label);
+    backup_label_close(&backup.origin);
     disk_close(backup.target);
     disk_close(backup.source);
     free(backup.piece);

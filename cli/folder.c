@@ -1,11 +1,98 @@
-/* Opening, reading, messages. */
+/* Finding, opening, reading, messages.
+ *
+ * A folder is told by its names alone before anything in it is read: a path that was mistyped has
+ * none of them, and must not be taken for a shop without any changes. */
 #include "cli/folder.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/limits.h"
 #include "cli/value.h"
+#include "snapshot/reader.h"
+#include "wal/archive_label.h"
+
+/* The names of till's files; # is a digit. */
+static const struct {
+    enum folder_kind kind;
+    const char *pattern;
+} names[] = {
+    {FOLDER_DATA, "wal-##########.log"},
+    {FOLDER_DATA, "snapshot-####################.till"},
+    {FOLDER_DATA, "log-note.till"},
+    {FOLDER_DATA, BACKUP_LABEL_NAME},
+    {FOLDER_ARCHIVE, "log-####################-####################.till"},
+    {FOLDER_ARCHIVE, ARCHIVE_LABEL_NAME},
+};
+
+/* What is said of a path that has none of them. */
+static const struct {
+    const char *name;
+    const char *looked_for;
+} kinds[] = {
+    [FOLDER_READABLE] = {"data folder", "wal-*.log, snapshot-*.till or log-*.till"},
+    [FOLDER_DATA] = {"data folder", "wal-*.log or snapshot-*.till"},
+    [FOLDER_ARCHIVE] = {"archive", "log-*.till"},
+};
+
+static bool name_matches(const char *name, const char *pattern)
+{
+    while (*pattern != '\0' &&
+           (*pattern == '#' ? *name >= '0' && *name <= '9' : *name == *pattern)) {
+        name++;
+        pattern++;
+    }
+    return *pattern == '\0' && *name == '\0';
+}
+
+bool folder_has_name(enum folder_kind kind, const char *name)
+{
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if ((kind == FOLDER_READABLE || names[i].kind == kind) &&
+            name_matches(name, names[i].pattern))
+            return true;
+    }
+    return false;
+}
+
+/* Does the folder have a file of that kind? 1, 0 or -errno. */
+static int has_kind(struct disk *disk, enum folder_kind kind)
+{
+    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
+    int count = entries == NULL ? -ENOMEM : disk_list(disk, entries, DISK_ENTRIES_MAX);
+    int result = count < 0 ? count : 0;
+    for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
+        if (folder_has_name(kind, entries[i].name))
+            result = 1;
+    }
+    free(entries);
+    return result;
+}
+
+bool folder_find(const char *command, const char *path, enum folder_kind kind, struct disk **disk)
+{
+    int result = disk_open(disk, path, DISK_READ);
+    if (result == 0)
+        result = has_kind(*disk, kind);
+    if (result > 0)
+        return true;
+    fprintf(stderr, "%s: %s: no %s", command, path, kinds[kind].name);
+    if (result == -ENOENT)
+        fprintf(stderr, ": there is no such folder\n");
+    else if (result == -ENOTDIR)
+        fprintf(stderr, ": it is a file\n");
+    else if (result < 0)
+        fprintf(stderr, " that can be read: %s\n", strerror(-result));
+    else
+        fprintf(stderr, ": it has no file %s\n", kinds[kind].looked_for);
+    disk_close(*disk);
+    *disk = NULL;
+    return false;
+}
 
 void folder_rows(struct folder *folder, struct option_row rows[FOLDER_ROWS])
 {
@@ -62,21 +149,34 @@ static void show_notice(void *context, const char *text)
     fprintf(stderr, "%s: %s\n", folder->command, text);
 }
 
-static bool open_disk(const struct folder *folder, const char *path, struct disk **disk)
+static void show_check(void *context, uint64_t bytes_read, uint64_t bytes_total)
 {
-    int result = disk_open(disk, path, DISK_READ);
-    if (result != 0)
-        fprintf(stderr, "%s: %s: %s\n", folder->command, path, strerror(-result));
-    return result == 0;
+    struct folder *folder = context;
+    progress_show(&folder->progress, "checking the backup", bytes_read, bytes_total);
+}
+
+static bool check_backup(struct folder *folder)
+{
+    folder->label.progress = show_check;
+    folder->label.context = folder;
+    enum backup_state state = backup_label_demand(&folder->label, folder->replay.disk);
+    progress_end(&folder->progress);
+    folder->is_backup = state == BACKUP_COMPLETE;
+    if (state == BACKUP_REFUSED)
+        fprintf(stderr, "%s: %s\n", folder->command, folder->label.error);
+    return state != BACKUP_REFUSED;
 }
 
 bool folder_open(struct folder *folder, const char *path)
 {
     struct replay *replay = &folder->replay;
     char error[REPLAY_ERROR_SIZE];
-    if (!open_disk(folder, path, &replay->disk))
+    if (!folder_find(folder->command, path, FOLDER_READABLE, &replay->disk))
         return false;
-    if (folder->archive != NULL && !open_disk(folder, folder->archive, &replay->archive))
+    if (folder->archive != NULL &&
+        !folder_find(folder->command, folder->archive, FOLDER_ARCHIVE, &replay->archive))
+        return false;
+    if (!check_backup(folder))
         return false;
     replay->engine = engine_create(&folder->capacities, error, sizeof error);
     if (replay->engine == NULL)
@@ -93,25 +193,126 @@ void folder_close(struct folder *folder)
 {
     struct replay *replay = &folder->replay;
     engine_destroy(replay->engine);
+    backup_label_close(&folder->label);
     disk_close(replay->archive);
     disk_close(replay->disk);
     replay->engine = NULL;
     replay->archive = replay->disk = NULL;
 }
 
-bool folder_read(struct folder *folder)
+uint64_t folder_first_seq(struct disk *disk, bool *is_archive)
+{
+    struct wal_reader reader;
+    uint64_t seq = 0;
+    *is_archive = false;
+    if (disk == NULL || wal_reader_init(&reader, disk) != 0)
+        return 0;
+    if (wal_reader_next(&reader) == WAL_READ_BLOCK)
+        seq = reader.block.seq_first;
+    *is_archive = reader.is_archive;
+    wal_reader_deinit(&reader);
+    return seq;
+}
+
+static void print_time(uint64_t time_us)
+{
+    value_write(stderr, VALUE_TEXT, FIELD_time, &time_us);
+}
+
+/* The moment of the oldest snapshot; false when there is none that can be read. */
+static bool oldest_snapshot(const struct folder *folder, uint64_t *seq, uint64_t *time_us)
+{
+    struct loader snapshots = {.disk = folder->replay.disk};
+    struct image_reader reader;
+    char name[DISK_NAME_SIZE];
+    if (!loader_list(&snapshots) || snapshots.seq_count == 0)
+        return false;
+    *seq = snapshots.seqs[snapshots.seq_count - 1];
+    image_name(*seq, name);
+    bool is_read = image_reader_open(&reader, snapshots.disk, name, *seq) == IMAGE_READ_CHUNK;
+    *time_us = reader.header.fixed.time_us;
+    image_reader_close(&reader);
+    return is_read;
+}
+
+/* Is the moment that is asked for one that what is there leads to? Where no log goes back to the
+ * first change, the oldest snapshot is the earliest. */
+static bool reaches_back(const struct folder *folder)
 {
     const struct replay *replay = &folder->replay;
+    bool is_archive;
+    uint64_t seq;
+    uint64_t time_us;
+    if ((replay->seq_last == 0 && replay->time_last_us == 0) ||
+        folder_first_seq(replay->disk, &is_archive) == 1 ||
+        folder_first_seq(replay->archive, &is_archive) == 1 ||
+        !oldest_snapshot(folder, &seq, &time_us))
+        return true;
+    if (replay->seq_last > 0 ? replay->seq_last >= seq : replay->time_last_us >= time_us)
+        return true;
+    fprintf(stderr, "%s: %s reaches back to seq %" PRIu64 " of ", folder->command,
+            disk_path(replay->disk), seq);
+    print_time(time_us);
+    fprintf(stderr, ", no further: give an older backup, with an --archive\n");
+    return false;
+}
+
+/* Nothing changed since the last change, up to this time: of a backup when it was taken, of a data
+ * folder now. An archive is left behind by its log at any time. */
+static uint64_t reach_us(const struct folder *folder)
+{
+    const struct replay *replay = &folder->replay;
+    uint64_t last_us = engine_time_us(replay->engine);
+    struct timespec now;
+    uint64_t time_us = 0;
+    if (folder->is_backup) {
+        time_us = folder->label.time_us;
+    } else if (!replay->is_archive) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        time_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
+    }
+    return time_us > last_us ? time_us : last_us;
+}
+
+/* The log was read to its end, or to the moment. */
+static bool has_reached(const struct folder *folder)
+{
+    const struct replay *replay = &folder->replay;
+    uint64_t seq = engine_seq(replay->engine);
+    const char *hint = folder->archive == NULL ? "; is there an --archive?" : "";
+    if (replay->has_stopped)
+        return true;
+    if (folder->is_backup && seq < folder->label.seq && replay->seq_last != seq) {
+        fprintf(stderr,
+                "%s: %s leads to seq %" PRIu64 ", and went up to %" PRIu64
+                " when the backup was made: take another backup\n",
+                folder->command, disk_path(replay->disk), seq, folder->label.seq);
+        return false;
+    }
+    if (replay->seq_last > seq) {
+        fprintf(stderr, "%s: there is no seq %" PRIu64 ": the log ends at %" PRIu64 "%s\n",
+                folder->command, replay->seq_last, seq, hint);
+        return false;
+    }
+    if (replay->time_last_us <= reach_us(folder))
+        return true;
+    fprintf(stderr, "%s: %s tells nothing of ", folder->command, disk_path(replay->disk));
+    print_time(replay->time_last_us);
+    fprintf(stderr, ": it goes up to ");
+    print_time(reach_us(folder));
+    fprintf(stderr, ", with seq %" PRIu64 " as its last change%s\n", seq, hint);
+    return false;
+}
+
+bool folder_read(struct folder *folder)
+{
+    if (!reaches_back(folder))
+        return false;
     bool replayed = replay_run(&folder->replay);
     progress_end(&folder->progress);
     if (!replayed) {
-        fprintf(stderr, "%s: %s\n", folder->command, replay->error);
+        fprintf(stderr, "%s: %s\n", folder->command, folder->replay.error);
         return false;
     }
-    if (replay->seq_last == 0 || engine_seq(replay->engine) == replay->seq_last)
-        return true;
-    fprintf(stderr, "%s: there is no seq %" PRIu64 ": the log ends at %" PRIu64 "%s\n",
-            folder->command, replay->seq_last, engine_seq(replay->engine),
-            folder->archive == NULL ? "; is there an --archive?" : "");
-    return false;
+    return has_reached(folder);
 }

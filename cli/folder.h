@@ -10,6 +10,21 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "net/replay.h"
+#include "snapshot/backup_label.h"
+
+/* What a command looks for at a path. */
+enum folder_kind {
+    FOLDER_READABLE, /* a data folder, a backup or an archive */
+    FOLDER_DATA,     /* a data folder or a backup */
+    FOLDER_ARCHIVE,
+};
+
+/* Opens the folder at the path for reading if it is of that kind, by the names of what is in it;
+ * else says what was looked for, and gives false. */
+bool folder_find(const char *command, const char *path, enum folder_kind kind, struct disk **disk);
+
+/* Is it the name of a file that such a folder has? */
+bool folder_has_name(enum folder_kind kind, const char *name);
 
 struct folder {
     const char *command; /* for messages: "till verify" */
@@ -19,6 +34,8 @@ struct folder {
     struct engine_options capacities; /* to begin with: engine_options_default */
     struct replay replay;             /* disk, archive and engine, once opened; seq_last and
                                          time_last_us are what the options say */
+    bool is_backup;
+    struct backup_label label; /* of a backup, which was checked */
     struct progress progress;
     const char *reading; /* what the log's progress is called */
 };
@@ -30,13 +47,17 @@ void folder_rows(struct folder *folder, struct option_row rows[FOLDER_ROWS]);
 /* Takes in what was typed for them; false after a message. */
 bool folder_options(struct folder *folder);
 
-/* Opens the folder and makes a fresh engine; false after a message. folder_close comes in any
- * case. */
+/* Opens the folder, which is checked if it is a backup, and makes a fresh engine; false after a
+ * message. folder_close comes in any case. */
 bool folder_open(struct folder *folder, const char *path);
 void folder_close(struct folder *folder);
 
 /* Brings the fresh engine to the moment that the options name, or as far as the log goes; false
- * after a message. */
+ * after a message, also when the moment is before or after what is there. */
 bool folder_read(struct folder *folder);
+
+/* The first seq of the log in a folder, which may be NULL; 0 when it has none, or cannot be read.
+ */
+uint64_t folder_first_seq(struct disk *disk, bool *is_archive);
 
 #endif

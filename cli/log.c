@@ -1,15 +1,20 @@
 /* Prints the log, one JSON object per command, in the order of their seqs: what an auditor greps,
  * and what another system may read. The log is opened for reading only; a server may be running on
- * the same folder, and what it appends meanwhile may or may not be seen. */
+ * the same folder, and what it appends meanwhile may or may not be seen.
+ *
+ * What can be read of a damaged folder is printed all the same, to save it; that something is wrong
+ * is said at the end, where whoever reads the lines sees it. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/disk.h"
 #include "cli/cli.h"
+#include "cli/folder.h"
 #include "cli/options.h"
 #include "cli/text.h"
 #include "engine/codec.h"
+#include "snapshot/backup_label.h"
 #include "wal/reader.h"
 
 /* False when the block's commands cannot be decoded. */
@@ -55,6 +60,20 @@ static bool print_log(struct disk *disk, struct logged_command *command)
     return printed;
 }
 
+/* Prints what there is, also of a backup that is not what it was. */
+static bool print_folder(struct disk *disk)
+{
+    struct backup_label label = {0};
+    struct logged_command *command = malloc(sizeof *command);
+    bool is_sound = backup_label_demand(&label, disk) != BACKUP_REFUSED;
+    bool printed = command != NULL && print_log(disk, command);
+    if (!is_sound)
+        fprintf(stderr, "till log: %s\n", label.error);
+    backup_label_close(&label);
+    free(command);
+    return printed && is_sound;
+}
+
 int cli_log(int argc, char **argv)
 {
     int operands = options_parse(argc, argv, NULL, 0);
@@ -70,14 +89,9 @@ int cli_log(int argc, char **argv)
         return EXIT_USAGE;
     }
     struct disk *disk = NULL;
-    int error = disk_open(&disk, argv[1], DISK_READ);
-    if (error != 0) {
-        fprintf(stderr, "till log: %s: %s\n", argv[1], strerror(-error));
+    if (!folder_find("till log", argv[1], FOLDER_READABLE, &disk))
         return EXIT_FAILED;
-    }
-    struct logged_command *command = malloc(sizeof *command);
-    bool printed = command != NULL && print_log(disk, command);
-    free(command);
+    bool printed = print_folder(disk);
     disk_close(disk);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "till log: the output cannot be written\n");

@@ -7,7 +7,10 @@
  * reaches the digest that is in that block.
  *
  * The new folder has no log: a server goes on from the snapshot. Its epoch keeps the two histories
- * apart from there on. */
+ * apart from there on.
+ *
+ * What can fail: the source, or the moment, is not there: nothing has been made then, for the new
+ * folder is made last. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,8 +18,10 @@
 
 #include "cli/cli.h"
 #include "cli/folder.h"
+#include "cli/paths.h"
 #include "cli/value.h"
 #include "engine/image.h"
+#include "snapshot/image.h"
 #include "snapshot/writer.h"
 
 enum { UNDO_BYTES = 1 << 20, USER_WRITE = 0, USER_WORK = WRITER_BUFFERS };
@@ -26,6 +31,7 @@ struct restore {
     const char *from;
     const char *data;
     struct disk *target;
+    bool is_new; /* the folder was made by this run */
     uint64_t seq;
     uint64_t digest;
 };
@@ -36,20 +42,53 @@ static bool complain(const char *what, const char *why)
     return false;
 }
 
-/* The new folder: made when it is not there, and empty. */
+/* What a restore that was killed leaves; the next one removes it. */
+static bool is_half_made(const char *name)
+{
+    return strcmp(name, "snapshot.partial") == 0;
+}
+
+/* What has the path must be an empty folder, or nothing yet. */
+static bool target_is_free(const struct restore *restore)
+{
+    char name[256];
+    char why[512];
+    int result = path_find_entry(restore->data, is_half_made, name, sizeof name);
+    if (result == 0)
+        result = path_may_be_made(restore->data);
+    if (result == 0)
+        return true;
+    if (result < 0)
+        return complain(restore->data, result == -ENOTDIR
+                                           ? "it, or what it should lie in, is a file"
+                                           : strerror(-result));
+    snprintf(why, sizeof why, "is not empty, it has %s; nothing was changed: give a new --data",
+             name);
+    return complain(restore->data, why);
+}
+
+/* The new folder, which is made only when there is something to write to it. */
 static bool open_target(struct restore *restore)
 {
-    int result = disk_open(&restore->target, restore->data, DISK_WRITE);
+    restore->is_new = !path_exists(restore->data);
+    int result = path_make_parents(restore->data);
+    if (result == 0)
+        result = disk_open(&restore->target, restore->data, DISK_WRITE);
     if (result == -EWOULDBLOCK)
         return complain(restore->data, "a till serves this folder");
     if (result != 0)
         return complain(restore->data, strerror(-result));
-    int count = disk_list(restore->target, NULL, 0);
-    if (count < 0)
-        return complain(restore->data, strerror(-count));
-    if (count > 0)
-        return complain(restore->data, "is not empty; nothing was changed: give a new --data");
-    return true;
+    return target_is_free(restore);
+}
+
+/* The folders that are read are not written to. */
+static bool paths_are_right(const struct restore *restore)
+{
+    const struct named_path data = {"the new folder", restore->data};
+    const struct named_path from = {"what is restored,", restore->from};
+    const struct named_path archive = {"the archive", restore->folder.archive};
+    return paths_are_apart("till restore", data, from) &&
+           (archive.path == NULL || paths_are_apart("till restore", data, archive));
 }
 
 static bool check_state(const struct restore *restore)
@@ -126,18 +165,30 @@ static bool check_written(struct restore *restore)
            complain("the state does not lead on", "the log has become shorter");
 }
 
+/* What turned out not to be the state must not be served. */
+static bool keep_or_remove(struct restore *restore, bool is_right)
+{
+    char name[DISK_NAME_SIZE];
+    image_name(restore->seq, name);
+    if (!is_right)
+        (void)disk_remove(restore->target, name);
+    return is_right;
+}
+
 static bool run(struct restore *restore)
 {
     struct engine **engine = &restore->folder.replay.engine;
-    if (!open_target(restore) || !folder_open(&restore->folder, restore->from) ||
-        !folder_read(&restore->folder) || !check_state(restore))
+    if (!paths_are_right(restore) || !target_is_free(restore) ||
+        !folder_open(&restore->folder, restore->from) || !folder_read(&restore->folder) ||
+        !check_state(restore))
         return false;
     uint64_t time_us = engine_time_us(*engine);
     restore->seq = engine_seq(*engine);
     restore->digest = engine_digest(*engine);
     uint64_t epoch = restore->folder.replay.epoch + 1;
     bool has_stopped = restore->folder.replay.has_stopped;
-    if (!write_snapshot(restore) || !check_written(restore))
+    if (!open_target(restore) || !write_snapshot(restore) ||
+        !keep_or_remove(restore, check_written(restore)))
         return false;
     printf("restored seq %" PRIu64 " of ", restore->seq);
     value_write(stdout, VALUE_TEXT, FIELD_time, &time_us);
@@ -186,5 +237,7 @@ int cli_restore(int argc, char **argv)
     bool restored = run(&restore);
     folder_close(&restore.folder);
     disk_close(restore.target);
+    if (!restored && restore.is_new)
+        path_forget(restore.data);
     return restored ? EXIT_OK : EXIT_FAILED;
 }

@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/listen.h"
 #include "cli/memory_need.h"
+#include "cli/paths.h"
 #include "cli/progress.h"
 #include "net/server.h"
 
@@ -157,6 +158,12 @@ static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_tot
     progress_show(&serve->progress, "reading the log", bytes_read, bytes_total);
 }
 
+static void show_checking(void *context, uint64_t bytes_read, uint64_t bytes_total)
+{
+    struct serve *serve = context;
+    progress_show(&serve->progress, "checking the backup", bytes_read, bytes_total);
+}
+
 static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_total)
 {
     struct serve *serve = context;
@@ -181,6 +188,9 @@ static void print_start(const struct serve *serve, const struct server *server, 
         printf("snapshots: %.1f MiB, most of it for what changes while one is written\n",
                (double)start.snapshot_memory_bytes / (1 << 20));
     printf("io: %s\n", io_describe(io));
+    if (start.backup_seq > 0)
+        printf("data: a whole backup up to seq %" PRIu64 "; from now on it is a data folder\n",
+               start.backup_seq);
     if (start.snapshot_seq > 0)
         printf("data: snapshot of seq %" PRIu64 ", %.1f MiB of state in %.3f s%s\n",
                start.snapshot_seq, (double)start.snapshot_bytes / (1 << 20),
@@ -240,6 +250,13 @@ static bool open_folder(const char *path, struct disk **disk)
     return opened == 0;
 }
 
+static bool folders_are_apart(const struct serve *serve)
+{
+    const struct named_path data = {"the data folder", serve->data};
+    const struct named_path archive = {"the archive", serve->archive};
+    return serve->archive == NULL || paths_are_apart("till serve", archive, data);
+}
+
 static int serve_open(struct serve *serve)
 {
     char error[IO_ERROR_SIZE];
@@ -247,7 +264,9 @@ static int serve_open(struct serve *serve)
     struct disk *disk = NULL;
     struct io *io = NULL;
     int code = EXIT_FAILED;
-    if (open_folder(serve->data, &disk) &&
+    bool had_data = path_exists(serve->data);
+    bool had_archive = serve->archive == NULL || path_exists(serve->archive);
+    if (folders_are_apart(serve) && open_folder(serve->data, &disk) &&
         (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive)) &&
         memory_suffices(&serve->options, "")) {
         io = io_create(&io_options, error);
@@ -260,6 +279,10 @@ static int serve_open(struct serve *serve)
         io_destroy(io);
     disk_close(serve->options.archive);
     disk_close(disk);
+    if (!had_archive && code != EXIT_OK)
+        path_forget(serve->archive);
+    if (!had_data && code != EXIT_OK)
+        path_forget(serve->data);
     return code;
 }
 
@@ -303,6 +326,7 @@ int cli_serve(int argc, char **argv)
     serve.options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * serve.archive_days;
     serve.options.clock_bound_us = serve.clock_bound_s * US_PER_SECOND;
     serve.options.archive_keep_bytes = (uint64_t)serve.archive_mib << 20;
+    serve.options.checking = show_checking;
     serve.options.loading = show_loading;
     serve.options.notice = show_notice;
     serve.options.progress = show_progress;

@@ -2,8 +2,9 @@
  * without another copy: every block's checksum and chain (the reader), that every command is
  * accepted and every block's digest is reached again (net/replay.h), every invariant of the state
  * at the end (engine_check), and that each snapshot with the log after it leads to that very state.
- * Where the log's beginning is gone, the oldest snapshot takes its place. Nothing in the folder is
- * changed. */
+ * Where the log's beginning is gone, the oldest sound snapshot takes its place. A snapshot that is
+ * damaged is named, with what a start would do about it; the others are checked all the same.
+ * Nothing in the folder is changed. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,16 @@
 #include "base/assert.h"
 #include "cli/cli.h"
 #include "cli/folder.h"
+#include "cli/value.h"
 #include "engine/image.h"
+#include "snapshot/image.h"
 
 struct verification {
     struct folder folder;
-    struct loader snapshots; /* those that are there */
+    struct loader snapshots; /* those that are there, the newest first */
+    bool damaged[LOADER_SNAPSHOTS_MAX];
+    uint32_t damaged_count;
+    bool is_whole; /* the log begins with the first change */
 };
 
 /* Stock of all SKUs and warehouses. */
@@ -88,6 +94,16 @@ static void print_log_summary(const struct replay *replay)
         printf("end      sealed: whatever was acknowledged is here\n");
 }
 
+static void print_backup(const struct folder *folder)
+{
+    const struct backup_label *label = &folder->label;
+    if (!folder->is_backup)
+        return;
+    printf("backup   up to seq %" PRIu64 ", taken at ", label->seq);
+    value_write(stdout, VALUE_TEXT, FIELD_time, &label->time_us);
+    printf(": its %" PRIu32 " files are as they were\n", label->file_count);
+}
+
 static void print_summary(struct verification *verification)
 {
     struct engine *engine = verification->folder.replay.engine;
@@ -96,6 +112,7 @@ static void print_summary(struct verification *verification)
     uint64_t room[FRAME_SIZE_MAX / 8];
     memcpy(&stats, ask(engine, MESSAGE_stats, &empty, sizeof empty, room), sizeof stats);
     struct stock_totals totals = sum_stock(engine, stats.skus);
+    print_backup(&verification->folder);
     print_log_summary(&verification->folder.replay);
     printf("orders   %" PRIu64 ": %" PRIu64 " PENDING, %" PRIu64 " CONFIRMED, %" PRIu64
            " EXPIRED, %" PRIu64 " FAILED, %" PRIu64 " CANCELLED; %" PRIu64 " with a refund due\n",
@@ -107,10 +124,16 @@ static void print_summary(struct verification *verification)
            totals.committed);
     printf("state    seq %" PRIu64 ", digest %016" PRIx64 "\n", engine_seq(engine),
            engine_digest(engine));
-    for (uint32_t i = verification->snapshots.seq_count; i-- > 0;)
-        printf("snapshot seq %" PRIu64 ", and the log after it, lead to this state too\n",
-               verification->snapshots.seqs[i]);
-    printf("all invariants hold\n");
+    for (uint32_t i = verification->snapshots.seq_count; i-- > 0;) {
+        if (!verification->damaged[i])
+            printf("snapshot seq %" PRIu64 ", and the log after it, lead to this state too\n",
+                   verification->snapshots.seqs[i]);
+    }
+    if (verification->damaged_count > 0)
+        printf("all invariants hold; damaged snapshots: %" PRIu32 "\n",
+               verification->damaged_count);
+    else
+        printf("all invariants hold\n");
 }
 
 /* Replays the log from its beginning, or what is there of it after the snapshot `seq`. */
@@ -124,7 +147,55 @@ static bool replay_from(struct verification *verification, uint64_t seq)
     folder->reading = what;
     replay->ignores_snapshots = seq == 0;
     replay->seq_max = seq;
-    return folder_read(folder) && replay->loader.damaged_count == 0;
+    return folder_read(folder);
+}
+
+/* Loads each snapshot by itself; those that are damaged are named by the loader. */
+static bool try_snapshots(struct verification *verification)
+{
+    struct folder *folder = &verification->folder;
+    const struct loader *snapshots = &verification->snapshots;
+    for (uint32_t i = 0; i < snapshots->seq_count; i++) {
+        struct loader loader = {.disk = folder->replay.disk,
+                                .engine = folder->replay.engine,
+                                .seq_max = snapshots->seqs[i],
+                                .progress = folder->replay.loading,
+                                .notice = folder->replay.notice,
+                                .context = folder};
+        bool is_loaded = loader_run(&loader);
+        progress_end(&folder->progress);
+        if (!is_loaded || !engine_clear(folder->replay.engine)) {
+            fprintf(stderr, "till verify: %s\n", is_loaded ? "not enough memory" : loader.error);
+            return false;
+        }
+        verification->damaged[i] = loader.seq != snapshots->seqs[i];
+        verification->damaged_count += verification->damaged[i];
+    }
+    return true;
+}
+
+/* What a start makes of damaged snapshots; nothing when there is none. */
+static void print_fallback(const struct verification *verification)
+{
+    const struct loader *snapshots = &verification->snapshots;
+    char name[DISK_NAME_SIZE];
+    uint32_t sound = 0;
+    while (sound < snapshots->seq_count && verification->damaged[sound])
+        sound++;
+    if (verification->damaged_count == 0)
+        return;
+    if (sound < snapshots->seq_count)
+        image_name(snapshots->seqs[sound], name);
+    else
+        snprintf(name, sizeof name, "the beginning");
+    if (sound == 0)
+        fprintf(stderr, "till verify: a start does not need it: it goes on from %s\n", name);
+    else if (sound < snapshots->seq_count || verification->is_whole)
+        fprintf(stderr,
+                "till verify: a start falls back to %s and the log after it, and loses nothing\n",
+                name);
+    else
+        fprintf(stderr, "till verify: a start has nothing to fall back to\n");
 }
 
 /* Every snapshot must lead to the state that the engine has. */
@@ -135,6 +206,8 @@ static bool verify_snapshots(struct verification *verification)
     uint64_t seq = engine_seq(engine);
     uint64_t digest = engine_digest(engine);
     for (uint32_t i = snapshots->seq_count; i-- > 0;) {
+        if (verification->damaged[i])
+            continue;
         if (!engine_clear(engine)) {
             fprintf(stderr, "till verify: not enough memory\n");
             return false;
@@ -151,21 +224,6 @@ static bool verify_snapshots(struct verification *verification)
         return false;
     }
     return true;
-}
-
-/* The first seq of the log in a folder; 0 when it has none, or it cannot be read. */
-static uint64_t first_seq(struct disk *disk, bool *is_archive)
-{
-    struct wal_reader reader;
-    uint64_t seq = 0;
-    *is_archive = false;
-    if (disk == NULL || wal_reader_init(&reader, disk) != 0)
-        return 0;
-    if (wal_reader_next(&reader) == WAL_READ_BLOCK)
-        seq = reader.block.seq_first;
-    *is_archive = reader.is_archive;
-    wal_reader_deinit(&reader);
-    return seq;
 }
 
 /* An archive without its beginning leads to no state, but its blocks are a chain. */
@@ -188,6 +246,10 @@ static bool verify_chain(struct verification *verification, struct disk *disk)
     if (read != WAL_READ_END) {
         fprintf(stderr, "till verify: %s\n", reader.error);
         return false;
+    }
+    if (blocks == 0) {
+        printf("archive  nothing yet\n");
+        return true;
     }
     printf("archive  seq %" PRIu64 " to %" PRIu64 " in %" PRIu64 " blocks, epoch %" PRIu64
            ": checksums and chain hold\n",
@@ -221,7 +283,16 @@ static int verify_state(struct verification *verification, uint64_t snapshot_seq
         return EXIT_FAILED;
     *replay = first; /* of what the summary tells, the engine is the same */
     print_summary(verification);
-    return EXIT_OK;
+    return verification->damaged_count == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+/* The oldest snapshot that is sound; 0: there is none. */
+static uint64_t oldest_sound(const struct verification *verification)
+{
+    uint32_t i = verification->snapshots.seq_count;
+    while (i > 0 && verification->damaged[i - 1])
+        i--;
+    return i > 0 ? verification->snapshots.seqs[i - 1] : 0;
 }
 
 /* Where a whole log begins there is no snapshot to begin with; else the oldest has the most after
@@ -236,16 +307,18 @@ static int verify_folder(struct verification *verification)
         fprintf(stderr, "till verify: %s\n", snapshots->error);
         return EXIT_FAILED;
     }
-    bool is_whole =
-        first_seq(replay->archive, &is_archive) == 1 || first_seq(replay->disk, &is_archive) == 1;
-    if (is_whole)
-        return verify_state(verification, 0);
-    if (is_archive)
+    verification->is_whole = folder_first_seq(replay->archive, &is_archive) == 1 ||
+                             folder_first_seq(replay->disk, &is_archive) == 1;
+    if (is_archive && !verification->is_whole)
         return verify_archive(verification);
+    if (!try_snapshots(verification))
+        return EXIT_FAILED;
+    print_fallback(verification);
+    if (verification->is_whole)
+        return verify_state(verification, 0);
     if (replay->archive != NULL && !verify_chain(verification, replay->archive))
         return EXIT_FAILED;
-    return verify_state(verification,
-                        snapshots->seq_count == 0 ? 0 : snapshots->seqs[snapshots->seq_count - 1]);
+    return verify_state(verification, oldest_sound(verification));
 }
 
 enum { ARCHIVE_ROW, VERIFY_ROWS = ARCHIVE_ROW + 1 + CAPACITY_COUNT };

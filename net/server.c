@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "net/replay.h"
 #include "net/server_state.h"
+#include "snapshot/backup_label.h"
 #include "snapshot/image.h"
 
 enum {
@@ -439,21 +440,57 @@ static bool damaged_set_aside(struct server *server, const struct loader *loader
     return true;
 }
 
-static bool open_archive(struct server *server)
+/* Before the log is opened for writing: an archive of another history is refused, and nothing is
+ * left behind. */
+static bool open_archive(struct server *server, const struct replay *replay)
 {
     const struct archive_options options = {.keep_us = server->options.archive_keep_us,
                                             .keep_bytes = server->options.archive_keep_bytes,
                                             .user = user_of(USER_ARCHIVE, 0, 0)};
+    const struct archive_history history = {
+        .log = server->disk,
+        .seq_first = replay->seq_first > 0 ? replay->seq_first : engine_seq(server->engine) + 1,
+        .seq_next = engine_seq(server->engine) + 1,
+        .epoch = server->start.epoch,
+        .time_us = server->now_us,
+    };
     char error[ARCHIVE_ERROR_SIZE];
-    if (server->options.archive == NULL)
+    if (server->options.archive == NULL ||
+        archive_open(&server->archive, server->io, server->options.archive, &history, &options,
+                     error) == 0)
         return true;
-    if (archive_open(&server->archive, server->io, server->disk, server->options.archive,
-                     server->wal, &options, error) != 0) {
-        snprintf(server->error, sizeof server->error, "%s", error);
-        return false;
-    }
+    snprintf(server->error, sizeof server->error, "%s", error);
+    return false;
+}
+
+static void start_archive(struct server *server)
+{
+    if (server->archive == NULL)
+        return;
+    archive_start(server->archive, server->wal);
     server->start.archive_seq = archive_status(server->archive)->seq;
-    return true;
+}
+
+/* A backup must be whole before a shop goes on from it. */
+static bool check_backup(struct server *server)
+{
+    struct backup_label label = {.progress = server->options.checking,
+                                 .context = server->options.context};
+    enum backup_state state = backup_label_demand(&label, server->disk);
+    if (state == BACKUP_COMPLETE)
+        server->start.backup_seq = label.seq;
+    else if (state == BACKUP_REFUSED)
+        snprintf(server->error, sizeof server->error, "%s", label.error);
+    backup_label_close(&label);
+    return state != BACKUP_REFUSED;
+}
+
+/* It is a data folder from now on: nothing in the files that it had has been changed yet, and what
+ * the log gets from here on its label does not know. */
+static bool leave_backup(struct server *server)
+{
+    int result = server->start.backup_seq > 0 ? backup_label_leave(server->disk) : 0;
+    return result == 0 || fail(server, "the label of the backup cannot be removed", result);
 }
 
 /* Reads the log into the engine and opens it for writing where it ends. */
@@ -472,6 +509,8 @@ static bool recover(struct server *server)
         .user_write = user_of(USER_WAL_WRITE, 0, 0),
         .user_prepare = user_of(USER_WAL_PREPARE, 0, 0),
     };
+    if (!check_backup(server))
+        return false;
     if (!replay_run(&replay)) {
         snprintf(server->error, sizeof server->error, "%s", replay.error);
         return false;
@@ -493,6 +532,8 @@ static bool recover(struct server *server)
     server->start.snapshot_us = replay.loaded_us;
     server->start.replay_us = replay.replayed_us;
     server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
+    if (!open_archive(server, &replay))
+        return false;
     char error[IO_ERROR_SIZE];
     if (!timekeeping_open(server))
         return false;
@@ -502,9 +543,10 @@ static bool recover(struct server *server)
         return false;
     }
     server->block_released = wal_block_durable(server->wal);
-    if (!damaged_set_aside(server, &replay.loader) || !snapshots_open(server, &replay.loader) ||
-        !open_archive(server))
+    if (!leave_backup(server) || !damaged_set_aside(server, &replay.loader) ||
+        !snapshots_open(server, &replay.loader))
         return false;
+    start_archive(server);
     if (server->snapshots.writer != NULL)
         server->start.snapshot_memory_bytes = writer_memory_bytes(server->snapshots.writer);
     return true;

@@ -43,6 +43,8 @@ struct server_options {
 
     /* Told while the log is read at start-up, unless NULL. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    /* The same while the files of a backup are checked. */
+    void (*checking)(void *context, uint64_t bytes_read, uint64_t bytes_total);
     /* The same while a snapshot is loaded. */
     void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
     /* Told, unless NULL, what a person should know: a damaged snapshot, one that was given up. */
@@ -74,6 +76,7 @@ struct server_start {
     uint64_t commands; /* replayed */
     uint64_t blocks;
     uint64_t seq;
+    uint64_t backup_seq;     /* the last change of the backup it began with; 0: a data folder */
     uint64_t snapshot_seq;   /* of the snapshot it began with; 0: none */
     bool has_log;            /* there was a log to read */
     uint64_t torn_bytes;     /* cut off the log's end */

@@ -2,13 +2,15 @@
  *
  * Good path: a segment that the log has left is read in pieces, each of whole blocks; a block is
  * copied when its checksum holds, its seq is due and it is chained to the one before. After the
- * last one, the partial file is published under the name of its seqs, and the oldest files go as
- * the options say. Between two pieces the lane rests, unless the archive has fallen far behind.
+ * last one, the partial file is published under the name of its seqs, then the label that goes up
+ * to it and begins behind the files that go as the options say, and then those go. Between two
+ * pieces the lane rests, unless the archive has fallen far behind.
  *
  * What can fail: reading the log, or a block that is not the one due: the segment is damaged at
  * rest. Nothing of it is archived or released, it is told, and tried again. Writing, for want of
  * room: the oldest archived segment makes room, as if the limit of bytes had been reached; the
- * newest is never removed. Any other failure of the archive's disk is told and tried again.
+ * newest is never removed, and a page is kept for the label that has to go before. Any other
+ * failure of the archive's disk is told and tried again.
  *
  * What must always hold: a published file has exactly the blocks from its first to its last seq. A
  * file belongs to the history of the log: its first block is that of the segment it was copied
@@ -24,6 +26,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "wal/archive_label.h"
 #include "wal/segment.h"
 
 enum {
@@ -42,13 +45,17 @@ struct copy {
     struct disk *log;
     struct disk *folder;
     struct archive_options options;
-    struct wal_closed closed; /* what is being copied; number 0: nothing */
+    struct archive_label label; /* as it was last published, */
+    bool is_label_due;          /* unless it was not: before anything else */
+    struct wal_closed closed;   /* what is being copied; number 0: nothing */
     int from;
     int to;
     uint64_t offset;   /* copied up to it */
     uint64_t seq_due;  /* of the next block */
-    uint64_t previous; /* checksum of the last block copied */
-    uint64_t time_us;  /* of that block */
+    uint64_t previous; /* checksum of the last block copied, */
+    uint64_t end;      /* and of the last one that there is: the next segment goes on from it */
+    uint64_t time_us;  /* of that block, */
+    uint64_t epoch;    /* and its epoch */
     uint32_t removed_count;
     bool is_published;
     uint8_t *piece;
@@ -59,7 +66,10 @@ struct archive {
     struct io *io;
     const struct wal *wal;
     struct archive_status status;
+    struct archive_history history;
     struct copy copy;
+    uint64_t hole_first; /* the last seqs missing between files; 0: none */
+    uint64_t hole_last;
     bool is_working;
     uint64_t due_us; /* of the next piece, or try */
 };
@@ -106,35 +116,67 @@ static int last_block(struct disk *disk, const struct wal_segment *segment, uint
 /* Removing. */
 
 /* May the oldest of the files go? All changes in it are before the first of the one after it. */
-static bool is_too_old(const struct copy *copy, const struct wal_segment *after)
+static bool is_too_old(const struct copy *copy, const struct wal_segment *after, uint64_t time_us)
 {
     struct wal_block block = {0};
     return copy->options.keep_us > 0 &&
            wal_segment_begin(copy->folder, after->name, copy->piece, &block) == 0 &&
-           block.time_us + copy->options.keep_us < copy->time_us;
+           block.time_us + copy->options.keep_us < time_us;
 }
 
-/* Removes what the options do not let stay, and at least so many of the oldest. The newest stays.
+/* How many of the oldest files the options do not let stay, and at least so many. The newest stays.
  */
-static int remove_oldest(struct copy *copy, uint32_t least_count)
+static int count_too_many(const struct copy *copy, const struct wal_segment *segments, int count,
+                          int least_count, uint64_t time_us)
+{
+    uint64_t bytes = 0;
+    int gone = 0;
+    for (int i = 0; i < count; i++)
+        bytes += segments[i].file_bytes;
+    for (; gone + 1 < count; gone++) {
+        bool is_too_much = copy->options.keep_bytes > 0 && bytes > copy->options.keep_bytes;
+        if (gone >= least_count && !is_too_much && !is_too_old(copy, &segments[gone + 1], time_us))
+            break;
+        bytes -= segments[gone].file_bytes;
+    }
+    return gone;
+}
+
+static int label_publish_next(struct copy *copy, const struct archive_label *label)
+{
+    int result = archive_label_publish(copy->folder, label);
+    if (result < 0)
+        return result;
+    copy->label = *label;
+    copy->is_label_due = false;
+    /* The page for the next one; without it a full disk is told when that is due. */
+    (void)archive_label_reserve(copy->folder);
+    return 0;
+}
+
+/* Publishes a label that goes up to where `label` does, and begins behind what does not stay; then
+ * that is removed, with what an earlier label had given up. */
+static int label_advance(struct copy *copy, struct archive_label label, int least_count)
 {
     struct wal_segment *segments;
     int count = wal_segments_list(copy->folder, WAL_IN_ARCHIVE, &segments);
-    uint64_t bytes = 0;
-    int result = count < 0 ? count : 0;
-    for (int i = 0; i < count; i++)
-        bytes += segments[i].size_bytes;
-    for (int i = 0; result == 0 && i + 1 < count; i++) {
-        bool is_too_much = copy->options.keep_bytes > 0 && bytes > copy->options.keep_bytes;
-        if (least_count == 0 && !is_too_much && !is_too_old(copy, &segments[i + 1]))
-            break;
+    if (count < 0)
+        return count;
+    int given_up = 0;
+    while (given_up < count && segments[given_up].seq_last < label.seq_first)
+        given_up++;
+    int gone = count_too_many(copy, segments, count,
+                              given_up > least_count ? given_up : least_count, label.time_us);
+    if (gone > given_up)
+        label.seq_first = segments[gone].seq_first;
+    int result = gone > given_up || label.seq_last != copy->label.seq_last
+                     ? label_publish_next(copy, &label)
+                     : 0;
+    for (int i = 0; result == 0 && i < gone; i++) {
         result = disk_remove(copy->folder, segments[i].name);
-        bytes -= segments[i].size_bytes;
-        least_count -= least_count > 0;
         copy->removed_count++;
     }
-    if (count >= 0)
-        free(segments);
+    free(segments);
     return result;
 }
 
@@ -149,22 +191,65 @@ static void files_close(struct copy *copy)
     copy->from = copy->to = -1;
 }
 
+static int damaged(struct copy *copy, const char *name, uint64_t offset, uint64_t seq)
+{
+    return fail(copy->error, -EIO,
+                "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
+                ", and so can be neither archived nor released; what it holds is in the "
+                "snapshots, but take a backup, and see to the disk",
+                disk_path(copy->log), name, offset, seq);
+}
+
+/* Finds what the segment ends with: which block the first one of the segment after it is chained
+ * to. */
+static int find_end(struct copy *copy)
+{
+    char name[DISK_NAME_SIZE];
+    struct wal_block block;
+    wal_segment_name(copy->closed.number + 1, name);
+    int file = disk_file_open(copy->log, name, false);
+    int64_t size = file < 0 ? file : 0;
+    if (file >= 0) {
+        size = disk_file_read(copy->log, file, 0, copy->piece, WAL_BLOCK_SIZE_MAX);
+        disk_file_close(copy->log, file);
+    }
+    if (size < 0)
+        return fail(copy->error, (int)size, "%s/%s cannot be read for the archive: %s",
+                    disk_path(copy->log), name, strerror((int)-size));
+    if (size < WAL_ALIGN || !wal_block_read(copy->piece, &block) || block.block_size > size ||
+        !wal_block_verify(&block, copy->piece) || block.seq_first != copy->closed.seq_last + 1)
+        return damaged(copy, name, 0, copy->closed.seq_last + 1);
+    copy->end = block.previous;
+    return 0;
+}
+
+static bool is_copied(const struct copy *copy)
+{
+    return copy->seq_due > copy->closed.seq_last && copy->previous == copy->end;
+}
+
 static int files_open(struct copy *copy, const char *name)
 {
+    int found = find_end(copy);
+    if (found < 0)
+        return found;
     copy->from = disk_file_open(copy->log, name, false);
     if (copy->from < 0)
         return fail(copy->error, copy->from, "%s/%s cannot be opened for the archive: %s",
                     disk_path(copy->log), name, strerror(-copy->from));
+    int result = copy->is_label_due ? label_publish_next(copy, &copy->label) : 0;
+    if (result < 0)
+        return fail_at(copy, result, "its label cannot be published");
     copy->to = disk_partial_create(copy->folder, partial);
     return copy->to < 0 ? fail_at(copy, copy->to, "no file can be made") : 0;
 }
 
 /* How many bytes of the piece are blocks that are due, one after the other; 0 when the first is
- * not. What lies behind the segment's last block is none of them. */
+ * not. The last of them may have no command. */
 static uint32_t blocks_due(struct copy *copy, uint32_t size)
 {
     uint32_t offset = 0;
-    while (copy->seq_due <= copy->closed.seq_last && size - offset >= WAL_ALIGN) {
+    while (!is_copied(copy) && size - offset >= WAL_ALIGN) {
         struct wal_block block;
         const uint8_t *bytes = copy->piece + offset;
         if (!wal_block_read(bytes, &block) || block.block_size > size - offset ||
@@ -174,6 +259,7 @@ static uint32_t blocks_due(struct copy *copy, uint32_t size)
         copy->seq_due += block.command_count;
         copy->previous = block.checksum;
         copy->time_us = block.time_us;
+        copy->epoch = block.epoch;
         offset += block.block_size;
     }
     return offset;
@@ -184,7 +270,7 @@ static int piece_write(struct copy *copy, uint32_t size)
     int result = disk_file_write(copy->folder, copy->to, copy->offset, copy->piece, size);
     while (disk_is_full(result)) {
         uint32_t removed_count = copy->removed_count;
-        int removed = remove_oldest(copy, 1);
+        int removed = label_advance(copy, copy->label, 1);
         if (removed < 0)
             return fail_at(copy, removed, "the oldest segment cannot make room");
         if (copy->removed_count == removed_count)
@@ -197,13 +283,22 @@ static int piece_write(struct copy *copy, uint32_t size)
 static int publish(struct copy *copy)
 {
     char name[DISK_NAME_SIZE];
+    struct archive_label label = copy->label;
     wal_archived_name(copy->closed.seq_first, copy->closed.seq_last, name);
     int result = disk_partial_publish(copy->folder, copy->to, partial, name);
     if (result < 0)
         return fail_at(copy, result, "a segment cannot be published");
-    copy->is_published = true;
     files_close(copy);
-    result = remove_oldest(copy, 0);
+    if (label.seq_first > label.seq_last)
+        label.seq_first = copy->closed.seq_first;
+    label.seq_last = copy->closed.seq_last;
+    label.epoch = copy->epoch;
+    label.time_us = copy->time_us;
+    label.last_block = copy->previous;
+    result = label_advance(copy, label, 0);
+    copy->is_published = copy->label.seq_last == copy->closed.seq_last;
+    if (!copy->is_published)
+        return fail_at(copy, result, "its label cannot be published");
     return result < 0 ? fail_at(copy, result, "an old segment cannot be removed") : 0;
 }
 
@@ -218,14 +313,10 @@ static int copy_piece(struct copy *copy, const char *name)
                     disk_path(copy->log), name, strerror((int)-size));
     uint32_t due = blocks_due(copy, (uint32_t)size);
     if (due == 0)
-        return fail(copy->error, -EIO,
-                    "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
-                    ", and so can be neither archived nor released; what it holds is in the "
-                    "snapshots, but take a backup, and see to the disk",
-                    disk_path(copy->log), name, copy->offset, copy->seq_due);
+        return damaged(copy, name, copy->offset, copy->seq_due);
     result = piece_write(copy, due);
     copy->offset += due;
-    if (result == 0 && copy->seq_due > copy->closed.seq_last)
+    if (result == 0 && is_copied(copy))
         result = publish(copy);
     return result;
 }
@@ -321,110 +412,258 @@ const struct archive_status *archive_status(const struct archive *archive)
 
 /* Opening. */
 
-/* The newest archived segment and the log share seqs: it must be a copy of the log's. */
-static bool is_copy(struct archive *archive, const struct wal_segment *newest, uint64_t checksum)
+/* The newest archived segment and the log share seqs: it must be a copy of the log's, and the one
+ * behind that goes on from it. */
+static bool is_copy(struct archive *archive, const struct wal_segment *newest,
+                    const struct wal_block *first, const struct wal_block *last)
 {
-    struct wal_closed closed;
+    struct disk *log = archive->history.log;
+    struct wal_segment *segments;
     struct wal_block block = {0};
-    char name[DISK_NAME_SIZE];
-    if (!wal_closed_next(archive->wal, newest->seq_first, &closed) ||
-        closed.seq_first != newest->seq_first || closed.seq_last != newest->seq_last)
+    uint8_t *page = archive->copy.piece;
+    bool is_same = false;
+    int count = wal_segments_list(log, WAL_IN_DATA, &segments);
+    for (int i = 0; i + 1 < count; i++) {
+        if (wal_segment_begin(log, segments[i].name, page, &block) != 0 ||
+            block.seq_first > newest->seq_first)
+            break;
+        if (block.seq_first < newest->seq_first)
+            continue;
+        is_same = block.checksum == first->checksum &&
+                  wal_segment_begin(log, segments[i + 1].name, page, &block) == 0 &&
+                  block.seq_first == newest->seq_last + 1 && block.previous == last->checksum;
+        break;
+    }
+    if (count >= 0)
+        free(segments);
+    return is_same;
+}
+
+/* The first block of the log; false when there is none. */
+static bool first_of_log(struct archive *archive, struct wal_block *block)
+{
+    struct disk *log = archive->history.log;
+    struct wal_segment *segments;
+    int count = wal_segments_list(log, WAL_IN_DATA, &segments);
+    if (count < 0)
         return false;
-    wal_segment_name(closed.number, name);
-    return wal_segment_begin(archive->copy.log, name, archive->copy.piece, &block) == 0 &&
-           block.checksum == checksum;
+    bool is_there = archive->history.seq_next > archive->history.seq_first && count > 0 &&
+                    wal_segment_begin(log, segments[0].name, archive->copy.piece, block) == 0;
+    free(segments);
+    return is_there;
 }
 
-/* The log begins right behind the newest archived segment: it must be chained to it. A log that was
- * begun anew behind a snapshot is chained to nothing, and can follow. */
-static bool is_next(struct archive *archive, const struct wal_block *last)
+/* The log begins behind the newest archived segment: right behind it, it must be chained to it,
+ * which a log that was begun anew behind a snapshot is not. Where something lies between, epoch and
+ * time at least must not go back. */
+static bool is_later(struct archive *archive, const struct wal_segment *newest,
+                     const struct wal_block *last)
 {
-    struct wal_block block = {0};
-    char name[DISK_NAME_SIZE];
-    if (wal_seq_durable(archive->wal) < wal_seq_first(archive->wal))
-        return true;
-    wal_segment_name(wal_segment_first(archive->wal), name);
-    return wal_segment_begin(archive->copy.log, name, archive->copy.piece, &block) == 0 &&
-           (block.previous == last->checksum || block.previous == 0);
+    const struct archive_history *history = &archive->history;
+    struct wal_block block = {.epoch = history->epoch, .time_us = history->time_us};
+    bool has_block = first_of_log(archive, &block);
+    if (history->seq_first == newest->seq_last + 1)
+        return has_block && block.previous == last->checksum;
+    return last->epoch <= block.epoch && last->time_us <= block.time_us;
 }
 
+/* Is the newest file what the label calls so, or the one that was published after it? */
+static bool is_labelled(const struct archive_label *label, const struct wal_segment *newest,
+                        const struct wal_block *first, const struct wal_block *last)
+{
+    if (label->seq_first > label->seq_last)
+        return true;
+    if (newest->seq_last == label->seq_last)
+        return last->checksum == label->last_block;
+    return newest->seq_first > label->seq_last + 1 ||
+           (newest->seq_first == label->seq_last + 1 && first->previous == label->last_block);
+}
+
+/* Do the archive and the log belong together? The label takes in what was published behind it. */
 static int connect(struct archive *archive, const struct wal_segment *newest, char *error)
 {
     struct copy *copy = &archive->copy;
-    uint64_t seq_first = wal_seq_first(archive->wal);
+    const struct archive_history *history = &archive->history;
     struct wal_block first = {0};
     struct wal_block last = {0};
     int result = wal_segment_begin(copy->folder, newest->name, copy->piece, &first);
     if (result == 0)
         result = last_block(copy->folder, newest, copy->piece, &last);
+    if (result == 0 && !is_labelled(&copy->label, newest, &first, &last))
+        result = -EIO;
     if (result < 0)
         return fail(error, result,
-                    "%s/%s, the newest segment in the archive, is damaged: take it from another "
-                    "copy, or move it away if the log still has what is in it",
+                    "%s/%s, the newest segment in the archive, is damaged, or does not belong to "
+                    "the label " ARCHIVE_LABEL_NAME ": take it from another copy, or give "
+                    "--archive a new folder",
                     disk_path(copy->folder), newest->name);
-    bool continues = seq_first > newest->seq_last + 1;
-    if (seq_first == newest->seq_last + 1)
-        continues = is_next(archive, &last);
-    else if (!continues)
-        continues = is_copy(archive, newest, first.checksum);
+    bool continues = history->seq_first > newest->seq_last
+                         ? is_later(archive, newest, &last)
+                         : is_copy(archive, newest, &first, &last);
     if (!continues)
         return fail(error, -EEXIST,
                     "the archive %s goes up to seq %" PRIu64
                     " of another history than the log in %s, which goes from seq %" PRIu64
                     " to %" PRIu64 ". Give a folder of its own to the archive of a shop that was "
                     "restored to an earlier moment",
-                    disk_path(copy->folder), newest->seq_last, disk_path(copy->log), seq_first,
-                    wal_seq_durable(archive->wal));
+                    disk_path(copy->folder), newest->seq_last, disk_path(history->log),
+                    history->seq_first, history->seq_next - 1);
+    copy->is_label_due = copy->label.seq_last != newest->seq_last;
+    if (copy->label.seq_first > copy->label.seq_last)
+        copy->label.seq_first = newest->seq_first;
+    copy->label.seq_last = newest->seq_last;
+    copy->label.epoch = last.epoch;
+    copy->label.time_us = last.time_us;
+    copy->label.last_block = last.checksum;
     archive->status.seq = newest->seq_last;
     return 0;
 }
 
-/* What lies between the archive and the log is gone; what comes is archived all the same. */
-static void note_gap(struct archive *archive)
+/* A folder that is no archive yet must not be something else of till's. */
+static int is_free(struct archive *archive, char *error)
 {
-    char text[ARCHIVE_ERROR_SIZE];
-    uint64_t seq_first = wal_seq_first(archive->wal);
-    if (archive->status.seq + 1 >= seq_first)
-        return;
-    (void)fail(text, 0,
-               "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
-               ", which the log has no more: it is of use from there on, with a backup that was "
-               "taken later",
-               disk_path(archive->copy.folder), archive->status.seq + 1, seq_first - 1);
-    notice(archive, text);
-    archive->status.seq = seq_first - 1;
+    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
+    struct disk *folder = archive->copy.folder;
+    int count = entries == NULL ? -ENOMEM : disk_list(folder, entries, DISK_ENTRIES_MAX);
+    int result = count < 0 ? fail(error, count, "the archive %s cannot be listed: %s",
+                                  disk_path(folder), strerror(-count))
+                           : 0;
+    for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
+        const char *name = entries[i].name;
+        if (strncmp(name, "wal-", 4) == 0 || strncmp(name, "snapshot-", 9) == 0 ||
+            strcmp(name, "backup.till") == 0 || strcmp(name, "log-note.till") == 0)
+            result = fail(error, -EEXIST,
+                          "%s has %s: it is no archive, but a data folder or a backup; nothing was "
+                          "changed: give the archive a folder of its own",
+                          disk_path(folder), name);
+    }
+    free(entries);
+    return result;
 }
 
-int archive_open(struct archive **archive_out, struct io *io, struct disk *log, struct disk *folder,
-                 const struct wal *wal, const struct archive_options *options,
+/* Is what is there what the label says, as far as names tell? One file may have come since. */
+static int compare(struct archive *archive, const struct wal_segment *segments, int count,
+                   int label_result, char *error)
+{
+    const struct archive_label *label = &archive->copy.label;
+    const char *path = disk_path(archive->copy.folder);
+    if (label_result == -ENOENT && count == 0)
+        return is_free(archive, error);
+    if (label_result < 0) {
+        char why[ARCHIVE_LABEL_ERROR_SIZE];
+        archive_label_explain(archive->copy.folder, label_result, why);
+        return fail(error, label_result, "%s; or give --archive a new folder", why);
+    }
+    if (label->seq_first > label->seq_last)
+        return 0;
+    if (count == 0 || segments[count - 1].seq_last < label->seq_last)
+        return fail(error, -EIO,
+                    "the archive %s should go up to seq %" PRIu64
+                    ", by its label " ARCHIVE_LABEL_NAME
+                    ", and its newest file is missing: take it "
+                    "from another copy, or give --archive a new folder",
+                    path, label->seq_last);
+    if (count > 1 && segments[count - 2].seq_last > label->seq_last)
+        return fail(error, -EIO,
+                    "the label " ARCHIVE_LABEL_NAME " of the archive %s goes up to seq %" PRIu64
+                    ", which is older than its files: take all of it from one copy, or give "
+                    "--archive a new folder",
+                    path, label->seq_last);
+    return 0;
+}
+
+/* What lies between the archive and the log is gone; what comes is archived all the same. What lies
+ * between its files is told at each start. */
+static void note_gaps(struct archive *archive)
+{
+    char text[ARCHIVE_ERROR_SIZE];
+    const char *path = disk_path(archive->copy.folder);
+    uint64_t seq_first = archive->history.seq_first;
+    if (archive->status.seq + 1 < seq_first) {
+        (void)fail(text, 0,
+                   "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
+                   ", which the log has no more: it is of use from there on, with a backup that "
+                   "was taken later",
+                   path, archive->status.seq + 1, seq_first - 1);
+        notice(archive, text);
+        archive->status.seq = seq_first - 1;
+    } else if (archive->hole_first > 0) {
+        (void)fail(text, 0,
+                   "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
+                   ": it is of use from there on, with a backup that was taken later",
+                   path, archive->hole_first, archive->hole_last);
+        notice(archive, text);
+    }
+}
+
+static void find_hole(struct archive *archive, const struct wal_segment *segments, int count)
+{
+    uint64_t due = archive->copy.label.seq_first;
+    for (int i = 0; i < count; i++) {
+        if (segments[i].seq_first > due) {
+            archive->hole_first = due;
+            archive->hole_last = segments[i].seq_first - 1;
+        }
+        due = segments[i].seq_last + 1;
+    }
+}
+
+static int open_files(struct archive *archive, char *error)
+{
+    struct copy *copy = &archive->copy;
+    struct wal_segment *segments = NULL;
+    int label_result = 0;
+    int count = archive_list(copy->folder, &copy->label, &label_result, &segments);
+    if (count < 0)
+        return fail(error, count, "the archive %s cannot be listed: %s", disk_path(copy->folder),
+                    strerror(-count));
+    int result = compare(archive, segments, count, label_result, error);
+    if (result == 0)
+        find_hole(archive, segments, count);
+    if (result == 0 && count > 0)
+        result = connect(archive, &segments[count - 1], error);
+    free(segments);
+    return result;
+}
+
+int archive_open(struct archive **archive_out, struct io *io, struct disk *folder,
+                 const struct archive_history *history, const struct archive_options *options,
                  char error[ARCHIVE_ERROR_SIZE])
 {
-    struct wal_segment *segments = NULL;
     struct archive *archive = calloc(1, sizeof *archive);
     *archive_out = NULL;
     if (archive == NULL)
         return fail(error, -ENOMEM, "no memory for the archive");
     archive->io = io;
-    archive->wal = wal;
-    archive->copy =
-        (struct copy){.log = log, .folder = folder, .options = *options, .from = -1, .to = -1};
+    archive->history = *history;
+    archive->copy = (struct copy){
+        .log = history->log, .folder = folder, .options = *options, .from = -1, .to = -1};
     archive->copy.piece = aligned_alloc(WAL_ALIGN, PIECE_SIZE);
-    int count = archive->copy.piece == NULL ? -ENOMEM
-                                            : wal_segments_list(folder, WAL_IN_ARCHIVE, &segments);
-    int result = count;
-    if (count < 0)
-        fail(error, count, "the archive %s cannot be listed: %s", disk_path(folder),
-             strerror(-count));
-    else if (count > 0)
-        result = connect(archive, &segments[count - 1], error);
-    free(segments);
+    int result = archive->copy.piece == NULL ? fail(error, -ENOMEM, "no memory for the archive")
+                                             : open_files(archive, error);
     if (result < 0) {
         archive_close(archive);
         return result;
     }
-    note_gap(archive);
     *archive_out = archive;
     return 0;
+}
+
+void archive_start(struct archive *archive, const struct wal *wal)
+{
+    struct copy *copy = &archive->copy;
+    archive->wal = wal;
+    note_gaps(archive);
+    if (copy->label.seq_first == 0 || copy->label.seq_first > copy->label.seq_last) {
+        copy->label = (struct archive_label){.seq_first = archive->status.seq + 1,
+                                             .seq_last = archive->status.seq};
+        copy->is_label_due = true;
+    }
+    /* What fails now is told when the first segment is to go there. */
+    if (copy->is_label_due)
+        (void)label_publish_next(copy, &copy->label);
+    else
+        (void)archive_label_reserve(copy->folder);
 }
 
 void archive_close(struct archive *archive)

@@ -7,7 +7,8 @@
  * Pieces are copied in a lane of the io, one at a time and paced, so that the disk is left to the
  * log; every block is checked on the way. What fails is told, and tried again after a while: until
  * a segment is archived it is not released. An archive belongs to one history: archive_open refuses
- * a log that does not continue it. */
+ * a log that does not continue it, before anything is changed. Its label tells what it has
+ * (wal/archive_label.h). */
 #ifndef TILL_WAL_ARCHIVE_H
 #define TILL_WAL_ARCHIVE_H
 
@@ -34,13 +35,26 @@ struct archive_status {
     char notice[ARCHIVE_ERROR_SIZE];
 };
 
+/* The history that the archive should be of: the log, and the state that it led to. */
+struct archive_history {
+    struct disk *log;
+    uint64_t seq_first; /* of the log's first block, or the seq that its first one will have */
+    uint64_t seq_next;  /* equal to seq_first: there is no block yet */
+    uint64_t epoch;     /* of the last change, */
+    uint64_t time_us;   /* and when that was, by the log's time */
+};
+
 struct archive;
 
-/* For the log of `log`, which `wal` has open, into `folder`. All of them outlive the archive. 0, or
- * -errno with a message: -EEXIST for an archive of another history. */
-int archive_open(struct archive **archive, struct io *io, struct disk *log, struct disk *folder,
-                 const struct wal *wal, const struct archive_options *options,
+/* Opens the archive in `folder` for that history; changes nothing. The disks and the io outlive the
+ * archive. 0, or -errno with a message: -EEXIST for an archive of another history. */
+int archive_open(struct archive **archive, struct io *io, struct disk *folder,
+                 const struct archive_history *history, const struct archive_options *options,
                  char error[ARCHIVE_ERROR_SIZE]);
+
+/* The log has been opened for writing: from now on what it leaves is archived. It outlives the
+ * archive. */
+void archive_start(struct archive *archive, const struct wal *wal);
 
 /* Nothing may be under way (archive_awaits_event), unless the io is gone. */
 void archive_close(struct archive *archive);

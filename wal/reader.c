@@ -18,7 +18,7 @@
  * no block yet: then the first one is due at the seq after it.
  *
  * An archive is segments that the log has left, whole and without room behind their blocks. There
- * nothing can be torn: whatever is not there, up to the last seq that a name promises, is damage.
+ * nothing can be torn: wal/archive_reader.c reads it.
  *
  * What can fail: reading the disk. What is read is untrusted until its checksum holds. */
 #include "wal/reader.h"
@@ -164,10 +164,7 @@ enum wal_standing wal_reader_look(struct wal_reader *reader, struct wal_spot pla
     return wal_block_verify(block, bytes) ? STANDS_BLOCK : STANDS_BROKEN;
 }
 
-/* Does the block continue the chain? Any block may be the first one read, unless a name says which:
- * older ones may have been released, and what the log must begin with is known to whoever holds the
- * snapshot. */
-static bool is_next(const struct wal_reader *reader, const struct wal_block *block)
+bool wal_reader_is_next(const struct wal_reader *reader, const struct wal_block *block)
 {
     const struct wal_reader_files *files = reader->files;
     const struct wal_end *end = &reader->end;
@@ -213,9 +210,8 @@ static void end_move(struct wal_reader *reader, struct wal_spot place,
     }
 }
 
-/* Moves on behind the valid block at a place and hands it out. */
-static enum wal_read hand_out(struct wal_reader *reader, struct wal_spot place,
-                              const struct wal_block *block)
+enum wal_read wal_reader_hand_out(struct wal_reader *reader, struct wal_spot place,
+                                  const struct wal_block *block)
 {
     struct wal_reader_files *files = reader->files;
     const uint8_t *bytes = wal_reader_bytes(reader, place, block->block_size);
@@ -261,9 +257,9 @@ bool wal_reader_take(struct wal_reader *reader, enum wal_read *result)
     for (unsigned i = 0; i < place_count; i++) {
         struct wal_block block;
         enum wal_standing standing = wal_reader_look(reader, places[i], &block);
-        if (standing == STANDS_BLOCK && is_next(reader, &block)) {
+        if (standing == STANDS_BLOCK && wal_reader_is_next(reader, &block)) {
             if (block.command_count > 0 || is_followed(reader, places[i], &block)) {
-                *result = hand_out(reader, places[i], &block);
+                *result = wal_reader_hand_out(reader, places[i], &block);
                 return true;
             }
             files->seal = (struct wal_reader_seal){true, places[i], block};
@@ -277,15 +273,15 @@ bool wal_reader_take(struct wal_reader *reader, enum wal_read *result)
 }
 
 /* The segments of a data folder, or else of an archive. */
-static int list_segments(struct wal_reader *reader, struct disk *disk,
-                         struct wal_segment **segments)
+static int list_segments(struct wal_reader *reader, struct disk *disk)
 {
-    int count = wal_segments_list(disk, WAL_IN_DATA, segments);
+    struct wal_reader_files *files = reader->files;
+    int count = wal_segments_list(disk, WAL_IN_DATA, &files->segments);
     if (count != 0)
         return count;
-    free(*segments);
-    count = wal_segments_list(disk, WAL_IN_ARCHIVE, segments);
-    reader->is_archive = count > 0;
+    free(files->segments);
+    count = archive_list(disk, &files->label, &files->label_result, &files->segments);
+    reader->is_archive = count > 0 || (count == 0 && files->label_result != -ENOENT);
     return count;
 }
 
@@ -300,7 +296,7 @@ static int take_stock(struct wal_reader *reader, struct disk *disk)
         struct wal_note before = files->note;
         free(files->segments);
         files->segments = NULL;
-        int count = list_segments(reader, disk, &files->segments);
+        int count = list_segments(reader, disk);
         files->note_result = wal_note_read(disk, &files->note);
         if (count < 0 || files->note_result < 0 || files->note.segment == before.segment)
             return count;
@@ -368,36 +364,6 @@ static bool segment_is_missing(struct wal_reader *reader)
     return false;
 }
 
-/* Archived segments that end before what is wanted are not read. */
-static void skip_archived(struct wal_reader *reader)
-{
-    struct wal_reader_files *files = reader->files;
-    while (reader->is_archive && files->next.segment + 1 < files->segment_count &&
-           files->segments[files->next.segment].seq_last <= reader->seq_known)
-        files->next.segment++;
-}
-
-/* Everything up to the last seq that a name promises should have been there. */
-static enum wal_read archive_ends(struct wal_reader *reader)
-{
-    const struct wal_reader_files *files = reader->files;
-    const struct wal_segment *segment = &files->segments[files->next.segment];
-    uint64_t due = files->begun ? reader->end.seq_next : segment->seq_first;
-    reader->bytes_read = reader->bytes_total;
-    if (due <= segment->seq_last)
-        return wal_reader_finish(reader, WAL_READ_DAMAGE,
-                                 "%s/%s is damaged at offset %" PRIu64 ", seq %" PRIu64
-                                 ": take this file from another copy of the archive",
-                                 disk_path(files->disk), segment->name, files->next.offset, due);
-    if (files->next.segment + 1 < files->segment_count)
-        return wal_reader_finish(reader, WAL_READ_DAMAGE,
-                                 "the archive %s has nothing from seq %" PRIu64
-                                 " on until %s, which does not "
-                                 "follow: files are missing, or are of another history",
-                                 disk_path(files->disk), due, segment[1].name);
-    return wal_reader_finish(reader, WAL_READ_END, "%s", "");
-}
-
 enum wal_read wal_reader_next(struct wal_reader *reader)
 {
     struct wal_reader_files *files = reader->files;
@@ -406,13 +372,11 @@ enum wal_read wal_reader_next(struct wal_reader *reader)
         reader->end.seq_next = reader->seq_known + 1;
     if (files->ended || (!files->begun && segment_is_missing(reader)))
         return files->result;
+    if (reader->is_archive)
+        return wal_archive_next(reader);
     if (files->segment_count == 0)
         return wal_tail_of_nothing(reader);
-    if (!files->begun)
-        skip_archived(reader);
-    if (wal_reader_take(reader, &result))
-        return result;
-    return reader->is_archive ? archive_ends(reader) : wal_tail_decide(reader);
+    return wal_reader_take(reader, &result) ? result : wal_tail_decide(reader);
 }
 
 void wal_reader_path(const struct wal_reader *reader, char path[WAL_ERROR_SIZE])

@@ -1,10 +1,11 @@
-/* The reader's insides, shared by reader.c (walking the blocks) and tail.c (deciding where the log
- * ends). */
+/* The reader's insides, shared by reader.c (walking the blocks), tail.c (deciding where the log
+ * ends) and archive_reader.c (walking those of an archive). */
 #ifndef TILL_WAL_READER_STATE_H
 #define TILL_WAL_READER_STATE_H
 
 #include <stdalign.h>
 
+#include "wal/archive_label.h"
 #include "wal/reader.h"
 #include "wal/segment.h"
 
@@ -32,13 +33,15 @@ struct wal_reader_files {
     struct wal_segment *segments;
     uint32_t segment_count;
     struct wal_note note;
-    int note_result;         /* of reading it */
-    bool has_noted;          /* the first block of the segment that it names was read: */
-    uint64_t noted_seq;      /* its seq, */
-    uint64_t noted_previous; /* and what it is chained to */
-    int file;                /* of window_segment; -1: none is open */
-    uint32_t file_segment;   /* index in segments */
-    uint64_t window_offset;  /* in that file */
+    int note_result;            /* of reading it */
+    struct archive_label label; /* of an archive */
+    int label_result;           /* of reading it */
+    bool has_noted;             /* the first block of the segment that it names was read: */
+    uint64_t noted_seq;         /* its seq, */
+    uint64_t noted_previous;    /* and what it is chained to */
+    int file;                   /* of window_segment; -1: none is open */
+    uint32_t file_segment;      /* index in segments */
+    uint64_t window_offset;     /* in that file */
     uint64_t window_size;
     struct wal_spot next; /* where the next block should stand */
     struct wal_reader_seal seal;
@@ -76,12 +79,24 @@ const uint8_t *wal_reader_bytes(struct wal_reader *reader, struct wal_spot place
 enum wal_standing wal_reader_look(struct wal_reader *reader, struct wal_spot place,
                                   struct wal_block *block);
 
+/* Does the block continue the chain? Any block may be the first one read, unless a name says which:
+ * older ones may have been released, and what the log must begin with is known to whoever holds the
+ * snapshot. */
+bool wal_reader_is_next(const struct wal_reader *reader, const struct wal_block *block);
+
+/* Moves on behind the valid block at a place and hands it out. */
+enum wal_read wal_reader_hand_out(struct wal_reader *reader, struct wal_spot place,
+                                  const struct wal_block *block);
+
 /* Takes the next block if there is one, or ends because it cannot be read. False when there is
  * none. */
 bool wal_reader_take(struct wal_reader *reader, enum wal_read *result);
 
 /* There is no next block: where does that leave the log? tail.c. */
 enum wal_read wal_tail_decide(struct wal_reader *reader);
+
+/* The next block of an archive; archive_reader.c. */
+enum wal_read wal_archive_next(struct wal_reader *reader);
 
 /* Without a segment; tail.c. */
 enum wal_read wal_tail_of_nothing(struct wal_reader *reader);

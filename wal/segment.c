@@ -75,7 +75,8 @@ int wal_segments_list(struct disk *disk, enum wal_place place, struct wal_segmen
                                            : read_archived_name(entries[i].name, &segment);
         if (!is_one)
             continue;
-        segment.size_bytes = entries[i].size_bytes / WAL_ALIGN * WAL_ALIGN;
+        segment.file_bytes = entries[i].size_bytes;
+        segment.size_bytes = segment.file_bytes / WAL_ALIGN * WAL_ALIGN;
         segment.start = start;
         start += segment.size_bytes;
         list[count++] = segment;

@@ -16,7 +16,8 @@
 struct wal_segment {
     char name[DISK_NAME_SIZE];
     uint32_t number;     /* not zero; of an archived one its place in the list */
-    uint64_t size_bytes; /* whole WAL_ALIGN units */
+    uint64_t size_bytes; /* whole WAL_ALIGN units, */
+    uint64_t file_bytes; /* and all there is */
     uint64_t start;      /* bytes in the segments before it: positions in the log are linear */
     uint64_t seq_first;  /* what the name of an archived one says; 0 of others */
     uint64_t seq_last;

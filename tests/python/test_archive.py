@@ -279,6 +279,99 @@ def damage_in_the_archive_is_named_and_what_lies_before_it_is_of_use(run):
         check_equal(result.returncode, 0, f"restore before a {kind} file: {result.stderr}")
 
 
+def ends(archive):
+    """Ways to ruin the ends of an archive: what is done, and the words it is named with."""
+    files = archived(archive)
+    first, last = files[0][2], files[-1][2]
+    label = archive / "archive.till"
+
+    def add(path, data):
+        path.write_bytes(path.read_bytes() + data)
+
+    return (
+        (first.unlink, f"nothing of seq 1 to {files[0][1]}"),
+        (last.unlink, f"nothing of seq {files[-1][0]} to {files[-1][1]}"),
+        (lambda: [path.unlink() for _, _, path in files], "nothing of seq 1 to"),
+        (lambda: add(last, bytes(4096)), last.name),
+        (lambda: add(first, bytes(100)), first.name),
+        (lambda: add(first, last.read_bytes()[:8192]), first.name),
+        (lambda: first.write_bytes(last.read_bytes()), first.name),
+        (label.unlink, "archive.till, which says what the archive has, is missing"),
+        (lambda: flip(label, 70), "archive.till, which says what the archive has, is damaged"),
+        (lambda: label.write_bytes(b""), "the archive has, is damaged"),
+    )
+
+
+@test
+def what_is_lost_at_the_ends_of_an_archive_is_named(run):
+    server, archive, moments = grown(run, 4)
+    wait_archived(archive, moments[3]["seq"])
+    server.kill()
+    kept = run.folder()
+    shutil.copytree(archive, kept)
+    for number in range(len(ends(archive))):
+        ruin, words = ends(archive)[number]
+        ruin()
+        for arguments in (("verify", archive), ("log", archive),
+                          ("restore", "--from", archive, "--data", run.folder()),
+                          ("verify", server.folder, "--archive", archive)):
+            result = run.till(*arguments)
+            check_equal(result.returncode, 1, f"{arguments} of ruin {number}")
+            check(words in result.stderr, f"{arguments} of ruin {number}: {result.stderr}")
+        shutil.rmtree(archive)
+        shutil.copytree(kept, archive)
+    run.verify(archive)
+
+
+@test
+def archive_that_lost_its_label_still_gives_any_moment_that_is_in_it(run):
+    server, archive, moments = grown(run, 3)
+    wait_archived(archive, moments[2]["seq"])
+    server.kill()
+    (archive / "archive.till").unlink()
+    restored = run.folder()
+    result = run.till("restore", "--from", archive, "--data", restored, "--seq", moments[1]["seq"])
+    check_equal(result.returncode, 0, f"restore: {result.stderr}")
+    check(is_same(ask_folder(run, restored), moments[1]), "the restored state")
+    refused = run.till("serve", "--data", server.folder, *options(archive),
+                       "--listen", "127.0.0.1:0", "--lazy-memory")
+    check(refused.returncode == 1 and "archive.till" in refused.stderr, refused.stderr)
+
+
+@test
+def refused_archive_leaves_everything_as_it_was(run):
+    server, archive, moments = grown(run, 2)
+    wait_archived(archive, moments[1]["seq"])
+    server.stop_clean()
+    restored, other, new = run.folder(), run.folder(), run.folder()
+    result = run.till("restore", "--from", archive, "--seq", moments[1]["seq"] - 9,
+                      "--data", restored)
+    check_equal(result.returncode, 0, f"restore: {result.stderr}")
+    shutil.copytree(server.folder, other)
+    (run.root / "deep").mkdir()
+    for data, wrong, words in (
+        (restored, archive, "another history"),
+        (new, archive, "another history"),
+        (restored, other, "it is no archive"),
+        (restored, restored / "archive", "lies in"),
+        (restored, restored, "are one folder"),
+        (other, run.root, "lies in"),
+        (other, run.root / "deep" / ".." / other.name / "x", "lies in"),
+    ):
+        def everything(paths=(data, wrong)):
+            return {path: path.read_bytes() for folder in paths
+                    for path in sorted(folder.glob("*")) if path.suffix in (".till", ".log")}
+        before = everything()
+        refused = run.till("serve", "--data", data, *options(wrong), "--listen", "127.0.0.1:0",
+                           "--lazy-memory", "--quiet")
+        check_equal(refused.returncode, 1, f"the exit code with {wrong} for {data}")
+        check(words in refused.stderr, f"{words!r} in {refused.stderr}")
+        after = everything()
+        check_equal(sorted(after), sorted(before), "the files")
+        check(after == before, "what is in them")
+    check(not new.exists() and not (restored / "archive").exists(), "folders that were made")
+
+
 @test
 def archive_keeps_to_its_size(run):
     server, archive, moments = grown(run, 6, "--archive-mib", 2 * SEGMENT_MIB + 1)

@@ -129,6 +129,21 @@ def interrupted_backup_goes_on_where_it_was(run):
     run.finish(server)
 
 
+def begun_backup(run, folder):
+    """A backup that was killed before any of its files was whole, and the one it had begun."""
+    target = run.folder()
+    process = subprocess.Popen([run.binary, "backup", target, "--data", folder, "--rate", "1"],
+                               stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    partial = target / (snapshots(folder)[-1].name + ".partial")
+    while not partial.exists() or partial.stat().st_size == 0:
+        check(time.monotonic() < deadline and process.poll() is None, "the backup copies")
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    return target, partial
+
+
 @test
 def damaged_half_is_found_when_it_is_whole(run):
     server = run.serve()
@@ -136,9 +151,7 @@ def damaged_half_is_found_when_it_is_whole(run):
     place(server, 1, 20_000)
     snapshot(run, server)
     whole = snapshots(server.folder)[0]
-    target = run.folder()
-    target.mkdir()
-    partial = target / (whole.name + ".partial")
+    target, partial = begun_backup(run, server.folder)
     partial.write_bytes(whole.read_bytes()[:64 * 4096])
     flip(partial, 20 * 4096)
     is_bad(run, "is damaged", target, "--data", server.folder)
@@ -243,6 +256,167 @@ def damage_in_the_folder_is_not_copied_in_silence(run):
     flip(victim, 4096 + 60)
     flip(snapshots(server.folder)[0], 4096 + 60)
     is_bad(run, "is damaged", run.folder(), "--data", server.folder)
+
+
+def grown_backup(run):
+    """A backup of some files, and what its shop had at the end."""
+    server = run.serve()
+    set_up(server)
+    target = run.folder()
+    place(server, 1, 2000)
+    snapshot(run, server)
+    for number in range(3):
+        place(server, 10_000 * (number + 1), 300)
+        backup(run, server.folder, target)
+    before = stats(server)
+    server.stop_clean()
+    check_equal((len(snapshots(target)), len(segments(target))), (1, 3), "files of the backup")
+    return target, before
+
+
+def readings(run, target):
+    """Every command that goes by what a backup says it has."""
+    return (("verify", target), ("restore", "--from", target, "--data", run.folder()),
+            ("shell", "--data", target), ("backup", run.folder(), "--data", target),
+            ("log", target),
+            ("serve", "--data", target, "--listen", "127.0.0.1:0", "--quiet", "--lazy-memory"))
+
+
+def cut(path, size):
+    with path.open("r+b") as file:
+        file.truncate(size)
+
+
+def overwrite(path, offset, data):
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def ruins(run, target):
+    """Ways to ruin a backup, each as the file concerned, and what does it."""
+    files = [*snapshots(target), *segments(target), target / "backup.till"]
+    for path in files:
+        size = path.stat().st_size
+        if path.name != "backup.till":
+            yield path, path.unlink
+        yield path, lambda path=path, size=size: cut(path, size // 2)
+        yield path, lambda path=path, size=size: cut(path, size - 4096)
+        yield path, lambda path=path: cut(path, 0)
+        yield path, lambda path=path, size=size: cut(path, size + 4096)
+        yield path, lambda path=path, size=size: flip(path, size - 1 - run.random.randrange(4096))
+        yield path, lambda path=path, size=size: flip(path, run.random.randrange(size))
+        yield path, lambda path=path, size=size: overwrite(path, size - 4096, bytes(4096))
+        yield path, lambda path=path, size=size: overwrite(path, 0, bytes(size))
+    first, second = segments(target)[:2]
+    yield first, lambda: first.write_bytes(second.read_bytes())
+
+
+@test
+def backup_that_lost_anything_is_named_by_whoever_reads_it(run):
+    target, before = grown_backup(run)
+    kept = run.folder()
+    shutil.copytree(target, kept)
+    for path, ruin in ruins(run, target):
+        ruin()
+        ruined = {path.name: path.read_bytes() for path in target.iterdir()}
+        for arguments in readings(run, target):
+            result = run.till_with_input("stats\n", *arguments)
+            check_equal(result.returncode, 1, f"{path} ruined, {arguments[0]}: {result.stdout}")
+            check(str(path) in result.stderr, f"{path} ruined, {arguments[0]}: {result.stderr}")
+        check_equal({path.name: path.read_bytes() for path in target.iterdir()} == ruined, True,
+                    "reading leaves the files as they were")
+        shutil.rmtree(target)
+        shutil.copytree(kept, target)
+    run.verify(target)
+    served = run.serve(target)
+    check_equal(stats(served), before, "stats")
+    run.finish(served)
+
+
+def verified_seq(run, folder):
+    """The seq that a sound backup leads to; None for one that is called unfinished."""
+    result = run.till("verify", folder)
+    if result.returncode == 1 and "is not finished" in result.stderr:
+        return None
+    check_equal(result.returncode, 0, f"verify: {result.stderr}")
+    return int(re.search(r"^state +seq (\d+)", result.stdout, re.MULTILINE)[1])
+
+
+@test
+def backup_killed_at_any_moment_is_unfinished_or_as_good_as_the_one_before(run):
+    server = run.serve(options=("--log-segment", "4"))
+    set_up(server)
+    target, order, kept_seq, unfinished = run.folder(), 1, 0, 0
+    for number in range(24):
+        place(server, order, 1500)
+        order += 1500
+        if number % 3 == 0:
+            snapshot(run, server)
+        process = subprocess.Popen([run.binary, "backup", target, "--data", server.folder,
+                                    "--rate", "0"], stdout=subprocess.PIPE, text=True)
+        time.sleep(run.random.uniform(0, 0.05))
+        process.kill()
+        said, _ = process.communicate()
+        if "backup up to seq" in said:
+            kept_seq = int(said.split("seq ")[1].split()[0])
+        if not target.exists() or not (target / "backup.till").exists():
+            continue
+        seq = verified_seq(run, target)
+        unfinished += seq is None
+        check(seq is not None or kept_seq == 0, f"the backup up to {kept_seq} is unfinished")
+        check(seq is None or seq >= kept_seq, f"the backup goes up to {seq}, not {kept_seq}")
+        if number % 4 == 3:
+            backup(run, server.folder, target)
+            kept_seq = stats(server)["seq"]
+            check_equal(verified_seq(run, target), kept_seq, "the last seq")
+    backup(run, server.folder, target)
+    before = stats(server)
+    run.finish(server)
+    copy = run.folder()
+    shutil.copytree(target, copy)
+    check_equal(sorted(path.name for path in copy.glob("*.partial")), [], "what is half copied")
+    restored = run.serve(copy)
+    check_equal(stats(restored), before, "stats")
+    run.finish(restored)
+
+
+@test
+def unfinished_backup_is_refused_by_name_and_gone_on_with(run):
+    server = run.serve()
+    set_up(server)
+    place(server, 1, 20_000)
+    snapshot(run, server)
+    target, _ = begun_backup(run, server.folder)
+    for arguments in readings(run, target):
+        result = run.till_with_input("stats\n", *arguments)
+        check_equal(result.returncode, 1, f"{arguments}: {result.stdout}")
+        check(f"{target} is a backup that is not finished" in result.stderr, result.stderr)
+    backup(run, server.folder, target)
+    run.verify(target)
+    run.finish(server)
+
+
+@test
+def served_backup_is_a_data_folder_from_then_on(run):
+    target, before = grown_backup(run)
+    label = target / "backup.till"
+    result = run.till("serve", "--data", target, "--listen", "127.0.0.1:0", "--quiet",
+                      "--orders", 100)
+    check(result.returncode == 1 and label.exists(), "a start that fails leaves the backup one")
+    run.verify(target)
+    server = run.serve(target)
+    check_equal(stats(server), before, "stats")
+    check(not label.exists(), "the label is gone")
+    place(server, 500_000, 100)
+    before = stats(server)
+    server.kill()
+    server = run.serve(target)
+    check_equal(stats(server), before, "stats after a kill")
+    is_bad(run, "another till uses this folder", target, "--data", server.folder.parent / "data1")
+    server.stop_clean()
+    is_bad(run, "no backup.till", target, "--data", server.folder.parent / "data1")
+    run.verify(target)
 
 
 harness.main()

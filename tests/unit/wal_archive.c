@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "tests/unit/wal_log.h"
+#include "wal/archive_label.h"
 #include "wal/segment.h"
 
 enum { USER_ARCHIVE = 300, TURNS_MAX = 2000, TURN_US = 20000 };
@@ -35,8 +36,19 @@ static int fixture_try_open(struct fixture *fixture)
     log_open(fixture->log);
     CHECK_EQUAL(disk_open(&fixture->folder, fixture->path, DISK_WRITE), 0);
     fixture->now_us = io_time_us(fixture->log->io);
-    return archive_open(&fixture->archive, fixture->log->io, fixture->log->disk, fixture->folder,
-                        fixture->log->wal, &fixture->options, fixture->error);
+    const struct wal *wal = fixture->log->wal;
+    const struct archive_history history = {.log = fixture->log->disk,
+                                            .seq_first = wal_seq_first(wal),
+                                            .seq_next = wal_seq_durable(wal) < wal_seq_first(wal)
+                                                            ? wal_seq_first(wal)
+                                                            : wal_seq_durable(wal) + 1,
+                                            .epoch = fixture->log->epoch,
+                                            .time_us = fixture->log->time_us};
+    int result = archive_open(&fixture->archive, fixture->log->io, fixture->folder, &history,
+                              &fixture->options, fixture->error);
+    if (result == 0)
+        archive_start(fixture->archive, wal);
+    return result;
 }
 
 static void fixture_open(struct fixture *fixture)
@@ -216,7 +228,8 @@ TEST(damaged_segment_is_told_and_neither_archived_nor_passed_over)
     for (int i = 0; i < 20; i++)
         turn(&fixture);
     const struct archive_status *status = archive_status(fixture.archive);
-    CHECK_EQUAL(status->segment_count, 1);
+    /* Where the first one ends is told by the first block of this one. */
+    CHECK(status->segment_count <= 1);
     CHECK_EQUAL(status->notice_count, 1);
     CHECK(strstr(status->notice, "wal-0000000002.log is damaged") != NULL);
     segment_flip(2, place, 4);
@@ -323,6 +336,249 @@ TEST(reader_begins_an_archive_with_the_segment_that_has_what_is_wanted)
         wal_reader_deinit(&reader);
     }
     free(segments);
+    fixture_close(&fixture);
+    log_free(fixture.log);
+}
+
+/* The path of an archived file from the test's folder on. */
+struct archived_path {
+    char text[DISK_NAME_SIZE + sizeof "archive/"];
+};
+
+static struct archived_path archived_path(const char *name)
+{
+    struct archived_path path;
+    snprintf(path.text, sizeof path.text, "archive/%s", name);
+    return path;
+}
+
+/* An archive of so many segments, closed; the list is the caller's to free. */
+static int archive_made(struct fixture *fixture, uint32_t segment_count,
+                        struct wal_segment **segments)
+{
+    fixture_init(fixture);
+    fixture_open(fixture);
+    grow(fixture, segment_count);
+    archive_all(fixture);
+    int count = archived(fixture, segments);
+    CHECK_EQUAL(count, segment_count);
+    fixture_close(fixture);
+    return count;
+}
+
+/* Reads the archive to its end; the last seq read, and what is said in fixture->error. */
+static enum wal_read archive_read(struct fixture *fixture, uint64_t seq_known, uint64_t *seq_last)
+{
+    struct wal_reader reader;
+    enum wal_read read;
+    CHECK_EQUAL(disk_open(&fixture->folder, fixture->path, DISK_READ), 0);
+    CHECK_EQUAL(wal_reader_init(&reader, fixture->folder), 0);
+    reader.seq_known = seq_known;
+    *seq_last = seq_known;
+    while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK)
+        *seq_last = reader.end.seq_next - 1;
+    snprintf(fixture->error, sizeof fixture->error, "%s", reader.error);
+    wal_reader_deinit(&reader);
+    disk_close(fixture->folder);
+    return read;
+}
+
+static void file_move(const char *from, const char *to)
+{
+    char path_from[256];
+    char path_to[256];
+    snprintf(path_from, sizeof path_from, "%s/%s", test_folder(), from);
+    snprintf(path_to, sizeof path_to, "%s/%s", test_folder(), to);
+    CHECK_EQUAL(rename(path_from, path_to), 0);
+}
+
+static void check_said(struct fixture *fixture, const char *words)
+{
+    if (strstr(fixture->error, words) == NULL)
+        test_fail(__FILE__, __LINE__, "'%s' is not in: %s", words, fixture->error);
+}
+
+TEST(archive_that_lost_its_first_or_last_file_is_named_by_whoever_needs_it)
+{
+    struct fixture fixture;
+    struct wal_segment *segments;
+    uint64_t seq_last;
+    int count = archive_made(&fixture, 4, &segments);
+    struct archived_path last = archived_path(segments[count - 1].name);
+    struct archived_path first = archived_path(segments[0].name);
+    file_move(last.text, "kept");
+    CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_DAMAGE);
+    CHECK_EQUAL(seq_last, segments[count - 2].seq_last);
+    check_said(&fixture, "has nothing of seq");
+    CHECK_EQUAL(fixture_try_open(&fixture), -EIO);
+    check_said(&fixture, "its newest file is missing");
+    fixture_close(&fixture);
+    file_move("kept", last.text);
+    file_move(first.text, "kept");
+    CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_DAMAGE);
+    CHECK_EQUAL(seq_last, 0);
+    check_said(&fixture, "has nothing of seq 1 to");
+    CHECK_EQUAL(archive_read(&fixture, segments[0].seq_last - 1, &seq_last), WAL_READ_DAMAGE);
+    CHECK_EQUAL(archive_read(&fixture, segments[0].seq_last, &seq_last), WAL_READ_END);
+    fixture_open(&fixture);
+    CHECK_EQUAL(archive_status(fixture.archive)->notice_count, 1);
+    CHECK(strstr(archive_status(fixture.archive)->notice, "has nothing of seq 1 to") != NULL);
+    fixture_close(&fixture);
+    for (int i = 1; i < count; i++)
+        file_move(archived_path(segments[i].name).text, "kept");
+    CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_DAMAGE);
+    free(segments);
+    log_free(fixture.log);
+}
+
+TEST(anything_behind_the_last_block_of_an_archived_file_is_damage)
+{
+    static const uint64_t more[] = {1, 100, WAL_ALIGN, 5 * WAL_ALIGN};
+    struct fixture fixture;
+    struct wal_segment *segments;
+    uint64_t seq_last;
+    int count = archive_made(&fixture, 3, &segments);
+    for (int i = 0; i < count; i++) {
+        struct archived_path path = archived_path(segments[i].name);
+        for (size_t j = 0; j < sizeof more / sizeof more[0]; j++) {
+            file_truncate(path.text, segments[i].file_bytes + more[j]);
+            if (j % 2 == 1)
+                file_flip(path.text, segments[i].file_bytes + more[j] - 1, 0x40);
+            CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_DAMAGE);
+            check_said(&fixture, "behind its last block");
+            check_said(&fixture, segments[i].name);
+        }
+        file_truncate(path.text, segments[i].file_bytes);
+    }
+    CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_END);
+    free(segments);
+    log_free(fixture.log);
+}
+
+TEST(archive_without_a_sound_label_is_read_but_not_called_whole)
+{
+    struct fixture fixture;
+    struct wal_segment *segments;
+    uint64_t seq_last;
+    int count = archive_made(&fixture, 3, &segments);
+    for (int round = 0; round < 20; round++) {
+        uint64_t offset = test_random_below(WAL_ALIGN);
+        file_flip("archive/archive.till", offset, 2);
+        CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_DAMAGE);
+        CHECK_EQUAL(seq_last, segments[count - 1].seq_last);
+        check_said(&fixture, "archive.till, which says what the archive has, is damaged");
+        CHECK(fixture_try_open(&fixture) < 0);
+        check_said(&fixture, "archive.till");
+        fixture_close(&fixture);
+        file_flip("archive/archive.till", offset, 2);
+    }
+    file_move("archive/archive.till", "kept");
+    CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_DAMAGE);
+    CHECK_EQUAL(seq_last, segments[count - 1].seq_last);
+    check_said(&fixture, "is missing");
+    CHECK_EQUAL(fixture_try_open(&fixture), -ENOENT);
+    fixture_close(&fixture);
+    file_move("kept", "archive/archive.till");
+    fixture_open(&fixture);
+    fixture_close(&fixture);
+    free(segments);
+    log_free(fixture.log);
+}
+
+static void set_label(struct fixture *fixture, uint64_t seq_first, uint64_t seq_last,
+                      uint64_t last_block)
+{
+    struct archive_label label;
+    CHECK_EQUAL(disk_open(&fixture->folder, fixture->path, DISK_WRITE), 0);
+    CHECK_EQUAL(archive_label_read(fixture->folder, &label), 0);
+    label.seq_first = seq_first;
+    label.seq_last = seq_last;
+    label.last_block = last_block;
+    CHECK_EQUAL(archive_label_publish(fixture->folder, &label), 0);
+    disk_close(fixture->folder);
+}
+
+/* The checksum of the block before the one that a segment begins with. */
+static uint64_t before(struct fixture *fixture, const struct wal_segment *segment)
+{
+    struct wal_block block;
+    uint8_t *page = aligned_alloc(WAL_ALIGN, WAL_ALIGN);
+    CHECK_EQUAL(disk_open(&fixture->folder, fixture->path, DISK_READ), 0);
+    CHECK_EQUAL(wal_segment_begin(fixture->folder, segment->name, page, &block), 0);
+    disk_close(fixture->folder);
+    free(page);
+    return block.previous;
+}
+
+TEST(one_file_may_be_newer_than_the_label_and_any_older)
+{
+    struct fixture fixture;
+    struct wal_segment *segments;
+    uint64_t seq_last;
+    archive_made(&fixture, 4, &segments);
+    set_label(&fixture, segments[1].seq_first, segments[2].seq_last,
+              before(&fixture, &segments[3]));
+    CHECK_EQUAL(archive_read(&fixture, segments[0].seq_last, &seq_last), WAL_READ_END);
+    CHECK_EQUAL(seq_last, segments[3].seq_last);
+    fixture_open(&fixture);
+    CHECK_EQUAL(archive_status(fixture.archive)->seq, segments[3].seq_last);
+    grow(&fixture, 1);
+    archive_all(&fixture);
+    struct wal_segment *left;
+    CHECK_EQUAL(archived(&fixture, &left), 4);
+    CHECK_EQUAL(left[0].seq_first, segments[1].seq_first);
+    archive_check(&fixture, segments[1].seq_first);
+    free(left);
+    fixture_close(&fixture);
+    free(segments);
+    log_free(fixture.log);
+}
+
+TEST(label_of_another_moment_or_another_archive_is_refused)
+{
+    struct fixture fixture;
+    struct wal_segment *segments;
+    uint64_t seq_last;
+    archive_made(&fixture, 4, &segments);
+    uint64_t end = before(&fixture, &segments[2]);
+    const struct archive_label labels[] = {
+        {.seq_first = 1, .seq_last = segments[1].seq_last, .last_block = end},
+        {.seq_first = 1, .seq_last = segments[3].seq_last, .last_block = end},
+        {.seq_first = 1, .seq_last = segments[3].seq_last - 1, .last_block = end},
+        {.seq_first = 1, .seq_last = segments[3].seq_last + 1, .last_block = end},
+    };
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++) {
+        set_label(&fixture, labels[i].seq_first, labels[i].seq_last, labels[i].last_block);
+        CHECK_EQUAL(archive_read(&fixture, 0, &seq_last), WAL_READ_DAMAGE);
+        CHECK(fixture_try_open(&fixture) < 0);
+        fixture_close(&fixture);
+    }
+    free(segments);
+    log_free(fixture.log);
+}
+
+TEST(archive_that_ends_before_the_log_begins_must_not_be_of_a_later_time)
+{
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture.log->time_us = 1000 * US_PER_SECOND;
+    fixture_open(&fixture);
+    grow(&fixture, 2);
+    archive_all(&fixture);
+    uint64_t seq_last = archive_status(fixture.archive)->seq;
+    fixture_close(&fixture);
+    log_forget(fixture.log);
+    log_open(fixture.log);
+    fixture.folder = NULL;
+    fixture.log->time_us = 1000;
+    grow(&fixture, 6);
+    struct wal_closed closed;
+    CHECK(wal_closed_next(fixture.log->wal, seq_last + 1000, &closed));
+    CHECK(wal_release(fixture.log->wal, closed.seq_first) > 0);
+    log_drain(fixture.log);
+    log_close(fixture.log);
+    CHECK_EQUAL(fixture_try_open(&fixture), -EEXIST);
+    check_said(&fixture, "another history");
     fixture_close(&fixture);
     log_free(fixture.log);
 }

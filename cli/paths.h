@@ -1,0 +1,38 @@
+/* The paths that a command is given for folders: how they lie to each other, what stands there, and
+ * making them. A path may lead through links, or to what is not there yet. */
+#ifndef TILL_CLI_PATHS_H
+#define TILL_CLI_PATHS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A folder that a command is given, and what it is called in messages. */
+struct named_path {
+    const char *what; /* "the archive" */
+    const char *path;
+};
+
+/* False, after a message, when one of the two folders is the other one or lies in it. */
+bool paths_are_apart(const char *command, struct named_path a, struct named_path b);
+
+/* May a folder be made there, or written to? 0 or -errno. */
+int path_may_be_made(const char *path);
+
+/* Makes the folders above the path's own, durably; 0 or -errno. */
+int path_make_parents(const char *path);
+
+/* Is there something at the path? */
+bool path_exists(const char *path);
+
+/* Removes a folder that has nothing of its own in it; one that has stays. */
+void path_forget(const char *path);
+
+/* The first entry of the folder, of whatever kind, that `is_known` does not know, in `name`. 1; 0:
+ * there is none, or no such folder; or -errno. */
+int path_find_entry(const char *path, bool (*is_known)(const char *name), char *name,
+                    size_t name_size);
+
+/* Does the name belong to a folder as such? */
+bool path_entry_is_plain(const char *name);
+
+#endif

@@ -1,0 +1,257 @@
+"""Folders that are not what a command was told they are: each is named, with what was looked for in
+it, and nothing is left behind."""
+
+import os
+import shutil
+import subprocess
+
+import harness
+from harness import check, check_equal, test
+from shop import flip, place, segments, set_up, snapshot, snapshots
+
+NOBODY = 65534
+
+
+def run_as_nobody(run, *arguments):
+    """Root may read everything, so what may not be read is shown to someone else."""
+    binary = run.root / "till"
+    shutil.copy(run.binary, binary)
+    run.root.chmod(0o755)
+    user = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
+    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=120, input="stats\n", **user)
+
+
+def readers(run, path, sound):
+    """Every command that reads a folder, as its arguments, with what it would make."""
+    return (
+        (("verify", path), None),
+        (("log", path), None),
+        (("shell", "--data", path), None),
+        (("restore", "--from", path, "--data", (made := run.folder())), made),
+        (("backup", (made := run.folder()), "--data", path), made),
+        (("verify", sound, "--archive", path), None),
+        (("shell", "--data", sound, "--archive", path), None),
+        (("restore", "--from", sound, "--archive", path, "--data", (made := run.folder())), made),
+    )
+
+
+def check_refused(result, path, *words):
+    check_equal(result.returncode, 1, f"the exit code of {result.args}: {result.stdout}")
+    check_equal(result.stdout, "", f"the output of {result.args}")
+    for word in (str(path), *words):
+        check(word in result.stderr, f"{word!r} in {result.args}: {result.stderr}")
+    check_equal(len(result.stderr.splitlines()), 1, f"the lines said: {result.stderr}")
+
+
+def sound_folder(run):
+    server = run.serve()
+    set_up(server)
+    place(server, 1, 100)
+    server.stop_clean()
+    return server.folder
+
+
+@test
+def path_without_a_data_folder_is_named_by_every_command_that_reads_one(run):
+    sound = sound_folder(run)
+    empty, foreign, file = run.folder(), run.folder(), run.folder()
+    empty.mkdir()
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("milk")
+    (foreign / "wal-1.log").write_text("not one of till's names")
+    (foreign / "snapshot-00000000000000000042.till.damaged").write_text("set aside")
+    file.write_text("a file")
+    for path, words in ((run.root / "nowhere", "no such folder"), (empty, "wal-*.log"),
+                        (foreign, "wal-*.log"), (file, "a file")):
+        for arguments, made in readers(run, path, sound):
+            of_archive = "--archive" in arguments
+            kind = "no archive" if of_archive else "no data folder"
+            said = words.replace("wal-*.log", "log-*.till") if of_archive else words
+            check_refused(run.till_with_input("stats\n", *arguments), path, kind, said)
+            check(made is None or not made.exists(), f"{arguments} leaves {made}")
+    run.verify(sound)
+
+
+@test
+def folder_that_may_not_be_read_is_named(run):
+    sound = sound_folder(run)
+    for mode in (0o000, 0o444):
+        sound.chmod(mode)
+        for arguments in (("verify", sound), ("log", sound), ("shell", "--data", sound)):
+            result = run_as_nobody(run, *arguments)
+            check_refused(result, sound, "Permission denied")
+    sound.chmod(0o755)
+    run.verify(sound)
+
+
+@test
+def data_folder_is_not_taken_for_an_archive(run):
+    sound = sound_folder(run)
+    for arguments in (("verify", sound, "--archive", sound),
+                      ("shell", "--data", sound, "--archive", sound)):
+        check_refused(run.till_with_input("stats\n", *arguments), sound, "no archive")
+
+
+def entries(folder):
+    """All that is below a folder, but for a lock."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")
+                  if path.name != "lock")
+
+
+@test
+def backup_into_anything_but_a_backup_is_refused_and_leaves_it_alone(run):
+    sound = sound_folder(run)
+    notes, nested, other, file = (run.folder() for _ in range(4))
+    notes.mkdir()
+    (notes / "notes.txt").write_text("milk")
+    (nested / "below").mkdir(parents=True)
+    shutil.copytree(sound, other)
+    file.write_text("a file")
+    linked = run.folder()
+    linked.symlink_to(sound)
+    before = entries(run.root)
+    for target, *words in (
+        (notes, "notes.txt", "not of a backup"),
+        (nested, "below", "not of a backup"),
+        (other, "no backup.till"),
+        (file, "Not a directory"),
+        (file / "deep", "Not a directory"),
+        (sound, "are one folder"),
+        (sound / "backup", "lies in"),
+        (sound / "a" / ".." / "b", "lies in"),
+        (linked, "are one folder"),
+        (linked / "backup", "lies in"),
+        (run.root, "lies in"),
+    ):
+        check_refused(run.till("backup", target, "--data", sound), target, *words)
+        check_equal(entries(run.root), before, f"what is there after {target}")
+    run.verify(sound)
+    run.verify(other)
+
+
+@test
+def restore_into_anything_but_an_empty_folder_is_refused_and_leaves_it_alone(run):
+    sound = sound_folder(run)
+    notes, nested, file = (run.folder() for _ in range(3))
+    notes.mkdir()
+    (notes / "notes.txt").write_text("milk")
+    (nested / "below").mkdir(parents=True)
+    file.write_text("a file")
+    before = entries(run.root)
+    for target, *words in (
+        (notes, "notes.txt", "not empty"),
+        (nested, "below", "not empty"),
+        (file, "is a file"),
+        (file / "deep", "is a file"),
+        (sound, "are one folder"),
+        (sound / "new", "lies in"),
+    ):
+        check_refused(run.till("restore", "--from", sound, "--data", target), target, *words)
+        check_equal(entries(run.root), before, f"what is there after {target}")
+    run.verify(sound)
+
+
+@test
+def folders_above_the_target_are_made(run):
+    sound = sound_folder(run)
+    deep = run.folder() / "a" / "b"
+    result = run.till("backup", deep / "backup", "--data", sound)
+    check_equal(result.returncode, 0, f"backup: {result.stderr}")
+    result = run.till("restore", "--from", deep / "backup", "--data", f"{deep}/c//d/")
+    check_equal(result.returncode, 0, f"restore: {result.stderr}")
+    run.verify(deep / "backup")
+    run.verify(deep / "c" / "d")
+    mounted = run.folder()
+    (mounted / "lost+found").mkdir(parents=True)
+    result = run.till("backup", mounted, "--data", sound)
+    check_equal(result.returncode, 0, f"backup to the top of a file system: {result.stderr}")
+
+
+@test
+def moment_that_is_not_reached_is_refused_and_nothing_is_made(run):
+    server = run.serve()
+    set_up(server)
+    place(server, 1, 500)
+    with server.client() as client:
+        early = client.call("stats").body
+    snapshot(run, server)
+    place(server, 10_001, 500)
+    target = run.folder()
+    result = run.till("backup", target, "--data", server.folder)
+    check_equal(result.returncode, 0, f"backup: {result.stderr}")
+    for path in segments(target):
+        check(path.stat().st_size > 0, "there is a log after the snapshot")
+    place(server, 20_001, 500)
+    with server.client() as client:
+        late = client.call("stats").body
+    server.stop_clean()
+    year = 365 * 24 * 3600 * 10**6
+    new = run.folder() / "new"
+    for moment, words in (
+        (("--seq", 5), "reaches back to seq 502 of"),
+        (("--seq", late["seq"]), "there is no seq"),
+        (("--at", early["time"] - year), "reaches back to seq 502 of"),
+        (("--at", late["time"] + year), "tells nothing of"),
+        (("--at", "2090-01-01T00:00:00Z"), "with seq 1002 as its last change"),
+    ):
+        for arguments in (("restore", "--from", target, "--data", new, *moment),
+                          ("shell", "--data", target, *moment)):
+            result = run.till_with_input("stats\n", *arguments)
+            check_equal(result.returncode, 1, f"{arguments}: {result.stdout}")
+            check(words in result.stderr, f"{arguments}: {result.stderr}")
+            check(not new.parent.exists(), "what was made")
+    for moment in (("--seq", 502), ("--seq", 1002), ("--at", late["time"])):
+        source = server.folder if moment[0] == "--at" else target
+        result = run.till("restore", "--from", source, "--data", new, *moment)
+        check_equal(result.returncode, 0, f"{moment}: {result.stderr}")
+        shutil.rmtree(new)
+
+
+def with_snapshots(run, folder, first):
+    """The folder, served for a while, with its newest snapshot before its end."""
+    server = run.serve(folder)
+    if first == 1:
+        set_up(server)
+    place(server, first, 500)
+    snapshot(run, server)
+    place(server, first + 5000, 500)
+    server.kill()
+    return server.folder
+
+
+def two_snapshots(run):
+    """A folder with two snapshots and a whole log, and one whose log begins behind the first."""
+    whole, rest = run.folder(), run.folder()
+    with_snapshots(run, whole, 1)
+    result = run.till("restore", "--from", whole, "--data", rest)
+    check_equal(result.returncode, 0, f"restore: {result.stderr}")
+    for folder in (whole, rest):
+        with_snapshots(run, folder, 100_000)
+        check_equal(len(snapshots(folder)), 2, "snapshots")
+    return whole, rest
+
+
+@test
+def damaged_snapshot_is_named_with_what_a_start_does_about_it(run):
+    whole, rest = two_snapshots(run)
+    for folder in (whole, rest):
+        for damaged, words in (
+            ((1,), f"falls back to {snapshots(folder)[0].name}"),
+            ((0,), f"goes on from {snapshots(folder)[1].name}"),
+            ((0, 1), "falls back to the beginning" if folder == whole
+                     else "nothing to fall back to"),
+        ):
+            victims = [snapshots(folder)[number] for number in damaged]
+            for path in victims:
+                flip(path, 4096 + 60)
+            result = run.till("verify", folder)
+            check_equal(result.returncode, 1, f"the exit code with {damaged}")
+            for word in (words, *(path.name for path in victims)):
+                check(word in result.stderr, f"{word!r} in {result.stderr}")
+            for path in victims:
+                flip(path, 4096 + 60)
+        run.verify(folder)
+
+
+harness.main()

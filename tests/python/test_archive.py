@@ -197,6 +197,7 @@ def killed_restore_leaves_nothing_or_all_of_it(run):
 @test
 def restored_shop_goes_on_in_a_history_of_its_own(run):
     server, archive, moments = grown(run)
+    wait_archived(archive, moments[1]["seq"])
     server.stop_clean()
     restored, fresh = run.folder(), run.folder()
     result = run.till("restore", "--from", archive, "--seq", moments[1]["seq"], "--data", restored)

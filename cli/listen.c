@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/assert.h"
+
 /* Cuts a text into host, which may be empty, and port; NULL when it is none. */
 static const char *cut(const char *text, char host[LISTEN_TEXT_SIZE])
 {
@@ -58,6 +60,7 @@ static void judge(struct listen *listen, const struct addrinfo *infos, const cha
 {
     char host[LISTEN_TEXT_SIZE];
     const struct addrinfo *chosen = infos;
+    TILL_ASSERT(infos != NULL); /* getaddrinfo found something */
     for (const struct addrinfo *info = infos; info != NULL; info = info->ai_next) {
         if (!is_loopback(info)) {
             format_host(info, host);

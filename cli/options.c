@@ -173,6 +173,10 @@ static bool take_option(int argc, char **argv, int *index, const struct option_r
         }
         value = argv[++*index];
     }
+    if (row->kind == OPTION_TEXT && value[0] == '\0') {
+        complain(argv[0], "%.*s needs a value: %s", size, typed, row->argument);
+        return false;
+    }
     if (!set_target(row, value)) {
         complain(argv[0], "%.*s %s: expected a number from %" PRIu32 " to %" PRIu32 "%s", size,
                  typed, value, row_minimum(row), row_maximum(row),

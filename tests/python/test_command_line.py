@@ -70,7 +70,8 @@ def changelog_has_the_version(run):
 def usage_errors_exit_with_2_and_try_nothing(run):
     folder = run.folder()
     for arguments in (["serve", "--data"], ["serve", "--data", folder, "surplus"], ["verify"],
-                      ["log"], ["load"], ["version", "surplus"], ["help", "serve", "surplus"],
+                      ["log"], ["load"], ["restore"], ["backup"], ["version", "surplus"],
+                      ["help", "serve", "surplus"],
                       ["serve", "--data", folder, "--listen", "7411"],
                       *([name, "--no-such-option"] for name in subcommands(run))):
         check_refused(run, arguments)
@@ -122,6 +123,8 @@ def a_bad_value_is_named_with_its_range(run):
                                      ("--in-flight", "1m", 1, 4096)):
         check_refused(run, ["bench", option, value], option, value, f"from {low} to {high}")
     check_refused(run, ["serve", "--data", "--quiet"], "--data needs a value: DIR")
+    check_refused(run, ["serve", "--data="], "--data needs a value: DIR")
+    check_refused(run, ["serve", "--data", ""], "--data needs a value: DIR")
     check_refused(run, ["serve", "--quiet=yes"], "--quiet takes no value")
     check(not folder.exists(), "nothing was tried")
 

@@ -1,5 +1,5 @@
 /* Which addresses only this machine reaches. Names are tried with a hosts file of their own, in
- * tests/python/test_listen.py. */
+ * tests/python/test_addresses.py. */
 #include "cli/listen.h"
 
 #include <string.h>

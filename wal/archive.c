@@ -31,6 +31,7 @@ enum {
     PIECE_EVERY_US = 8000, /* 125 MiB/s, */
     BEHIND_COUNT = 16,     /* unless so many segments wait */
     RETRY_US = 10 * US_PER_SECOND,
+    AGED_COUNT_MAX = 2, /* segments that go for their age when one has come */
 };
 
 static_assert(PIECE_SIZE >= WAL_BLOCK_SIZE_MAX, "a piece has a block at least");
@@ -115,18 +116,21 @@ static bool is_too_old(const struct copy *copy, const struct wal_segment *after)
 }
 
 /* Removes what the options do not let stay, and at least so many of the oldest. The newest stays.
- */
+ * For their age a few go at a time: age is a difference of dates, and after somebody took a clock
+ * that was years ahead for right, all would go at once. */
 static int remove_oldest(struct copy *copy, uint32_t least_count)
 {
     struct wal_segment *segments;
     int count = wal_segments_list(copy->folder, WAL_IN_ARCHIVE, &segments);
     uint64_t bytes = 0;
+    uint32_t aged_count = 0;
     int result = count < 0 ? count : 0;
     for (int i = 0; i < count; i++)
         bytes += segments[i].size_bytes;
     for (int i = 0; result == 0 && i + 1 < count; i++) {
         bool is_too_much = copy->options.keep_bytes > 0 && bytes > copy->options.keep_bytes;
-        if (least_count == 0 && !is_too_much && !is_too_old(copy, &segments[i + 1]))
+        if (least_count == 0 && !is_too_much &&
+            (++aged_count > AGED_COUNT_MAX || !is_too_old(copy, &segments[i + 1])))
             break;
         result = disk_remove(copy->folder, segments[i].name);
         bytes -= segments[i].size_bytes;

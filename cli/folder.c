@@ -24,6 +24,7 @@ static const struct {
     {FOLDER_DATA, "wal-##########.log"},
     {FOLDER_DATA, "snapshot-####################.till"},
     {FOLDER_DATA, "log-note.till"},
+    {FOLDER_DATA, "clock-note.till"},
     {FOLDER_DATA, BACKUP_LABEL_NAME},
     {FOLDER_ARCHIVE, "log-####################-####################.till"},
     {FOLDER_ARCHIVE, ARCHIVE_LABEL_NAME},

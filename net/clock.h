@@ -45,7 +45,7 @@ struct clock_note {
     uint64_t lead_us;
 };
 
-/* The file `clock` of a data folder: one page, zero after the note.
+/* The file `clock-note.till` of a data folder: one page, zero after the note.
  *
  *   offset size field
  *        0    8 magic     "tillclck"
@@ -56,7 +56,7 @@ struct clock_note {
  *       40    8 boot_us
  *       48    8 log_us
  *       56    8 lead_us */
-#define CLOCK_NOTE_NAME    "clock"
+#define CLOCK_NOTE_NAME    "clock-note.till"
 #define CLOCK_NOTE_MAGIC   0x6b636c636c6c6974ULL
 #define CLOCK_NOTE_VERSION 1
 

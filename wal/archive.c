@@ -34,6 +34,7 @@ enum {
     PIECE_EVERY_US = 8000, /* 125 MiB/s, */
     BEHIND_COUNT = 16,     /* unless so many segments wait */
     RETRY_US = 10 * US_PER_SECOND,
+    AGED_COUNT_MAX = 2, /* segments that go for their age when one has come */
 };
 
 static_assert(PIECE_SIZE >= WAL_BLOCK_SIZE_MAX, "a piece has a block at least");
@@ -125,17 +126,20 @@ static bool is_too_old(const struct copy *copy, const struct wal_segment *after,
 }
 
 /* How many of the oldest files the options do not let stay, and at least so many. The newest stays.
- */
+ * For their age a few go at a time: age is a difference of dates, and after somebody took a clock
+ * that was years ahead for right, all would go at once. */
 static int count_too_many(const struct copy *copy, const struct wal_segment *segments, int count,
                           int least_count, uint64_t time_us)
 {
     uint64_t bytes = 0;
+    uint32_t aged_count = 0;
     int gone = 0;
     for (int i = 0; i < count; i++)
         bytes += segments[i].file_bytes;
     for (; gone + 1 < count; gone++) {
         bool is_too_much = copy->options.keep_bytes > 0 && bytes > copy->options.keep_bytes;
-        if (gone >= least_count && !is_too_much && !is_too_old(copy, &segments[gone + 1], time_us))
+        if (gone >= least_count && !is_too_much &&
+            (++aged_count > AGED_COUNT_MAX || !is_too_old(copy, &segments[gone + 1], time_us)))
             break;
         bytes -= segments[gone].file_bytes;
     }

@@ -22,7 +22,8 @@
 enum { ARCHIVE_ERROR_SIZE = 640 };
 
 struct archive_options {
-    uint64_t keep_us;    /* segments whose last change is older, by the log's time, go; 0: never */
+    uint64_t keep_us;    /* segments whose last change is older, by the log's time, go; 0: never.
+                            A few at a time: a date that was wrong does not cost all of them */
     uint64_t keep_bytes; /* the oldest go while there are more bytes; 0: never */
     uint64_t user;       /* of its IO_WORKED events */
 };

@@ -13,6 +13,8 @@ The shop trades twice, so that every command of the log stands before the snapsh
     segment 1  first trade | snapshot | filling, one order to a block
     segment 2  second trade, which goes on with the orders of the first      (the server is killed)
 
+Before each trade the machine was switched off for a while, by its clock: the log has time.jump.
+
 The archive has segment 1. Time matters in that the log has the time of each decision, and digests
 depend on it: nothing that is read from the folder depends on when it is read. Lots expire, and
 holds end, by really waiting for it.
@@ -29,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 
 import formats
 import harness
+from clocks import Clocks, another_boot
 from harness import check, check_equal
 from shop import order_id, segments, snapshots
 from till_client import PROTOCOL
@@ -38,6 +41,7 @@ PAGE = 4096
 PAGES_PER_SEGMENT = SEGMENT_MIB * 2**20 // PAGE
 WAIT_SECONDS_MAX = 20
 SETTLE_SECONDS = 2  # longer than from a deadline to its hold.expire
+JUMP_SECONDS = 90  # what a time.jump is logged for, from a minute on
 FAR_US = 4102444800 * 10**6  # the year 2100
 
 TEE, CUP, BOOK, SEAT, FILL, SHORT, RARE = range(1, 8)
@@ -61,10 +65,6 @@ def order(act, number):
     return order_id(10**3 * act + number)
 
 
-def now_us():
-    return time.time_ns() // 1000
-
-
 def wait_until(ready, what):
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not ready():
@@ -75,13 +75,33 @@ def wait_until(ready, what):
 class Shop:
     """A client that knows what each command should be answered with; it numbers keys and events."""
 
-    def __init__(self, client):
-        self.client = client
+    def __init__(self, run, folder, options):
+        self.folder = folder
+        self.options = options
+        self.clocks = Clocks(run)
+        self.serve()
         self.key_count = 0
         self.event_count = 0
         self.outcomes = []  # expected of what is queued
         self.seq_settled = 0
         self.placed = {}  # the fields and rows of each order, by its id
+
+    def serve(self):
+        self.server = self.clocks.serve(self.folder, *self.options)
+        self.client = self.server.client()
+        self.address = "%s:%d" % self.server.address
+
+    def come_back_later(self):
+        """The machine was switched off for longer than it may be without a word in the log."""
+        self.server.kill()
+        self.client.close()
+        another_boot(self.folder)
+        self.clocks.jump(JUMP_SECONDS * 10**6)
+        self.serve()
+
+    def now_us(self):
+        """The log's time."""
+        return time.time_ns() // 1000 + self.clocks.wall
 
     def complete(self, name, fields):
         if "key" in PROTOCOL.messages[name].request.names:
@@ -329,7 +349,7 @@ def pay_what_is_gone(shop, act):
 def let_time_pass(shop, act):
     """Holds that end, and lots that expire, one of them while an order holds points of it."""
     buyer, holder, loser = (customer(act, role) for role in (BUYER, HOLDER, LOSER))
-    soon = now_us() + 1_500_000
+    soon = shop.now_us() + 1_500_000
     for one in (holder, loser):
         shop.call("points.credit", customer=one, points=100, expires=soon)
     shop.place(order(act, 501), (TEE, 1, 0), customer=holder, points=60)
@@ -341,7 +361,7 @@ def let_time_pass(shop, act):
     shop.call("hold.extend", order=order(act, 505), hold=3600)
     for number in (502, 503, 504):
         shop.wait_expired(order(act, number))
-    time.sleep(max(0, soon - now_us()) / 10**6 + 0.1)
+    time.sleep(max(0, soon - shop.now_us()) / 10**6 + 0.1)
     shop.call("order.cancel", order=order(act, 501))
     shop.call("points.credit", customer=loser, points=50)
     shop.place(order(act, 506), (TEE, 1, 0), customer=loser, points=40)
@@ -352,7 +372,7 @@ def pay_as_the_hold_ends(shop, act):
     for number in range(600, 620):
         one = order(act, number)
         ends = shop.place(one, (TEE, 1, 0), customer=customer(act, BUYER), hold=1)["hold_ends"]
-        time.sleep(max(0, ends - now_us()) / 10**6 + 0.002)
+        time.sleep(max(0, ends - shop.now_us()) / 10**6 + 0.002)
         shop.pay(one, PRICES[TEE])
         steps = shop.call("order.history", order=one).rows
         if len(steps) == 3 and steps[1]["seq"] == steps[2]["seq"]:
@@ -484,27 +504,26 @@ def record_moments(run, folder, archive, told):
 def write_shop(run):
     """The folders, and the record of them."""
     folder, archive = run.root / "data", run.root / "archive"
-    server = run.serve(folder, ("--log-segment", str(SEGMENT_MIB), "--archive", str(archive),
-                                "--snapshot-every", "0"))
-    address = "%s:%d" % server.address
-    with server.client() as client:
-        shop = Shop(client)
-        open_shop(shop)
-        told = [("inside of a block before the snapshot", trade(shop, 1))]
-        left = orders_in_every_state(shop, 1, 420)
-        told.append(("the snapshot", formats.ask(run, queries(), "--connect", address)))
-        check_equal(shop.snapshot(folder), told[-1][1]["stats"]["seq"], "the snapshot's seq")
-        fill_the_segment(shop, folder, archive)
-        go_on_with_the_first_trade(shop, left)
-        told.append(("inside of a block behind the snapshot", trade(shop, 2)))
-        told.append(("the end", formats.ask(run, queries(), "--connect", address)))
-        again = []
-        for number in (order(1, 113), order(2, 124)):
-            fields, rows = shop.placed[number]
-            reply = shop.call("order.place", "REPLAYED", rows, **fields)
-            again.append({"fields": fields, "rows": rows, "reply": reply.body,
-                          "reply_rows": reply.rows})
-    server.kill()
+    shop = Shop(run, folder, ("--log-segment", str(SEGMENT_MIB), "--archive", str(archive),
+                              "--snapshot-every", "0"))
+    open_shop(shop)
+    shop.come_back_later()
+    told = [("inside of a block before the snapshot", trade(shop, 1))]
+    left = orders_in_every_state(shop, 1, 420)
+    told.append(("the snapshot", formats.ask(run, queries(), "--connect", shop.address)))
+    check_equal(shop.snapshot(folder), told[-1][1]["stats"]["seq"], "the snapshot's seq")
+    fill_the_segment(shop, folder, archive)
+    go_on_with_the_first_trade(shop, left)
+    shop.come_back_later()
+    told.append(("inside of a block behind the snapshot", trade(shop, 2)))
+    told.append(("the end", formats.ask(run, queries(), "--connect", shop.address)))
+    again = []
+    for number in (order(1, 113), order(2, 124)):
+        fields, rows = shop.placed[number]
+        reply = shop.call("order.place", "REPLAYED", rows, **fields)
+        again.append({"fields": fields, "rows": rows, "reply": reply.body,
+                      "reply_rows": reply.rows})
+    shop.server.kill()
     run.verify(folder)
     check_covers(run, folder)
     return {"capacities": harness.SMALL, "segment_mib": SEGMENT_MIB,
@@ -545,6 +564,8 @@ def main():
 
     def write(run):
         written.append(write_shop(run))
+        for note in (run.root / "data").glob("clock*"):
+            note.unlink()  # it names this machine
         with tarfile.open(packed, "w:xz", preset=9) as target:
             for part in ("data", "archive"):
                 target.add(run.root / part, part, filter=anonymous)

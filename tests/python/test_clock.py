@@ -1,13 +1,10 @@
 """A machine's clock that is wrong: ahead or behind, for a while or for good, while a server runs
 and across its restarts. A small library that is preloaded into the server sets its clocks."""
 
-import os
-import struct
-import subprocess
 import time
-from pathlib import Path
 
 import harness
+from clocks import Clocks, another_boot
 from harness import check, check_equal, test
 
 USD = 840
@@ -15,49 +12,6 @@ SECOND = 10**6
 HOUR = 3600 * SECOND
 HOLD_SECONDS = 1
 PATIENCE_SECONDS = 20
-SHIM = Path(__file__).resolve().parent / "clock_shim.c"
-
-
-class Clocks:
-    """What is added to the clocks of the servers that it starts."""
-
-    def __init__(self, run):
-        self.run = run
-        self.file = run.root / "clocks"
-        self.library = run.root / "clock_shim.so"
-        self.wall = self.boot = 0
-        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-shared", "-fPIC", "-o",
-                        str(self.library), str(SHIM)], check=True)
-        self.write()
-
-    def write(self):
-        with self.file.open("r+b" if self.file.exists() else "wb") as file:
-            file.write(struct.pack("<qq", self.wall, self.boot))
-
-    def jump(self, us):
-        """The wall clock is set."""
-        self.wall += us
-        self.write()
-
-    def pass_time(self, us):
-        """The machine was suspended for so long: both clocks know."""
-        self.boot += us
-        self.jump(us)
-
-    def environment(self):
-        return ("env", f"LD_PRELOAD={self.library}", f"TILL_TEST_CLOCK={self.file}",
-                "ASAN_OPTIONS=verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", ""))
-
-    def serve(self, folder=None, *options):
-        return self.run.serve(folder, options, self.environment())
-
-    def refused(self, folder, *options):
-        """What a server that does not start says."""
-        command = [*self.environment(), *harness.serve_command(self.run.binary, folder), *options]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60,
-                                stdin=subprocess.DEVNULL)
-        check_equal(result.returncode, 1, f"the exit code: {result.stdout}")
-        return result.stderr
 
 
 def credit(client, key):
@@ -187,14 +141,9 @@ def bytes_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def another_boot(folder):
-    """What proves how much time has passed is gone, as after the machine was switched off."""
-    (folder / "clock").unlink()
-
-
 def wait_until_noted(folder):
     began = time.monotonic()
-    while not (folder / "clock").exists() or len((folder / "clock").read_bytes()) != 4096:
+    while not (folder / "clock-note.till").exists() or len((folder / "clock-note.till").read_bytes()) != 4096:
         check(time.monotonic() - began < PATIENCE_SECONDS, "the clock is not noted")
         time.sleep(0.05)
 
@@ -305,7 +254,7 @@ def start_in_the_same_boot_follows_no_clock_that_jumped_meanwhile(run):
 def damaged_note_of_the_clock_is_passed_over(run):
     clocks = Clocks(run)
     folder = stopped_shop(clocks)
-    note = folder / "clock"
+    note = folder / "clock-note.till"
     whole = note.read_bytes()
     for damaged in (b"", whole[:-1], whole + b"\0", bytes([whole[50] ^ 1]) + whole[1:]):
         note.write_bytes(damaged)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/status.h"
 #include "net/replay.h"
 #include "net/server_state.h"
@@ -139,6 +140,13 @@ static void bury(struct world *world)
     world->archive = NULL;
 }
 
+/* Sometimes a little, now and then by hours. */
+static void step_clock(struct sim_machine *machine)
+{
+    uint64_t span_us = sim_chance(machine, 10) ? 60 * 3600 * US_PER_SECOND : 4 * US_PER_SECOND;
+    sim_clock_step(machine, (int64_t)sim_random_below(machine, span_us) - (int64_t)(span_us / 2));
+}
+
 static void line_receive(struct world *world, struct world_line *line)
 {
     while (caller_receive(&line->caller, &world->reply)) {
@@ -248,8 +256,7 @@ int world_play(struct world *world, uint32_t turns)
         if (sim_chance(world->machine, 2))
             sim_time_pass(world->machine, sim_random_below(world->machine, 1500000));
         if (sim_chance(world->machine, 2))
-            sim_clock_step(world->machine,
-                           (int64_t)sim_random_below(world->machine, 4000000) - 2000000);
+            step_clock(world->machine);
         if (sim_chance(world->machine, 1))
             sim_disk_fill(world->machine, "data", sim_chance(world->machine, 50));
         if (world->fills_archive && sim_chance(world->machine, 1))

@@ -217,6 +217,31 @@ TEST(archived_segments_go_when_all_in_them_is_too_old_by_the_time_of_the_log)
     log_free(fixture.log);
 }
 
+TEST(clock_that_was_accepted_years_ahead_does_not_empty_the_archive)
+{
+    struct fixture fixture;
+    struct wal_segment *segments;
+    fixture_init(&fixture);
+    fixture.options.keep_us = 1000 * US_PER_SECOND;
+    fixture_open(&fixture);
+    grow(&fixture, 8);
+    archive_all(&fixture);
+    fixture.log->time_us += 365ULL * 24 * 3600 * US_PER_SECOND;
+    int count = archived(&fixture, &segments);
+    free(segments);
+    for (int more = 0; more < 4; more++) {
+        grow(&fixture, 1);
+        archive_all(&fixture);
+        int left = archived(&fixture, &segments);
+        CHECK(left >= count - 1 && left > 0);
+        archive_check(&fixture, segments[0].seq_first);
+        free(segments);
+        count = left;
+    }
+    fixture_close(&fixture);
+    log_free(fixture.log);
+}
+
 TEST(damaged_segment_is_told_and_neither_archived_nor_passed_over)
 {
     struct fixture fixture;

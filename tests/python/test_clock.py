@@ -143,7 +143,8 @@ def bytes_of(folder):
 
 def wait_until_noted(folder):
     began = time.monotonic()
-    while not (folder / "clock-note.till").exists() or len((folder / "clock-note.till").read_bytes()) != 4096:
+    note = folder / "clock-note.till"
+    while not note.exists() or len(note.read_bytes()) != 4096:
         check(time.monotonic() - began < PATIENCE_SECONDS, "the clock is not noted")
         time.sleep(0.05)
 
@@ -259,7 +260,7 @@ def damaged_note_of_the_clock_is_passed_over(run):
     for damaged in (b"", whole[:-1], whole + b"\0", bytes([whole[50] ^ 1]) + whole[1:]):
         note.write_bytes(damaged)
         server = clocks.serve(folder, "--log-segment", "4")
-        wait_until_said(server, "clock is damaged and passed over")
+        wait_until_said(server, "clock-note.till is damaged and passed over")
         wait_until_noted(folder)
         run.finish(server)
 

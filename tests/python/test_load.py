@@ -118,8 +118,9 @@ COUNTED = """sku,name,price,currency,warehouse,on_hand
 def state(server):
     """What an absolute load is about, and how far the log and the table of keys are."""
     with server.client() as client:
-        rows = client.call("stock.get", rows=[{"sku": 7, "warehouse": 1}, {"sku": 7, "warehouse": 2},
-                                              {"sku": 8, "warehouse": 1}]).rows
+        places = (7, 1), (7, 2), (8, 1)
+        rows = client.call("stock.get", rows=[{"sku": sku, "warehouse": warehouse}
+                                              for sku, warehouse in places]).rows
         stats = client.call("stats").body
     return [(row["price"], row["on_hand"]) for row in rows], stats["seq"], stats["keys"]
 

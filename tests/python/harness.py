@@ -246,6 +246,15 @@ class Run:
         return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120,
                               stdin=subprocess.DEVNULL, **options)
 
+    def start(self, *arguments, text):
+        """Starts a subcommand with this as its whole input, and returns the process."""
+        process = subprocess.Popen([self.binary, *map(str, arguments)], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stdin.write(text)
+        process.stdin.close()
+        process.stdin = None
+        return process
+
     def verify(self, folder):
         result = self.till("verify", folder)
         check(result.returncode == 0, f"verify: {result.stdout[-1000:]} {result.stderr[-1000:]}")

@@ -59,6 +59,12 @@ class ScriptedServer:
         frame, self.received = self.received[:size], self.received[size:]
         return decode_request(frame)
 
+    def request_or_end(self):
+        """The next one; None when the client sends no more."""
+        if not self.received:
+            self.received = self.connection.recv(65536)
+        return self.request() if self.received else None
+
     def requests(self, count):
         return [self.request() for _ in range(count)]
 

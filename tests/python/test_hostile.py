@@ -71,7 +71,10 @@ def read_to_the_end(connection, checksum=False):
     outcomes = []
     while True:
         try:
-            outcomes.append(decode_reply(connection.receive(), checksum).outcome)
+            reply = decode_reply(connection.receive(), checksum)
+            outcomes.append(reply.outcome)
+            if reply.message == "hello" and reply.outcome == "OK":
+                checksum = bool(reply.body["features"] & CHECKSUMS)
         except ServerError as error:
             with contextlib.suppress(Closed):
                 connection.receive()

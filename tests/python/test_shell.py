@@ -3,6 +3,8 @@ as possible on the way."""
 
 import contextlib
 import json
+import os
+import pty
 import re
 import subprocess
 
@@ -146,6 +148,31 @@ def lines_are_sent_without_waiting_for_answers_and_answered_in_order(run):
         check_equal(orders, [str(order) for order in range(1, count + 1)], "orders of the answers")
         say(process, "quit\n")
         check_equal(process.wait(30), 0, "the exit code")
+
+
+@test
+def a_person_gets_each_answer_before_the_next_prompt(run):
+    person, terminal = pty.openpty()
+    with ScriptedServer() as server, subprocess.Popen(
+            [run.binary, "shell", "--connect", server.address], stdin=terminal, stdout=terminal,
+            stderr=terminal) as process:
+        os.close(terminal)
+        os.write(person, b"order.cancel order=1\norder.cancel order=2\nquit\n")
+        server.accept()
+        for order in (1, 2):
+            request = server.request()
+            check_equal(request.body["order"], order, "the order of the line")
+            server.check_quiet()
+            server.answer(request, state=8, version=2)
+        said = b""
+        with contextlib.suppress(OSError):
+            while data := os.read(person, 65536):
+                said += data
+        os.close(person)
+        check_equal(process.wait(30), 0, "the exit code")
+    said = said.decode()
+    check_equal(said.count("till> "), 3, f"prompts in {said!r}")
+    check(said.index("order=1 state") < said.index("order=2 state"), f"answers in {said!r}")
 
 
 @test

@@ -240,21 +240,25 @@ enum backup_state backup_label_demand(struct backup_label *label, struct disk *d
     return state;
 }
 
-static bool publish(struct backup_label *label, const char *state)
+static void add_files(const struct backup_label *label, struct label *text)
+{
+    label_add(text, "seq %" PRIu64 "\nepoch %" PRIu64 "\ntime %" PRIu64 "\nfiles %" PRIu32 "\n",
+              label->seq, label->epoch, label->time_us, label->file_count);
+    for (uint32_t i = 0; i < label->file_count; i++)
+        label_add(text, "%" PRIu64 " %016" PRIx64 " %s\n", label->files[i].size_bytes,
+                  label->files[i].checksum, label->files[i].name);
+}
+
+static bool publish(struct backup_label *label, bool is_complete)
 {
     struct label text;
     void *room = aligned_alloc(WAL_ALIGN, ROOM);
     if (room == NULL)
         return fail(label, "no memory for the label of a backup");
     label_begin(&text, room, ROOM, KIND, VERSION);
-    label_add(&text, "state %s\n", state);
-    if (label->files != NULL)
-        label_add(&text,
-                  "seq %" PRIu64 "\nepoch %" PRIu64 "\ntime %" PRIu64 "\nfiles %" PRIu32 "\n",
-                  label->seq, label->epoch, label->time_us, label->file_count);
-    for (uint32_t i = 0; i < label->file_count; i++)
-        label_add(&text, "%" PRIu64 " %016" PRIx64 " %s\n", label->files[i].size_bytes,
-                  label->files[i].checksum, label->files[i].name);
+    label_add(&text, "state %s\n", is_complete ? "complete" : "unfinished");
+    if (is_complete)
+        add_files(label, &text);
     int result = label_publish(&text, label->disk, BACKUP_LABEL_NAME);
     free(room);
     return result == 0 || fail_at(label, BACKUP_LABEL_NAME, result);
@@ -264,7 +268,7 @@ bool backup_label_begin(struct backup_label *label, struct disk *disk)
 {
     label->disk = disk;
     backup_label_close(label);
-    return publish(label, "unfinished");
+    return publish(label, false);
 }
 
 bool backup_label_complete(struct backup_label *label)
@@ -286,7 +290,7 @@ bool backup_label_complete(struct backup_label *label)
     }
     free(piece);
     free(entries);
-    return is_read && publish(label, "complete");
+    return is_read && publish(label, true);
 }
 
 int backup_label_leave(struct disk *disk)

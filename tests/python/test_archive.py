@@ -388,6 +388,34 @@ def archive_keeps_to_its_size(run):
 
 
 @test
+def archive_without_its_beginning_is_of_use_with_a_backup_that_was_taken_later(run):
+    archive, backup = run.folder(), run.folder()
+    server = run.serve(options=options(archive, "--archive-mib", 2 * SEGMENT_MIB + 1))
+    set_up(server)
+    check_equal(run.till("verify", archive).returncode, 0, "verify of an archive with nothing yet")
+    for number in range(3):
+        place_one_by_one(server, 1 + number * ORDERS_PER_SEGMENT, ORDERS_PER_SEGMENT)
+    snapshot(run, server)
+    result = run.till("backup", backup, "--data", server.folder)
+    check_equal(result.returncode, 0, f"backup: {result.stderr}")
+    copied = moment(server)
+    for number in range(3, 5):
+        place_one_by_one(server, 1 + number * ORDERS_PER_SEGMENT, ORDERS_PER_SEGMENT)
+    wait_archived(archive, copied["seq"] + ORDERS_PER_SEGMENT // 2)
+    server.kill()
+    last = archived(archive)[-1][1]
+    check(archived(archive)[0][0] > 1, "the archive's beginning is gone")
+    for folder, seq in ((backup, last), (server.folder, None)):
+        result = run.till("verify", folder, "--archive", archive)
+        check_equal(result.returncode, 0, f"verify: {result.stderr}")
+        check("archive  seq" in result.stdout or seq is None, result.stdout)
+        check(seq is None or f"state    seq {seq}," in result.stdout, result.stdout)
+    asked = ask_folder(run, backup, "--archive", archive)
+    check_equal(asked["seq"], last, "the last seq of both")
+    check(is_same(ask_folder(run, backup), copied), "the backup by itself")
+
+
+@test
 def archive_that_was_off_for_a_while_says_what_it_lacks(run):
     server, archive, moments = grown(run, 2)
     wait_archived(archive, moments[1]["seq"])

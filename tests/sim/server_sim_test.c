@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "net/replay.h"
+#include "snapshot/backup_label.h"
 #include "snapshot/image.h"
 #include "tests/sim/world.h"
 #include "tests/test.h"
@@ -284,6 +285,66 @@ TEST(archive_that_is_full_or_fails_costs_no_answer_and_is_gone_on_with)
         CHECK(world_start(world));
         end_well(world);
     }
+}
+
+/* Makes a backup of the folder of a stopped world, of all its segments and snapshots. */
+static void make_backup(void)
+{
+    struct disk *disk;
+    struct backup_label label = {.seq = 1, .epoch = 1, .time_us = 1};
+    struct disk_entry *entries = calloc(DISK_ENTRIES_MAX, sizeof *entries);
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
+    int count = disk_list(disk, entries, DISK_ENTRIES_MAX);
+    CHECK(backup_label_begin(&label, disk));
+    label.files = calloc((size_t)count + 1, sizeof *label.files);
+    for (int i = 0; i < count; i++) {
+        const char *name = entries[i].name;
+        if (strncmp(name, "wal-", 4) == 0 || image_name_seq(name) > 0)
+            strcpy(label.files[label.file_count++].name, name);
+    }
+    CHECK(backup_label_complete(&label));
+    backup_label_close(&label);
+    free(entries);
+    disk_close(disk);
+}
+
+/* Is it a backup still? Then it is as whole as it was. */
+static bool is_backup(void)
+{
+    struct disk *disk;
+    struct backup_label label = {0};
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
+    enum backup_state state = backup_label_demand(&label, disk);
+    if (state == BACKUP_REFUSED)
+        test_fail(__FILE__, __LINE__, "%s", label.error);
+    backup_label_close(&label);
+    disk_close(disk);
+    return state == BACKUP_COMPLETE;
+}
+
+TEST(folder_that_was_a_backup_is_whole_at_any_crash_of_the_server_that_goes_on_from_it)
+{
+    uint32_t kept = 0;
+    for (int round = 0; round < 2 * ROUNDS; round++) {
+        struct world *world = world_create(test_random());
+        CHECK(world_start(world));
+        CHECK(world_play(world, TURNS_MAX) > 0);
+        sim_disk_fill(world->machine, "data", false);
+        world_stop(world);
+        make_backup();
+        for (int crash = 0; crash < 4 && is_backup(); crash++) {
+            sim_disk_crash_at(world->machine, 1 + (uint32_t)sim_random_below(world->machine, 3));
+            world_start(world);
+            world_crash(world);
+            kept += is_backup();
+            world_judge(world);
+        }
+        if (!world_start(world))
+            test_fail(__FILE__, __LINE__, "%s", world->error);
+        CHECK(!is_backup());
+        end_well(world);
+    }
+    CHECK(kept > 0);
 }
 
 /* Only the first segments exist, so the log is soon full. */

@@ -124,7 +124,7 @@ TEST(an_answer_shows_its_line_and_the_key_that_was_made_up)
         CHECK(strcmp(text, form == VALUE_TEXT
                                ? "OK seq=4 on_hand=5 available=5 key=77"
                                : "{\"line\":12,\"outcome\":\"OK\",\"seq\":4,\"on_hand\":5,"
-                                 "\"available\":5,\"orders\":[],\"orders_concerned\":0,"
+                                 "\"available\":5,\"orders_concerned\":0,\"orders\":[],"
                                  "\"key\":\"77\"}") == 0);
     }
 }

@@ -538,14 +538,12 @@ enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL, K
 #define REQUIRED_FIELDS(REQUIRED)                                                                  \
     REQUIRED(hello, magic)                                                                         \
     REQUIRED(hello, version)                                                                       \
-    REQUIRED(sku_put, key)                                                                         \
     REQUIRED(sku_put, sku)                                                                         \
     REQUIRED(sku_put, currency)                                                                    \
     REQUIRED(stock_adjust, key)                                                                    \
     REQUIRED(stock_adjust, sku)                                                                    \
     REQUIRED(stock_adjust, delta)                                                                  \
     REQUIRED(stock_adjust, warehouse)                                                              \
-    REQUIRED(stock_set, key)                                                                       \
     REQUIRED(stock_set, sku)                                                                       \
     REQUIRED(stock_set, warehouse)                                                                 \
     REQUIRED(item, sku)                                                                            \
@@ -574,6 +572,7 @@ enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL, K
     REQUIRED(hold_extend, key)                                                                     \
     REQUIRED(hold_extend, order)                                                                   \
     REQUIRED(hold_extend, hold)                                                                    \
+    REQUIRED(order_history, order)                                                                 \
     REQUIRED(order_id, order)
 
 /* The C structs. */

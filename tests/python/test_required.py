@@ -12,9 +12,9 @@ PRICE = 100
 
 # What each required field has; nothing else is given.
 VALUES = {
-    "sku.put": {"key": 1, "sku": 9, "currency": USD},
+    "sku.put": {"sku": 9, "currency": USD},
     "stock.adjust": {"key": 1, "sku": 1, "delta": 5, "warehouse": 1},
-    "stock.set": {"key": 1, "sku": 2, "warehouse": 1},
+    "stock.set": {"sku": 2, "warehouse": 1},
     "stock.get": {},
     "sale.put": {"key": 1, "sale": 5},
     "sale.open": {"key": 1, "sale": 1},
@@ -30,6 +30,7 @@ VALUES = {
     "order.get": {"order": 1},
     "order.history": {"order": 1},
     "stats": {},
+    "tables": {},
     "snapshot": {},
 }
 ROWS = {

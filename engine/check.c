@@ -50,9 +50,9 @@ static bool order_has(const struct order *order)
 static void sum_pieces(struct check *check, const struct order *order)
 {
     const struct engine *engine = check->engine;
-    const struct piece *pieces = order_pieces(engine, order);
-    for (unsigned i = 0; i < order->piece_count; i++) {
-        const struct piece *piece = &pieces[i];
+    struct pieces pieces = order_pieces(engine, order);
+    for (uint32_t i = 0; i < pieces.count; i++) {
+        const struct piece *piece = &pieces.first[i];
         int64_t *sums = order->state == order_state_PENDING ? check->reserved : check->committed;
         sums[piece->stock] += piece->quantity;
         if (piece->pool != 0)
@@ -66,14 +66,14 @@ static void sum_pieces(struct check *check, const struct order *order)
 }
 
 /* Lines against pieces: nothing allocated beyond what was asked for, and the total is theirs. */
-static bool check_lines(struct check *check, const struct order *order, const char *id)
+static bool check_lines(struct check *check, const struct order *order, struct pieces pieces,
+                        const char *id)
 {
     const struct engine *engine = check->engine;
-    const struct piece *pieces = order_pieces(engine, order);
     uint64_t allocated[ORDER_LINES_MAX] = {0};
     int64_t total = 0;
-    for (unsigned i = 0; i < order->piece_count; i++) {
-        const struct piece *piece = &pieces[i];
+    for (uint32_t i = 0; i < pieces.count; i++) {
+        const struct piece *piece = &pieces.first[i];
         if (piece->line >= order->line_count || piece->quantity == 0)
             return violated(check, "order %s has a piece of no line, or of nothing", id);
         struct line line = order_line(engine, order, piece->line);
@@ -183,8 +183,9 @@ static bool check_orders(struct check *check)
             return violated(check, "order %s has no legal state", id);
         check->states[order->state]++;
         check->extended += order->state == order_state_PENDING && order->version > 1;
-        if (!check_lines(check, order, id) || !check_order_money(check, i, id) ||
-            !check_history(check, order, id))
+        if (!check_lines(check, order, order_pieces_placed(engine, order), id) ||
+            !check_lines(check, order, order_pieces(engine, order), id) ||
+            !check_order_money(check, i, id) || !check_history(check, order, id))
             return false;
         if (order_has(order))
             sum_pieces(check, order);

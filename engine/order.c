@@ -177,37 +177,33 @@ static void piece_tally(struct engine *engine, const struct order *order, const 
 void order_tally(struct engine *engine, uint32_t index)
 {
     const struct order *order = order_at(engine, index);
-    const struct piece *pieces = order_pieces(engine, order);
-    for (unsigned i = 0; i < order->piece_count; i++)
-        piece_tally(engine, order, &pieces[i], 1);
-}
-
-/* Takes the order's pieces once more, from wherever its sale takes them at this time. */
-void order_take_stock(struct engine *engine, uint32_t index)
-{
-    struct order *order = order_edit(engine, index);
-    struct piece *pieces = order_pieces_edit(engine, order);
-    for (unsigned i = 0; i < order->piece_count; i++) {
-        pieces[i].pool = stock_source(engine, order->sale, pieces[i].stock);
-        stock_take(engine, stock_edit(engine, pieces[i].stock), pieces[i].stock, pieces[i].pool,
-                   pieces[i].quantity);
-    }
-    order_tally(engine, index);
+    struct pieces pieces = order_pieces(engine, order);
+    for (uint32_t i = 0; i < pieces.count; i++)
+        piece_tally(engine, order, &pieces.first[i], 1);
 }
 
 /* Stock from reserved to committed, points from held to spent: the order is sold. */
 void order_commit(struct engine *engine, uint32_t index)
 {
     const struct order *order = order_at(engine, index);
-    const struct piece *pieces = order_pieces(engine, order);
-    for (unsigned i = 0; i < order->piece_count; i++) {
-        struct stock *stock = stock_edit(engine, pieces[i].stock);
-        stock->reserved -= pieces[i].quantity;
-        stock->committed += pieces[i].quantity;
-        stock_digest(engine, pieces[i].stock);
+    struct pieces pieces = order_pieces(engine, order);
+    for (uint32_t i = 0; i < pieces.count; i++) {
+        const struct piece *piece = &pieces.first[i];
+        struct stock *stock = stock_edit(engine, piece->stock);
+        stock->reserved -= piece->quantity;
+        stock->committed += piece->quantity;
+        stock_digest(engine, piece->stock);
     }
     if (order->money != 0)
         points_spend(engine, index);
+}
+
+/* The pool that a piece would be given back to; 0: to what is available. */
+uint32_t piece_returns_to(const struct engine *engine, const struct order *order,
+                          const struct piece *piece)
+{
+    bool to_pool = piece->pool != 0 && sale_at(engine, order->sale)->state != sale_state_CLOSED;
+    return to_pool ? piece->pool : 0;
 }
 
 static void piece_give_back(struct engine *engine, const struct order *order,
@@ -218,18 +214,15 @@ static void piece_give_back(struct engine *engine, const struct order *order,
         stock->reserved -= piece->quantity;
     else
         stock->committed -= piece->quantity;
-    bool to_pool = false;
-    if (piece->pool != 0) {
-        struct pool *pool = pool_edit(engine, piece->pool);
-        to_pool = sale_at(engine, order->sale)->state != sale_state_CLOSED;
-        pool->taken -= piece->quantity;
-        if (to_pool)
-            pool->left += piece->quantity;
-    }
-    if (to_pool)
+    uint32_t to_pool = piece_returns_to(engine, order, piece);
+    if (piece->pool != 0)
+        pool_edit(engine, piece->pool)->taken -= piece->quantity;
+    if (to_pool != 0) {
+        pool_edit(engine, to_pool)->left += piece->quantity;
         stock->pooled += piece->quantity;
-    else
+    } else {
         stock->available += piece->quantity;
+    }
     piece_tally(engine, order, piece, -1);
     stock_digest(engine, piece->stock);
 }
@@ -239,10 +232,10 @@ static void piece_give_back(struct engine *engine, const struct order *order,
 void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
 {
     const struct order *order = order_at(engine, index);
-    const struct piece *pieces = order_pieces(engine, order);
+    struct pieces pieces = order_pieces(engine, order);
     TILL_ASSERT(order->state == order_state_PENDING || order->state == order_state_CONFIRMED);
-    for (unsigned i = 0; i < order->piece_count; i++)
-        piece_give_back(engine, order, &pieces[i]);
+    for (uint32_t i = 0; i < pieces.count; i++)
+        piece_give_back(engine, order, &pieces.first[i]);
     if (order->state == order_state_PENDING)
         points_release(engine, index);
     else
@@ -257,51 +250,6 @@ void order_refund_due_add(struct engine *engine, uint32_t index, int64_t amount)
         engine->refund_order_count++;
     money->refund_due += amount;
     digest_mix(engine, (uint64_t)money->refund_due, (uint64_t)money->captured ^ index);
-}
-
-/* Could the same pieces be taken once more, by stock alone? */
-static bool pieces_can_be_retaken(const struct engine *engine, const struct order *order)
-{
-    const struct piece *pieces = order_pieces(engine, order);
-    for (unsigned i = 0; i < order->piece_count; i++) {
-        int64_t needed = 0;
-        for (unsigned j = 0; j <= i; j++)
-            needed += pieces[j].stock == pieces[i].stock ? pieces[j].quantity : 0;
-        if (needed > stock_gives(engine, order->sale, pieces[i].stock))
-            return false;
-    }
-    return true;
-}
-
-/* Do the sale's limits allow its customer to have this order as well? */
-static bool limits_allow_retaking(const struct engine *engine, const struct order *order)
-{
-    const struct sale *sale = sale_at(engine, order->sale);
-    const struct piece *pieces = order_pieces(engine, order);
-    uint64_t sale_quantity = 0;
-    if (order->sale == 0 || !sale->counted)
-        return true;
-    for (unsigned i = 0; i < order->piece_count; i++) {
-        uint32_t sku = stock_at(engine, pieces[i].stock)->sku;
-        uint64_t quantity = 0;
-        for (unsigned j = 0; j <= i; j++)
-            quantity += stock_at(engine, pieces[j].stock)->sku == sku ? pieces[j].quantity : 0;
-        quantity += tally_of(engine, order->customer, order->sale, sku);
-        sale_quantity += pieces[i].quantity;
-        if (sale->customer_sku_max != 0 && quantity > sale->customer_sku_max)
-            return false;
-    }
-    sale_quantity += tally_of(engine, order->customer, order->sale, 0);
-    return sale->customer_sale_max == 0 || sale_quantity <= sale->customer_sale_max;
-}
-
-/* Is everything that an EXPIRED or FAILED order once held there again? */
-bool order_can_retake(const struct engine *engine, uint32_t index)
-{
-    const struct order *order = order_at(engine, index);
-    int64_t points = money_at(engine, order->money)->points_used;
-    return pieces_can_be_retaken(engine, order) && limits_allow_retaking(engine, order) &&
-           points <= points_available(engine, order->customer);
 }
 
 void order_status_reply(const struct engine *engine, uint32_t index,

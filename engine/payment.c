@@ -6,13 +6,13 @@
  *
  * payment_effect is docs/rules.md's table: from the order's state and the event it tells what to
  * do, before anything is done. */
-#include "engine/state.h"
+#include "engine/plan.h"
 
 enum effect {
     EFFECT_RECORD,  /* nothing but a note on the order */
     EFFECT_TELL,    /* the word of the payment that the order was placed with */
     EFFECT_CONFIRM, /* sold */
-    EFFECT_RETAKE,  /* sold after all: what it held is there again */
+    EFFECT_RETAKE,  /* sold after all, if what it had is there again */
     EFFECT_FAIL,    /* given back */
     EFFECT_REFUND,  /* captured, and due for refund at once */
     EFFECT_PARK,    /* for a person */
@@ -80,18 +80,8 @@ static void money_capture(struct engine *engine, uint32_t index, int64_t amount)
     digest_mix(engine, (uint64_t)money->captured, index);
 }
 
-/* The order takes again what it once held, and is sold at once. */
-static void order_retake(struct engine *engine, uint32_t index)
-{
-    order_take_stock(engine, index);
-    int64_t points = money_at(engine, order_at(engine, index)->money)->points_used;
-    if (points > 0)
-        points_hold(engine, index, points);
-    order_commit(engine, index);
-    order_enter(engine, index, order_state_CONFIRMED);
-}
-
-static void payment_apply(struct engine *engine, uint32_t index, enum effect effect, int64_t amount)
+static void payment_apply(struct engine *engine, uint32_t index, enum effect effect, int64_t amount,
+                          const struct retake *retake)
 {
     switch (effect) {
     case EFFECT_TELL:
@@ -111,12 +101,9 @@ static void payment_apply(struct engine *engine, uint32_t index, enum effect eff
         order_enter(engine, index, order_state_CONFIRMED);
         break;
     case EFFECT_RETAKE:
-        if (order_can_retake(engine, index)) {
-            money_capture(engine, index, amount);
-            order_retake(engine, index);
-            break;
-        }
-        /* fallthrough */
+        money_capture(engine, index, amount);
+        retake_write(engine, index, retake);
+        break;
     case EFFECT_REFUND:
         money_capture(engine, index, amount);
         order_refund_due_add(engine, index, amount);
@@ -128,20 +115,11 @@ static void payment_apply(struct engine *engine, uint32_t index, enum effect eff
     }
 }
 
-/* Room for whatever the event may need, whichever way it goes. */
-static enum outcome check_room(struct engine *engine, uint32_t index, enum effect effect)
+/* Room for what the event does. */
+static enum outcome check_room(struct engine *engine, uint32_t index, enum effect effect,
+                               const struct retake *retake)
 {
     const struct order *order = order_at(engine, index);
-    struct points_need need = {.takes = 0};
-    int64_t points = money_at(engine, order->money)->points_used;
-    if (effect == EFFECT_RETAKE && points > 0) {
-        /* An ended hold gives its points back first, to lots that may then be needed too. */
-        uint32_t takes = points_take_count(engine, order);
-        need = points_needed(engine, order->customer, points);
-        need.takes += takes;
-        need.entries += takes;
-        need.lots = 0; /* spent at once: what comes back of it asks for room then */
-    }
     if (arena_room(&engine->payments) == 0)
         return REJECT_FULL(engine, payments);
     /* A PENDING order can always end. */
@@ -150,10 +128,7 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
         return REJECT_FULL(engine, steps);
     if (order->money == 0 && arena_room(&engine->moneys) == 0)
         return REJECT_FULL(engine, moneys);
-    if (effect == EFFECT_RETAKE && order->sale != 0 && sale_at(engine, order->sale)->counted &&
-        arena_room(&engine->tallies) < order->piece_count + 1u)
-        return REJECT_FULL(engine, tallies);
-    return check_points_room(engine, &need);
+    return effect == EFFECT_RETAKE ? retake_check_room(engine, index, retake) : OUTCOME_OK;
 }
 
 /* The answer that this event got first. */
@@ -199,6 +174,7 @@ static bool captured_would_overflow(const struct engine *engine, uint32_t index,
 enum outcome handle_payment_event(struct engine *engine, struct command *command)
 {
     const struct payment_event_body *body = command->body;
+    struct retake retake;
     enum outcome outcome = check_event(engine, body);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -212,17 +188,19 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     bool ended = order_is_ended(engine, order);
     enum effect effect =
         payment_effect(engine, index, ended ? order_state_EXPIRED : order->state, body);
+    if (effect == EFFECT_RETAKE && !retake_judge(engine, index, &retake))
+        effect = EFFECT_REFUND;
     bool captures = effect == EFFECT_CONFIRM || effect == EFFECT_RETAKE || effect == EFFECT_REFUND;
     if (captures && captured_would_overflow(engine, index, body->amount))
         return reject(engine, OUTCOME_OVERFLOW, 0, TOTAL_MAX);
-    outcome = check_room(engine, index, effect);
+    outcome = check_room(engine, index, effect, &retake);
     if (outcome != OUTCOME_OK)
         return outcome;
 
     engine_accept(engine);
     if (ended)
         order_give_back(engine, index, order_state_EXPIRED);
-    payment_apply(engine, index, effect, body->amount);
+    payment_apply(engine, index, effect, body->amount, &retake);
     struct payment *payment = payment_add(engine, body->event, body->provider);
     payment->amount = body->amount;
     payment->order = index;

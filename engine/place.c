@@ -2,39 +2,7 @@
  *
  * Everything is judged on a plan, in docs/rules.md's order, before anything is written: what is
  * refused leaves no trace, and refusing is the fastest path. The plan then becomes the order. */
-#include "engine/state.h"
-
-__extension__ typedef __int128 wide;
-
-struct planned_piece {
-    uint32_t stock;
-    uint32_t pool;
-    uint32_t quantity;
-    uint32_t line;
-};
-
-struct plan {
-    const struct order_place_body *body;
-    const struct line_body *lines;
-    uint32_t order_hash;
-    uint32_t customer_hash;
-    uint32_t sale;            /* index; 0: none */
-    uint32_t customer;        /* index; 0: not known yet */
-    uint32_t fixed_warehouse; /* with SINGLE: the one that a line names; 0: none does */
-    uint16_t currency;
-    uint16_t piece_count;
-    uint32_t skus[ORDER_LINES_MAX]; /* index of each line's SKU */
-    struct planned_piece pieces[ORDER_PIECES_MAX];
-    int64_t total;
-    int64_t points_used;
-    int64_t points_value;
-    struct points_need need;
-    uint32_t tallies_new;
-    uint64_t deadline_us;
-    uint32_t hold_s;
-    bool is_inline;    /* one line that one place fills: it stands inside of the order */
-    bool is_confirmed; /* at once: it is paid, or nothing is due */
-};
+#include "engine/plan.h"
 
 void place_prefetch_slots(struct engine *engine, struct command *command)
 {
@@ -134,188 +102,6 @@ static enum outcome check_prices(struct engine *engine, struct plan *plan)
     return OUTCOME_OK;
 }
 
-/* What a stock still gives after what the plan has taken from it. */
-static int64_t plan_gives(const struct engine *engine, const struct plan *plan, uint32_t pool,
-                          uint32_t stock)
-{
-    int64_t gives = source_gives(engine, pool, stock);
-    for (unsigned i = 0; i < plan->piece_count; i++)
-        gives -= plan->pieces[i].stock == stock ? plan->pieces[i].quantity : 0;
-    return gives;
-}
-
-/* Takes up to *missing from a stock, and off *missing. False when the plan is full. */
-static bool plan_take(const struct engine *engine, struct plan *plan, unsigned line, uint32_t stock,
-                      uint32_t *missing)
-{
-    uint32_t pool = stock_source(engine, plan->sale, stock);
-    int64_t gives = plan_gives(engine, plan, pool, stock);
-    uint32_t taken = gives < *missing ? (uint32_t)gives : *missing;
-    if (taken == 0)
-        return true;
-    if (plan->piece_count == ORDER_PIECES_MAX)
-        return false;
-    plan->pieces[plan->piece_count++] =
-        (struct planned_piece){.stock = stock, .pool = pool, .quantity = taken, .line = line};
-    *missing -= taken;
-    return true;
-}
-
-/* What all lines of this line's SKU could have had together, before this order. */
-static int64_t line_remaining(const struct engine *engine, const struct plan *plan, unsigned line)
-{
-    bool single = plan->body->allocation == allocation_SINGLE;
-    uint32_t wanted = plan->lines[line].warehouse;
-    int64_t remaining = 0;
-    if (single)
-        wanted = plan->fixed_warehouse;
-    for (uint32_t at = sku_at(engine, plan->skus[line])->stocks; at != 0;) {
-        const struct stock *stock = stock_at(engine, at);
-        int64_t gives =
-            wanted == 0 || wanted == stock->warehouse ? stock_gives(engine, plan->sale, at) : 0;
-        if (!single)
-            remaining += gives;
-        else if (gives > remaining)
-            remaining = gives;
-        at = stock->next;
-    }
-    return remaining;
-}
-
-static enum outcome reject_remaining(struct engine *engine, uint64_t sku, int64_t remaining)
-{
-    return reject(engine, remaining == 0 ? OUTCOME_SOLD_OUT : OUTCOME_INSUFFICIENT_STOCK, sku,
-                  remaining);
-}
-
-static enum outcome reject_short(struct engine *engine, const struct plan *plan, unsigned line)
-{
-    return reject_remaining(engine, plan->lines[line].sku, line_remaining(engine, plan, line));
-}
-
-static enum outcome reject_pieces(struct engine *engine)
-{
-    return reject(engine, OUTCOME_CAPACITY, CAPACITY_pieces, ORDER_PIECES_MAX);
-}
-
-/* RANK and EXPLICIT: each line in turn from the warehouses it may use, by ascending number. */
-static enum outcome allocate_ranked(struct engine *engine, struct plan *plan)
-{
-    bool partial = (plan->body->flags & place_flags_PARTIAL) != 0;
-    for (unsigned i = 0; i < plan->body->line_count; i++) {
-        uint32_t wanted = plan->lines[i].warehouse;
-        uint32_t missing = plan->lines[i].quantity;
-        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): every line's SKU has been found. */
-        for (uint32_t at = sku_at(engine, plan->skus[i])->stocks; at != 0 && missing > 0;) {
-            const struct stock *stock = stock_at(engine, at);
-            bool usable = wanted == 0 || wanted == stock->warehouse;
-            if (usable && !plan_take(engine, plan, i, at, &missing))
-                return reject_pieces(engine);
-            at = stock->next;
-        }
-        if (missing > 0 && !partial)
-            return reject_short(engine, plan, i);
-    }
-    return OUTCOME_OK;
-}
-
-/* Where each line's SKU stands in its list of stocks, while all go through the warehouses by
- * ascending number together. */
-struct cursors {
-    uint32_t stocks[ORDER_LINES_MAX];
-};
-
-static void cursors_begin(const struct engine *engine, const struct plan *plan,
-                          struct cursors *cursors)
-{
-    for (unsigned i = 0; i < plan->body->line_count; i++)
-        cursors->stocks[i] = sku_at(engine, plan->skus[i])->stocks;
-}
-
-/* The lowest warehouse above `after` that one of the lines could use; 0 when there is none. */
-static uint32_t cursors_next(const struct engine *engine, const struct plan *plan,
-                             struct cursors *cursors, uint32_t after)
-{
-    uint32_t lowest = 0;
-    for (unsigned i = 0; i < plan->body->line_count; i++) {
-        uint32_t at = cursors->stocks[i];
-        while (at != 0 && stock_at(engine, at)->warehouse <= after)
-            at = stock_at(engine, at)->next;
-        cursors->stocks[i] = at;
-        if (at != 0 && (lowest == 0 || stock_at(engine, at)->warehouse < lowest))
-            lowest = stock_at(engine, at)->warehouse;
-    }
-    return lowest;
-}
-
-/* Plans all lines from the warehouse that the cursors have reached, each as far as it goes; returns
- * the units planned. */
-static uint64_t plan_warehouse(const struct engine *engine, struct plan *plan,
-                               const struct cursors *cursors, uint32_t warehouse)
-{
-    uint64_t units = 0;
-    plan->piece_count = 0;
-    for (unsigned i = 0; i < plan->body->line_count; i++) {
-        uint32_t stock = cursors->stocks[i];
-        uint32_t missing = plan->lines[i].quantity;
-        if (stock == 0 || stock_at(engine, stock)->warehouse != warehouse)
-            continue;
-        bool taken = plan_take(engine, plan, i, stock, &missing);
-        TILL_ASSERT(taken); /* a piece a line: a plan of one warehouse is never full */
-        units += plan->lines[i].quantity - missing;
-    }
-    return units;
-}
-
-/* No warehouse fills all lines: the first line whose SKU falls short in all of them decides, else
- * the first line. */
-static enum outcome reject_single(struct engine *engine, const struct plan *plan)
-{
-    for (unsigned i = 0; i < plan->body->line_count; i++) {
-        uint64_t needed = 0;
-        for (unsigned j = 0; j < plan->body->line_count; j++)
-            needed += plan->skus[j] == plan->skus[i] ? plan->lines[j].quantity : 0;
-        if ((uint64_t)line_remaining(engine, plan, i) < needed)
-            return reject_short(engine, plan, i);
-    }
-    return reject_short(engine, plan, 0);
-}
-
-static enum outcome allocate_single(struct engine *engine, struct plan *plan)
-{
-    struct cursors cursors;
-    uint64_t wanted_units = 0;
-    uint64_t best_units = 0;
-    uint32_t best = 0;
-    for (unsigned i = 0; i < plan->body->line_count; i++) {
-        wanted_units += plan->lines[i].quantity;
-        if (plan->lines[i].warehouse != 0)
-            plan->fixed_warehouse = plan->lines[i].warehouse;
-    }
-    cursors_begin(engine, plan, &cursors);
-    uint32_t warehouse = 0;
-    while ((warehouse = cursors_next(engine, plan, &cursors, warehouse)) != 0) {
-        if (plan->fixed_warehouse != 0 && warehouse != plan->fixed_warehouse)
-            continue;
-        uint64_t units = plan_warehouse(engine, plan, &cursors, warehouse);
-        if (units == wanted_units)
-            return OUTCOME_OK;
-        if (units > best_units) {
-            best_units = units;
-            best = warehouse;
-        }
-    }
-    if ((plan->body->flags & place_flags_PARTIAL) == 0)
-        return reject_single(engine, plan);
-    plan->piece_count = 0;
-    if (best != 0) {
-        cursors_begin(engine, plan, &cursors);
-        warehouse = cursors_next(engine, plan, &cursors, best - 1);
-        plan_warehouse(engine, plan, &cursors, warehouse);
-    }
-    return OUTCOME_OK;
-}
-
 /* SINGLE for one line, the commonest order, needs no cursors: the first warehouse that has all of
  * it, or for a partial order the first of those that have the most. */
 static enum outcome allocate_line(struct engine *engine, struct plan *plan)
@@ -333,7 +119,7 @@ static enum outcome allocate_line(struct engine *engine, struct plan *plan)
             best = (struct planned_piece){.stock = at, .pool = pool, .quantity = taken};
     }
     if (best.quantity < line->quantity && (plan->body->flags & place_flags_PARTIAL) == 0)
-        return reject_remaining(engine, line->sku, best.quantity);
+        return plan_reject_remaining(engine, line->sku, best.quantity);
     plan->pieces[0] = best;
     plan->piece_count = best.quantity > 0;
     return OUTCOME_OK;
@@ -342,12 +128,10 @@ static enum outcome allocate_line(struct engine *engine, struct plan *plan)
 static enum outcome allocate(struct engine *engine, struct plan *plan)
 {
     enum outcome outcome = OUTCOME_OK;
-    if (plan->body->allocation != allocation_SINGLE)
-        outcome = allocate_ranked(engine, plan);
-    else if (plan->body->line_count == 1)
+    if (plan->body->allocation == allocation_SINGLE && plan->body->line_count == 1)
         outcome = allocate_line(engine, plan);
     else
-        outcome = allocate_single(engine, plan);
+        outcome = plan_allocate(engine, plan);
     if (outcome == OUTCOME_OK && plan->piece_count == 0)
         return reject(engine, OUTCOME_SOLD_OUT, plan->lines[0].sku, 0);
     return outcome;
@@ -513,6 +297,12 @@ static uint32_t write_lines(struct engine *engine, const struct plan *plan)
     return first;
 }
 
+/* Does the request name the warehouse that this line is taken from? */
+static bool plan_is_fixed(const struct plan *plan, unsigned line)
+{
+    return plan->lines[line].warehouse != 0 || plan->fixed_warehouse != 0;
+}
+
 /* Writes the lines and pieces, inside of the order or in their arenas, takes each piece's units and
  * chains it to its stock. */
 static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
@@ -521,7 +311,7 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
     struct piece *pieces = &order->piece;
     uint32_t place = index;
     if (plan->is_inline) {
-        order->flags = ORDER_IS_INLINE;
+        order->flags |= ORDER_IS_INLINE;
     } else {
         order->lines = write_lines(engine, plan);
         order->pieces = arena_take(&engine->pieces, plan->piece_count);
@@ -531,12 +321,14 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
     for (unsigned i = 0; i < plan->piece_count; i++, place++) {
         const struct planned_piece *planned = &plan->pieces[i];
         struct stock *stock = stock_edit(engine, planned->stock);
-        pieces[i] = (struct piece){.stock = planned->stock,
-                                   .quantity = planned->quantity,
-                                   .next = stock->pieces,
-                                   .order = index,
-                                   .pool = planned->pool,
-                                   .line = (uint16_t)planned->line};
+        pieces[i] =
+            (struct piece){.stock = planned->stock,
+                           .quantity = planned->quantity,
+                           .next = stock->pieces,
+                           .order = index,
+                           .pool = planned->pool,
+                           .line = (uint16_t)planned->line,
+                           .flags = plan_is_fixed(plan, planned->line) ? PIECE_IS_FIXED : 0};
         stock->pieces = place;
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
@@ -562,6 +354,7 @@ static uint32_t write_order(struct engine *engine, const struct plan *plan, uint
     order->hold_s = plan->hold_s;
     order->currency = plan->currency;
     order->state = order_state_PENDING;
+    order->flags = (uint8_t)(plan->body->allocation << ORDER_ALLOCATION_SHIFT);
     order->line_count = (uint8_t)plan->body->line_count;
     order->piece_count = (uint8_t)plan->piece_count;
     if (plan->sale != 0 && !sale_at(engine, plan->sale)->has_orders)
@@ -606,7 +399,7 @@ static void place_reply(struct engine *engine, struct command *command, uint32_t
 {
     const struct order *order = order_at(engine, index);
     const struct money *money = money_at(engine, order->money);
-    const struct piece *pieces = order_pieces(engine, order);
+    const struct piece *pieces = order_pieces_placed(engine, order).first;
     uint32_t size = (uint32_t)(sizeof(struct order_place_reply_body) +
                                order->piece_count * sizeof(struct take_body));
     bool confirmed = (order->flags & ORDER_BORN_CONFIRMED) != 0;
@@ -660,7 +453,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     plan.lines = (const struct line_body *)(plan.body + 1);
     plan.order_hash = command->order_hash;
     plan.customer_hash = command->customer_hash;
-    plan.sale = plan.customer = plan.fixed_warehouse = 0;
+    plan.sale = plan.customer = plan.fixed_warehouse = plan.returning = 0;
     plan.tallies_new = 0;
     plan.need.takes = 0;
     plan.points_used = plan.points_value = 0;

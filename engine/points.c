@@ -154,6 +154,20 @@ struct points_need points_needed(const struct engine *engine, uint32_t customer,
     return need;
 }
 
+/* What a PENDING order would give back now that is good any longer. */
+int64_t points_coming_back(const struct engine *engine, const struct order *order)
+{
+    int64_t points = 0;
+    for (uint32_t at = money_at(engine, order->money)->takes; at != 0;) {
+        const struct point_take *take = point_take_at(engine, at);
+        const struct lot *lot = lot_at(engine, take->lot);
+        if (grace_ends_us(engine, lot) > engine->time_us)
+            points += take->points;
+        at = take->next;
+    }
+    return points;
+}
+
 /* To give back what a CONFIRMED order has spent. */
 struct points_need points_return_needed(const struct engine *engine, const struct order *order)
 {

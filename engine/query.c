@@ -62,22 +62,22 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command)
 static uint16_t piece_rows(const struct engine *engine, const struct order *order,
                            struct piece_body *rows)
 {
-    const struct piece *pieces = order_pieces(engine, order);
+    struct pieces pieces = order_pieces(engine, order);
     uint16_t count = 0;
     unsigned next = 0;
     for (uint16_t i = 0; i < order->line_count; i++) {
         struct line line = order_line(engine, order, i);
         unsigned first = next;
-        for (; next < order->piece_count && pieces[next].line == i; next++) {
+        for (; next < pieces.count && pieces.first[next].line == i; next++) {
         }
         for (unsigned j = first; j < next || j == first; j++) {
             bool given = j < next;
             rows[count++] = (struct piece_body){
                 .sku = sku_at(engine, line.sku)->sku,
                 .quantity = line.quantity,
-                .warehouse = given ? stock_at(engine, pieces[j].stock)->warehouse : 0,
+                .warehouse = given ? stock_at(engine, pieces.first[j].stock)->warehouse : 0,
                 .price = line.price,
-                .allocated = given ? pieces[j].quantity : 0,
+                .allocated = given ? pieces.first[j].quantity : 0,
                 .line = (uint16_t)(i + 1),
             };
         }

@@ -141,15 +141,19 @@ struct piece {
     uint32_t order;
     uint32_t pool; /* it was taken from; 0: from what was available */
     uint16_t line; /* from 0 */
-    uint16_t zero;
+    uint16_t flags;
 };
+
+enum { PIECE_IS_FIXED = 1 }; /* the request named this warehouse for it */
 
 /* Flags of an order: how it was placed, where its parts stand, and what is known of it. */
 enum {
     ORDER_BORN_CONFIRMED = 1,
     ORDER_BORN_PAID = 2, /* money that was due is captured from the placing on */
     ORDER_IS_INLINE = 4,
-    ORDER_IS_TOLD = 8, /* an event has told of the payment that it was placed with */
+    ORDER_IS_TOLD = 8,   /* an event has told of the payment that it was placed with */
+    ORDER_IS_MOVED = 16, /* a late payment took it from other places: its money has the pieces */
+    ORDER_ALLOCATION_SHIFT = 6,
 };
 
 /* 128 bytes, the commonest order whole: one line that one place filled, and the first transition.
@@ -171,7 +175,7 @@ struct order {
     uint32_t hold_s; /* as first decided */
     uint16_t currency;
     uint8_t state;
-    uint8_t flags; /* ORDER_* */
+    uint8_t flags; /* ORDER_*, and the allocation from ORDER_ALLOCATION_SHIFT on */
     uint8_t line_count;
     uint8_t piece_count;
     uint8_t first_state; /* the first transition, of version 2 */
@@ -200,8 +204,9 @@ struct money {
     uint32_t takes; /* first point_take */
     uint32_t order;
     uint32_t parked; /* payments that wait for a person */
+    uint32_t pieces; /* with ORDER_IS_MOVED: the first of those that the order has now */
+    uint32_t piece_count;
     uint32_t zero;
-    uint64_t zero2;
 };
 
 static_assert(sizeof(struct money) == 64, "one cache line");
@@ -457,10 +462,31 @@ static inline bool order_is_inline(const struct order *order)
     return (order->flags & ORDER_IS_INLINE) != 0;
 }
 
-static inline const struct piece *order_pieces(const struct engine *engine,
-                                               const struct order *order)
+static inline uint8_t order_allocation(const struct order *order)
 {
-    return order_is_inline(order) ? &order->piece : piece_at(engine, order->pieces);
+    return order->flags >> ORDER_ALLOCATION_SHIFT;
+}
+
+struct pieces {
+    const struct piece *first;
+    uint32_t count;
+};
+
+/* Those that the order was placed with. */
+static inline struct pieces order_pieces_placed(const struct engine *engine,
+                                                const struct order *order)
+{
+    return (struct pieces){order_is_inline(order) ? &order->piece : piece_at(engine, order->pieces),
+                           order->piece_count};
+}
+
+/* Those that it has, or had last. */
+static inline struct pieces order_pieces(const struct engine *engine, const struct order *order)
+{
+    if ((order->flags & ORDER_IS_MOVED) == 0)
+        return order_pieces_placed(engine, order);
+    const struct money *money = money_at(engine, order->money);
+    return (struct pieces){piece_at(engine, money->pieces), money->piece_count};
 }
 
 static inline uint32_t order_find(const struct engine *engine, struct id id)
@@ -567,6 +593,7 @@ struct points_need {
 
 uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash);
 int64_t points_available(const struct engine *engine, uint32_t customer);
+int64_t points_coming_back(const struct engine *engine, const struct order *order);
 struct points_need points_needed(const struct engine *engine, uint32_t customer, int64_t points);
 struct points_need points_return_needed(const struct engine *engine, const struct order *order);
 enum outcome check_points_room(struct engine *engine, const struct points_need *need);
@@ -587,6 +614,8 @@ enum outcome handle_order_place(struct engine *engine, struct command *command);
 /* order.c: an order's parts and its transitions. */
 struct line order_line(const struct engine *engine, const struct order *order, unsigned number);
 struct piece *order_pieces_edit(struct engine *engine, struct order *order);
+uint32_t piece_returns_to(const struct engine *engine, const struct order *order,
+                          const struct piece *piece);
 int64_t order_money_due(const struct engine *engine, const struct order *order);
 uint8_t order_money_state(const struct engine *engine, const struct order *order);
 bool order_is_ended(const struct engine *engine, const struct order *order);
@@ -598,11 +627,9 @@ struct money *order_money_edit(struct engine *engine, uint32_t order);
 void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 void order_step(struct engine *engine, uint32_t order);
 void order_tally(struct engine *engine, uint32_t order);
-void order_take_stock(struct engine *engine, uint32_t order);
 void order_commit(struct engine *engine, uint32_t order);
 void order_give_back(struct engine *engine, uint32_t order, uint8_t state);
 void order_refund_due_add(struct engine *engine, uint32_t order, int64_t amount);
-bool order_can_retake(const struct engine *engine, uint32_t order);
 void order_status_reply(const struct engine *engine, uint32_t order,
                         struct order_status_body *reply);
 enum outcome handle_order_cancel(struct engine *engine, struct command *command);

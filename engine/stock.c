@@ -190,6 +190,14 @@ static bool order_holds_stock(const struct order *order)
     return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
 }
 
+/* One that was moved is chained to the stocks that it was taken from first, too. */
+static bool is_piece_of_now(const struct engine *engine, const struct order *order, uint32_t place)
+{
+    const struct piece *piece = piece_of(engine, place);
+    struct pieces pieces = order_pieces(engine, order);
+    return piece >= pieces.first && piece < pieces.first + pieces.count;
+}
+
 /* Counts the orders that hold this stock, and appends the newest to the reply just written. Reads
  * whatever was ever taken of the stock: a deficit is a rare thing. */
 void list_concerned(const struct engine *engine, struct command *command, uint32_t stock)
@@ -203,7 +211,8 @@ void list_concerned(const struct engine *engine, struct command *command, uint32
     while (place != 0) {
         const struct piece *piece = piece_of(engine, place);
         const struct order *order = order_at(engine, piece->order);
-        if (piece->order != last && order_holds_stock(order)) {
+        if (piece->order != last && order_holds_stock(order) &&
+            is_piece_of_now(engine, order, place)) {
             if (reply->order_count < CONCERNED_ORDERS_MAX)
                 row[reply->order_count++].order = order->id;
             reply->orders_concerned++;

@@ -488,7 +488,7 @@ static void make_hold_expire(struct generator *generator)
 {
     struct hold_expire_body *body = body_start(generator, sizeof *body);
     body->holds = HOLDS_PER_EXPIRE_MAX;
-    if (chance(generator, 50))
+    if (chance(generator, 50) && !generator->profile->is_wealthy)
         body->holds = 1 + (uint32_t)below(generator, 4);
 }
 
@@ -737,7 +737,9 @@ void sequence_generate(struct sequence *sequence, const struct profile *profile,
             sequence->items[sequence->count - 1].ends_batch = false;
             commands = commands == 1 ? 1 : commands - 1;
         }
-        if (model_holds_due(generator.model, generator.now) > 0 && chance(&generator, 80)) {
+        /* Holds of days and leaps of days: none may be left that the ring cannot span. */
+        if (model_holds_due(generator.model, generator.now) > 0 &&
+            (profile->is_wealthy || chance(&generator, 80))) {
             make_hold_expire(&generator);
             add(&generator, MESSAGE_hold_expire);
             sequence->items[sequence->count - 1].ends_batch = false;

@@ -245,6 +245,10 @@ void model_sum_stock(struct model *model);
 int64_t model_could_give(const struct model *model, uint32_t sale, uint64_t sku,
                          uint32_t warehouse);
 
+/* Takes the units that an order has from wherever its own allocation finds them now, if all are
+ * there; after model_sum_stock. */
+bool model_allocate_again(struct model *model, int order);
+
 void model_customer_comes_to_be(struct model *model, struct id customer);
 int64_t model_points_available(const struct model *model, struct id customer);
 void model_points_take(struct model *model, int order, int64_t points);

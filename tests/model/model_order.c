@@ -113,33 +113,43 @@ static int64_t units_of(const struct model *model, const struct model_order *ord
     return units;
 }
 
-static bool can_be_taken_again(struct model *model, int index)
+/* Do the points and the sale's limits allow the customer to have this order as well? */
+static bool may_be_taken_again(const struct model *model, const struct model_order *order)
 {
-    const struct model_order *order = &model->orders.items[index];
     uint64_t skus[ORDER_LINES_MAX];
     int64_t allocated[ORDER_LINES_MAX] = {0};
     uint64_t sku;
     int64_t left;
-    model_sum_stock(model);
     for (int i = 0; i < order->line_count; i++)
         skus[i] = model->lines.items[order->line_first + i].sku;
+    for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
+        allocated[model->pieces.items[p].line] += model->pieces.items[p].quantity;
+    return model_points_available(model, order->customer) >= order->points_used &&
+           !model_limit_is_broken(model, order->sale, order->customer, order->line_count, skus,
+                                  allocated, &sku, &left);
+}
+
+static bool same_places_give(const struct model *model, const struct model_order *order)
+{
     for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++) {
         const struct model_piece *piece = &model->pieces.items[p];
         const struct model_stock *stock = &model->stocks.items[piece->stock];
         if (units_of(model, order, piece->stock) >
             model_could_give(model, order->sale, stock->sku, stock->warehouse))
             return false;
-        allocated[piece->line] += piece->quantity;
     }
-    return model_points_available(model, order->customer) >= order->points_used &&
-           !model_limit_is_broken(model, order->sale, order->customer, order->line_count, skus,
-                                  allocated, &sku, &left);
+    return true;
 }
 
-static void take_again(struct model *model, int index)
+/* Takes again what the order had, if all of it is there. */
+static bool take_again(struct model *model, int index)
 {
     struct model_order *order = &model->orders.items[index];
     int sale = model_find_sale(model, order->sale);
+    model_sum_stock(model);
+    if (!may_be_taken_again(model, order) ||
+        (!same_places_give(model, order) && !model_allocate_again(model, index)))
+        return false;
     bool is_closed = sale != MODEL_NONE && model->sales.items[sale].state == sale_state_CLOSED;
     for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++) {
         struct model_piece *piece = &model->pieces.items[p];
@@ -149,6 +159,7 @@ static void take_again(struct model *model, int index)
     }
     order->state = order_state_CONFIRMED;
     model_points_take(model, index, order->points_used);
+    return true;
 }
 
 /* True when the event decides as one seen before, or is to be refused. */
@@ -209,9 +220,7 @@ static void apply_success(struct model *model, int index, const struct payment_e
     order->captured += body->amount;
     if (order->state == order_state_PENDING)
         order->state = order_state_CONFIRMED;
-    else if (may_retake && is_right(order, body) && can_be_taken_again(model, index))
-        take_again(model, index);
-    else
+    else if (!may_retake || !is_right(order, body) || !take_again(model, index))
         order->refund_due += body->amount;
 }
 

@@ -279,6 +279,41 @@ static int pieces_before(const struct draft *draft, int end)
     return count;
 }
 
+/* The order's request once more, each line asking for what it had. */
+bool model_allocate_again(struct model *model, int index)
+{
+    struct model_order *order = &model->orders.items[index];
+    const struct order_place_body *body = (const void *)(model->bytes.items + order->request);
+    struct line_body lines[ORDER_LINES_MAX];
+    struct draft draft = {.body = body, .lines = lines};
+    memcpy(lines, body + 1, body->line_count * sizeof lines[0]);
+    for (int i = 0; i < body->line_count; i++)
+        lines[i].quantity = 0;
+    for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
+        lines[model->pieces.items[p].line].quantity += (uint32_t)model->pieces.items[p].quantity;
+    list_warehouses(model, &draft);
+    if (body->allocation == allocation_SINGLE)
+        fill_from_single(model, &draft);
+    else
+        fill_by_rank(model, &draft);
+    if (first_unfilled(&draft) != MODEL_NONE || draft.piece_count > ORDER_PIECES_MAX)
+        return false;
+    for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
+        model->pieces.items[p].quantity = 0;
+    order->piece_first = model->pieces.count;
+    order->piece_count = draft.piece_count;
+    for (int i = 0; i < draft.piece_count; i++) {
+        const struct draft_piece *piece = &draft.pieces[i];
+        *MODEL_ADD(&model->pieces) = (struct model_piece){
+            .order = index,
+            .line = piece->line,
+            .stock = model_find_stock(model, lines[piece->line].sku, piece->warehouse),
+            .quantity = piece->quantity,
+        };
+    }
+    return true;
+}
+
 static bool stock_is_there(const struct model *model, struct draft *draft,
                            struct model_reply *reply)
 {

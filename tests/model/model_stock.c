@@ -191,13 +191,15 @@ void model_answer_orders_concerned(const struct model *model, struct model_reply
     level->orders_concerned = 0;
     if (level->available >= 0)
         return;
-    for (int i = model->orders.count - 1; i >= 0; i--) {
-        const struct model_order *order = &model->orders.items[i];
-        bool holds_some = false;
-        for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
-            holds_some |= model->pieces.items[p].stock == stock;
-        if (!holds_some || !model_order_is_live(order))
+    /* Pieces stand in the order in which they were taken, those of an order beside each other. */
+    int last = MODEL_NONE;
+    for (int p = model->pieces.count - 1; p >= 0; p--) {
+        const struct model_piece *piece = &model->pieces.items[p];
+        const struct model_order *order = &model->orders.items[piece->order];
+        if (piece->stock != stock || piece->quantity == 0 || !model_order_is_live(order) ||
+            piece->order == last)
             continue;
+        last = piece->order;
         level->orders_concerned++;
         if (level->order_count == CONCERNED_ORDERS_MAX)
             continue;

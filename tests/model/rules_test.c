@@ -964,3 +964,180 @@ TEST(payment_event_is_known_as_long_as_its_order)
     CHECK_EQUAL(pay(1, 1, 11, payment_status_SUCCESS), OUTCOME_EVENT_CONFLICT);
     script_end();
 }
+
+/* Lets order 1's hold end, and others take what it had: `taken` units of SKU 1 in warehouse 1. */
+static void let_it_end(uint32_t taken)
+{
+    now += 2 * SECOND;
+    CHECK_EQUAL(expire_holds(), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(2), .customer = id(8)},
+                    .lines = {{.sku = 1, .quantity = taken, .warehouse = 1, .price = 10}},
+                }),
+                OUTCOME_OK);
+}
+
+static const struct piece_body *order_piece(int index)
+{
+    struct order_id_body get = {id(1)};
+    CHECK_EQUAL(ask(MESSAGE_order_get, &get, sizeof get), OUTCOME_OK);
+    return (const struct piece_body *)((const struct order_get_reply_body *)reply.words + 1) +
+           index;
+}
+
+TEST(late_success_takes_elsewhere_what_is_not_where_it_was)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 3);
+    add_stock(1, 2, 2);
+    add_stock(1, 3, 3);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .hold = 1},
+        .lines = {{.sku = 1, .quantity = 3, .price = 10}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    let_it_end(1);
+    put_sku(1, 99); /* the order's price is its own */
+    CHECK_EQUAL(pay(1, 1, 30, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(status()->refund_due, 0);
+    CHECK_EQUAL(order_piece(0)->warehouse, 3);
+    CHECK_EQUAL(order_piece(0)->allocated, 3);
+    CHECK_EQUAL(order_piece(0)->price, 10);
+    /* Its placing is answered as it was. */
+    CHECK_EQUAL(place(placing), OUTCOME_REPLAYED);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    struct stock_set_body set = {
+        .key = id(1), .sku = 1, .warehouse = 3, .expected = 3, .flags = stock_flags_ALLOW_DEFICIT};
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    const struct stock_level_body *level = (const struct stock_level_body *)reply.words;
+    CHECK_EQUAL(level->orders_concerned, 1);
+    set = (struct stock_set_body){
+        .key = id(2), .sku = 1, .warehouse = 1, .expected = 3, .flags = stock_flags_ALLOW_DEFICIT};
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    CHECK_EQUAL(level->orders_concerned, 1); /* the other one */
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 30);
+    script_end();
+}
+
+TEST(late_success_takes_by_its_own_allocation_alone)
+{
+    static const struct {
+        uint8_t allocation;
+        uint32_t warehouse; /* that the line names */
+        bool is_sold;
+    } cases[] = {
+        {allocation_SINGLE, 0, false}, /* no warehouse has all three */
+        {allocation_SINGLE, 1, false}, {allocation_RANK, 0, true},
+        {allocation_RANK, 1, false},   {allocation_EXPLICIT, 1, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        script_start();
+        put_sku(1, 10);
+        add_stock(1, 1, 3);
+        add_stock(1, 2, 2);
+        CHECK_EQUAL(
+            place((struct placing){
+                .fixed = {.order = id(1),
+                          .customer = id(9),
+                          .hold = 1,
+                          .allocation = cases[i].allocation},
+                .lines = {{.sku = 1, .quantity = 3, .price = 10, .warehouse = cases[i].warehouse}},
+            }),
+            OUTCOME_OK);
+        let_it_end(1);
+        CHECK_EQUAL(pay(1, 1, 30, payment_status_SUCCESS), OUTCOME_OK);
+        CHECK_EQUAL(status()->state,
+                    cases[i].is_sold ? order_state_CONFIRMED : order_state_EXPIRED);
+        CHECK_EQUAL(status()->refund_due, cases[i].is_sold ? 0 : 30);
+        if (cases[i].is_sold) {
+            CHECK_EQUAL(order_piece(0)->allocated, 2);
+            CHECK_EQUAL(order_piece(1)->warehouse, 2);
+            CHECK_EQUAL(order_piece(1)->allocated, 1);
+        }
+        script_end();
+    }
+}
+
+TEST(late_success_of_a_partial_order_takes_what_it_had)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 2);
+    CHECK_EQUAL(
+        place((struct placing){
+            .fixed = {.order = id(1), .customer = id(9), .hold = 1, .flags = place_flags_PARTIAL},
+            .lines = {{.sku = 1, .quantity = 5, .price = 10}},
+        }),
+        OUTCOME_OK);
+    CHECK_EQUAL(placed()->total, 20);
+    let_it_end(1);
+    add_stock(1, 2, 9);
+    CHECK_EQUAL(pay(1, 1, 20, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(order_piece(0)->warehouse, 2);
+    CHECK_EQUAL(order_piece(0)->allocated, 2);
+    CHECK_EQUAL(order_piece(0)->quantity, 5);
+    script_end();
+}
+
+TEST(late_success_takes_from_what_is_available_once_its_sale_has_closed)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 4);
+    add_stock(1, 2, 4);
+    struct {
+        struct sale_put_body fixed;
+        struct pool_body pool;
+    } sale = {
+        .fixed = {.key = id(1), .sale = 5, .pool_count = 1},
+        .pool = {.sku = 1, .warehouse = 1, .quantity = 4},
+    };
+    struct sale_change_body change_sale = {.key = id(2), .sale = 5};
+    CHECK_EQUAL(ask(MESSAGE_sale_put, &sale, sizeof sale), OUTCOME_OK);
+    CHECK_EQUAL(ask(MESSAGE_sale_open, &change_sale, sizeof change_sale), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9), .sale = 5, .hold = 1},
+                    .lines = {{.sku = 1, .quantity = 4, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    change_sale.key = id(3);
+    CHECK_EQUAL(ask(MESSAGE_sale_close, &change_sale, sizeof change_sale), OUTCOME_OK);
+    let_it_end(1);
+    CHECK_EQUAL(pay(1, 1, 40, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(order_piece(0)->warehouse, 2);
+    script_end();
+}
+
+TEST(late_success_on_a_hold_that_has_just_ended_counts_what_it_still_holds)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 3);
+    add_stock(1, 2, 3);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9), .hold = 1},
+                    .lines = {{.sku = 1, .quantity = 3, .price = 10}},
+                }),
+                OUTCOME_OK);
+    /* One of the three is missing: with what the hold gives back there are two. */
+    struct stock_set_body set = {.key = id(1),
+                                 .sku = 1,
+                                 .warehouse = 1,
+                                 .expected = 3,
+                                 .on_hand = 2,
+                                 .flags = stock_flags_ALLOW_DEFICIT};
+    CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
+    now += SECOND;
+    CHECK_EQUAL(pay(1, 1, 30, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(status()->version, 3);
+    CHECK_EQUAL(order_piece(0)->warehouse, 2);
+    script_end();
+}

@@ -1,0 +1,66 @@
+/* The plan of an order: what it would get, from where, at what price, before anything is written.
+ * Private to engine/; place.c plans new orders, retake.c what a late payment takes again. */
+#ifndef TILL_ENGINE_PLAN_H
+#define TILL_ENGINE_PLAN_H
+
+#include "engine/state.h"
+
+__extension__ typedef __int128 wide;
+
+struct planned_piece {
+    uint32_t stock;
+    uint32_t pool;
+    uint32_t quantity;
+    uint32_t line;
+};
+
+struct plan {
+    const struct order_place_body *body;
+    const struct line_body *lines;
+    uint32_t order_hash;
+    uint32_t customer_hash;
+    uint32_t sale;            /* index; 0: none */
+    uint32_t customer;        /* index; 0: not known yet */
+    uint32_t fixed_warehouse; /* with SINGLE: the one that a line names; 0: none does */
+    uint32_t returning;       /* order whose hold ends first and gives back; 0: none */
+    uint16_t currency;
+    uint16_t piece_count;
+    uint32_t skus[ORDER_LINES_MAX]; /* index of each line's SKU */
+    struct planned_piece pieces[ORDER_PIECES_MAX];
+    int64_t total;
+    int64_t points_used;
+    int64_t points_value;
+    struct points_need need;
+    uint32_t tallies_new;
+    uint64_t deadline_us;
+    uint32_t hold_s;
+    bool is_inline;    /* one line that one place fills: it stands inside of the order */
+    bool is_confirmed; /* at once: it is paid, or nothing is due */
+};
+
+/* Plans where each line is taken from, by the body's allocation; else the rejection. For one line
+ * and SINGLE, place.c has a shorter way. */
+enum outcome plan_allocate(struct engine *engine, struct plan *plan);
+
+/* SOLD_OUT or INSUFFICIENT_STOCK. */
+enum outcome plan_reject_remaining(struct engine *engine, uint64_t sku, int64_t remaining);
+
+/* Takes up to *missing from a stock, and off *missing. False when the plan is full. */
+bool plan_take(const struct engine *engine, struct plan *plan, unsigned line, uint32_t stock,
+               uint32_t *missing);
+
+/* retake.c: what a late payment takes again. */
+struct retake {
+    struct plan plan;
+    struct order_place_body body; /* the order's request, as far as its allocation needs it */
+    struct line_body lines[ORDER_LINES_MAX];
+    bool is_elsewhere; /* not all of it from the places that the order had */
+};
+
+/* Is everything there that an order had which is EXPIRED, FAILED, or PENDING with an ended hold?
+ * Fills in how it would be taken. */
+bool retake_judge(struct engine *engine, uint32_t order, struct retake *retake);
+enum outcome retake_check_room(struct engine *engine, uint32_t order, const struct retake *retake);
+void retake_write(struct engine *engine, uint32_t order, const struct retake *retake);
+
+#endif

@@ -414,7 +414,8 @@ def go_on_with_the_first_trade(shop, left):
 def fill_the_segment(shop, folder, archive):
     """One order to a block until one page is left, then a block that is larger: it goes to the next
     segment, and the archive gets this one."""
-    used = sum(block.block_size for block in formats.blocks(segments(folder)[0])) // PAGE
+    used = sum(block.block_size for block in formats.blocks(segments(folder)[0])
+               if block.command_count > 0) // PAGE
     for number in range(1, PAGES_PER_SEGMENT - used):
         shop.place(number, (FILL, 1, 1), customer=1 + number % 50, flags="PAID")
     place_at_once(shop, 1, 800)

@@ -222,16 +222,21 @@ static void say_taken(const struct clock *clock, uint64_t ahead_us, char text[CL
                  duration(ahead_us, by));
 }
 
-static bool is_same_boot(const struct clock_start *start)
+/* Does the note prove what the log's time is now? It is of this boot, and the log has not gone
+ * further since than time has: else a jump was accepted after it. */
+static bool is_proof(const struct clock_start *start)
 {
-    return start->note.log_us > 0 && !id_is_zero(start->boot) &&
-           id_equal(start->note.boot, start->boot) && start->now.boot_us >= start->note.boot_us;
+    const struct clock_note *note = &start->note;
+    return note->log_us > 0 && !id_is_zero(start->boot) && id_equal(note->boot, start->boot) &&
+           start->now.boot_us >= note->boot_us &&
+           start->last_us <=
+               note->log_us + (start->now.boot_us - note->boot_us) + 2 * CLOCK_DRIFT_US;
 }
 
 /* The log's time by what is proven, and whether a note of this boot proves that it is now. */
 static bool expect(struct clock *clock, const struct clock_start *start)
 {
-    bool is_proven = is_same_boot(start);
+    bool is_proven = is_proof(start);
     uint64_t passed_us = is_proven ? start->now.boot_us - start->note.boot_us : 0;
     clock->log_us = larger(start->last_us, start->note.log_us + passed_us);
     clock->log_us = smaller(clock->log_us, TIME_US_MAX);

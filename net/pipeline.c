@@ -181,13 +181,21 @@ static void batch_log(struct server *server)
                    engine_digest(server->engine));
 }
 
-/* The disk is full: what would need the log is refused, what only reads is decided. */
+/* Time has jumped, and the log does not say so yet: nothing that it should tell may be decided. */
+static bool awaits_jump(const struct server *server)
+{
+    return server->timekeeping.jump_us > 0;
+}
+
+/* The disk is full: what would need the log is refused, what only reads is decided; before a jump
+ * is logged at the time before it, so that not even a snapshot takes the new one for time kept. */
 static void batch_refuse_commands(struct server *server)
 {
+    uint64_t now_us = awaits_jump(server) ? engine_time_us(server->engine) : server->now_us;
     for (uint32_t i = 0; i < server->batch_count; i++) {
         struct command *command = &server->commands[i];
         if (message_info(command->number)->kind == KIND_QUERY) {
-            engine_decide(server->engine, server->now_us, command, 1);
+            engine_decide(server->engine, now_us, command, 1);
             continue;
         }
         command->accepted = false;
@@ -251,7 +259,8 @@ bool pipeline_decide(struct server *server)
         server->is_stalled = room == WAL_ROOM_LATER;
         if (server->is_stalled)
             return false;
-        if (room == WAL_ROOM_FULL) {
+        bool is_late = awaits_jump(server) && server->commands[0].number != MESSAGE_time_jump;
+        if (room == WAL_ROOM_FULL || is_late) {
             batch_refuse_commands(server);
         } else {
             engine_decide(server->engine, server->now_us, server->commands, server->batch_count);

@@ -390,6 +390,21 @@ TEST(full_disk_refuses_commands_answers_queries_and_ends_by_itself)
     }
 }
 
+TEST(jump_at_a_start_is_logged_before_anything_else_though_the_disk_is_full)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        struct world *world = world_on_full_disk();
+        for (int life = 0; life < 3; life++) {
+            world_crash(world);
+            sim_disk_fill(world->machine, "data", true);
+            sim_time_pass(world->machine, 20 * 3600 * US_PER_SECOND);
+            CHECK(world_start(world));
+            CHECK(world_play(world, 20 + (uint32_t)sim_random_below(world->machine, 60)) > 0);
+        }
+        end_well(world); /* every key is known still */
+    }
+}
+
 TEST(clock_that_steps_back_never_turns_the_log_s_time_back)
 {
     for (int round = 0; round < ROUNDS; round++) {

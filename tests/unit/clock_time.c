@@ -265,6 +265,22 @@ TEST(accepted_start_in_the_same_boot_takes_a_clock_that_jumped)
     CHECK_EQUAL(unproven_us, 0);
 }
 
+TEST(note_that_the_log_contradicts_proves_nothing)
+{
+    struct clock clock = begun();
+    const struct clock_start start = {
+        .now = reading(clock.now.boot_us + HOUR_US, start_us + 26 * HOUR_US),
+        .boot = boot,
+        .last_us = start_us + 25 * HOUR_US, /* a jump was accepted, and not noted any more */
+        .note = clock_note_of(&clock, boot),
+        .bound_us = CLOCK_BOUND_US,
+    };
+    CHECK(clock_begin(&clock, &start, &unproven_us, text));
+    CHECK_EQUAL(clock.log_us, start_us + 26 * HOUR_US);
+    CHECK_EQUAL(unproven_us, HOUR_US);
+    CHECK(!clock.has_jumped);
+}
+
 TEST(start_without_a_note_goes_by_the_log_s_last_time)
 {
     struct clock clock;

@@ -238,6 +238,20 @@ static void scan_sessions(struct server *server)
     }
 }
 
+/* Says once that the log's disk has no room for a block. */
+static void watch_storage(struct server *server)
+{
+    uint64_t block = wal_block_durable(server->wal) + 1;
+    if (!wal_is_refused(server->wal) || server->block_full == block)
+        return;
+    server->block_full = block;
+    if (server->options.notice != NULL)
+        server->options.notice(server->options.context,
+                               "there is no room on the log's disk for what is to be written: it "
+                               "is tried again every second, and commands are answered "
+                               "STORAGE_FULL meanwhile");
+}
+
 /* Once a second: is the data folder still there? False when it is not. */
 static bool watch_folder(struct server *server)
 {
@@ -326,6 +340,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
     scan_sessions(server);
+    watch_storage(server);
     if (!watch_folder(server))
         return -1;
     if (!server->is_stopping)

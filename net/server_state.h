@@ -79,7 +79,8 @@ struct server {
     uint64_t now_us; /* of this turn; never goes back */
     uint64_t scanned_us;
     uint64_t watched_us;
-    bool is_moved; /* the data folder, and it was said */
+    bool is_moved;       /* the data folder, and it was said */
+    uint64_t block_full; /* the log's disk had no room for it, and it was said */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];

@@ -33,7 +33,7 @@ enum io_kind {
                         last two nothing more is received */
     IO_SENT,         /* result: bytes sent, perhaps fewer than asked, or -errno */
     IO_CLOSED,       /* the connection's last event: its user may be used for another one */
-    IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno (a short write is -EIO) */
+    IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno: then any of them may be */
     IO_PREPARED,     /* result: 0 when the file exists, or -errno */
     IO_WORKED,       /* result: what the work returned */
     IO_STOP,         /* someone asks the process to stop (SIGTERM, SIGINT) */

@@ -114,7 +114,10 @@ struct buffers {
 
 struct write_slot {
     uint64_t user;
+    const uint8_t *bytes; /* what is left to be written */
+    uint64_t offset;
     uint32_t size_bytes;
+    int file;
     uint32_t free_next; /* index + 1 */
 };
 

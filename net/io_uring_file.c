@@ -13,14 +13,22 @@
  * io_uring worker thread that must first be woken; with one core for everything that is worse
  * still. O_DSYNC used no worker thread at all.
  *
- * What can fail: a short write counts as -EIO; the log stops the server on any error. What must
- * hold: one job at a time in each lane, and no more than WRITES_MAX writes in flight. */
+ * What can fail: a write; of a short one the rest is written, which tells why it was short: mostly
+ * for want of room. What must hold: one job at a time in each lane, and no more than WRITES_MAX
+ * writes in flight. */
 #include "net/io_uring.h"
 
 #include <errno.h>
 #include <limits.h>
 
 #include "base/limits.h"
+
+static void write_start(struct io *io, uint32_t index)
+{
+    const struct write_slot *slot = &io->writes[index];
+    io_uring_prep_write(io_operation(io, OPERATION_WRITE, 0, index), slot->file, slot->bytes,
+                        slot->size_bytes, slot->offset);
+}
 
 void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const void *bytes,
               size_t size, uint64_t user)
@@ -32,20 +40,28 @@ void io_write(struct io *io, struct disk *disk, int file, uint64_t offset, const
     uint32_t index = io->writes_free - 1;
     struct write_slot *slot = &io->writes[index];
     io->writes_free = slot->free_next;
-    slot->user = user;
-    slot->size_bytes = (uint32_t)size;
-    io_uring_prep_write(io_operation(io, OPERATION_WRITE, 0, index), file, bytes, (unsigned)size,
-                        offset);
+    *slot = (struct write_slot){
+        .user = user, .bytes = bytes, .offset = offset, .size_bytes = (uint32_t)size, .file = file};
+    write_start(io, index);
 }
 
 bool io_take_write(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
 {
     uint32_t index = (uint32_t)cqe->user_data;
     struct write_slot *slot = &io->writes[index];
+    uint32_t done = cqe->res > 0 ? (uint32_t)cqe->res : 0;
+    uint32_t pages = done / WAL_ALIGN * WAL_ALIGN;
+    if (pages > 0 && done < slot->size_bytes) {
+        slot->bytes += pages;
+        slot->offset += pages;
+        slot->size_bytes -= pages;
+        write_start(io, index);
+        return false;
+    }
     *event = (struct io_event){.user = slot->user, .kind = IO_WRITTEN, .result = -EIO};
     if (cqe->res < 0)
         event->result = cqe->res;
-    else if ((uint32_t)cqe->res == slot->size_bytes)
+    else if (done == slot->size_bytes)
         event->result = 0;
     slot->free_next = io->writes_free;
     io->writes_free = index + 1;

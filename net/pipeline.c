@@ -50,6 +50,25 @@ static void output_mark(struct server *server, uint32_t number)
     *mark = (struct session_mark){.block = block, .written = session->output.written};
 }
 
+/* What shows nothing that is not durable waits for nothing but what was written to the same output
+ * before. */
+static void output_mark_plain(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    struct session_mark *newest = NULL;
+    for (unsigned i = 0; i < SESSION_MARKS; i++) {
+        struct session_mark *mark = &session->marks[i];
+        if (mark->block > server->block_released && (newest == NULL || mark->block > newest->block))
+            newest = mark;
+    }
+    if (newest != NULL) {
+        newest->written = session->output.written;
+        return;
+    }
+    session->output.released = session->output.written;
+    session_make_sendable(server, number);
+}
+
 static void block_release(struct server *server, uint64_t block)
 {
     struct session_list *list = &server->marked[block % SESSION_MARKS];
@@ -188,7 +207,9 @@ static bool awaits_jump(const struct server *server)
 }
 
 /* The disk is full: what would need the log is refused, what only reads is decided; before a jump
- * is logged at the time before it, so that not even a snapshot takes the new one for time kept. */
+ * is logged at the time before it, so that not even a snapshot takes the new one for time kept.
+ * What was decided before may wait for room in order to become durable: a refusal shows nothing of
+ * it. */
 static void batch_refuse_commands(struct server *server)
 {
     uint64_t now_us = awaits_jump(server) ? engine_time_us(server->engine) : server->now_us;
@@ -204,15 +225,25 @@ static void batch_refuse_commands(struct server *server)
             continue;
         struct rejection_body *body =
             (struct rejection_body *)(command->sink->cursor + command->sink->gap);
-        *body = (struct rejection_body){.seq = engine_seq(server->engine)};
+        *body = (struct rejection_body){.seq = wal_seq_durable(server->wal)};
         command->reply = (uint8_t *)body;
         command->reply_size = sizeof *body;
         command->sink->cursor = command->reply + sizeof *body;
     }
 }
 
+/* Is there nothing for this session in the batch but commands that were refused? */
+static bool is_refused(const struct server *server, uint32_t number)
+{
+    bool refused = true;
+    for (uint32_t i = 0; i < server->batch_count; i++)
+        refused &=
+            server->owners[i] != number || server->commands[i].outcome == OUTCOME_STORAGE_FULL;
+    return refused;
+}
+
 /* Replies become frames, and each owner's output is marked with what it waits for. */
-static void batch_answer(struct server *server)
+static void batch_answer(struct server *server, bool is_full)
 {
     for (uint32_t i = 0; i < server->batch_count; i++) {
         const struct command *command = &server->commands[i];
@@ -230,7 +261,10 @@ static void batch_answer(struct server *server)
             continue;
         session->undecided = 0;
         output_commit(&session->output, &server->outputs);
-        output_mark(server, number);
+        if (is_full && is_refused(server, number))
+            output_mark_plain(server, number);
+        else
+            output_mark(server, number);
         if (session->is_closed)
             session_free(server, number);
     }
@@ -260,14 +294,15 @@ bool pipeline_decide(struct server *server)
         if (server->is_stalled)
             return false;
         bool is_late = awaits_jump(server) && server->commands[0].number != MESSAGE_time_jump;
-        if (room == WAL_ROOM_FULL || is_late) {
+        bool is_refused = room == WAL_ROOM_FULL || is_late;
+        if (is_refused) {
             batch_refuse_commands(server);
         } else {
             engine_decide(server->engine, server->now_us, server->commands, server->batch_count);
             batch_log(server);
             note_jump(server);
         }
-        batch_answer(server);
+        batch_answer(server, is_refused);
     }
     batch_inputs_release(server);
     server->batch_count = 0;
@@ -287,5 +322,8 @@ void pipeline_answer(struct server *server, uint32_t number, const struct frame 
     frame_finish(frame, request->type, outcome, request->request, size, session->checksum);
     session->output.sink.cursor += frame->size;
     output_commit(&session->output, &server->outputs);
-    output_mark(server, number);
+    if (request->type == MESSAGE_hello || request->type == MESSAGE_error)
+        output_mark_plain(server, number);
+    else
+        output_mark(server, number);
 }

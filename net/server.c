@@ -274,6 +274,18 @@ static void scan_sessions(struct server *server)
     }
 }
 
+/* Says once that the log's disk has no room for a block. */
+static void watch_storage(struct server *server)
+{
+    uint64_t block = wal_block_durable(server->wal) + 1;
+    if (!wal_is_refused(server->wal) || server->block_full == block)
+        return;
+    server->block_full = block;
+    server_notice(server,
+                  "there is no room on the log's disk for what is to be written: it is tried "
+                  "again every second, and commands are answered STORAGE_FULL meanwhile");
+}
+
 /* Is the data folder still there? False when it is not. */
 static bool watch_folder(struct server *server)
 {
@@ -375,6 +387,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
     timekeeping_note(server);
+    watch_storage(server);
     if (!each_second(server))
         return -1;
     if (!server->is_stopping)

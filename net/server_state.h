@@ -102,6 +102,7 @@ struct server {
     atomic_bool memory_stop; /* until it is done or told not to go on */
     struct watch watch;      /* over the tables */
     bool is_moved;           /* the data folder, and it was said */
+    uint64_t block_full;     /* the log's disk had no room for it, and it was said */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];

@@ -34,8 +34,9 @@
 
 #include "base/limits.h"
 
-#define WAL_BLOCK_MAGIC   0x316b6c626c6c6974ULL
-#define WAL_BLOCK_VERSION 2
+#define WAL_BLOCK_MAGIC       0x316b6c626c6c6974ULL
+#define WAL_BLOCK_VERSION     2
+#define WAL_BLOCK_VERSION_MAX 255 /* that will ever be */
 
 struct wal_block {
     uint64_t magic;

@@ -109,8 +109,8 @@ static bool is_misnamed(struct wal_reader *reader, struct wal_spot place, struct
 }
 
 /* A block of a version that this till does not read. Whatever such a version changes, its magic and
- * the place of its version stay, so that it is not taken for a torn write and cut. Versions count
- * from 1: zero is a header that was torn before it. */
+ * the place of its version stay, so that it is not taken for a torn write and cut. Versions are
+ * small numbers: others are what stood there before a header that was torn. */
 static bool is_foreign(struct wal_reader *reader, struct wal_spot place, const uint8_t *bytes)
 {
     const struct wal_reader_files *files = reader->files;

@@ -1,7 +1,10 @@
 """The data folder under a running server: it has one writer whatever is removed from it, and what is
 moved, replaced or removed is told before anything acknowledged is lost without a word."""
 
+import ctypes
+import os
 import shutil
+import threading
 import time
 
 import harness
@@ -9,6 +12,8 @@ from harness import check, check_equal, test
 from shop import place, segments, set_up, stats
 
 WAIT_SECONDS_MAX = 60
+PAGE = 4096
+PUNCH_HOLE = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
 def wait_until(ready, what):
@@ -112,6 +117,69 @@ def segment_that_cannot_be_read_is_named(run):
     segment.rmdir()
     segment.symlink_to("/nowhere")
     refused(run, server.folder, segment.name)
+
+
+def punch(path, offset):
+    """Gives the room behind an offset back, as storage does that never had it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size - offset
+        result = libc.fallocate(file.fileno(), PUNCH_HOLE, ctypes.c_long(offset),
+                                ctypes.c_long(size))
+        check_equal(result, 0, f"punching a hole: {os.strerror(ctypes.get_errno())}")
+
+
+def used_bytes(path):
+    data = path.read_bytes()
+    return max(at + PAGE for at in range(0, len(data), PAGE) if any(data[at : at + PAGE]))
+
+
+def fill(path):
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(PAGE))
+        except OSError:
+            pass
+
+
+def is_refused(server, order):
+    """Whether the order is refused at once; one that came too early to be waits instead."""
+    with server.client(timeout=1) as client:
+        try:
+            reply = client.call("order.place", order=order, customer=1, currency=840,
+                                rows=[{"sku": 1, "quantity": 1, "price": 100}])
+        except TimeoutError:
+            return False
+        return reply.outcome == "STORAGE_FULL"
+
+
+@test
+def storage_that_is_full_only_when_written_to_answers_STORAGE_FULL_and_recovers(run):
+    folder = run.root / "disk" / "data"
+    folder.parent.mkdir()
+    server = run.serve_on_small_disk(24, folder.parent, folder, ("--log-segment", "4"))
+    set_up(server)
+    seen = server.sees(folder)
+    wait_until(lambda: "end      sealed" in run.till("verify", seen).stdout, server.errors)
+    wait_until(lambda: len(segments(seen)) == 2, server.errors)
+    ballast = seen.parent / "ballast"
+    punch(segments(seen)[0], used_bytes(segments(seen)[0]) - PAGE)  # the seal's page goes too
+    fill(ballast)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.extend(place(server, 1, 1)))
+    waiting.start()
+    wait_until(lambda: is_refused(server, 1000), server.errors)
+    check("no room" in server.errors(), f"it is told: {server.errors()}")
+    check_equal(answers, [], "the answer to an order that is not durable")
+    check_equal(place(server, 3, 5), ["STORAGE_FULL"] * 5, "orders meanwhile")
+    ballast.unlink()
+    waiting.join(WAIT_SECONDS_MAX)
+    check_equal(answers, ["OK"], "the answer once there is room")
+    check_equal(place(server, 1, 3), ["REPLAYED", "OK", "OK"], "orders with room again")
+    kept = run.folder()
+    server.stop_clean_and_copy(folder, kept)
+    run.verify(kept)
 
 
 harness.main()

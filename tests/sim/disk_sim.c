@@ -374,8 +374,8 @@ static bool write_fails(const struct sim_file *file)
     return --folder->fail_write_in == 0;
 }
 
-int sim_file_write(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
-                   const uint8_t *bytes, size_t size)
+static int file_write(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                      const uint8_t *bytes, size_t size)
 {
     if (machine->dying)
         return -EIO;
@@ -391,6 +391,21 @@ int sim_file_write(struct sim_machine *machine, struct sim_file *file, uint64_t 
     return 0;
 }
 
+/* Storage that is only found to be full when it is written to. */
+int sim_file_write_later(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                         const uint8_t *bytes, size_t size)
+{
+    const struct sim_folder *folder = file->folder;
+    bool is_refused =
+        folder->refuse_percent > 0 &&
+        strncmp(file->name, folder->refuse_write_to, strlen(folder->refuse_write_to)) == 0 &&
+        sim_chance(machine, folder->refuse_percent);
+    if (!is_refused || machine->dying)
+        return file_write(machine, file, offset, bytes, size);
+    sim_file_tear(machine, file, offset, bytes, size);
+    return -ENOSPC;
+}
+
 int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size)
 {
     struct sim_file *target = sim_disk_file(disk, file);
@@ -400,7 +415,7 @@ int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *by
     bool begins = change_begins(disk->machine, &cut);
     if (cut)
         sim_file_tear(disk->machine, target, offset, bytes, size);
-    return begins && !cut ? sim_file_write(disk->machine, target, offset, bytes, size) : -EIO;
+    return begins && !cut ? file_write(disk->machine, target, offset, bytes, size) : -EIO;
 }
 
 int sim_file_create(struct sim_folder *folder, const char *name, uint64_t size_bytes)
@@ -507,6 +522,7 @@ void sim_disk_crash(struct sim_machine *machine)
     for (uint32_t i = 0; i < machine->folder_count; i++) {
         machine->folders[i].locked = false;
         machine->folders[i].fail_write_in = 0;
+        machine->folders[i].refuse_percent = 0;
     }
     machine->dying = false;
     machine->crash_change_in = 0;
@@ -523,6 +539,14 @@ void sim_disk_fail_write(struct sim_machine *machine, const char *path, const ch
     struct sim_folder *folder = folder_at(machine, path);
     folder->fail_write_to = name;
     folder->fail_write_in = nth;
+}
+
+void sim_disk_refuse_writes(struct sim_machine *machine, const char *path, const char *name,
+                            unsigned percent)
+{
+    struct sim_folder *folder = folder_at(machine, path);
+    folder->refuse_write_to = name;
+    folder->refuse_percent = percent;
 }
 
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth)

@@ -9,8 +9,9 @@
  * Between io_close and IO_CLOSED the interface leaves open whether what is under way still tells
  * its end; both happen here.
  *
- * A failed write is the last event of its io_wait: the server stops there, and what it would not
- * look at any more would be missing when its memory is freed.
+ * A failed write is the last event of its io_wait, unless it was refused for want of room: the
+ * server stops there, and what it would not look at any more would be missing when its memory is
+ * freed.
  *
  * The promises of the interface are tested from both sides. Buffers are exactly as large as
  * promised and memory of their own, so that the address sanitizer sees a step outside or a use
@@ -359,7 +360,7 @@ static bool write_happens(struct io *io, uint32_t index, struct io_event *event)
 {
     struct write *write = &io->writes[index];
     if (write->settled) {
-        write->failed = write->result < 0;
+        write->failed = write->result < 0 && !disk_is_full(write->result);
         write->active = write->failed;
         *event =
             (struct io_event){.kind = IO_WRITTEN, .user = write->user, .result = write->result};
@@ -367,7 +368,7 @@ static bool write_happens(struct io *io, uint32_t index, struct io_event *event)
     }
     TILL_ASSERT(checksum64(write->bytes, write->size) == write->checksum);
     write->result =
-        sim_file_write(io->machine, write->file, write->offset, write->bytes, write->size);
+        sim_file_write_later(io->machine, write->file, write->offset, write->bytes, write->size);
     sim_file_release(write->file);
     write->settled = true;
     write->due_us = write_due(io->machine);
@@ -462,7 +463,8 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
         struct choice choice = choose(io); /* without any and without a bound, it returns */
         if (choice.due_count > 0) {
             bool is_event = happens[choice.what](io, choice.index, &events[count]);
-            bool is_last = is_event && events[count].kind == IO_WRITTEN && events[count].result < 0;
+            bool is_last = is_event && events[count].kind == IO_WRITTEN &&
+                           events[count].result < 0 && !disk_is_full(events[count].result);
             count += is_event;
             if (is_last || (count >= wait_events && sim_chance(machine, 3)))
                 break;

@@ -36,6 +36,8 @@ struct sim_folder {
     bool full;
     uint32_t fail_write_in;
     const char *fail_write_to; /* files whose names begin with it */
+    unsigned refuse_percent;
+    const char *refuse_write_to;
 };
 
 /* Bytes in one direction of a connection. */
@@ -116,10 +118,10 @@ uint64_t sim_delay_us(struct sim_machine *machine, uint64_t us_max);
 struct sim_folder *sim_disk_folder(struct disk *disk);
 struct sim_file *sim_disk_file(struct disk *disk, int file);
 void sim_file_release(struct sim_file *file);
-/* A write takes effect, or fails as the disk's faults have it; torn, it takes effect in part. A
- * partial file grows with either. */
-int sim_file_write(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
-                   const uint8_t *bytes, size_t size);
+/* A write of io_write takes effect, or fails as the disk's faults have it; torn, it takes effect in
+ * part. A partial file grows with either. */
+int sim_file_write_later(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
+                         const uint8_t *bytes, size_t size);
 void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
                    const uint8_t *bytes, size_t size);
 int sim_file_create(struct sim_folder *folder, const char *name, uint64_t size_bytes);

@@ -390,6 +390,132 @@ TEST(full_disk_refuses_commands_answers_queries_and_ends_by_itself)
     }
 }
 
+/* A reply that comes within so many turns; false when there is none. */
+static bool play_for_reply(struct world *world, struct caller *caller, uint32_t turns)
+{
+    for (uint32_t turn = 0; turn < turns; turn++) {
+        CHECK(server_turn(world->server, TURN_US) > 0);
+        if (caller_receive(caller, &world->reply))
+            return true;
+    }
+    return false;
+}
+
+static struct caller *ready_caller(struct world *world)
+{
+    struct caller *caller = calloc(1, sizeof *caller);
+    CHECK(caller != NULL);
+    caller_open(caller, world->machine, false);
+    while (caller->state != CALLER_READY) {
+        CHECK(!caller->ended && server_turn(world->server, TURN_US) > 0);
+        CHECK(!caller_receive(caller, &world->reply));
+    }
+    return caller;
+}
+
+static void send_stats(struct caller *caller)
+{
+    struct empty_body empty = {0};
+    caller_send(caller, MESSAGE_stats, &empty, sizeof empty);
+}
+
+/* Time passes without any work, so that the log is sealed. */
+static void idle(struct world *world)
+{
+    for (uint64_t end_us = sim_time_us(world->machine) + US_PER_SECOND;
+         sim_time_us(world->machine) < end_us;)
+        CHECK(server_turn(world->server, TURN_US) > 0);
+}
+
+static void send_credit(struct caller *caller, uint64_t key)
+{
+    struct points_credit_body body = {.key = {key, 1}, .customer = {1, 0}, .points = 1};
+    caller_send(caller, MESSAGE_points_credit, &body, sizeof body);
+}
+
+/* What was decided before waits, and so do queries that would show it; what comes after is refused
+ * at once, and the service resumes by itself. */
+TEST(storage_that_refuses_a_block_makes_its_answer_wait_and_refuses_the_next)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        enum { TURNS = 200, TURNS_LATER = 5000 };
+        struct world *world = world_create(test_random());
+        CHECK(world_start(world));
+        world_settle(world);
+        struct caller *first = ready_caller(world);
+        struct caller *second = ready_caller(world);
+        struct caller *reader = ready_caller(world);
+        idle(world);
+        sim_disk_refuse_writes(world->machine, "data", "wal-", 100);
+        send_credit(first, 1);
+        CHECK(!play_for_reply(world, first, TURNS));
+        send_credit(second, 2);
+        CHECK(play_for_reply(world, second, TURNS));
+        CHECK_EQUAL(world->reply.outcome, OUTCOME_STORAGE_FULL);
+        send_stats(reader);
+        CHECK(!play_for_reply(world, reader, TURNS));
+        sim_disk_refuse_writes(world->machine, "data", "wal-", 0);
+        CHECK(play_for_reply(world, first, TURNS_LATER));
+        CHECK_EQUAL(world->reply.outcome, OUTCOME_OK);
+        CHECK(play_for_reply(world, reader, TURNS));
+        send_credit(second, 2);
+        CHECK(play_for_reply(world, second, TURNS));
+        CHECK_EQUAL(world->reply.outcome, OUTCOME_OK);
+        struct caller *const callers[] = {first, second, reader};
+        for (int i = 0; i < 3; i++) {
+            caller_close(callers[i]);
+            free(callers[i]);
+        }
+        world_stop(world);
+        world_destroy(world);
+    }
+}
+
+TEST(storage_that_refuses_blocks_costs_no_answer_through_crashes)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        struct world *world = world_create(test_random());
+        for (int life = 0; life < 3; life++) {
+            start_through_crashes(world);
+            sim_disk_refuse_writes(world->machine, "data",
+                                   sim_chance(world->machine, 50) ? "" : "wal-",
+                                   (unsigned)sim_random_below(world->machine, 50));
+            CHECK(world_play(world, TURNS_MAX) > 0);
+            sim_disk_refuse_writes(world->machine, "data", "", 0);
+            world_crash(world);
+            world_judge(world);
+        }
+        start_through_crashes(world);
+        end_well(world);
+    }
+}
+
+TEST(server_that_is_stopped_while_its_storage_refuses_a_block_says_what_was_not_answered)
+{
+    struct world *world = world_create(test_random());
+    CHECK(world_start(world));
+    world_settle(world);
+    struct caller *caller = ready_caller(world);
+    idle(world);
+    sim_disk_refuse_writes(world->machine, "data", "wal-", 100);
+    send_credit(caller, 1);
+    CHECK(!play_for_reply(world, caller, 100));
+    sim_stop(world->machine);
+    int result = 1;
+    for (uint32_t turn = 0; result > 0; turn++) {
+        CHECK(turn < 100000);
+        result = server_turn(world->server, TURN_US);
+    }
+    CHECK(result < 0);
+    CHECK(strstr(server_error(world->server), "was not answered") != NULL);
+    caller_close(caller);
+    free(caller);
+    world_crash(world);
+    CHECK(world_start(world));
+    world_stop(world);
+    world_destroy(world);
+}
+
 TEST(jump_at_a_start_is_logged_before_anything_else_though_the_disk_is_full)
 {
     for (int round = 0; round < ROUNDS; round++) {
@@ -461,12 +587,6 @@ static const struct bad_frame bad_frames[] = {
 };
 
 enum { BAD_FRAMES = sizeof bad_frames / sizeof bad_frames[0], GOOD_BEFORE = 3 };
-
-static void send_stats(struct caller *caller)
-{
-    struct empty_body empty = {0};
-    caller_send(caller, MESSAGE_stats, &empty, sizeof empty);
-}
 
 static void send_bad_frame(struct caller *caller, const struct bad_frame *bad)
 {

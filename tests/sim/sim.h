@@ -51,12 +51,15 @@ void sim_clock_step(struct sim_machine *machine, int64_t us);
 /* Disk faults. A folder is named by the path that disk_open gets, and each has room of its own. A
  * full folder refuses new files, and the whole of a write by which a partial file would grow; the
  * nth write from now on (1: the next, 0: none) to files of the folder whose names begin with
- * `name`, which stays valid, fails with -EIO after an unknown part of it; the nth blocking change
- * from now on, of whatever folder, is cut short by a crash: it and everything after it fails with
- * -EIO in all folders until sim_crash. */
+ * `name`, which stays valid, fails with -EIO after an unknown part of it; so many percent of the
+ * writes through io_write to such files are refused with -ENOSPC, likewise after a part; the nth
+ * blocking change from now on, of whatever folder, is cut short by a crash: it and everything after
+ * it fails with -EIO in all folders until sim_crash. */
 void sim_disk_fill(struct sim_machine *machine, const char *path, bool full);
 void sim_disk_fail_write(struct sim_machine *machine, const char *path, const char *name,
                          uint32_t nth);
+void sim_disk_refuse_writes(struct sim_machine *machine, const char *path, const char *name,
+                            unsigned percent);
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth);
 
 /* Inverts one bit of a file at rest; the file and the offset exist. */

@@ -44,6 +44,7 @@ struct journal {
     uint64_t seq_released; /* nothing before it is needed any more */
     uint64_t time_us;
     uint64_t epoch;
+    uint32_t writes_max; /* 0: random */
 };
 
 static void journal_init(struct journal *journal)
@@ -113,6 +114,8 @@ static bool journal_open(struct journal *journal)
         .user_prepare = USER_PREPARE,
     };
     char error[IO_ERROR_SIZE];
+    if (journal->writes_max > 0)
+        options.writes_max = journal->writes_max;
     CHECK_EQUAL(disk_open(&journal->disk, "data", DISK_WRITE), 0);
     journal->io = io_create(&io_options, error);
     struct wal_end end = journal_check(journal);
@@ -192,7 +195,7 @@ static void journal_settle(struct journal *journal)
 {
     while (journal->seq_durable < journal->seq_appended || !wal_idle(journal->wal)) {
         wal_submit(journal->wal);
-        CHECK_EQUAL(journal_turn(journal, 1000), 0);
+        CHECK_EQUAL(journal_turn(journal, wal_is_refused(journal->wal) ? 1000000 : 1000), 0);
     }
 }
 
@@ -298,6 +301,98 @@ TEST(log_on_a_full_disk_says_so_and_goes_on_when_there_is_room)
     CHECK(journal_open(&journal));
     journal_close(&journal);
     journal_deinit(&journal);
+}
+
+/* Handing the two blocks in flight back, as the disk may have had it. */
+struct refusal {
+    bool is_second_first; /* in which order */
+    bool is_refused[2];   /* which of them */
+    bool crashes;         /* before they are written again */
+};
+
+/* Collects the ends of both blocks, and tells them the other way: whatever part of a refused write
+ * reached the disk, all of it here, it does not count. */
+static void refusal_tell(struct journal *journal, const struct refusal *refusal)
+{
+    struct io_event written[2] = {{0}, {0}};
+    uint32_t count = 0;
+    while (count < 2) {
+        struct io_event event;
+        if (io_wait(journal->io, &event, 1, 1, 1000) == 0)
+            continue;
+        if (event.kind != IO_WRITTEN || event.user >= USER_WRITE + WAL_WRITES_MAX) {
+            CHECK_EQUAL(wal_event(journal->wal, &event), 0);
+            continue;
+        }
+        written[event.user - USER_WRITE - 1] = event;
+        count++;
+    }
+    for (int i = 0; i < 2; i++) {
+        int block = refusal->is_second_first ? 1 - i : i;
+        if (refusal->is_refused[block])
+            written[block].result = i == 0 ? -ENOSPC : -EDQUOT;
+        CHECK_EQUAL(wal_event(journal->wal, &written[block]), 0);
+    }
+}
+
+static void refusal_play(const struct refusal *refusal)
+{
+    struct journal journal;
+    journal_init(&journal);
+    journal.writes_max = 2;
+    CHECK(journal_open(&journal));
+    for (int block = 0; block < 2; block++) {
+        CHECK(journal_append(&journal, 10) == WAL_ROOM);
+        wal_submit(journal.wal);
+    }
+    refusal_tell(&journal, refusal);
+    uint64_t durable = refusal->is_refused[0] ? 0 : refusal->is_refused[1] ? 10 : 20;
+    bool is_refused = durable < 20;
+    CHECK_EQUAL(wal_seq_durable(journal.wal), durable);
+    CHECK_EQUAL(wal_is_refused(journal.wal), is_refused);
+    CHECK_EQUAL(journal_append(&journal, 1), is_refused ? WAL_ROOM_FULL : WAL_ROOM);
+    CHECK(!is_refused || !wal_awaits_event(journal.wal) || wal_wait_us(journal.wal) > 0);
+    journal.seq_durable = durable;
+    if (refusal->crashes) {
+        journal_crash(&journal);
+        CHECK(journal_open(&journal));
+    }
+    journal_close(&journal);
+    CHECK(journal_open(&journal));
+    CHECK(refusal->crashes || journal.seq_appended == (is_refused ? 20 : 21));
+    journal_close(&journal);
+    journal_deinit(&journal);
+}
+
+TEST(refused_blocks_are_written_again_and_become_durable_in_order)
+{
+    for (unsigned way = 0; way < 16; way++)
+        refusal_play(&(struct refusal){.is_second_first = (way & 1) != 0,
+                                       .is_refused = {(way & 2) != 0, (way & 4) != 0},
+                                       .crashes = (way & 8) != 0});
+}
+
+TEST(log_on_storage_that_refuses_writes_keeps_what_it_told_durable_through_crashes)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        struct journal journal;
+        journal_init(&journal);
+        for (int life = 0; life < LIVES; life++) {
+            CHECK(journal_open(&journal));
+            /* Blocks, seals and notes alike. */
+            sim_disk_refuse_writes(journal.machine, "data", "",
+                                   (unsigned)sim_random_below(journal.machine, 60));
+            journal_live(&journal, (uint32_t)sim_random_below(journal.machine, 60), 100);
+            sim_disk_refuse_writes(journal.machine, "data", "", 0);
+            if (sim_chance(journal.machine, 50))
+                journal_crash(&journal);
+            else
+                journal_close(&journal);
+        }
+        CHECK(journal_open(&journal));
+        journal_close(&journal);
+        journal_deinit(&journal);
+    }
 }
 
 /* Every block but the last is followed by one whose watermark proves that it was durable. */

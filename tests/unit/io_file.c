@@ -90,7 +90,7 @@ TEST(io_writes_in_any_order_and_all_of_them)
     free(found);
 }
 
-TEST(io_write_tells_of_failure_and_counts_a_short_write_as_one)
+TEST(io_write_tells_of_failure_and_why_a_write_was_short)
 {
     struct io *io = io_open();
     struct disk *disk = folder_open(io);
@@ -115,7 +115,7 @@ TEST(io_write_tells_of_failure_and_counts_a_short_write_as_one)
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     signal(SIGXFSZ, SIG_DFL);
     CHECK(event.kind == IO_WRITTEN && event.user == 4);
-    CHECK_EQUAL(event.result, -EIO);
+    CHECK_EQUAL(event.result, -EFBIG);
 
     disk_file_close(disk, readable);
     disk_file_close(disk, writable);

@@ -544,7 +544,9 @@ def dump(record):
 
 
 def anonymous(entry):
-    """Who wrote the folder, and when, is nobody's business."""
+    """Who wrote the folder, and when, is nobody's business; what is half made is not kept."""
+    if entry.name.endswith(".partial"):
+        return None
     entry.mtime = entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry

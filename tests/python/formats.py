@@ -29,6 +29,9 @@ VERSIONS = {
     "IMAGE_VERSION": ROOT / "snapshot" / "image.h",
 }
 
+# The oldest that is read: those before were never released.
+VERSIONS_FIRST = {"WAL_BLOCK_VERSION": 2, "IMAGE_VERSION": 1}
+
 
 def version_written(name):
     """The version that this till writes, from the header that defines it."""

@@ -117,7 +117,8 @@ static bool is_foreign(struct wal_reader *reader, struct wal_spot place, const u
     struct wal_block block;
     memcpy(&block, bytes, sizeof block);
     if (block.magic != WAL_BLOCK_MAGIC || block.version == WAL_BLOCK_VERSION ||
-        block.version == 0 || is_misnamed(reader, place, block))
+        block.version == 0 || block.version > WAL_BLOCK_VERSION_MAX ||
+        is_misnamed(reader, place, block))
         return false;
     wal_reader_finish(reader, WAL_READ_ERROR,
                       "%s/%s, offset %" PRIu64 ", seq %" PRIu64

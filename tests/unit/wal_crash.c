@@ -257,6 +257,84 @@ TEST(flipped_bit_in_the_seal_loses_the_seal_alone)
     log_free(log);
 }
 
+/* A log whose last segment is a fresh one, or one that was written before, with some small blocks
+ * at its end; sealed, or as a kill leaves it. */
+static struct log *log_ended(bool recycled, bool sealed)
+{
+    struct log *log = log_create();
+    log->options.segment_size = IMAGE_SIZE;
+    log_open(log);
+    log_append(log, 40000);
+    log_drain(log);
+    if (recycled)
+        CHECK(wal_release(log->wal, UINT64_MAX) > 0);
+    log_drain(log);
+    /* The spare comes first, then what was released. */
+    uint32_t segment = wal_segment_first(log->wal);
+    while (recycled && wal_segment_first(log->wal) + wal_closed_count(log->wal, 0) < segment + 2)
+        log_append(log, 1000);
+    for (uint64_t i = 2 + test_random_below(20); i > 0; i--) {
+        log_append(log, 1 + (uint32_t)test_random_below(300));
+        log_drain(log);
+    }
+    if (sealed)
+        wal_turn(log->wal, true);
+    log_close_unsealed(log);
+    return log;
+}
+
+enum ruin {
+    RUIN_FLIP,
+    RUIN_ZEROS,
+    RUIN_NOISE,
+    RUIN_FIRST_PAGE,
+    RUIN_FIRST_NOISE,
+    RUIN_TAIL,
+    RUINS
+};
+
+/* Ruins the last block, and nothing before it. */
+static void block_ruin(const struct log_block *block, enum ruin ruin)
+{
+    static uint8_t bytes[WAL_BLOCK_SIZE_MAX];
+    uint32_t size = block->header.block_size;
+    memset(bytes, 0, sizeof bytes);
+    if (ruin == RUIN_NOISE || ruin == RUIN_FIRST_NOISE)
+        memset(bytes, 0x5a, sizeof bytes);
+    if (ruin == RUIN_FLIP)
+        segment_flip(block->segment, block->offset + test_random_below(size), 4);
+    else if (ruin == RUIN_FIRST_PAGE || ruin == RUIN_FIRST_NOISE)
+        segment_write(block->segment, block->offset, bytes, WAL_ALIGN);
+    else if (ruin == RUIN_TAIL)
+        for (uint64_t at = block->offset; at < IMAGE_SIZE; at += WAL_ALIGN)
+            segment_write(block->segment, at, bytes, WAL_ALIGN);
+    else
+        segment_write(block->segment, block->offset, bytes, size);
+}
+
+TEST(ruin_of_the_last_block_is_damage_in_a_sealed_log_and_never_called_whole_in_another)
+{
+    for (unsigned i = 0; i < 4 * RUINS; i++) {
+        bool sealed = i % 2 == 0;
+        bool recycled = i / 2 % 2 == 0;
+        struct log *log = log_ended(recycled, sealed);
+        struct log_found *whole = log_read(log);
+        CHECK_EQUAL(whole->result, WAL_READ_END);
+        CHECK_EQUAL(whole->end.is_sealed, sealed);
+        block_ruin(&whole->blocks[whole->block_count - 1], (enum ruin)(i / 4));
+        struct log_found *found = log_read(log);
+        bool named = found->result == WAL_READ_DAMAGE ||
+                     (!sealed && found->result == WAL_READ_END && !found->end.is_sealed);
+        if (!named)
+            test_fail(__FILE__, __LINE__, "ruin %u, recycled %d, sealed %d: result %u", i / 4,
+                      recycled, sealed, found->result);
+        free(found);
+        free(whole);
+        log_free(log);
+        folder_clear();
+    }
+}
+
 TEST(log_cut_off_at_any_page_of_its_last_segment_is_named)
 {
     struct log *log = log_of_blocks(12);

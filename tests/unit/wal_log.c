@@ -138,6 +138,11 @@ void log_close(struct log *log)
 {
     log_drain(log);
     wal_turn(log->wal, true);
+    log_close_unsealed(log);
+}
+
+void log_close_unsealed(struct log *log)
+{
     log_drain(log);
     wal_close(log->wal);
     log->wal = NULL;
@@ -259,6 +264,19 @@ void file_truncate(const char *name, uint64_t size)
     int file = file_open(name, O_RDWR | O_CREAT);
     CHECK(ftruncate(file, (off_t)size) == 0);
     close(file);
+}
+
+void folder_clear(void)
+{
+    struct disk *disk;
+    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
+    CHECK(entries != NULL);
+    CHECK_EQUAL(disk_open(&disk, test_folder(), DISK_WRITE), 0);
+    int count = disk_list(disk, entries, DISK_ENTRIES_MAX);
+    for (int i = 0; i < count; i++)
+        CHECK_EQUAL(disk_remove(disk, entries[i].name), 0);
+    disk_close(disk);
+    free(entries);
 }
 
 bool file_exists(const char *name)

@@ -59,6 +59,9 @@ void log_free(struct log *log);
 void log_open(struct log *log);
 void log_close(struct log *log);
 
+/* The same without a seal, as a kill leaves it. */
+void log_close_unsealed(struct log *log);
+
 /* Appends count commands, waiting for room; log_try gives up when there is none. */
 void log_append(struct log *log, uint32_t count);
 enum wal_room log_try(struct log *log);
@@ -80,6 +83,7 @@ void note_write(struct wal_note note);
 struct wal_note note_read(void);
 
 /* Files of the test's folder. */
+void folder_clear(void);
 void file_put(const char *name, const void *bytes, size_t size);
 void file_write(const char *name, uint64_t offset, const void *bytes, size_t size);
 void file_flip(const char *name, uint64_t offset, uint8_t bits);

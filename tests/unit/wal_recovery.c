@@ -621,6 +621,444 @@ TEST(block_whose_content_does_not_decompress_is_damage)
     free(forge);
 }
 
+/* Seals. */
+
+/* An empty block at the place where the next one goes; it is written when `writes`. The place stays
+ * there: the next block goes over it. */
+static struct wal_block forge_seal(struct forge *forge, bool writes)
+{
+    struct wal_packer packer = {{0}, {0}};
+    struct wal_block seal = {
+        .previous = forge->previous,
+        .epoch = forge->epoch,
+        .seq_first = forge->seq_next,
+        .seq_durable = forge->seq_next - 1,
+        .time_us = 1000 * forge->seq_next,
+    };
+    wal_block_seal(&packer, &seal, forge->image, forge->image, forge->image);
+    CHECK_EQUAL(seal.block_size, WAL_ALIGN);
+    if (writes)
+        segment_write(forge->segment, forge->offset, forge->image, WAL_ALIGN);
+    return seal;
+}
+
+/* The next block, which came while the seal was on its way: behind it, chained to it, and claiming
+ * one command less. Returns where the block stands. */
+static void forge_block_behind(struct forge *forge, const struct wal_block *seal)
+{
+    forge->offset += WAL_ALIGN;
+    forge->previous = seal->checksum;
+    forge_block_at(forge, forge->seq_next - 2);
+}
+
+/* A note that says nothing of what was durable but names the segment and the seal. */
+static struct wal_note forge_note(const struct forge *forge, uint64_t seal)
+{
+    return (struct wal_note){.epoch = forge->epoch,
+                             .segment_size = SEGMENT_SIZE,
+                             .seq_first = 1,
+                             .segment = forge->segment,
+                             .seal = seal};
+}
+
+/* What a reader finds that looks at the note too. */
+static struct wal_end end_with(const struct wal_note *note)
+{
+    struct wal_reader reader;
+    struct disk *disk;
+    enum wal_read read;
+    note_write(*note);
+    CHECK(disk_open(&disk, test_folder(), DISK_READ) == 0);
+    CHECK(wal_reader_init(&reader, disk) == 0);
+    while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK)
+        continue;
+    if (read != WAL_READ_END)
+        test_fail(__FILE__, __LINE__, "result %u: %s", read, reader.error);
+    struct wal_end end = reader.end;
+    wal_reader_deinit(&reader);
+    disk_close(disk);
+    return end;
+}
+
+TEST(seal_is_no_part_of_the_log_but_its_end)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    struct wal_block seal = forge_seal(forge, true);
+    check_cut(end, 0);
+    struct wal_note note = forge_note(forge, seal.checksum);
+    CHECK(end_with(&note).is_sealed);
+    CHECK_EQUAL(end_with(&note).seal, seal.checksum);
+    note.seal = 0;
+    CHECK(!end_with(&note).is_sealed);
+    note.seal = seal.checksum ^ 1;
+    CHECK(!end_with(&note).is_sealed);
+    free(forge);
+}
+
+TEST(seal_of_a_log_without_blocks_is_its_end_and_says_where_it_begins)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 101;
+    struct wal_block seal = forge_seal(forge, true);
+    struct wal_note note = forge_note(forge, seal.checksum);
+    struct wal_end end = end_with(&note);
+    CHECK(end.is_sealed && end.seq_begin == 101 && end.offset == 0 && end.segment == 1);
+    free(forge);
+}
+
+TEST(block_over_a_seal_follows_the_block_before_it)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    forge_seal(forge, true);
+    forge_block(forge);
+    check_cut(end_here(forge), 0);
+    free(forge);
+}
+
+TEST(block_in_the_next_segment_follows_the_block_before_a_seal)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_block seal = forge_seal(forge, true);
+    forge_segment(forge, 2);
+    forge_block(forge);
+    check_cut(end_here(forge), 0);
+    /* When it is gone, the seal of before is no end: the note without it was written first. */
+    forge_noise(2, 0, 2 * WAL_ALIGN);
+    struct wal_note note = forge_note(forge, 0);
+    note.seq_first = 1 + COMMANDS;
+    note.previous = seal.previous;
+    CHECK(!end_with(&note).is_sealed);
+    CHECK(end_with(&note).torn_bytes > 0);
+    free(forge);
+}
+
+TEST(seal_that_a_block_is_chained_to_is_a_block_without_commands)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_block seal = forge_seal(forge, true);
+    forge_block_behind(forge, &seal);
+    check_cut(end_here(forge), 0);
+    struct log_found *found = log_read(NULL);
+    CHECK_EQUAL(found->block_count, 3);
+    CHECK_EQUAL(found->blocks[1].header.command_count, 0);
+    CHECK_EQUAL(found->blocks[1].header.seq_first, found->blocks[2].header.seq_first);
+    free(found);
+    free(forge);
+}
+
+TEST(block_behind_a_seal_that_did_not_arrive_is_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    struct wal_block seal = forge_seal(forge, false);
+    forge_block_behind(forge, &seal);
+    check_cut(end, forge->offset - end.offset);
+    free(forge);
+}
+
+TEST(seal_is_cut_with_the_blocks_behind_it_that_did_not_arrive_in_order)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end end = end_here(forge);
+    struct wal_block seal = forge_seal(forge, true);
+    forge_absent(forge);
+    forge_block_at(forge, end.seq_next - 1);
+    check_cut(end, forge->offset - end.offset);
+    struct wal_note note = forge_note(forge, seal.checksum);
+    CHECK(!end_with(&note).is_sealed);
+    free(forge);
+}
+
+TEST(missing_block_before_a_seal_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    forge_absent(forge);
+    forge_seal(forge, true);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(missing_seal_that_a_later_block_calls_durable_is_damage)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_end place = end_here(forge);
+    struct wal_block seal = forge_seal(forge, false);
+    forge_block_behind(forge, &seal);
+    forge_block(forge);
+    check_damage(&place);
+    free(forge);
+}
+
+TEST(bytes_behind_a_seal_that_is_noted_mean_nothing)
+{
+    struct forge *forge = forge_create(2);
+    forge_block(forge);
+    struct wal_block seal = forge_seal(forge, true);
+    struct wal_note note = forge_note(forge, seal.checksum);
+    forge_noise(1, forge->offset + WAL_ALIGN, 3 * WAL_ALIGN);
+    CHECK(end_with(&note).is_sealed);
+    CHECK_EQUAL(end_with(&note).torn_bytes, 0);
+    note.seal = 0;
+    CHECK_EQUAL(end_with(&note).torn_bytes, 4 * WAL_ALIGN);
+    free(forge);
+}
+
+/* What stands where the next block goes, in a segment that was recycled and in one that was not. */
+
+TEST(header_of_the_next_block_is_known_by_what_is_left_of_it)
+{
+    /* Each field is destroyed alone; what follows stays stale. */
+    static const struct {
+        uint32_t offset;
+        uint32_t size;
+    } fields[] = {{0, 8}, {8, 8}, {16, 8}, {24, 8}, {32, 8}, {64, 4}, {68, 4}, {72, 16}, {88, 8}};
+    for (unsigned i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        for (int recycled = 0; recycled < 2; recycled++) {
+            uint8_t noise[16];
+            struct forge *forge = forge_create(2);
+            forge->seq_next = 5001;
+            forge_block(forge);
+            struct wal_end end = end_here(forge);
+            forge_block(forge);
+            for (unsigned j = 0; j < sizeof noise; j++)
+                noise[j] = (uint8_t)(0x80 | test_random());
+            segment_write(1, end.offset + fields[i].offset, noise, fields[i].size);
+            if (recycled)
+                forge_stale(1, forge->offset, 101, 20000);
+            struct log_found *found = log_read(NULL);
+            if (found->result != WAL_READ_END || found->end.torn_bytes == 0)
+                test_fail(__FILE__, __LINE__, "field at %u: result %u, %" PRIu64 " torn, %s",
+                          fields[i].offset, found->result, found->end.torn_bytes, found->error);
+            CHECK_EQUAL(found->end.seq_next, end.seq_next);
+            free(found);
+            free(forge);
+        }
+    }
+}
+
+TEST(zeros_before_stale_blocks_are_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    forge_stale(1, forge->offset + WAL_ALIGN, 101, 20000);
+    check_cut(end_here(forge), WAL_ALIGN);
+    free(forge);
+}
+
+TEST(zeros_in_front_of_the_next_segment_s_stale_blocks_are_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    forge_stale(2, WAL_ALIGN, 101, 20000);
+    check_cut(end_here(forge), SEGMENT_SIZE - forge->offset + WAL_ALIGN);
+    free(forge);
+}
+
+TEST(what_is_no_block_at_the_beginning_of_a_recycled_segment_is_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    forge_noise(2, 0, WAL_ALIGN);
+    forge_stale(2, WAL_ALIGN, 101, 20000);
+    check_cut(end_here(forge), SEGMENT_SIZE - forge->offset + WAL_ALIGN);
+    free(forge);
+}
+
+TEST(broken_stale_block_at_the_place_is_cut)
+{
+    struct forge *forge = forge_create(2);
+    forge->seq_next = 5001;
+    forge_block(forge);
+    uint64_t offset = forge_stale(1, forge->offset, 101, 20000);
+    segment_flip(1, forge->offset + WAL_ALIGN + 5, 1);
+    forge_stale(1, offset, 111, 20000);
+    check_cut(end_here(forge), WAL_ALIGN);
+    free(forge);
+}
+
+TEST(what_was_cut_once_is_an_end)
+{
+    const uint64_t word = WAL_CUT_WORD;
+    for (int recycled = 0; recycled < 2; recycled++) {
+        struct forge *forge = forge_create(2);
+        forge->seq_next = 5001;
+        forge_block(forge);
+        for (uint64_t at = 0; at < 3 * WAL_ALIGN; at += sizeof word)
+            segment_write(1, forge->offset + at, &word, sizeof word);
+        if (recycled)
+            forge_stale(1, forge->offset + 3 * WAL_ALIGN, 101, 20000);
+        check_cut(end_here(forge), 0);
+        free(forge);
+    }
+}
+
+/* The note. */
+
+/* Reads a log of two segments, two blocks in each, with a note, and gives the message of what is
+ * wrong with it; empty when nothing is. */
+static const char *message_with(const struct wal_note *note)
+{
+    static char message[WAL_ERROR_SIZE];
+    struct wal_reader reader;
+    struct disk *disk;
+    enum wal_read read;
+    if (note != NULL)
+        note_write(*note);
+    CHECK(disk_open(&disk, test_folder(), DISK_READ) == 0);
+    CHECK(wal_reader_init(&reader, disk) == 0);
+    while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK)
+        continue;
+    CHECK(read == WAL_READ_END || read == WAL_READ_DAMAGE);
+    snprintf(message, sizeof message, "%s", read == WAL_READ_END ? "" : reader.error);
+    wal_reader_deinit(&reader);
+    disk_close(disk);
+    return message;
+}
+
+static void check_message(const struct wal_note *note, const char *words)
+{
+    const char *message = message_with(note);
+    if (words[0] == '\0' ? message[0] != '\0' : strstr(message, words) == NULL)
+        test_fail(__FILE__, __LINE__, "expected '%s', the message is '%s'", words, message);
+}
+
+/* Four blocks in two segments, and the note that is right for them. */
+static struct forge *forge_two_segments(struct wal_note *note)
+{
+    struct forge *forge = forge_create(3);
+    for (uint32_t segment = 1; segment <= 2; segment++) {
+        forge_segment(forge, segment);
+        *note = (struct wal_note){.epoch = 1,
+                                  .segment_size = SEGMENT_SIZE,
+                                  .seq_first = forge->seq_next,
+                                  .previous = forge->previous,
+                                  .segment = segment};
+        forge_block(forge);
+        forge_block(forge);
+    }
+    note->seq_durable = forge->seq_next - 1;
+    return forge;
+}
+
+TEST(note_that_agrees_with_the_log_is_passed_over)
+{
+    struct wal_note note;
+    struct forge *forge = forge_two_segments(&note);
+    for (uint64_t seq = 0; seq < forge->seq_next; seq++) {
+        note.seq_durable = seq;
+        check_message(&note, "");
+    }
+    note.epoch = 7;
+    check_message(&note, "");
+    free(forge);
+}
+
+TEST(note_of_more_than_the_log_has_is_damage)
+{
+    struct wal_note note;
+    struct forge *forge = forge_two_segments(&note);
+    note.seq_durable = forge->seq_next;
+    check_message(&note, "wal-0000000002.log, offset 16384, seq 41: the log ends or is damaged");
+    free(forge);
+}
+
+TEST(note_of_a_segment_that_is_missing_cut_short_or_another_is_damage)
+{
+    struct wal_note note;
+    struct wal_note other;
+    struct forge *forge = forge_two_segments(&note);
+    other = note;
+    other.segment = 4;
+    check_message(&other, "wal-0000000004.log is missing");
+    other = note;
+    other.segment_size += WAL_ALIGN;
+    check_message(&other, "wal-0000000002.log is cut short");
+    other = note;
+    other.seq_first++;
+    check_message(&other, "not this log's");
+    other = note;
+    other.previous ^= 1;
+    check_message(&other, "not this log's");
+    other = note;
+    other.epoch = 0;
+    check_message(&other, "not this log's");
+    free(forge);
+}
+
+TEST(zeroed_segment_of_which_the_note_has_a_block_is_damage_and_one_that_was_only_begun_is_not)
+{
+    struct wal_note note;
+    struct forge *forge = forge_two_segments(&note);
+    file_truncate("wal-0000000002.log", 0);
+    file_truncate("wal-0000000002.log", SEGMENT_SIZE);
+    check_message(&note, "wal-0000000002.log, offset 0, seq 21: the log ends or is damaged");
+    note.seq_durable = 20;
+    check_message(&note, "");
+    free(forge);
+}
+
+TEST(log_with_blocks_and_without_a_note_is_damage)
+{
+    struct wal_note note;
+    struct forge *forge = forge_two_segments(&note);
+    check_message(NULL, "log-note.till is missing");
+    note_write(note);
+    check_message(NULL, "");
+    for (uint64_t page = 0; page < WAL_NOTE_PAGES; page++) {
+        file_flip(WAL_NOTE_NAME, page * WAL_ALIGN + test_random_below(WAL_ALIGN), 1);
+        check_message(NULL, page == 0 ? "" : "log-note.till is damaged");
+    }
+    file_truncate(WAL_NOTE_NAME, WAL_ALIGN);
+    check_message(NULL, "log-note.till is damaged");
+    free(forge);
+}
+
+TEST(segments_that_nothing_was_written_to_need_no_note)
+{
+    struct forge *forge = forge_create(2);
+    check_message(NULL, "");
+    forge_noise(1, 0, 1);
+    check_message(NULL, "log-note.till is missing");
+    free(forge);
+}
+
+TEST(note_without_any_segment_is_damage)
+{
+    struct wal_note note = {.epoch = 1, .segment_size = SEGMENT_SIZE, .seq_first = 1, .segment = 1};
+    check_message(NULL, "");
+    check_message(&note, "wal-0000000001.log is missing");
+}
+
+TEST(copy_is_whole_up_to_what_its_note_says)
+{
+    struct wal_note note;
+    struct forge *forge = forge_two_segments(&note);
+    file_truncate("wal-0000000002.log", forge->offset);
+    file_truncate("wal-0000000003.log", 0);
+    note.segment_size = forge->offset;
+    note.flags = WAL_NOTE_COPY;
+    CHECK(end_with(&note).is_sealed);
+    note.seq_durable -= COMMANDS;
+    CHECK(!end_with(&note).is_sealed);
+    note.seq_durable += COMMANDS;
+    note.flags = 0;
+    CHECK(!end_with(&note).is_sealed);
+    free(forge);
+}
+
 TEST(segment_that_cannot_be_read_is_an_error_and_named)
 {
     struct wal_reader reader;

@@ -20,6 +20,238 @@ static void file_size_limit(uint64_t size_bytes)
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
+/* What a reader finds of the folder now, the note looked at. */
+static struct wal_end end_now(const struct log *log)
+{
+    struct log_found *found = log_read(log);
+    if (found->result != WAL_READ_END)
+        test_fail(__FILE__, __LINE__, "%s", found->error);
+    struct wal_end end = found->end;
+    free(found);
+    return end;
+}
+
+TEST(idle_log_is_sealed_once_and_opened_again_without_another_seal)
+{
+    struct log *log = log_create();
+    log_open(log);
+    log_append(log, 10);
+    log_drain(log);
+    CHECK(!end_now(log).is_sealed);
+    while (wal_wait_us(log->wal) > 0)
+        usleep((useconds_t)wal_wait_us(log->wal));
+    wal_turn(log->wal, false);
+    log_drain(log);
+    struct wal_end end = end_now(log);
+    CHECK(end.is_sealed && end.seal != 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(wal_wait_us(log->wal) == UINT64_MAX);
+        wal_turn(log->wal, true);
+        CHECK(wal_idle(log->wal));
+        CHECK_EQUAL(end_now(log).seal, end.seal);
+        log_close(log);
+        log_open(log);
+    }
+    log_close(log);
+    log_free(log);
+}
+
+TEST(log_that_is_not_idle_is_not_sealed)
+{
+    struct log *log = log_create();
+    log_open(log);
+    log_append(log, 10);
+    CHECK(wal_wait_us(log->wal) == UINT64_MAX);
+    wal_turn(log->wal, true); /* a block is open */
+    log->held = true;
+    wal_submit(log->wal);
+    wal_turn(log->wal, true); /* and in flight */
+    log_drain(log);
+    CHECK(!end_now(log).is_sealed);
+    log_close(log);
+    log_free(log);
+}
+
+TEST(log_without_any_command_is_sealed_too)
+{
+    struct log *log = log_create();
+    log_open(log);
+    log_close(log);
+    CHECK(end_now(log).is_sealed);
+    CHECK_EQUAL(end_now(log).seq_begin, 1);
+    log_open(log);
+    log_append(log, 10);
+    log_close(log);
+    log_check(log);
+    log_free(log);
+}
+
+TEST(block_goes_over_the_seal_when_that_is_written)
+{
+    struct log *log = log_create();
+    log_open(log);
+    for (int i = 0; i < 10; i++) {
+        log_append(log, 10);
+        log_drain(log);
+        wal_turn(log->wal, true);
+        log_drain(log);
+        CHECK(end_now(log).is_sealed);
+    }
+    log_close(log);
+    log_check(log);
+    CHECK_EQUAL(end_now(log).offset, 10 * WAL_ALIGN);
+    log_free(log);
+}
+
+/* A log with some commands and a seal that is under way, the end of which is held. */
+static struct log *log_being_sealed(uint64_t segment_size, uint32_t command_count)
+{
+    struct log *log = log_create();
+    log->options.segment_size = segment_size;
+    log_open(log);
+    log_append(log, command_count);
+    log_drain(log);
+    log->held = true;
+    wal_turn(log->wal, true);
+    CHECK(!wal_idle(log->wal));
+    return log;
+}
+
+TEST(block_that_comes_while_the_seal_is_written_goes_behind_it)
+{
+    struct log *log = log_being_sealed(1 << 20, 10);
+    log_append(log, 10);
+    wal_submit(log->wal);
+    log_append(log, 10);
+    wal_submit(log->wal);
+    while (log->event_count < 3)
+        log_pump(log);
+    /* The blocks are written, and count only with the seal that the first is chained to. */
+    uint32_t seal = 0;
+    while (log->events[seal].user != log->options.user_write + WAL_USERS_COUNT - 1)
+        seal++;
+    struct io_event event = log->events[seal];
+    log->events[seal] = log->events[--log->event_count];
+    for (uint32_t i = 0; i < log->event_count; i++)
+        CHECK(wal_event(log->wal, &log->events[i]) == 0);
+    log->event_count = 0;
+    CHECK_EQUAL(wal_seq_durable(log->wal), 10);
+    CHECK(wal_event(log->wal, &event) == 0);
+    CHECK_EQUAL(wal_seq_durable(log->wal), 30);
+    log_drain(log);
+    CHECK(!end_now(log).is_sealed);
+    struct log_found *found = log_read(log);
+    CHECK_EQUAL(found->block_count, 4);
+    CHECK_EQUAL(found->blocks[1].header.command_count, 0);
+    CHECK_EQUAL(found->blocks[2].header.seq_durable, 9);
+    CHECK_EQUAL(found->blocks[3].header.seq_durable, 10);
+    free(found);
+    log_close(log);
+    log_check(log);
+    log_open(log);
+    log_append(log, 10);
+    log_close(log);
+    log_check(log);
+    log_free(log);
+}
+
+TEST(block_that_finds_no_room_behind_a_seal_under_way_goes_to_the_next_segment)
+{
+    struct log *log = log_being_sealed(WAL_BLOCK_SIZE_MAX, 4000);
+    uint64_t block = wal_block_open(log->wal);
+    CHECK_EQUAL(end_now(log).segment, 1);
+    while (wal_block_open(log->wal) == block)
+        CHECK(log_try(log) == WAL_ROOM);
+    log_drain(log);
+    CHECK_EQUAL(end_now(log).segment, 2);
+    CHECK(!end_now(log).is_sealed);
+    log_close(log);
+    log_check(log);
+    log_free(log);
+}
+
+TEST(seal_that_finds_no_room_goes_to_the_next_segment)
+{
+    struct log *log = log_create();
+    log->options.segment_size = WAL_BLOCK_SIZE_MAX;
+    log_open(log);
+    for (uint64_t i = 0; i < WAL_BLOCK_SIZE_MAX / WAL_ALIGN; i++) {
+        log_append(log, 1);
+        log_drain(log);
+    }
+    CHECK_EQUAL(end_now(log).offset, WAL_BLOCK_SIZE_MAX);
+    wal_turn(log->wal, true);
+    log_drain(log);
+    CHECK(end_now(log).is_sealed);
+    CHECK_EQUAL(note_read().segment, 2);
+    log_append(log, 10);
+    log_close(log);
+    log_check(log);
+    CHECK_EQUAL(end_now(log).segment, 2);
+    CHECK_EQUAL(end_now(log).offset, WAL_ALIGN);
+    log_free(log);
+}
+
+TEST(first_block_of_a_segment_is_durable_once_the_note_names_the_segment)
+{
+    struct log *log = log_create();
+    log->options.segment_size = WAL_BLOCK_SIZE_MAX;
+    log->options.writes_max = 2;
+    log_open(log);
+    while (wal_block_open(log->wal) < 2)
+        log_append(log, 1);
+    log_drain(log);
+    uint64_t seq = wal_seq_durable(log->wal);
+    CHECK_EQUAL(note_read().segment, 1);
+    log->held = true;
+    while (log_try(log) == WAL_ROOM && wal_block_open(log->wal) < 4)
+        continue;
+    struct io_event note = {0};
+    while (note.kind == 0) {
+        log_pump(log);
+        for (uint32_t i = 0; i < log->event_count; i++) {
+            if (log->events[i].kind == IO_WRITTEN &&
+                log->events[i].user == log->options.user_write + WAL_WRITES_MAX) {
+                note = log->events[i];
+                log->events[i] = log->events[--log->event_count];
+                break;
+            }
+        }
+    }
+    while (log->event_count < 1)
+        log_pump(log);
+    for (uint32_t i = 0; i < log->event_count; i++)
+        CHECK(wal_event(log->wal, &log->events[i]) == 0);
+    log->event_count = 0;
+    CHECK_EQUAL(wal_seq_durable(log->wal), seq);
+    CHECK(note_read().segment >= 2);
+    CHECK(wal_event(log->wal, &note) == 0);
+    log_drain(log);
+    CHECK_EQUAL(wal_seq_durable(log->wal), log->seq_last);
+    CHECK(note_read().seq_durable > seq);
+    log_close(log);
+    log_check(log);
+    log_free(log);
+}
+
+TEST(note_follows_what_is_durable_while_the_log_is_busy)
+{
+    struct log *log = log_create();
+    log_open(log);
+    log_append(log, 10);
+    log_drain(log);
+    CHECK_EQUAL(note_read().seq_durable, 10);
+    while (note_read().seq_durable == 10) {
+        log_append(log, 10);
+        log_drain(log);
+        usleep(1000);
+    }
+    CHECK(note_read().seq_durable <= log->seq_last);
+    log_close(log);
+    CHECK_EQUAL(note_read().seq_durable, log->seq_last);
+    log_free(log);
+}
+
 TEST(log_survives_being_closed_and_opened_again)
 {
     struct log *log = log_create();

@@ -30,6 +30,7 @@ TESTS = []
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 CLOSE_SECONDS_MAX = 60
+MEMORY_SECONDS_MAX = 60
 
 # Small tables, so that a server starts at once and fifty can be started in a row.
 SMALL = {
@@ -168,6 +169,16 @@ class Server:
     def memory_bytes(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return 1024 * int(status.split("VmRSS:")[1].split()[0])
+
+    def wait_for_memory(self):
+        """Until the memory of its tables is taken; how much it has then."""
+        deadline = time.monotonic() + MEMORY_SECONDS_MAX
+        before = 0
+        while (now := self.memory_bytes()) > before:
+            check(time.monotonic() < deadline, "the server takes more and more memory")
+            before = now
+            time.sleep(0.5)
+        return now
 
     def kill(self):
         if self.is_alive():

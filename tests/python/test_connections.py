@@ -45,7 +45,7 @@ def ten_thousand_connections_are_served(run):
     with server.client() as shop:
         shop.call("sku.put", key=1, sku=1, price=100, currency=840)
         shop.call("stock.adjust", key=2, sku=1, delta=10**9, warehouse=1)
-    memory = server.memory_bytes()
+    memory = server.wait_for_memory()
     for turn in range(2):
         clients = open_all(server, COUNT)
         replies = ask_all(clients, "order.place", lambda i: place(1 + turn * COUNT + i))

@@ -3,6 +3,7 @@ nothing else. After every one of them a good connection still works, old or new,
 the server stops as it should and its folder is sound."""
 
 import contextlib
+import signal
 import socket
 import struct
 import time
@@ -17,6 +18,8 @@ SKU = 0x5E11E12  # the witness's, which no random frame hits
 STATS = PROTOCOL.messages["stats"].number
 PLACE = PROTOCOL.messages["order.place"].number
 ATTEMPTS = 3000
+BATCH = 64  # requests that the server decides together
+SALE_POOLS_MAX = 64
 
 
 class Witness:
@@ -357,6 +360,81 @@ def a_half_closed_connection_gets_its_replies(run):
             expected = "REPLAYED" if tail else "OK"
             check_equal(outcomes, ["OK"] + [expected] * len(frames), "outcomes")
             check_equal(reason, None, "the reason of an error")
+    witness.finish()
+
+
+@contextlib.contextmanager
+def one_turn(server):
+    """What is sent meanwhile reaches the server at once, in one turn of its loop."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def largest_body(random, message):
+    """The largest that is well-formed; keys are new, SKUs are the witness's."""
+    def value(name, kind):
+        if kind.coding == "identity":
+            return random.getrandbits(127) + 1
+        return SKU if name == "sku" else next(iter(kind.by_value), kind.zero())
+
+    def values(shape):
+        return {name: value(name, kind) for name, kind in shape.fields if kind.name != "count"}
+
+    rows = [values(message.request_row) for _ in range(message.request_rows_max)]
+    return encode_body(message.name, rows, **values(message.request))
+
+
+@test
+def the_largest_requests_of_many_at_once_are_answered(run):
+    """Of every message, from a connection each and all from one."""
+    witness = Witness(run)
+    messages = [m for m in PROTOCOL.messages.values() if m.kind in ("QUERY", "COMMAND")]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(witness.server.client()) for _ in range(BATCH)]
+        for message in messages:
+            for senders in (clients * 2, clients[:1] * BATCH):
+                with one_turn(witness.server):
+                    for client in senders:
+                        client.queue_body(message.number, largest_body(run.random, message))
+                        client.flush()
+                for client in senders:
+                    check_equal(client.receive().message, message.name, "the reply's message")
+            witness.check_alive()
+        # A mix of all of them, as it comes.
+        for _ in range(50):
+            with one_turn(witness.server):
+                senders = run.random.choices(clients, k=4 * BATCH)
+                for client in senders:
+                    message = run.random.choice(messages)
+                    client.queue_body(message.number, largest_body(run.random, message))
+                    client.flush()
+            for client in senders:
+                client.receive()
+        witness.check_alive()
+    witness.finish()
+
+
+@test
+def a_sale_of_many_pools_from_many_is_decided(run):
+    """Accepted ones of the largest size: what they take in the log is no more than a block."""
+    witness = Witness(run)
+    pools = [{"sku": SKU, "warehouse": 1 + i, "quantity": 1} for i in range(SALE_POOLS_MAX)]
+    for warehouse in range(1, SALE_POOLS_MAX + 1):
+        witness.check_call("stock.adjust", key=witness.key(), sku=SKU, delta=1000,
+                           warehouse=warehouse)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(witness.server.client()) for _ in range(BATCH)]
+        with one_turn(witness.server):
+            for client in clients * 2:
+                number = 1 + clients.index(client)
+                client.queue("sale.put", pools, key=number, sale=number, rate_points=1,
+                             rate_money=1)
+                client.flush()
+        for expected in ("OK", "REPLAYED"):
+            check_equal({client.receive().outcome for client in clients}, {expected}, "outcomes")
     witness.finish()
 
 

@@ -64,6 +64,7 @@ void io_wake(struct io *io);
 uint64_t io_time_us(struct io *io);
 
 /* Binds ADDR:PORT ([ADDR]:PORT for IPv6; port 0 takes a free one), and accepts until destroyed.
+ * While the address is in use it tries again, for up to two seconds: this one call may block.
  * Returns the bound port, or -errno. */
 int io_listen(struct io *io, const char *address, uint64_t user);
 

@@ -19,11 +19,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     LISTEN_BACKLOG = 4096,
     ACCEPT_DELAY_MS = 50, /* before accepting again when there were no file descriptors */
+    LISTEN_TRIES = 400,   /* while the address is in use, */
+    LISTEN_DELAY_MS = 5,  /* with so much between them */
     ADDRESS_SIZE = 256,
 };
 
@@ -395,7 +398,7 @@ static int address_split(const char *address, char host[ADDRESS_SIZE], const cha
 }
 
 /* Binds one of the addresses that a name stands for. Accepted sockets inherit TCP_NODELAY. */
-static int listener_open(const struct addrinfo *info)
+static int listener_try(const struct addrinfo *info)
 {
     int one = 1;
     int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
@@ -407,6 +410,22 @@ static int listener_open(const struct addrinfo *info)
         int error = -errno;
         close(fd);
         return error;
+    }
+    return fd;
+}
+
+/* A process that was killed holds its address for some milliseconds more, until the kernel has
+ * taken its ring apart; whoever starts right after it waits for that. */
+static int listener_open(const struct addrinfo *infos)
+{
+    static const struct timespec delay = {.tv_nsec = LISTEN_DELAY_MS * 1000000};
+    int fd = -EADDRINUSE;
+    for (int tries = 0; tries < LISTEN_TRIES && fd == -EADDRINUSE; tries++) {
+        if (tries > 0)
+            nanosleep(&delay, NULL);
+        fd = -EADDRNOTAVAIL;
+        for (const struct addrinfo *info = infos; info != NULL && fd < 0; info = info->ai_next)
+            fd = listener_try(info);
     }
     return fd;
 }
@@ -438,9 +457,7 @@ int io_listen(struct io *io, const char *address, uint64_t user)
     int failure = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &infos);
     if (failure != 0)
         return failure == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL;
-    fd = -EADDRNOTAVAIL;
-    for (const struct addrinfo *info = infos; info != NULL && fd < 0; info = info->ai_next)
-        fd = listener_open(info);
+    fd = listener_open(infos);
     freeaddrinfo(infos);
     if (fd < 0)
         return fd;

@@ -77,7 +77,8 @@ void io_buffer_release(struct io *io, uint32_t buffer);
 /* One send at a time per connection; the bytes stay untouched until IO_SENT. */
 void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t size);
 
-/* Cancels what is under way on the connection, closes it, and ends with IO_CLOSED. */
+/* Cancels what is under way on the connection, closes it, and ends with IO_CLOSED. Closed in the
+ * middle of a send it is reset: what the peer has not taken is dropped, in the kernel as well. */
 void io_close(struct io *io, int fd, uint64_t user);
 
 /* Writes a durable block: aligned to WAL_ALIGN in memory, offset and size; untouched until

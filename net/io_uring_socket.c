@@ -275,8 +275,11 @@ void io_close(struct io *io, int fd, uint64_t user)
     connection->is_wanted = false;
     connection->is_closing = true;
     receive_cancel(io, connection, fd);
-    if (connection->is_sending)
+    if (connection->is_sending) {
+        const struct linger reset = {.l_onoff = 1};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         cancel(io, OPERATION_CANCEL_SEND, OPERATION_SEND, connection, fd);
+    }
     (void)shutdown(fd, SHUT_RDWR); /* the peer learns of it at once; it may be gone already */
     if (receive_is_under_way(connection) || connection->is_sending)
         return; /* the last completion closes it */
@@ -397,16 +400,42 @@ static int address_split(const char *address, char host[ADDRESS_SIZE], const cha
     return 0;
 }
 
-/* Binds one of the addresses that a name stands for. Accepted sockets inherit TCP_NODELAY. */
+/* Accepted sockets inherit these. The bounds on what the kernel keeps of one connection are for the
+ * others: the system's memory for sockets is one for all, and by default a single one that does not
+ * read may have megabytes of it. Peers that are gone without a word are asked for. */
+static const struct {
+    int level;
+    int name;
+    int value;
+} socket_options[] = {
+    {SOL_SOCKET, SO_REUSEADDR, 1},
+    {IPPROTO_TCP, TCP_NODELAY, 1},
+    {SOL_SOCKET, SO_RCVBUF, 128 * 1024},          /* the kernel doubles it, for its own use */
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 128 * 1024}, /* what the peer's window does not take yet */
+    {SOL_SOCKET, SO_KEEPALIVE, 1},
+    {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+    {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+    {IPPROTO_TCP, TCP_KEEPCNT, 4},
+};
+
+static bool socket_options_set(int fd)
+{
+    for (size_t i = 0; i < sizeof socket_options / sizeof socket_options[0]; i++) {
+        if (setsockopt(fd, socket_options[i].level, socket_options[i].name,
+                       &socket_options[i].value, sizeof(int)) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Binds one of the addresses that a name stands for. */
 static int listener_try(const struct addrinfo *info)
 {
-    int one = 1;
     int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
     if (fd < 0)
         return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0 ||
-        bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+    if (!socket_options_set(fd) || bind(fd, info->ai_addr, info->ai_addrlen) != 0 ||
+        listen(fd, LISTEN_BACKLOG) != 0) {
         int error = -errno;
         close(fd);
         return error;

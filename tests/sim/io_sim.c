@@ -339,7 +339,7 @@ static bool close_happens(struct io *io, uint32_t index, struct io_event *event)
 {
     struct sim_client *client = io->machine->clients[index];
     *event = (struct io_event){.kind = IO_CLOSED, .user = client->close_user};
-    sim_client_cut(client, false);
+    sim_client_cut(client, client->is_reset);
     return true;
 }
 
@@ -558,6 +558,7 @@ void io_close(struct io *io, int fd, uint64_t user)
         return;
     io_receive_pause(io, fd, user);
     client->state = SIM_CLOSING;
+    client->is_reset = client->send.active;
     client->close_user = user;
     client->close_due_us = network_due(io->machine);
     if (sim_chance(io->machine, 50)) {

@@ -76,6 +76,7 @@ struct sim_client {
     int fd;            /* -1: not accepted yet, or closed */
     enum sim_client_state state;
     bool receiving;
+    bool is_reset;     /* closed in the middle of a send */
     bool received_end; /* the end or an error was told: nothing more is received */
     bool finished;     /* the client sends no more */
     bool broken;       /* reset by either side */

@@ -188,16 +188,19 @@ TEST(io_every_buffer_can_be_in_the_callers_hands)
     echo_close(&echo);
 }
 
-TEST(io_closing_while_sending_and_receiving_ends_with_one_event)
+/* Sent to and not read by the client, which learns of a reset, not of a regular end: what it got
+ * stops in the middle. */
+TEST(io_closing_while_sending_and_receiving_ends_with_one_event_and_a_reset)
 {
     enum { TOTAL = 24 << 20 }; /* more than the sockets' own buffers take */
     static uint8_t bytes[1 << 16];
     struct echo echo;
+    ssize_t count;
     echo_open(&echo, 64, 4096, 16);
     echo.stream_size = TOTAL + sizeof bytes;
     int client = client_connect(echo.port);
     for (size_t sent = 0; sent < TOTAL;) {
-        ssize_t count = send(client, bytes, sizeof bytes, 0); /* and it never reads */
+        count = send(client, bytes, sizeof bytes, 0); /* and it never reads */
         sent += count > 0 ? (size_t)count : 0;
         echo_turn(&echo, 0);
     }
@@ -210,6 +213,10 @@ TEST(io_closing_while_sending_and_receiving_ends_with_one_event)
     for (int i = 0; i < 20; i++)
         CHECK_EQUAL(echo_turn(&echo, 1000), 0);
     CHECK(fcntl(echo.connections[0].fd, F_GETFD) == -1 && errno == EBADF);
+    do
+        count = recv(client, bytes, sizeof bytes, 0);
+    while (count > 0);
+    CHECK(count < 0 && errno == ECONNRESET);
     close(client);
     echo_close(&echo);
 }
@@ -370,16 +377,25 @@ TEST(io_connections_beyond_the_tables_are_refused)
     echo_close(&echo);
 }
 
-TEST(io_accepted_sockets_send_without_delay)
+static int option_of(int fd, int level, int name)
 {
-    struct echo echo;
     int value = 0;
     socklen_t size = sizeof value;
+    CHECK(getsockopt(fd, level, name, &value, &size) == 0);
+    return value;
+}
+
+TEST(io_accepted_sockets_send_without_delay_and_keep_little_in_the_kernel)
+{
+    struct echo echo;
     echo_open(&echo, 64, 1024, 16);
     int client = client_connect(echo.port);
     TURN_UNTIL(&echo, echo.connections_count == 1);
-    CHECK(getsockopt(echo.connections[0].fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
-    CHECK(value != 0);
+    int fd = echo.connections[0].fd;
+    CHECK(option_of(fd, IPPROTO_TCP, TCP_NODELAY) != 0);
+    CHECK(option_of(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
+    CHECK_EQUAL(option_of(fd, SOL_SOCKET, SO_RCVBUF), 2 * 128 * 1024);
+    CHECK_EQUAL(option_of(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 128 * 1024);
     close(client);
     echo_close(&echo);
 }

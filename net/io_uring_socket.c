@@ -1,9 +1,9 @@
 /* Listeners, connections, receive buffers.
  *
- * Good path: a multishot accept per listener hands out connections; one multishot receive per
- * connection fills provided buffers; one send at a time per connection.
+ * Good path: a multishot accept per listener hands out connections; one receive at a time per
+ * connection fills a provided buffer; one send at a time per connection.
  *
- * What can fail: a multishot operation ends by itself now and then and is armed again. Without
+ * What can fail: the multishot accept ends by itself now and then and is armed again. Without
  * buffers a connection starves: it is listed, and armed again in the order of the list once
  * buffers were released. Without file descriptors accepting pauses for a moment.
  *
@@ -96,7 +96,10 @@ static void connection_arm(struct io *io, struct connection *connection, int fd)
     TILL_ASSERT(!receive_is_under_way(connection) && !connection->is_closing);
     struct io_uring_sqe *sqe =
         io_operation(io, OPERATION_RECEIVE, connection->generation, (uint32_t)fd);
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    /* Most of the time the next request has not come yet: looking for it first would be in vain,
+     * and would need a buffer. */
+    io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = 0;
     connection->receive = RECEIVE_ARMED;
@@ -170,15 +173,16 @@ static bool connection_finish(struct connection *connection, int fd, struct io_e
     return true;
 }
 
-/* The last completion of a multishot receive. */
+/* Whatever it brought, the owner asks for the next one; but one that brought nothing to tell of,
+ * because it was canceled or there was no buffer, is made up for when it is wanted. */
 static void receive_ended(struct io *io, struct connection *connection, int fd, int result)
 {
     TILL_ASSERT(receive_is_under_way(connection));
     connection->receive = RECEIVE_IDLE;
     if (result == -ENOBUFS)
         io->buffers.was_short = true;
-    else if (result <= 0 && result != -ECANCELED)
-        connection->is_wanted = false; /* the end of the stream, or an error */
+    else if (result != -ECANCELED)
+        connection->is_wanted = false;
     if (!connection->is_wanted)
         return;
     if (result == -ENOBUFS)
@@ -206,8 +210,7 @@ bool io_take_receive(struct io *io, const struct io_uring_cqe *cqe, struct io_ev
     }
     if (connection == NULL)
         return false;
-    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
-        receive_ended(io, connection, fd, cqe->res);
+    receive_ended(io, connection, fd, cqe->res);
     if (connection->is_closing)
         return connection_finish(connection, fd, event);
     if (!is_event)
@@ -230,13 +233,13 @@ void io_receive(struct io *io, int fd, uint64_t user)
     connection->is_wanted = true;
     if (connection->receive != RECEIVE_IDLE)
         return; /* armed or starving; or canceling: then its last completion arms it again */
-    if (connection->is_listed)
-        connection->receive = RECEIVE_STARVING;
+    if (io->starving.first != NONE)
+        connection_starve(io, connection, fd); /* behind those that wait for a buffer */
     else
         connection_arm(io, connection, fd);
 }
 
-void io_receive_pause(struct io *io, int fd, uint64_t user)
+void io_receive_cancel(struct io *io, int fd, uint64_t user)
 {
     struct connection *connection = connection_at(io, fd);
     connection->user_receive = user;

@@ -93,7 +93,7 @@ void pipeline_send(struct server *server)
         if (size > 0) {
             io_send(server->io, session->fd, session_user(server, number), bytes, size);
             session->sending = true;
-            session->send_since_us = server->now_us;
+            session->since_us = server->now_us;
         } else if (session->state == SESSION_DRAINING && !session->sending &&
                    session->output.sent == session->output.written && session->undecided == 0) {
             session_close(server, number);
@@ -123,6 +123,7 @@ enum output_room pipeline_add(struct server *server, uint32_t number, const stru
     server->frames[i] = *frame;
     server->owners[i] = number;
     server->batch_encoded_max += encoded_max;
+    server->turn_cost += frame->size + reply_max;
     session->undecided++;
     return OUTPUT_ROOM;
 }
@@ -211,13 +212,10 @@ static void batch_answer(struct server *server)
 }
 
 /* Gives back the receive buffers that only the batch still needed. */
-static void batch_inputs_release(struct server *server)
+static void batch_buffers_release(struct server *server)
 {
-    while (server->inputs_done != 0) {
-        uint32_t buffer = server->inputs_done;
-        server->inputs_done = server->inputs[buffer].next;
-        io_buffer_release(server->io, buffer - 1);
-    }
+    while (server->buffers_done_count > 0)
+        io_buffer_release(server->io, server->buffers_done[--server->buffers_done_count]);
 }
 
 /* Decides the batch. False when the log has no room yet: the batch stays, and is_stalled is set. */
@@ -229,11 +227,11 @@ bool pipeline_decide(struct server *server)
             size += TIME_RECORD_SIZE_MAX;
         enum wal_room room =
             snapshots_make_room(server) ? wal_room(server->wal, size) : WAL_ROOM_LATER;
-        /* When a stall ends, whoever came to wait meanwhile must be looked at again. */
-        server->has_room_again |= server->is_stalled && room != WAL_ROOM_LATER;
         server->is_stalled = room == WAL_ROOM_LATER;
-        if (server->is_stalled)
+        if (server->is_stalled) {
+            server->is_behind = true;
             return false;
+        }
         if (room == WAL_ROOM_FULL) {
             batch_refuse_commands(server);
         } else {
@@ -242,7 +240,7 @@ bool pipeline_decide(struct server *server)
         }
         batch_answer(server);
     }
-    batch_inputs_release(server);
+    batch_buffers_release(server);
     server->batch_count = 0;
     server->batch_encoded_max = 0;
     server->batch_number++;

@@ -59,7 +59,8 @@ static void session_reset(struct session *session)
         .fd = -1,
         .generation = (uint16_t)(session->generation + 1),
         .is_sendable = session->is_sendable,
-        .waiting = session->waiting,
+        .is_waiting = session->is_waiting,
+        .is_starved = session->is_starved,
     };
     for (unsigned i = 0; i < SESSION_MARKS; i++)
         fresh.marks[i].block = session->marks[i].block;
@@ -70,7 +71,6 @@ void session_free(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
     output_deinit(&session->output, &server->outputs);
-    server->has_room_again = true;
     session_reset(session);
     session->next = server->session_free;
     server->session_free = number;
@@ -91,9 +91,8 @@ void session_drain(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
     session->state = SESSION_DRAINING;
-    if (!session->paused && !session->has_ended)
-        io_receive_pause(server->io, session->fd, session_user(server, number));
-    session->paused = true;
+    if (session->receiving)
+        io_receive_cancel(server->io, session->fd, session_user(server, number));
     session_make_sendable(server, number);
 }
 
@@ -111,8 +110,9 @@ static void session_accept(struct server *server, int fd)
         server->session_high = number;
     session->fd = fd;
     session->state = SESSION_GREETING;
-    session->send_since_us = server->now_us;
+    session->since_us = server->now_us;
     output_init(&session->output, sizeof(struct frame));
+    session->receiving = true;
     io_receive(server->io, fd, session_user(server, number));
 }
 
@@ -126,8 +126,8 @@ static void session_sent(struct server *server, uint32_t number, int32_t result)
         session_close(server, number);
         return;
     }
-    if (output_sent(&session->output, &server->outputs, (size_t)result))
-        server->has_room_again = true;
+    if (output_sent(&session->output, &server->outputs, (size_t)result) && session->is_full)
+        input_queue(server, number);
     session_make_sendable(server, number);
 }
 
@@ -161,7 +161,7 @@ static void stop_begin(struct server *server)
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
         bool reads = session->state == SESSION_OPEN || session->state == SESSION_GREETING;
-        if (reads && !session->waiting)
+        if (reads && !input_is_pending(session))
             session_drain(server, i);
     }
 }
@@ -212,7 +212,7 @@ static void scan_sessions(struct server *server)
     server->scanned_us = server->now_us;
     for (uint32_t i = 1; i <= server->session_high; i++) {
         struct session *session = session_at(server, i);
-        uint64_t since_us = server->now_us - session->send_since_us;
+        uint64_t since_us = server->now_us - session->since_us;
         bool slow = session->sending && since_us > server->options.slow_reader_us;
         bool silent = session->state == SESSION_GREETING && since_us > server->options.greeting_us;
         if (session->state != SESSION_CLOSING && session->state != SESSION_FREE && (slow || silent))
@@ -231,7 +231,8 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     uint64_t now_us = io_time_us(server->io);
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
-    if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
+    bool has_chunk = server->starved.count > 0 && server->outputs.free_count > 0;
+    if (!server->is_stalled && (server->waiting.count > 0 || has_chunk))
         return 0;
     if (server->sendable.count > 0)
         return 0;
@@ -254,15 +255,12 @@ static bool archive_is_idle(const struct server *server)
 
 static void run_pipeline(struct server *server)
 {
-    if (server->has_room_again) {
-        server->has_room_again = false;
-        input_handle_waiting(server);
-    }
+    if (server->is_stalled)
+        pipeline_decide(server);
+    input_handle_waiting(server);
     pipeline_decide(server);
     wal_submit(server->wal);
-    uint64_t released = server->block_released;
     pipeline_release(server);
-    server->has_room_again |= server->block_released != released;
     pipeline_send(server);
 }
 
@@ -276,6 +274,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     }
     uint64_t time_us = io_time_us(server->io);
     server->now_us = time_us > server->now_us ? time_us : server->now_us;
+    server->turn_cost = 0;
     if (server->is_stalled)
         pipeline_decide(server);
     pipeline_expire_holds(server);
@@ -294,12 +293,12 @@ int server_turn(struct server *server, uint64_t timeout_us)
     return is_done && archive_is_idle(server) ? 0 : 1;
 }
 
-/* Room for the numbers of all sessions in each list, and twice in `waiting`, where a session may
- * be added again before its old place is cleared. */
+/* Room for the numbers of all sessions in each list, and twice in `waiting` and `starved`, where a
+ * session may be added again before its old place is cleared. */
 static uint64_t lists_size(const struct server *server)
 {
     uint64_t sessions = server->options.connections_max + 1ULL;
-    return sessions * (SESSION_MARKS + 3) * sizeof(uint32_t);
+    return sessions * (SESSION_MARKS + 5) * sizeof(uint32_t);
 }
 
 static bool tables_init(struct server *server)
@@ -307,16 +306,15 @@ static bool tables_init(struct server *server)
     uint32_t sessions = server->options.connections_max + 1;
     uint32_t *lists = memory_map(lists_size(server));
     server->sessions = memory_map(sessions * sizeof(struct session));
-    server->stashes = memory_map((uint64_t)sessions * FRAME_SIZE_MAX);
-    server->inputs = memory_map((SERVER_BUFFERS + 1) * sizeof(struct input));
+    server->stashes = memory_map((uint64_t)sessions * STASH_SIZE);
     bool outputs = output_pool_init(&server->outputs, server->options.output_chunks);
     server->sendable.numbers = lists;
-    if (lists == NULL || server->sessions == NULL || server->stashes == NULL ||
-        server->inputs == NULL || !outputs)
+    if (lists == NULL || server->sessions == NULL || server->stashes == NULL || !outputs)
         return false;
     for (unsigned i = 0; i < SESSION_MARKS; i++)
         server->marked[i].numbers = lists + (size_t)sessions * (i + 1);
-    server->waiting.numbers = lists + (size_t)sessions * (SESSION_MARKS + 1);
+    server->starved.numbers = lists + (size_t)sessions * (SESSION_MARKS + 1);
+    server->waiting.numbers = lists + (size_t)sessions * (SESSION_MARKS + 3);
     for (uint32_t i = server->options.connections_max; i > 0; i--) {
         server->sessions[i].next = server->session_free;
         server->session_free = i;
@@ -464,8 +462,7 @@ void server_destroy(struct server *server)
     output_pool_deinit(&server->outputs);
     memory_unmap(server->sendable.numbers, lists_size(server));
     memory_unmap(server->sessions, sessions * sizeof(struct session));
-    memory_unmap(server->stashes, (uint64_t)sessions * FRAME_SIZE_MAX);
-    memory_unmap(server->inputs, (SERVER_BUFFERS + 1) * sizeof(struct input));
+    memory_unmap(server->stashes, (uint64_t)sessions * STASH_SIZE);
     free(server);
 }
 

@@ -46,8 +46,10 @@ static void run_streams(struct echo *echo, uint32_t count, uint64_t size,
     echo->holds_buffers = false;
     echo_release(echo);
     for (uint32_t i = 0; i < echo->connections_count; i++) {
-        if (echo->connections[i].is_paused)
-            io_receive(echo->io, echo->connections[i].fd, 1000 + i);
+        if (!echo->connections[i].is_paused)
+            continue;
+        echo->connections[i].is_paused = false;
+        io_receive(echo->io, echo->connections[i].fd, 1000 + i);
     }
     TURN_UNTIL(echo, echo->closed_count == count);
 }
@@ -82,7 +84,7 @@ static void pause_and_resume_at_random(struct echo *echo)
         for (uint64_t flips = test_random_below(4); flips > 0; flips--) {
             connection->is_paused = !connection->is_paused;
             if (connection->is_paused)
-                io_receive_pause(echo->io, connection->fd, 1000 + index);
+                io_receive_cancel(echo->io, connection->fd, 1000 + index);
             else
                 io_receive(echo->io, connection->fd, 1000 + index);
         }
@@ -104,7 +106,7 @@ TEST(io_a_paused_connection_receives_nothing_more)
     echo_open(&echo, 64, 1024, 16);
     int client = client_connect(echo.port);
     TURN_UNTIL(&echo, echo.connections_count == 1);
-    io_receive_pause(echo.io, echo.connections[0].fd, 1000);
+    io_receive_cancel(echo.io, echo.connections[0].fd, 1000);
     while (echo_turn(&echo, 1000) > 0)
         continue;
     CHECK(send(client, &byte, 1, 0) == 1);
@@ -112,6 +114,26 @@ TEST(io_a_paused_connection_receives_nothing_more)
     io_receive(echo.io, echo.connections[0].fd, 1000);
     TURN_UNTIL(&echo, echo.connections[0].received_bytes == 1);
     close(client);
+    echo_close(&echo);
+}
+
+TEST(io_receives_one_buffer_and_nothing_more_until_asked_again)
+{
+    struct echo echo;
+    uint8_t bytes[4096] = {1};
+    echo_open(&echo, 64, 1024, 16);
+    echo.keeps_what_arrives = true;
+    int client = client_connect(echo.port);
+    CHECK(send(client, bytes, sizeof bytes, 0) == sizeof bytes);
+    TURN_UNTIL(&echo, echo.connections_count == 1);
+    echo.connections[0].is_paused = true; /* the echo does not ask again */
+    for (uint64_t asked = 1; asked <= 4; asked++) {
+        TURN_UNTIL(&echo, echo.connections[0].received_bytes == asked * 1024);
+        CHECK_EQUAL(echo_turn(&echo, 20000), 0);
+        io_receive(echo.io, echo.connections[0].fd, 1000);
+    }
+    close(client);
+    TURN_UNTIL(&echo, echo.closed_count == 1);
     echo_close(&echo);
 }
 

@@ -113,6 +113,7 @@ static enum handled handle_hello(struct server *server, uint32_t number, const s
         return reserved;
     pipeline_answer(server, number, frame, OUTCOME_OK, &reply, sizeof reply);
     session->checksum = (hello->features & FRAME_FEATURE_CHECKSUM) != 0;
+    pressure_greeting_remove(server, number);
     session->state = SESSION_OPEN;
     return HANDLED;
 }

@@ -20,8 +20,7 @@
 #include "snapshot/image.h"
 
 enum {
-    SCAN_INTERVAL_US = 1000000, /* between looks for slow readers and silent newcomers */
-    STOP_DRAIN_US = 5000000,    /* a stopping server waits so long for clients to read */
+    STOP_DRAIN_US = 5000000, /* a stopping server waits so long for clients to read */
     WAIT_BOUND_US = 1000000,
 };
 
@@ -75,13 +74,16 @@ void session_free(struct server *server, uint32_t number)
     session->next = server->session_free;
     server->session_free = number;
     server->session_count--;
+    server->closing_count--;
 }
 
 void session_close(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
     TILL_ASSERT(session->state != SESSION_FREE && session->state != SESSION_CLOSING);
+    pressure_greeting_remove(server, number);
     session->state = SESSION_CLOSING;
+    server->closing_count++;
     input_drop(server, number);
     io_close(server->io, session->fd, session_user(server, number));
 }
@@ -90,6 +92,7 @@ void session_close(struct server *server, uint32_t number)
 void session_drain(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
+    pressure_greeting_remove(server, number);
     session->state = SESSION_DRAINING;
     if (session->receiving)
         io_receive_cancel(server->io, session->fd, session_user(server, number));
@@ -98,6 +101,7 @@ void session_drain(struct server *server, uint32_t number)
 
 static void session_accept(struct server *server, int fd)
 {
+    pressure_close_silent(server);
     uint32_t number = server->session_free;
     if (number == 0 || server->is_stopping) {
         io_close(server->io, fd, user_of(USER_REFUSED, 0, 0));
@@ -111,6 +115,7 @@ static void session_accept(struct server *server, int fd)
     session->fd = fd;
     session->state = SESSION_GREETING;
     session->since_us = server->now_us;
+    pressure_greeting_add(server, number);
     output_init(&session->output, sizeof(struct frame));
     session->receiving = true;
     io_receive(server->io, fd, session_user(server, number));
@@ -120,6 +125,8 @@ static void session_sent(struct server *server, uint32_t number, int32_t result)
 {
     struct session *session = session_at(server, number);
     session->sending = false;
+    if (session->since_us > server->settled_us)
+        server->settled_us = session->since_us;
     if (session->state == SESSION_CLOSING)
         return;
     if (result < 0) {
@@ -204,22 +211,6 @@ static bool handle_event(struct server *server, const struct io_event *event)
     return true;
 }
 
-/* Once a second: connections that do not read, or never said hello. */
-static void scan_sessions(struct server *server)
-{
-    if (server->now_us - server->scanned_us < SCAN_INTERVAL_US)
-        return;
-    server->scanned_us = server->now_us;
-    for (uint32_t i = 1; i <= server->session_high; i++) {
-        struct session *session = session_at(server, i);
-        uint64_t since_us = server->now_us - session->since_us;
-        bool slow = session->sending && since_us > server->options.slow_reader_us;
-        bool silent = session->state == SESSION_GREETING && since_us > server->options.greeting_us;
-        if (session->state != SESSION_CLOSING && session->state != SESSION_FREE && (slow || silent))
-            session_close(server, i);
-    }
-}
-
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -231,6 +222,7 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     uint64_t now_us = io_time_us(server->io);
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
+    wait = earlier(wait, pressure_wait_us(server));
     bool has_chunk = server->starved.count > 0 && server->outputs.free_count > 0;
     if (!server->is_stalled && (server->waiting.count > 0 || has_chunk))
         return 0;
@@ -285,7 +277,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     run_pipeline(server);
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
-    scan_sessions(server);
+    pressure_turn(server, count < IO_EVENTS_MAX);
     if (!server->is_stopping)
         return 1;
     bool gave_up = server->now_us - server->stop_us > STOP_DRAIN_US && wal_idle(server->wal);

@@ -1,5 +1,6 @@
 /* The server's insides, shared by the files that make it up: server.c (life and turn), input.c
- * (bytes to commands) and pipeline.c (commands to decisions, log and replies). */
+ * (bytes to commands), pipeline.c (commands to decisions, log and replies) and pressure.c (who has
+ * to go when connections take too much). */
 #ifndef TILL_NET_SERVER_STATE_H
 #define TILL_NET_SERVER_STATE_H
 
@@ -78,6 +79,8 @@ struct server {
     struct server_start start;
     uint64_t now_us; /* of this turn; never goes back */
     uint64_t scanned_us;
+    uint64_t looked_us;  /* for those that do not read, while chunks were short */
+    uint64_t settled_us; /* a send begun before it has ended, or waits for its reader */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];
@@ -86,8 +89,11 @@ struct server {
     uint8_t *stashes;         /* STASH_SIZE bytes each */
     uint32_t session_free;
     uint32_t session_count; /* in use */
+    uint32_t closing_count; /* of them */
     uint32_t session_high;  /* the highest number ever used */
     struct output_pool outputs;
+    uint32_t greeting_first; /* sessions without a hello, the oldest first */
+    uint32_t greeting_last;
 
     /* The open batch: parsed, not decided. */
     struct command commands[BATCH_COMMANDS_MAX];
@@ -161,6 +167,13 @@ uint64_t snapshots_wait_us(const struct server *server);
 bool snapshots_stop(struct server *server);
 void snapshots_ask(struct server *server, const struct snapshot_body *request,
                    struct snapshot_reply_body *reply);
+
+/* pressure.c */
+void pressure_greeting_add(struct server *server, uint32_t number);
+void pressure_greeting_remove(struct server *server, uint32_t number);
+void pressure_close_silent(struct server *server);
+void pressure_turn(struct server *server, bool is_settled);
+uint64_t pressure_wait_us(const struct server *server);
 
 /* server.c */
 void session_close(struct server *server, uint32_t number);

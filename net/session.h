@@ -43,7 +43,9 @@ struct input {
 
 struct session {
     int fd;
-    uint32_t next; /* in the free list */
+    uint32_t next;          /* in the free list */
+    uint32_t greeting_next; /* in the list of those that have not said hello */
+    uint32_t greeting_previous;
     uint16_t generation;
     uint8_t state;
     bool checksum;
@@ -61,6 +63,7 @@ struct session {
     uint64_t stash_batch; /* the last batch that has commands in the stash */
     struct input input;
     uint64_t since_us; /* of its accept, or of the last send begun */
+    uint64_t stuck_us; /* the same, when a look for those that do not read last found it stuck */
     struct output output;
     struct session_mark marks[SESSION_MARKS]; /* by block modulo SESSION_MARKS */
 };

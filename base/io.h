@@ -30,7 +30,7 @@ struct io_options {
 enum io_kind {
     IO_ACCEPTED = 1, /* result: the new connection's fd, or -errno (accepting goes on) */
     IO_RECEIVED,     /* result: bytes in `bytes`, 0 at the end of the stream, or -errno; after the
-                        last two nothing more is received */
+                        last two there is nothing more to receive */
     IO_SENT,         /* result: bytes sent, perhaps fewer than asked, or -errno */
     IO_CLOSED,       /* the connection's last event: its user may be used for another one */
     IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno: then any of them may be */
@@ -73,19 +73,23 @@ uint64_t io_wall_us(struct io *io);
 struct id io_boot_id(struct io *io);
 
 /* Binds ADDR:PORT ([ADDR]:PORT for IPv6; port 0 takes a free one), and accepts until destroyed.
+ * While the address is in use it tries again, for up to two seconds: this one call may block.
  * Returns the bound port, or -errno. */
 int io_listen(struct io *io, const char *address, uint64_t user);
 
-/* Receives into provided buffers until the end, an error, or io_receive_pause; what had been
- * received before the pause still arrives. Each event's buffer must be given back. */
+/* Receives once, into one of the buffers that all connections share: one IO_RECEIVED, and nothing
+ * more until it is asked for again, so that no connection holds more buffers than its owner lets
+ * it. Canceled, what has been received already may still arrive. Each event's buffer must be given
+ * back. */
 void io_receive(struct io *io, int fd, uint64_t user);
-void io_receive_pause(struct io *io, int fd, uint64_t user);
+void io_receive_cancel(struct io *io, int fd, uint64_t user);
 void io_buffer_release(struct io *io, uint32_t buffer);
 
 /* One send at a time per connection; the bytes stay untouched until IO_SENT. */
 void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t size);
 
-/* Cancels what is under way on the connection, closes it, and ends with IO_CLOSED. */
+/* Cancels what is under way on the connection, closes it, and ends with IO_CLOSED. Closed in the
+ * middle of a send it is reset: what the peer has not taken is dropped, in the kernel as well. */
 void io_close(struct io *io, int fd, uint64_t user);
 
 /* Writes a durable block: aligned to WAL_ALIGN in memory, offset and size; untouched until

@@ -37,9 +37,11 @@ struct logged_command {
 };
 
 /* The most bytes that encoding a request of size_bytes adds to either column. */
+#define COMMAND_ENCODED_MAX(size_bytes) (2 * (size_bytes) + 16)
+
 static inline size_t command_encoded_max(size_t size_bytes)
 {
-    return 2 * size_bytes + 16;
+    return COMMAND_ENCODED_MAX(size_bytes);
 }
 
 /* Appends; both cursors have command_encoded_max bytes of room. The body has passed

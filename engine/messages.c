@@ -118,6 +118,23 @@ SHAPES(SHAPE_ROW)
         .reply = &shape_##reply_shape,                                                             \
         .reply_row = (reply_max) > 0 ? &shape_##reply_row_shape : NULL,                            \
     },
+/* Whatever a well-formed request holds and whatever its reply tells, both fit a frame. */
+struct none_body {
+    uint64_t unused;
+};
+#define MESSAGE_FITS(number, name, text_name, KIND, request, row, rows_max, reply, reply_row,      \
+                     reply_max, help)                                                              \
+    static_assert(FRAME_HEADER_SIZE + sizeof(struct request##_body) +                              \
+                          (rows_max) * sizeof(struct row##_body) <=                                \
+                      FRAME_SIZE_MAX,                                                              \
+                  text_name ": the largest request");                                              \
+    static_assert(FRAME_HEADER_SIZE + sizeof(struct reply##_body) +                                \
+                          (reply_max) * sizeof(struct reply_row##_body) <=                         \
+                      FRAME_SIZE_MAX,                                                              \
+                  text_name ": the largest reply");
+MESSAGES(MESSAGE_FITS)
+#undef MESSAGE_FITS
+
 /* Named by messages without rows; never reached. */
 static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
 const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {MESSAGES(MESSAGE_ROW)};

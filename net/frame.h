@@ -28,7 +28,8 @@ struct frame {
     uint32_t checksum;
 };
 
-static_assert(sizeof(struct frame) == 16 && offsetof(struct frame, request) == 8, "wire layout");
+static_assert(sizeof(struct frame) == FRAME_HEADER_SIZE && offsetof(struct frame, request) == 8,
+              "wire layout");
 
 #define FRAME_REPLY            0x8000u
 #define FRAME_MAGIC            0x6370722d6c6c6974ULL /* "till-rpc" */

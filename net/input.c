@@ -5,9 +5,18 @@
  * that every frame stands at a multiple of 8. Anything that breaks docs/protocol.md ends the
  * session with an error frame, after the answers to what came before.
  *
- * Handling stops, and the rest waits, when there is no room: for replies (until some are sent) or
- * in the log (until a block is durable). The session is then paused, so that the kernel's socket
- * buffer and in the end the sender's window fill up. */
+ * Handling stops, and the rest waits in the stash, when there is no room:
+ *   for replies      until some of the session's own were sent; if it has none under way, until
+ *                    there is a chunk to write them to
+ *   in the log       until a block is durable: all that comes meanwhile waits in one queue
+ * Nothing more is received meanwhile, so that the kernel's socket buffer and in the end the
+ * sender's window fill up.
+ *
+ * What must hold: no session has a receive buffer when a turn ends, but those that the undecided
+ * batch points into, so that whoever sends or reads slowly keeps none from the others. And turns
+ * are short, whatever is sent: of each session a turn handles no more than one stash and one
+ * buffer, and of all together about TURN_COST_MAX. What is more waits in the queue, and has its
+ * turn in the order it came; a few bytes do not wait behind others' many. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,26 +24,33 @@
 #include "base/checksum.h"
 #include "net/server_state.h"
 
+enum {
+    TURN_COST_MAX = 1 << 20, /* bytes of requests and their replies: a millisecond or two */
+    SMALL_SIZE_MAX = 1024,   /* of what was received: handled at once */
+};
+
 /* How far a frame got. */
 enum handled {
-    HANDLED,
-    HANDLED_PART,  /* the rest of it has not come yet */
-    HANDLED_LATER, /* no room: try the same frame again later */
-    HANDLED_LAST,  /* the session reads nothing more */
+    HANDLED,         /* all of it; or the rest has not come yet */
+    HANDLED_STALLED, /* no room in the log: the same frame again later */
+    HANDLED_FULL,    /* no room for its reply: the same */
+    HANDLED_LAST,    /* the session reads nothing more */
 };
 
 static uint8_t *stash_of(struct server *server, uint32_t number)
 {
-    return server->stashes + (uint64_t)number * FRAME_SIZE_MAX;
+    return server->stashes + (uint64_t)number * STASH_SIZE;
 }
 
 /* Reserves room for a reply that the engine has no part in, with the batch decided before it. */
-static bool reserve_answer(struct server *server, uint32_t number, uint32_t body_size)
+static enum handled reserve_answer(struct server *server, uint32_t number, uint32_t body_size)
 {
     struct session *session = session_at(server, number);
     uint32_t size = (uint32_t)sizeof(struct frame) + body_size;
-    return pipeline_decide(server) &&
-           output_reserve(&session->output, &server->outputs, size) == OUTPUT_ROOM;
+    if (!pipeline_decide(server))
+        return HANDLED_STALLED;
+    enum output_room room = output_reserve(&session->output, &server->outputs, size);
+    return room == OUTPUT_ROOM ? HANDLED : HANDLED_FULL;
 }
 
 /* The frame breaks the protocol: says why, and ends the session. */
@@ -43,8 +59,9 @@ static enum handled refuse(struct server *server, uint32_t number, const struct 
 {
     struct error_reply_body body = {.seq = wal_seq_durable(server->wal)};
     struct frame request = {.type = MESSAGE_error, .request = frame != NULL ? frame->request : 0};
-    if (!reserve_answer(server, number, sizeof body))
-        return HANDLED_LATER;
+    enum handled reserved = reserve_answer(server, number, sizeof body);
+    if (reserved != HANDLED)
+        return reserved;
     snprintf(body.reason.bytes, sizeof body.reason.bytes, "%s", reason);
     pipeline_answer(server, number, &request, OUTCOME_INVALID, &body, sizeof body);
     session_drain(server, number);
@@ -91,11 +108,13 @@ static enum handled handle_hello(struct server *server, uint32_t number, const s
         .features = hello->features,
         .role = server_role_PRIMARY,
     };
-    if (!reserve_answer(server, number, sizeof reply))
-        return HANDLED_LATER;
+    enum handled reserved = reserve_answer(server, number, sizeof reply);
+    if (reserved != HANDLED)
+        return reserved;
     pipeline_answer(server, number, frame, OUTCOME_OK, &reply, sizeof reply);
     session->checksum = (hello->features & FRAME_FEATURE_CHECKSUM) != 0;
     session->is_operator = (hello->features & FRAME_FEATURE_OPERATOR) != 0;
+    pressure_greeting_remove(server, number);
     session->state = SESSION_OPEN;
     return HANDLED;
 }
@@ -134,8 +153,9 @@ static enum handled handle_forbidden(struct server *server, uint32_t number,
                                      const struct frame *frame)
 {
     struct rejection_body body = {.seq = engine_seq(server->engine)};
-    if (!reserve_answer(server, number, sizeof body))
-        return HANDLED_LATER;
+    enum handled reserved = reserve_answer(server, number, sizeof body);
+    if (reserved != HANDLED)
+        return reserved;
     pipeline_answer(server, number, frame, OUTCOME_FORBIDDEN, &body, sizeof body);
     return HANDLED;
 }
@@ -144,8 +164,9 @@ static enum handled handle_snapshot(struct server *server, uint32_t number,
                                     const struct frame *frame)
 {
     struct snapshot_reply_body body;
-    if (!reserve_answer(server, number, sizeof body))
-        return HANDLED_LATER;
+    enum handled reserved = reserve_answer(server, number, sizeof body);
+    if (reserved != HANDLED)
+        return reserved;
     snapshots_ask(server, (const struct snapshot_body *)(frame + 1), &body);
     pipeline_answer(server, number, frame, OUTCOME_OK, &body, sizeof body);
     return HANDLED;
@@ -165,14 +186,14 @@ static enum handled handle_frame(struct server *server, uint32_t number, struct 
     if (frame->type == MESSAGE_snapshot)
         return handle_snapshot(server, number, frame);
     if (server->batch_count == BATCH_COMMANDS_MAX && !pipeline_decide(server))
-        return HANDLED_LATER;
+        return HANDLED_STALLED;
     enum output_room room = pipeline_add(server, number, frame);
     if (room == OUTPUT_DECIDE_FIRST) {
         if (!pipeline_decide(server))
-            return HANDLED_LATER;
+            return HANDLED_STALLED;
         room = pipeline_add(server, number, frame);
     }
-    return room == OUTPUT_ROOM ? HANDLED : HANDLED_LATER;
+    return room == OUTPUT_ROOM ? HANDLED : HANDLED_FULL;
 }
 
 static const char *size_problem(uint32_t size)
@@ -184,55 +205,7 @@ static const char *size_problem(uint32_t size)
     return size > FRAME_SIZE_MAX ? "the frame's size is above 8192" : NULL;
 }
 
-static uint32_t stash_fill(struct session *session, uint8_t *stash, struct input *input,
-                           uint32_t wanted)
-{
-    uint32_t missing = wanted > session->stash_size ? wanted - session->stash_size : 0;
-    uint32_t part = missing < input->size ? missing : input->size;
-    memcpy(stash + session->stash_size, input->bytes, part);
-    session->stash_size += part;
-    input->bytes += part;
-    input->size -= part;
-    return session->stash_size;
-}
-
-/* Completes the frame in the stash from this input, and handles it when it is whole. */
-static enum handled handle_stash(struct server *server, uint32_t number, struct input *input)
-{
-    struct session *session = session_at(server, number);
-    uint8_t *stash = stash_of(server, number);
-    struct frame *frame = (struct frame *)stash;
-    if (stash_fill(session, stash, input, sizeof *frame) < sizeof *frame)
-        return HANDLED_PART;
-    const char *problem = size_problem(frame->size);
-    if (problem != NULL)
-        return refuse(server, number, NULL, problem);
-    if (stash_fill(session, stash, input, frame->size) < frame->size)
-        return HANDLED_PART;
-    enum handled handled = handle_frame(server, number, frame);
-    if (handled != HANDLED)
-        return handled;
-    session->stash_size = 0;
-    session->stash_batch = server->batch_number;
-    uint32_t shift = (uint32_t)((uintptr_t)input->bytes % FRAME_ALIGN);
-    memmove(input->bytes - shift, input->bytes, input->size);
-    input->bytes -= shift;
-    return HANDLED;
-}
-
-/* Puts the beginning of a frame by until the rest comes. A command in the batch may still stand in
- * the stash: that one is decided first. */
-static enum handled stash_begin(struct server *server, uint32_t number, struct input *input)
-{
-    struct session *session = session_at(server, number);
-    if (session->stash_batch == server->batch_number && session->undecided > 0 &&
-        !pipeline_decide(server))
-        return HANDLED_LATER;
-    stash_fill(session, stash_of(server, number), input, input->size);
-    return HANDLED_PART;
-}
-
-/* Handles the whole frames that stand in one receive buffer, in place. */
+/* Handles the whole frames at the front of an input, in place. */
 static enum handled handle_frames(struct server *server, uint32_t number, struct input *input)
 {
     while (input->size >= sizeof(struct frame)) {
@@ -252,113 +225,247 @@ static enum handled handle_frames(struct server *server, uint32_t number, struct
     return HANDLED;
 }
 
-/* Handles what one receive buffer brought. HANDLED or HANDLED_PART: all of it was used. */
-static enum handled handle_input(struct server *server, uint32_t number, struct input *input)
+static bool stash_is_in_batch(const struct server *server, const struct session *session)
 {
+    return session->stash_batch == server->batch_number && session->undecided > 0;
+}
+
+/* Before anything is put where commands of the open batch stand, they are decided. */
+static bool stash_clear(struct server *server, const struct session *session)
+{
+    return !stash_is_in_batch(server, session) || pipeline_decide(server);
+}
+
+static uint32_t stash_fill(struct session *session, uint8_t *stash, uint32_t wanted)
+{
+    struct input *input = &session->input;
+    uint32_t missing = wanted > session->stash_size ? wanted - session->stash_size : 0;
+    uint32_t part = missing < input->size ? missing : input->size;
+    memcpy(stash + session->stash_size, input->bytes, part);
+    session->stash_size += part;
+    input->bytes += part;
+    input->size -= part;
+    return session->stash_size;
+}
+
+/* Completes the frame in the stash from what was received, and handles it when it is whole. */
+static enum handled handle_stashed(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    struct input *input = &session->input;
+    uint8_t *stash = stash_of(server, number);
+    struct frame *frame = (struct frame *)stash;
+    if (stash_fill(session, stash, sizeof *frame) < sizeof *frame)
+        return HANDLED;
+    const char *problem = size_problem(frame->size);
+    if (problem != NULL)
+        return refuse(server, number, NULL, problem);
+    if (stash_fill(session, stash, frame->size) < frame->size)
+        return HANDLED;
+    enum handled handled = handle_frame(server, number, frame);
+    if (handled != HANDLED)
+        return handled;
+    session->stash_size = 0;
+    session->stash_batch = server->batch_number;
+    uint32_t shift = (uint32_t)((uintptr_t)input->bytes % FRAME_ALIGN);
+    memmove(input->bytes - shift, input->bytes, input->size);
+    input->bytes -= shift;
+    return HANDLED;
+}
+
+/* Handles the whole frames that were put by; the beginning of one behind them moves to the stash's
+ * front, so that the rest of it has room. */
+static enum handled handle_kept(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    uint8_t *stash = stash_of(server, number);
+    struct input kept = {.bytes = stash + session->stash_start, .size = session->stash_size};
+    enum handled handled = handle_frames(server, number, &kept);
+    if (kept.size < session->stash_size)
+        session->stash_batch = server->batch_number;
+    session->stash_start = (uint32_t)(kept.bytes - stash);
+    session->stash_size = kept.size;
+    if (handled != HANDLED || session->stash_start == 0)
+        return handled;
+    if (kept.size > 0 && !stash_clear(server, session))
+        return HANDLED_STALLED;
+    memmove(stash, kept.bytes, kept.size);
+    session->stash_start = 0;
+    return HANDLED;
+}
+
+/* The beginning of a frame waits in the stash for the rest. */
+static enum handled stash_begin(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    if (!stash_clear(server, session))
+        return HANDLED_STALLED;
+    stash_fill(session, stash_of(server, number), session->input.size);
+    return HANDLED;
+}
+
+/* Handles what was put by and what was received. HANDLED: nothing is left but, in the stash, the
+ * beginning of a frame. */
+static enum handled handle_input(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    struct input *input = &session->input;
     enum handled handled = HANDLED;
-    if (session_at(server, number)->stash_size > 0)
-        handled = handle_stash(server, number, input);
-    if (handled == HANDLED)
+    if (session->stash_size > 0)
+        handled = input->size > 0 ? handle_stashed(server, number) : handle_kept(server, number);
+    if (handled == HANDLED && input->size > 0)
         handled = handle_frames(server, number, input);
     if (handled == HANDLED && input->size > 0)
-        handled = stash_begin(server, number, input);
+        handled = stash_begin(server, number);
     return handled;
 }
 
-/* The session's first buffer is done with; the batch may still point into it. */
+/* The session is done with its buffer; the batch may still point into it. */
 static void input_pop(struct server *server, struct session *session)
 {
-    uint32_t buffer = session->input_first;
-    session->input_first = server->inputs[buffer].next;
-    server->inputs[buffer].next = server->inputs_done;
-    server->inputs_done = buffer;
+    if (session->input.buffer != 0)
+        server->buffers_done[server->buffers_done_count++] = session->input.buffer - 1;
+    session->input = (struct input){.bytes = NULL};
 }
 
 void input_drop(struct server *server, uint32_t number)
 {
-    struct session *session = session_at(server, number);
-    while (session->input_first != 0)
-        input_pop(server, session);
+    input_pop(server, session_at(server, number));
 }
 
-static void input_wait(struct server *server, uint32_t number)
+/* Puts what was received behind what is in the stash already. Where commands of an undecided batch
+ * stand in it, the buffer is kept instead: so many sessions can't have some. */
+static void input_keep(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
-    if (!session->waiting)
+    const struct input *input = &session->input;
+    uint32_t end = session->stash_start + session->stash_size;
+    if (input->buffer == 0 || stash_is_in_batch(server, session))
+        return;
+    TILL_ASSERT(end + input->size <= STASH_SIZE);
+    memcpy(stash_of(server, number) + end, input->bytes, input->size);
+    session->stash_size += input->size;
+    input_pop(server, session);
+}
+
+/* Whoever comes while others wait for their turn waits behind them. */
+void input_queue(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    if (!session->is_waiting)
         session_list_add(&server->waiting, number);
-    session->waiting = true;
-    if (!session->paused)
-        io_receive_pause(server->io, session->fd, session_user(server, number));
-    session->paused = true;
+    session->is_waiting = true;
 }
 
-/* Handles what the session has received, as far as there is room. */
-void input_handle(struct server *server, uint32_t number)
+static void input_wait(struct server *server, uint32_t number, enum handled why)
 {
     struct session *session = session_at(server, number);
-    while (session->input_first != 0) {
-        struct input *input = &server->inputs[session->input_first];
-        enum handled handled = handle_input(server, number, input);
-        if (handled == HANDLED_LATER) {
-            input_wait(server, number);
-            return;
-        }
-        if (handled == HANDLED_LAST) {
-            input_drop(server, number);
-            return;
-        }
-        input_pop(server, session);
+    if (why == HANDLED_STALLED) {
+        input_queue(server, number);
+    } else if (session->output.chunk_count > 0) {
+        session->is_full = true;
+    } else {
+        if (!session->is_starved)
+            session_list_add(&server->starved, number);
+        session->is_starved = true;
     }
+    input_keep(server, number);
+}
+
+static bool session_reads(const struct session *session)
+{
+    return session->state == SESSION_GREETING || session->state == SESSION_OPEN;
+}
+
+/* Handles what the session has sent, as far as there is room. */
+static void input_handle(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    session->is_full = false;
+    enum handled handled = handle_input(server, number);
+    if (handled == HANDLED_STALLED || handled == HANDLED_FULL) {
+        input_wait(server, number, handled);
+        return;
+    }
+    input_pop(server, session);
+    if (handled == HANDLED_LAST)
+        return;
     if (session->has_ended || server->is_stopping) {
         session_drain(server, number);
-    } else if (session->paused) {
-        session->paused = false;
+    } else if (!session->receiving) {
+        session->receiving = true;
         io_receive(server->io, session->fd, session_user(server, number));
     }
 }
 
-/* Sessions that waited for room try again. */
+static bool turn_has_room(const struct server *server)
+{
+    return !server->is_stalled && server->turn_cost < TURN_COST_MAX;
+}
+
+/* The first sessions of a list have their turn, until this one is long enough or the log has no
+ * room. One that could not do all of it gets to the end of one of the lists. */
+static void handle_first(struct server *server, struct session_list *list, uint32_t count)
+{
+    uint32_t done = 0;
+    for (; done < count && turn_has_room(server); done++) {
+        struct session *session = session_at(server, list->numbers[done]);
+        if (list == &server->waiting)
+            session->is_waiting = false;
+        else
+            session->is_starved = false;
+        if (session_reads(session))
+            input_handle(server, list->numbers[done]);
+    }
+    session_list_shift(list, done);
+}
+
+/* Those that wait for a chunk come first, as many as there are chunks. */
 void input_handle_waiting(struct server *server)
 {
-    uint32_t count = server->waiting.count;
-    for (uint32_t i = 0; i < count && !server->is_stalled; i++) {
-        uint32_t number = server->waiting.numbers[i];
-        struct session *session = session_at(server, number);
-        session->waiting = false;
-        if (session->state == SESSION_GREETING || session->state == SESSION_OPEN)
-            input_handle(server, number);
-        server->waiting.numbers[i] = 0;
-    }
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < server->waiting.count; i++) {
-        if (server->waiting.numbers[i] != 0)
-            server->waiting.numbers[kept++] = server->waiting.numbers[i];
-    }
-    server->waiting.count = kept;
+    struct session_list *waiting = &server->waiting;
+    struct session_list *starved = &server->starved;
+    uint32_t chunks = server->outputs.free_count;
+    if (server->is_stalled)
+        return;
+    handle_first(server, starved, starved->count < chunks ? starved->count : chunks);
+    handle_first(server, waiting, waiting->count);
+    for (uint32_t i = 0; i < waiting->count; i++)
+        input_keep(server, waiting->numbers[i]);
+    server->is_behind = server->is_behind && waiting->count > 0;
+}
+
+/* May what has just been received be handled at once, or does it wait behind others? */
+static bool is_next(const struct server *server, uint32_t size)
+{
+    if (server->is_stalled || server->is_behind || server->starved.count > 0)
+        return false;
+    return size <= SMALL_SIZE_MAX || (server->waiting.count == 0 && turn_has_room(server));
 }
 
 void input_received(struct server *server, uint32_t number, const struct io_event *event)
 {
     struct session *session = session_at(server, number);
-    bool reads = session->state == SESSION_GREETING || session->state == SESSION_OPEN;
-    if (event->result > 0) {
-        uint32_t buffer = event->buffer + 1;
-        struct input *input = &server->inputs[buffer];
-        *input = (struct input){.bytes = event->bytes, .size = (uint32_t)event->result};
-        if (!reads) {
-            io_buffer_release(server->io, event->buffer);
-            return;
-        }
-        if (session->input_first == 0)
-            session->input_first = buffer;
-        else
-            server->inputs[session->input_last].next = buffer;
-        session->input_last = buffer;
-    } else if (event->result < 0 && session->state != SESSION_CLOSING) {
-        session_close(server, number);
+    session->receiving = false;
+    if (event->result < 0) {
+        if (session->state != SESSION_CLOSING)
+            session_close(server, number);
         return;
     }
-    session->has_ended |= event->result == 0;
-    if (reads && !session->waiting)
+    if (!session_reads(session)) {
+        if (event->result > 0)
+            io_buffer_release(server->io, event->buffer);
+        return;
+    }
+    session->has_ended = event->result == 0;
+    if (event->result > 0)
+        session->input = (struct input){
+            .bytes = event->bytes, .size = (uint32_t)event->result, .buffer = event->buffer + 1};
+    if (is_next(server, session->input.size)) {
         input_handle(server, number);
+        return;
+    }
+    input_queue(server, number);
+    if (server->is_stalled)
+        input_keep(server, number);
 }

@@ -54,16 +54,19 @@ static inline uint64_t operation_data(enum operation operation, uint32_t generat
     return (uint64_t)operation << 56 | (uint64_t)(generation & GENERATION_MASK) << 32 | target;
 }
 
-/* One multishot receive per connection:
+/* One receive at a time per connection, each asked for anew. A multishot receive would cost less,
+ * but takes as many buffers in one go as the peer fills: the owner could not bound what one
+ * connection holds.
  *
  *   idle      --connection_arm----------------------------> armed
  *   idle      --io_receive, while still listed------------> starving
- *   armed     --receive_cancel (pause, close)-------------> canceling
+ *   armed     --receive_cancel (cancel, close)------------> canceling
  *   canceling --io_take_cancel: it found nothing----------> armed
- *   armed, canceling --receive_ended----------------------> idle, and armed again when wanted
+ *   armed, canceling --receive_ended----------------------> idle; armed again, when it was canceled
+ *                                                           and is wanted again
  *   armed, canceling --receive_ended, for want of buffers-> starving
  *   starving  --io_sockets_feed, once there are buffers---> armed
- *   starving  --receive_cancel (pause, close)-------------> idle */
+ *   starving  --receive_cancel (cancel, close)------------> idle */
 enum receive_state { RECEIVE_IDLE, RECEIVE_ARMED, RECEIVE_CANCELING, RECEIVE_STARVING };
 
 struct connection {
@@ -75,7 +78,7 @@ struct connection {
     uint32_t closed_next;   /* fd + 1 */
     uint8_t receive;        /* enum receive_state */
     bool is_open;           /* between IO_ACCEPTED and IO_CLOSED */
-    bool is_wanted;         /* the caller wants to receive */
+    bool is_wanted;         /* the caller waits for an IO_RECEIVED */
     bool is_listed;         /* linked in the starving list; outlives the connection */
     bool is_sending;
     bool is_closing;

@@ -1,9 +1,9 @@
 /* Listeners, connections, receive buffers.
  *
- * Good path: a multishot accept per listener hands out connections; one multishot receive per
- * connection fills provided buffers; one send at a time per connection.
+ * Good path: a multishot accept per listener hands out connections; one receive at a time per
+ * connection fills a provided buffer; one send at a time per connection.
  *
- * What can fail: a multishot operation ends by itself now and then and is armed again. Without
+ * What can fail: the multishot accept ends by itself now and then and is armed again. Without
  * buffers a connection starves: it is listed, and armed again in the order of the list once
  * buffers were released. Without file descriptors accepting pauses for a moment.
  *
@@ -19,11 +19,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     LISTEN_BACKLOG = 4096,
     ACCEPT_DELAY_MS = 50, /* before accepting again when there were no file descriptors */
+    LISTEN_TRIES = 400,   /* while the address is in use, */
+    LISTEN_DELAY_MS = 5,  /* with so much between them */
     ADDRESS_SIZE = 256,
 };
 
@@ -93,7 +96,10 @@ static void connection_arm(struct io *io, struct connection *connection, int fd)
     TILL_ASSERT(!receive_is_under_way(connection) && !connection->is_closing);
     struct io_uring_sqe *sqe =
         io_operation(io, OPERATION_RECEIVE, connection->generation, (uint32_t)fd);
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    /* Most of the time the next request has not come yet: looking for it first would be in vain,
+     * and would need a buffer. */
+    io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = 0;
     connection->receive = RECEIVE_ARMED;
@@ -167,15 +173,16 @@ static bool connection_finish(struct connection *connection, int fd, struct io_e
     return true;
 }
 
-/* The last completion of a multishot receive. */
+/* Whatever it brought, the owner asks for the next one; but one that brought nothing to tell of,
+ * because it was canceled or there was no buffer, is made up for when it is wanted. */
 static void receive_ended(struct io *io, struct connection *connection, int fd, int result)
 {
     TILL_ASSERT(receive_is_under_way(connection));
     connection->receive = RECEIVE_IDLE;
     if (result == -ENOBUFS)
         io->buffers.was_short = true;
-    else if (result <= 0 && result != -ECANCELED)
-        connection->is_wanted = false; /* the end of the stream, or an error */
+    else if (result != -ECANCELED)
+        connection->is_wanted = false;
     if (!connection->is_wanted)
         return;
     if (result == -ENOBUFS)
@@ -203,8 +210,7 @@ bool io_take_receive(struct io *io, const struct io_uring_cqe *cqe, struct io_ev
     }
     if (connection == NULL)
         return false;
-    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
-        receive_ended(io, connection, fd, cqe->res);
+    receive_ended(io, connection, fd, cqe->res);
     if (connection->is_closing)
         return connection_finish(connection, fd, event);
     if (!is_event)
@@ -227,13 +233,13 @@ void io_receive(struct io *io, int fd, uint64_t user)
     connection->is_wanted = true;
     if (connection->receive != RECEIVE_IDLE)
         return; /* armed or starving; or canceling: then its last completion arms it again */
-    if (connection->is_listed)
-        connection->receive = RECEIVE_STARVING;
+    if (io->starving.first != NONE)
+        connection_starve(io, connection, fd); /* behind those that wait for a buffer */
     else
         connection_arm(io, connection, fd);
 }
 
-void io_receive_pause(struct io *io, int fd, uint64_t user)
+void io_receive_cancel(struct io *io, int fd, uint64_t user)
 {
     struct connection *connection = connection_at(io, fd);
     connection->user_receive = user;
@@ -272,8 +278,11 @@ void io_close(struct io *io, int fd, uint64_t user)
     connection->is_wanted = false;
     connection->is_closing = true;
     receive_cancel(io, connection, fd);
-    if (connection->is_sending)
+    if (connection->is_sending) {
+        const struct linger reset = {.l_onoff = 1};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         cancel(io, OPERATION_CANCEL_SEND, OPERATION_SEND, connection, fd);
+    }
     (void)shutdown(fd, SHUT_RDWR); /* the peer learns of it at once; it may be gone already */
     if (receive_is_under_way(connection) || connection->is_sending)
         return; /* the last completion closes it */
@@ -394,19 +403,61 @@ static int address_split(const char *address, char host[ADDRESS_SIZE], const cha
     return 0;
 }
 
-/* Binds one of the addresses that a name stands for. Accepted sockets inherit TCP_NODELAY. */
-static int listener_open(const struct addrinfo *info)
+/* Accepted sockets inherit these. The bounds on what the kernel keeps of one connection are for the
+ * others: the system's memory for sockets is one for all, and by default a single one that does not
+ * read may have megabytes of it. Peers that are gone without a word are asked for. */
+static const struct {
+    int level;
+    int name;
+    int value;
+} socket_options[] = {
+    {SOL_SOCKET, SO_REUSEADDR, 1},
+    {IPPROTO_TCP, TCP_NODELAY, 1},
+    {SOL_SOCKET, SO_RCVBUF, 128 * 1024},          /* the kernel doubles it, for its own use */
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 128 * 1024}, /* what the peer's window does not take yet */
+    {SOL_SOCKET, SO_KEEPALIVE, 1},
+    {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+    {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+    {IPPROTO_TCP, TCP_KEEPCNT, 4},
+};
+
+static bool socket_options_set(int fd)
 {
-    int one = 1;
+    for (size_t i = 0; i < sizeof socket_options / sizeof socket_options[0]; i++) {
+        if (setsockopt(fd, socket_options[i].level, socket_options[i].name,
+                       &socket_options[i].value, sizeof(int)) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Binds one of the addresses that a name stands for. */
+static int listener_try(const struct addrinfo *info)
+{
     int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
     if (fd < 0)
         return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0 ||
-        bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
+    if (!socket_options_set(fd) || bind(fd, info->ai_addr, info->ai_addrlen) != 0 ||
+        listen(fd, LISTEN_BACKLOG) != 0) {
         int error = -errno;
         close(fd);
         return error;
+    }
+    return fd;
+}
+
+/* A process that was killed holds its address for some milliseconds more, until the kernel has
+ * taken its ring apart; whoever starts right after it waits for that. */
+static int listener_open(const struct addrinfo *infos)
+{
+    static const struct timespec delay = {.tv_nsec = LISTEN_DELAY_MS * 1000000};
+    int fd = -EADDRINUSE;
+    for (int tries = 0; tries < LISTEN_TRIES && fd == -EADDRINUSE; tries++) {
+        if (tries > 0)
+            nanosleep(&delay, NULL);
+        fd = -EADDRNOTAVAIL;
+        for (const struct addrinfo *info = infos; info != NULL && fd < 0; info = info->ai_next)
+            fd = listener_try(info);
     }
     return fd;
 }
@@ -438,9 +489,7 @@ int io_listen(struct io *io, const char *address, uint64_t user)
     int failure = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &infos);
     if (failure != 0)
         return failure == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL;
-    fd = -EADDRNOTAVAIL;
-    for (const struct addrinfo *info = infos; info != NULL && fd < 0; info = info->ai_next)
-        fd = listener_open(info);
+    fd = listener_open(infos);
     freeaddrinfo(infos);
     if (fd < 0)
         return fd;

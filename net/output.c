@@ -5,9 +5,16 @@
 
 #include "base/assert.h"
 
+enum { RESERVE_SHARE = 4, STEP_SHARE = 64 };
+
 bool output_pool_init(struct output_pool *pool, uint32_t chunk_count)
 {
-    *pool = (struct output_pool){.chunk_count = chunk_count, .free_count = chunk_count};
+    *pool = (struct output_pool){
+        .chunk_count = chunk_count,
+        .free_count = chunk_count,
+        .reserve = chunk_count / RESERVE_SHARE,
+        .step = (chunk_count + STEP_SHARE - 1) / STEP_SHARE,
+    };
     pool->bytes = memory_map((uint64_t)chunk_count * OUTPUT_CHUNK_SIZE);
     pool->chunks = memory_map((chunk_count + 1ULL) * sizeof(struct output_chunk));
     if (pool->bytes == NULL || pool->chunks == NULL)
@@ -51,10 +58,18 @@ void output_deinit(struct output *output, struct output_pool *pool)
     }
 }
 
+static bool may_append(const struct output *output, const struct output_pool *pool)
+{
+    if (output->chunk_count == 0)
+        return pool->free_count > 0;
+    return output->chunk_count < OUTPUT_CHUNKS_MAX &&
+           pool->free_count > pool->reserve + output->chunk_count * pool->step;
+}
+
 static enum output_room chunk_append(struct output *output, struct output_pool *pool)
 {
     uint32_t chunk = pool->free_first;
-    if (pool->free_count == 0 || output->chunk_count == OUTPUT_CHUNKS_MAX)
+    if (!may_append(output, pool))
         return OUTPUT_FULL;
     pool->free_first = pool->chunks[chunk].next;
     pool->free_count--;

@@ -3,7 +3,12 @@
  *   | sent | released, being sent | written, waits for the log | reserved by undecided commands |
  *
  * Bytes stand in chunks from a pool that all connections share; an idle connection holds none.
- * Replies are written in place by the engine through `sink`, one behind the other. */
+ * Replies are written in place by the engine through `sink`, one behind the other.
+ *
+ * The pool's last quarter is for connections that hold none, so that whoever reads its replies is
+ * answered however many others do not read theirs. Of the rest a connection gets the less the more
+ * is taken: OUTPUT_CHUNKS_MAX while few want many, and of 4096 in all some 3072 / (n + 64) when n
+ * of them take all that they can get. */
 #ifndef TILL_NET_OUTPUT_H
 #define TILL_NET_OUTPUT_H
 
@@ -33,6 +38,8 @@ struct output_pool {
     uint32_t chunk_count;
     uint32_t free_first; /* chunks are numbered from 1 */
     uint32_t free_count;
+    uint32_t reserve; /* of them, for those that hold none */
+    uint32_t step;    /* so many more must be free for each one that is held already */
 };
 
 struct output {
@@ -50,7 +57,7 @@ struct output {
 enum output_room {
     OUTPUT_ROOM,
     OUTPUT_DECIDE_FIRST, /* another chunk is needed, and the last one is still being written to */
-    OUTPUT_FULL,         /* after something was sent */
+    OUTPUT_FULL,         /* after something was sent, or another connection gave a chunk back */
 };
 
 bool output_pool_init(struct output_pool *pool, uint32_t chunk_count);

@@ -17,9 +17,14 @@
 
 enum {
     TIME_RECORD_SIZE_MAX = 16,
+    BATCH_ENCODED_MAX = WAL_COLUMN_SIZE_MAX - TIME_RECORD_SIZE_MAX,
     EXPIRE_HOLDS_MIN = 256, /* a hold.expire ends at least so many, */
     EXPIRE_SHARE = 256,     /* or this share of those due: a flood passes in some hundred turns */
 };
+
+static_assert(COMMAND_ENCODED_MAX(FRAME_SIZE_MAX) <= BATCH_ENCODED_MAX,
+              "a block takes any command");
+static_assert(sizeof(struct hold_expire_body) <= FRAME_SIZE_MAX, "the server's own as well");
 
 static void frame_finish(struct frame *frame, uint16_t number, enum outcome outcome,
                          uint32_t request, uint32_t body_size, bool checksum)
@@ -107,7 +112,7 @@ void pipeline_send(struct server *server)
         if (size > 0) {
             io_send(server->io, session->fd, session_user(server, number), bytes, size);
             session->sending = true;
-            session->send_since_us = server->turn_us;
+            session->since_us = server->turn_us;
         } else if (session->state == SESSION_DRAINING && !session->sending &&
                    session->output.sent == session->output.written && session->undecided == 0) {
             session_close(server, number);
@@ -116,17 +121,22 @@ void pipeline_send(struct server *server)
     server->sendable.count = 0;
 }
 
-/* Adds a request to the batch; without room for its reply, tells what must happen first. */
+/* Adds a request to the batch; without room for its reply, or beside the others in a block of the
+ * log, tells what must happen first. What only reads takes no room there. */
 enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame)
 {
     struct session *session = session_at(server, number);
     const void *body = frame + 1;
+    uint32_t size = frame->size - (uint32_t)sizeof *frame;
+    bool is_query = message_info(frame->type)->kind == KIND_QUERY;
+    size_t encoded_max = is_query ? 0 : command_encoded_max(size);
+    if (server->batch_encoded_max + encoded_max > BATCH_ENCODED_MAX)
+        return OUTPUT_DECIDE_FIRST;
     uint32_t reply_max = (uint32_t)sizeof *frame + engine_reply_bound(frame->type, body);
     enum output_room room = output_reserve(&session->output, &server->outputs, reply_max);
     if (room != OUTPUT_ROOM)
         return room;
     uint32_t i = server->batch_count++;
-    uint32_t size = frame->size - (uint32_t)sizeof *frame;
     server->commands[i] = (struct command){.body = body,
                                            .sink = &session->output.sink,
                                            .size = size,
@@ -134,7 +144,8 @@ enum output_room pipeline_add(struct server *server, uint32_t number, const stru
                                            .spares_keys = !session->is_operator};
     server->frames[i] = *frame;
     server->owners[i] = number;
-    server->batch_encoded_max += command_encoded_max(size);
+    server->batch_encoded_max += encoded_max;
+    server->turn_cost += frame->size + reply_max;
     session->undecided++;
     return OUTPUT_ROOM;
 }
@@ -271,28 +282,26 @@ static void batch_answer(struct server *server, bool is_full)
 }
 
 /* Gives back the receive buffers that only the batch still needed. */
-static void batch_inputs_release(struct server *server)
+static void batch_buffers_release(struct server *server)
 {
-    while (server->inputs_done != 0) {
-        uint32_t buffer = server->inputs_done;
-        server->inputs_done = server->inputs[buffer].next;
-        io_buffer_release(server->io, buffer - 1);
-    }
+    while (server->buffers_done_count > 0)
+        io_buffer_release(server->io, server->buffers_done[--server->buffers_done_count]);
 }
 
 /* Decides the batch. False when the log has no room yet: the batch stays, and is_stalled is set. */
 bool pipeline_decide(struct server *server)
 {
     if (server->batch_count > 0) {
+        size_t size = server->batch_encoded_max;
+        if (size > 0)
+            size += TIME_RECORD_SIZE_MAX;
         enum wal_room room =
-            snapshots_make_room(server)
-                ? wal_room(server->wal, server->batch_encoded_max + TIME_RECORD_SIZE_MAX)
-                : WAL_ROOM_LATER;
-        /* When a stall ends, whoever came to wait meanwhile must be looked at again. */
-        server->has_room_again |= server->is_stalled && room != WAL_ROOM_LATER;
+            snapshots_make_room(server) ? wal_room(server->wal, size) : WAL_ROOM_LATER;
         server->is_stalled = room == WAL_ROOM_LATER;
-        if (server->is_stalled)
+        if (server->is_stalled) {
+            server->is_behind = true;
             return false;
+        }
         bool is_late = awaits_jump(server) && server->commands[0].number != MESSAGE_time_jump;
         bool is_refused = room == WAL_ROOM_FULL || is_late;
         if (is_refused) {
@@ -304,7 +313,7 @@ bool pipeline_decide(struct server *server)
         }
         batch_answer(server, is_refused);
     }
-    batch_inputs_release(server);
+    batch_buffers_release(server);
     server->batch_count = 0;
     server->batch_encoded_max = 0;
     server->batch_number++;

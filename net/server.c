@@ -67,7 +67,8 @@ static void session_reset(struct session *session)
         .fd = -1,
         .generation = (uint16_t)(session->generation + 1),
         .is_sendable = session->is_sendable,
-        .waiting = session->waiting,
+        .is_waiting = session->is_waiting,
+        .is_starved = session->is_starved,
     };
     for (unsigned i = 0; i < SESSION_MARKS; i++)
         fresh.marks[i].block = session->marks[i].block;
@@ -78,18 +79,20 @@ void session_free(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
     output_deinit(&session->output, &server->outputs);
-    server->has_room_again = true;
     session_reset(session);
     session->next = server->session_free;
     server->session_free = number;
     server->session_count--;
+    server->closing_count--;
 }
 
 void session_close(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
     TILL_ASSERT(session->state != SESSION_FREE && session->state != SESSION_CLOSING);
+    pressure_greeting_remove(server, number);
     session->state = SESSION_CLOSING;
+    server->closing_count++;
     input_drop(server, number);
     io_close(server->io, session->fd, session_user(server, number));
 }
@@ -98,15 +101,16 @@ void session_close(struct server *server, uint32_t number)
 void session_drain(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
+    pressure_greeting_remove(server, number);
     session->state = SESSION_DRAINING;
-    if (!session->paused && !session->has_ended)
-        io_receive_pause(server->io, session->fd, session_user(server, number));
-    session->paused = true;
+    if (session->receiving)
+        io_receive_cancel(server->io, session->fd, session_user(server, number));
     session_make_sendable(server, number);
 }
 
 static void session_accept(struct server *server, int fd)
 {
+    pressure_close_silent(server);
     uint32_t number = server->session_free;
     if (number == 0 || server->is_stopping) {
         io_close(server->io, fd, user_of(USER_REFUSED, 0, 0));
@@ -119,8 +123,10 @@ static void session_accept(struct server *server, int fd)
         server->session_high = number;
     session->fd = fd;
     session->state = SESSION_GREETING;
-    session->send_since_us = server->turn_us;
+    session->since_us = server->turn_us;
+    pressure_greeting_add(server, number);
     output_init(&session->output, sizeof(struct frame));
+    session->receiving = true;
     io_receive(server->io, fd, session_user(server, number));
 }
 
@@ -128,14 +134,16 @@ static void session_sent(struct server *server, uint32_t number, int32_t result)
 {
     struct session *session = session_at(server, number);
     session->sending = false;
+    if (session->since_us > server->settled_us)
+        server->settled_us = session->since_us;
     if (session->state == SESSION_CLOSING)
         return;
     if (result < 0) {
         session_close(server, number);
         return;
     }
-    if (output_sent(&session->output, &server->outputs, (size_t)result))
-        server->has_room_again = true;
+    if (output_sent(&session->output, &server->outputs, (size_t)result) && session->is_full)
+        input_queue(server, number);
     session_make_sendable(server, number);
 }
 
@@ -210,7 +218,7 @@ static void stop_begin(struct server *server)
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
         bool reads = session->state == SESSION_OPEN || session->state == SESSION_GREETING;
-        if (reads && !session->waiting)
+        if (reads && !input_is_pending(session))
             session_drain(server, i);
     }
 }
@@ -261,19 +269,6 @@ static bool handle_event(struct server *server, const struct io_event *event)
     return true;
 }
 
-/* Connections that do not read, or never said hello. */
-static void scan_sessions(struct server *server)
-{
-    for (uint32_t i = 1; i <= server->session_high; i++) {
-        struct session *session = session_at(server, i);
-        uint64_t since_us = server->turn_us - session->send_since_us;
-        bool slow = session->sending && since_us > server->options.slow_reader_us;
-        bool silent = session->state == SESSION_GREETING && since_us > server->options.greeting_us;
-        if (session->state != SESSION_CLOSING && session->state != SESSION_FREE && (slow || silent))
-            session_close(server, i);
-    }
-}
-
 /* Says once that the log's disk has no room for a block. */
 static void watch_storage(struct server *server)
 {
@@ -313,7 +308,7 @@ static bool each_second(struct server *server)
     if (server->turn_us - server->scanned_us < SCAN_INTERVAL_US)
         return true;
     server->scanned_us = server->turn_us;
-    scan_sessions(server);
+    pressure_each_second(server);
     watch_fill(server);
     return watch_folder(server);
 }
@@ -330,7 +325,9 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     wait = earlier(wait, wal_wait_us(server->wal));
-    if (server->waiting.count > 0 && server->has_room_again && !server->is_stalled)
+    wait = earlier(wait, pressure_wait_us(server));
+    bool has_chunk = server->starved.count > 0 && server->outputs.free_count > 0;
+    if (!server->is_stalled && (server->waiting.count > 0 || has_chunk))
         return 0;
     if (server->sendable.count > 0)
         return 0;
@@ -353,16 +350,13 @@ static bool archive_is_idle(const struct server *server)
 
 static void run_pipeline(struct server *server)
 {
-    if (server->has_room_again) {
-        server->has_room_again = false;
-        input_handle_waiting(server);
-    }
+    if (server->is_stalled)
+        pipeline_decide(server);
+    input_handle_waiting(server);
     pipeline_decide(server);
     wal_submit(server->wal);
     wal_turn(server->wal, server->is_stopping);
-    uint64_t released = server->block_released;
     pipeline_release(server);
-    server->has_room_again |= server->block_released != released;
     pipeline_send(server);
 }
 
@@ -375,6 +369,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
         return -1;
     }
     timekeeping_turn(server);
+    server->turn_cost = 0;
     if (server->is_stalled)
         pipeline_decide(server);
     pipeline_log_jump(server);
@@ -388,6 +383,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     snapshots_archive_turn(server);
     timekeeping_note(server);
     watch_storage(server);
+    pressure_turn(server, count < IO_EVENTS_MAX);
     if (!each_second(server))
         return -1;
     if (!server->is_stopping)
@@ -407,12 +403,12 @@ int server_turn(struct server *server, uint64_t timeout_us)
     return is_done && is_idle ? 0 : 1;
 }
 
-/* Room for the numbers of all sessions in each list, and twice in `waiting`, where a session may
- * be added again before its old place is cleared. */
+/* Room for the numbers of all sessions in each list, and twice in `waiting` and `starved`, where a
+ * session may be added again before its old place is cleared. */
 static uint64_t lists_size(const struct server *server)
 {
     uint64_t sessions = server->options.connections_max + 1ULL;
-    return sessions * (SESSION_MARKS + 3) * sizeof(uint32_t);
+    return sessions * (SESSION_MARKS + 5) * sizeof(uint32_t);
 }
 
 static bool tables_init(struct server *server)
@@ -420,16 +416,15 @@ static bool tables_init(struct server *server)
     uint32_t sessions = server->options.connections_max + 1;
     uint32_t *lists = memory_map(lists_size(server));
     server->sessions = memory_map(sessions * sizeof(struct session));
-    server->stashes = memory_map((uint64_t)sessions * FRAME_SIZE_MAX);
-    server->inputs = memory_map((SERVER_BUFFERS + 1) * sizeof(struct input));
+    server->stashes = memory_map((uint64_t)sessions * STASH_SIZE);
     bool outputs = output_pool_init(&server->outputs, server->options.output_chunks);
     server->sendable.numbers = lists;
-    if (lists == NULL || server->sessions == NULL || server->stashes == NULL ||
-        server->inputs == NULL || !outputs)
+    if (lists == NULL || server->sessions == NULL || server->stashes == NULL || !outputs)
         return false;
     for (unsigned i = 0; i < SESSION_MARKS; i++)
         server->marked[i].numbers = lists + (size_t)sessions * (i + 1);
-    server->waiting.numbers = lists + (size_t)sessions * (SESSION_MARKS + 1);
+    server->starved.numbers = lists + (size_t)sessions * (SESSION_MARKS + 1);
+    server->waiting.numbers = lists + (size_t)sessions * (SESSION_MARKS + 3);
     for (uint32_t i = server->options.connections_max; i > 0; i--) {
         server->sessions[i].next = server->session_free;
         server->session_free = i;
@@ -620,8 +615,7 @@ void server_destroy(struct server *server)
     output_pool_deinit(&server->outputs);
     memory_unmap(server->sendable.numbers, lists_size(server));
     memory_unmap(server->sessions, sessions * sizeof(struct session));
-    memory_unmap(server->stashes, (uint64_t)sessions * FRAME_SIZE_MAX);
-    memory_unmap(server->inputs, (SERVER_BUFFERS + 1) * sizeof(struct input));
+    memory_unmap(server->stashes, (uint64_t)sessions * STASH_SIZE);
     free(server);
 }
 

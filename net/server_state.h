@@ -1,9 +1,11 @@
 /* The server's insides, shared by the files that make it up: server.c (life and turn), input.c
- * (bytes to commands) and pipeline.c (commands to decisions, log and replies). */
+ * (bytes to commands), pipeline.c (commands to decisions, log and replies) and pressure.c (who has
+ * to go when connections take too much). */
 #ifndef TILL_NET_SERVER_STATE_H
 #define TILL_NET_SERVER_STATE_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "net/clock.h"
 #include "net/server.h"
@@ -12,8 +14,13 @@
 #include "snapshot/loader.h"
 #include "snapshot/writer.h"
 
-/* Receive buffers, and the size of each: what a turn can take in. */
-enum { SERVER_BUFFERS = 1024, SERVER_BUFFER_SIZE = 16 * 1024 };
+/* Receive buffers, the size of each (what a turn takes in from one connection), and what a session
+ * may have to put by: a frame that came in pieces, and a buffer behind it. */
+enum {
+    SERVER_BUFFERS = 1024,
+    SERVER_BUFFER_SIZE = 16 * 1024,
+    STASH_SIZE = FRAME_SIZE_MAX + SERVER_BUFFER_SIZE
+};
 
 /* The epoch of a log that begins. It grows when a shop is restored, and when another server takes
  * over as primary, which none can yet. */
@@ -42,13 +49,6 @@ static inline enum user_kind user_kind(uint64_t user)
 {
     return (enum user_kind)(user >> 48);
 }
-
-/* A receive buffer that a session has not done with. */
-struct input {
-    uint8_t *bytes;
-    uint32_t size;
-    uint32_t next; /* of the same session, or in the list of those to give back */
-};
 
 /* A list of session numbers, each at most once, for this turn or until room appears. */
 struct session_list {
@@ -103,17 +103,21 @@ struct server {
     struct watch watch;      /* over the tables */
     bool is_moved;           /* the data folder, and it was said */
     uint64_t block_full;     /* the log's disk had no room for it, and it was said */
+    uint64_t looked_us;      /* for those that do not read, while chunks were short */
+    uint64_t settled_us;     /* a send begun before it has ended, or waits for its reader */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];
 
     struct session *sessions; /* numbered from 1 */
-    uint8_t *stashes;         /* FRAME_SIZE_MAX bytes each */
+    uint8_t *stashes;         /* STASH_SIZE bytes each */
     uint32_t session_free;
     uint32_t session_count; /* in use */
+    uint32_t closing_count; /* of them */
     uint32_t session_high;  /* the highest number ever used */
     struct output_pool outputs;
-    struct input *inputs; /* by receive buffer, numbered from 1 */
+    uint32_t greeting_first; /* sessions without a hello, the oldest first */
+    uint32_t greeting_last;
 
     /* The open batch: parsed, not decided. */
     struct command commands[BATCH_COMMANDS_MAX];
@@ -122,14 +126,17 @@ struct server {
     uint32_t batch_count;
     uint64_t batch_number;
     size_t batch_encoded_max;
-    uint32_t inputs_done; /* buffers that the batch may still point into */
-    bool has_room_again;  /* since sessions began to wait, something was sent or made durable */
-    bool is_stalled;      /* the log has no room: nothing is decided until a block is durable */
+    uint32_t buffers_done[SERVER_BUFFERS]; /* that only the batch may still point into */
+    uint32_t buffers_done_count;
+    bool is_stalled; /* the log has no room: nothing is decided until a block is durable */
     struct hold_expire_body expire;
     struct time_jump_body jump;
 
     struct session_list sendable;
-    struct session_list waiting;
+    struct session_list waiting; /* for their turn, first come, first served */
+    struct session_list starved; /* for a chunk, while there is none at all */
+    bool is_behind;              /* some of them have waited for the log: nobody overtakes them */
+    uint32_t turn_cost;          /* bytes of requests and replies that this turn has handled */
     struct session_list marked[SESSION_MARKS]; /* by block: whose output it releases */
     uint64_t block_released;                   /* every block up to it has released its output */
 };
@@ -149,11 +156,22 @@ static inline void session_list_add(struct session_list *list, uint32_t number)
     list->numbers[list->count++] = number;
 }
 
+/* The first ones leave the list. */
+static inline void session_list_shift(struct session_list *list, uint32_t count)
+{
+    list->count -= count;
+    memmove(list->numbers, list->numbers + count, list->count * sizeof *list->numbers);
+}
+
 /* input.c */
 void input_received(struct server *server, uint32_t number, const struct io_event *event);
-void input_handle(struct server *server, uint32_t number);
+void input_queue(struct server *server, uint32_t number);
 void input_handle_waiting(struct server *server);
 void input_drop(struct server *server, uint32_t number);
+static inline bool input_is_pending(const struct session *session)
+{
+    return session->is_waiting || session->is_starved || session->is_full;
+}
 
 /* pipeline.c */
 enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame);
@@ -183,6 +201,14 @@ void timekeeping_close(struct server *server);
 void timekeeping_turn(struct server *server);
 void timekeeping_note(struct server *server);
 void timekeeping_event(struct server *server, const struct io_event *event);
+
+/* pressure.c */
+void pressure_greeting_add(struct server *server, uint32_t number);
+void pressure_greeting_remove(struct server *server, uint32_t number);
+void pressure_close_silent(struct server *server);
+void pressure_each_second(struct server *server);
+void pressure_turn(struct server *server, bool is_settled);
+uint64_t pressure_wait_us(const struct server *server);
 
 /* server.c */
 void server_notice(const struct server *server, const char *text);

@@ -3,9 +3,10 @@
  *   GREETING --hello--> OPEN --end of stream, error, stop--> DRAINING --all sent--> CLOSING -->
  * free
  *
- * Input is parsed where it was received. What of a frame came without its end is kept in the
- * session's stash until the rest arrives; what was received but cannot be handled yet (no room
- * for replies, or none in the log) stays in its receive buffers, chained to the session. */
+ * It receives one buffer at a time and asks for the next when all of that one is handled. Frames
+ * are parsed where they were received. What of a frame came without its end goes to the session's
+ * stash until the rest arrives; so does what cannot be handled yet (no room for replies, or none in
+ * the log), so that the receive buffer, which belongs to all, is free for others. */
 #ifndef TILL_NET_SESSION_H
 #define TILL_NET_SESSION_H
 
@@ -33,25 +34,37 @@ struct session_mark {
     uint64_t written;
 };
 
+/* What a receive brought and is not handled yet. */
+struct input {
+    uint8_t *bytes;
+    uint32_t size;
+    uint32_t buffer; /* numbered from 1; 0: none is held */
+};
+
 struct session {
     int fd;
-    uint32_t next; /* in the free list */
+    uint32_t next;          /* in the free list */
+    uint32_t greeting_next; /* in the list of those that have not said hello */
+    uint32_t greeting_previous;
     uint16_t generation;
     uint8_t state;
     bool checksum;
     bool is_operator; /* the hello said so */
+    bool receiving;
     bool sending;
-    bool paused;        /* nothing is being received */
-    bool waiting;       /* in the server's queue of sessions with input to handle */
+    bool is_waiting;    /* in the server's queue of sessions with input to handle */
+    bool is_starved;    /* in the list of those that wait for any chunk to write replies to */
+    bool is_full;       /* waits for some of its output to be sent */
     bool is_sendable;   /* in the turn's list of sessions to send from */
     bool is_closed;     /* IO_CLOSED came while commands were undecided */
     bool has_ended;     /* the client sends nothing more */
     uint32_t undecided; /* commands of the open batch */
+    uint32_t stash_start;
     uint32_t stash_size;
-    uint64_t stash_batch; /* the batch that has a command in the stash */
-    uint32_t input_first; /* receive buffers with input, numbered from 1 */
-    uint32_t input_last;
-    uint64_t send_since_us;
+    uint64_t stash_batch; /* the last batch that has commands in the stash */
+    struct input input;
+    uint64_t since_us; /* of its accept, or of the last send begun */
+    uint64_t stuck_us; /* the same, when a look for those that do not read last found it stuck */
     struct output output;
     struct session_mark marks[SESSION_MARKS]; /* by block modulo SESSION_MARKS */
 };

@@ -3,8 +3,10 @@ nothing else. After every one of them a good connection still works, old or new,
 the server stops as it should and its folder is sound."""
 
 import contextlib
+import signal
 import socket
 import struct
+import threading
 import time
 
 import harness
@@ -16,15 +18,19 @@ USD = 840
 SKU = 0x5E11E12  # the witness's, which no random frame hits
 STATS = PROTOCOL.messages["stats"].number
 PLACE = PROTOCOL.messages["order.place"].number
+GET = PROTOCOL.messages["stock.get"].number
 ATTEMPTS = 3000
+BATCH = 64  # requests that the server decides together
+SALE_POOLS_MAX = 64
+MEMORY_BYTES_MAX = 256 << 20  # for connections, whatever they do
 
 
 class Witness:
     """A server with a good connection that stays, and the check that nothing else was harmed."""
 
-    def __init__(self, run):
+    def __init__(self, run, options=()):
         self.run = run
-        self.server = run.serve()
+        self.server = run.serve(options=options)
         self.client = self.server.client()
         self.random = run.random
         self.calls = 0
@@ -363,6 +369,81 @@ def a_half_closed_connection_gets_its_replies(run):
     witness.finish()
 
 
+@contextlib.contextmanager
+def one_turn(server):
+    """What is sent meanwhile reaches the server at once, in one turn of its loop."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def largest_body(random, message):
+    """The largest that is well-formed; keys are new, SKUs are the witness's."""
+    def value(name, kind):
+        if kind.coding == "identity":
+            return random.getrandbits(127) + 1
+        return SKU if name == "sku" else next(iter(kind.by_value), kind.zero())
+
+    def values(shape):
+        return {name: value(name, kind) for name, kind in shape.fields if kind.name != "count"}
+
+    rows = [values(message.request_row) for _ in range(message.request_rows_max)]
+    return encode_body(message.name, rows, **values(message.request))
+
+
+@test
+def the_largest_requests_of_many_at_once_are_answered(run):
+    """Of every message, from a connection each and all from one."""
+    witness = Witness(run)
+    messages = [m for m in PROTOCOL.messages.values() if m.kind in ("QUERY", "COMMAND")]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(witness.server.client()) for _ in range(BATCH)]
+        for message in messages:
+            for senders in (clients * 2, clients[:1] * BATCH):
+                with one_turn(witness.server):
+                    for client in senders:
+                        client.queue_body(message.number, largest_body(run.random, message))
+                        client.flush()
+                for client in senders:
+                    check_equal(client.receive().message, message.name, "the reply's message")
+            witness.check_alive()
+        # A mix of all of them, as it comes.
+        for _ in range(50):
+            with one_turn(witness.server):
+                senders = run.random.choices(clients, k=4 * BATCH)
+                for client in senders:
+                    message = run.random.choice(messages)
+                    client.queue_body(message.number, largest_body(run.random, message))
+                    client.flush()
+            for client in senders:
+                client.receive()
+        witness.check_alive()
+    witness.finish()
+
+
+@test
+def a_sale_of_many_pools_from_many_is_decided(run):
+    """Accepted ones of the largest size: what they take in the log is no more than a block."""
+    witness = Witness(run)
+    pools = [{"sku": SKU, "warehouse": 1 + i, "quantity": 1} for i in range(SALE_POOLS_MAX)]
+    for warehouse in range(1, SALE_POOLS_MAX + 1):
+        witness.check_call("stock.adjust", key=witness.key(), sku=SKU, delta=1000,
+                           warehouse=warehouse)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(witness.server.client()) for _ in range(BATCH)]
+        with one_turn(witness.server):
+            for client in clients * 2:
+                number = 1 + clients.index(client)
+                client.queue("sale.put", pools, key=number, sale=number, rate_points=1,
+                             rate_money=1)
+                client.flush()
+        for expected in ("OK", "REPLAYED"):
+            check_equal({client.receive().outcome for client in clients}, {expected}, "outcomes")
+    witness.finish()
+
+
 def send_until_stuck(connection, request):
     """Sends requests and reads no reply until the socket takes no more for half a second. Returns
     how many were sent completely, and the rest of the last one; None when it was closed."""
@@ -376,6 +457,186 @@ def send_until_stuck(connection, request):
             return sent
         except OSError:
             return None
+
+
+class Crowd:
+    """Connections that ask for large replies and read none of them."""
+
+    def __init__(self, witness, count):
+        self.witness = witness
+        self.sockets = []
+        self.request = encode_frame(GET, 5, encode_body("stock.get", [{"sku": SKU}] * 64))
+        self.stream = hello_frame() + self.request * 500
+        self.sent = {}
+        self.ended = 0  # by the server
+        for i in range(count):
+            self.open()
+            if i % 32 == 0:
+                witness.check_alive()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for member in self.sockets:
+            member.close()
+
+    def open(self):
+        member = socket.socket()
+        member.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        member.connect(self.witness.server.address)
+        member.setblocking(False)
+        self.sockets.append(member)
+        self.sent[member] = 0
+        self.push(member)
+
+    def push(self, member):
+        """Sends on from where it was, as much as the socket takes."""
+        hello = len(self.stream) - 500 * len(self.request)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                at = self.sent[member]
+                if at >= hello:
+                    at = hello + (at - hello) % len(self.request)
+                self.sent[member] += member.send(self.stream[at:])
+
+    def push_all(self):
+        """Opens others for those that the server has closed."""
+        for i, member in enumerate(list(self.sockets)):
+            try:
+                self.push(member)
+            except OSError:
+                self.ended += 1
+                self.close(member)
+                self.open()
+            if i % 32 == 0:
+                self.witness.check_alive()
+
+    def close(self, member):
+        """With a reset, so that no port stays taken."""
+        member.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        member.close()
+        self.sockets.remove(member)
+        del self.sent[member]
+
+
+def never_read(run, count, options=()):
+    witness = Witness(run, options)
+    memory = witness.server.wait_for_memory()
+    with Crowd(witness, count) as crowd:
+        began = time.monotonic()
+        while time.monotonic() - began < 1:
+            crowd.push_all()
+        grown = witness.server.memory_bytes() - memory
+        print(f"   {max(crowd.sent.values()) >> 10} KiB sent at most, {crowd.ended} closed by the "
+              f"server, whose memory grew by {grown >> 20} MiB")
+        check(grown < MEMORY_BYTES_MAX, "what is kept for those that never read is bounded")
+    witness.finish()
+
+
+@test
+def sixty_four_readers_that_never_read_keep_nobody_waiting(run):
+    never_read(run, 64)
+
+
+@test
+def three_hundred_readers_that_never_read_keep_nobody_waiting(run):
+    never_read(run, 300)
+
+
+@test
+def a_thousand_readers_that_never_read_keep_nobody_waiting(run):
+    never_read(run, 1000)
+
+
+@test
+def readers_that_never_read_lose_when_there_is_too_little_for_all(run):
+    """More of them than chunks: some must go."""
+    never_read(run, 300, ("--output-chunks", "64"))
+
+
+@test
+def readers_that_never_read_and_connect_again_keep_nobody_waiting(run):
+    witness = Witness(run, ("--output-chunks", "64"))
+    with Crowd(witness, 300) as crowd:
+        for _ in range(400):
+            crowd.close(run.random.choice(crowd.sockets))
+            crowd.open()
+            witness.check_alive()
+    witness.finish()
+
+
+@test
+def slow_writers_keep_nobody_waiting(run):
+    """A thousand that send their frames a few bytes at a time, and more than receive buffers."""
+    witness = Witness(run)
+    frame = encode_frame(GET, 5, encode_body("stock.get", [{"sku": SKU}] * 64))
+    with contextlib.ExitStack() as stack:
+        writers = []
+        for i in range(1100):
+            writers.append(stack.enter_context(Connection(witness.server.address)))
+            writers[-1].send(hello_frame() + frame[: 1 + i % (len(frame) - 1)])
+            if i % 16 == 0:
+                witness.check_alive()
+        for turn in range(3):
+            for i, writer in enumerate(writers):
+                at = 1 + i % (len(frame) - 1) + turn
+                writer.send(frame[at : at + 1])
+                if i % 16 == 0:
+                    witness.check_alive()
+        for i, writer in enumerate(writers[:100]):
+            writer.send(frame[1 + i % (len(frame) - 1) + 3 :])
+            check_equal(decode_reply(writer.receive()).outcome, "OK", "hello")
+            check_equal(len(decode_reply(writer.receive()).rows), 64, "rows")
+    witness.finish()
+
+
+@test
+def silent_connections_do_not_take_every_place(run):
+    """They never say hello, and come again and again."""
+    witness = Witness(run, ("--connections", "64"))
+    silent = []
+    for turn in range(600):
+        silent.append(socket.create_connection(witness.server.address))
+        if turn % 20 != 0:
+            continue
+        for _ in range(50):
+            try:
+                witness.check_alive()
+                break
+            except Closed:
+                time.sleep(0.01)
+        else:
+            check(False, "there is no place for one that says hello")
+    for member in silent:
+        member.close()
+    witness.server.wait_for_sockets(witness.server.open_sockets())
+    witness.finish()
+
+
+@test
+def one_connection_s_flood_keeps_nobody_waiting(run):
+    """As many requests as fit the sockets, again and again; and its replies are read."""
+    witness = Witness(run)
+    flood = encode_frame(STATS, 5, encode_body("stats")) * 20_000
+    stop = threading.Event()
+
+    def send_and_read():
+        with Connection(witness.server.address) as connection:
+            connection.send(hello_frame())
+            while not stop.is_set():
+                connection.send(flood)
+                connection.received.clear()
+
+    sender = threading.Thread(target=send_and_read, daemon=True)
+    sender.start()
+    began = time.monotonic()
+    while time.monotonic() - began < 2:
+        witness.check_alive()
+    stop.set()
+    sender.join(20)
+    check(not sender.is_alive(), "the flood is taken")
+    witness.finish()
 
 
 @test

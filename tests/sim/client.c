@@ -82,6 +82,11 @@ int64_t sim_client_receive(struct sim_client *client, void *bytes, size_t size)
     return client->state == SIM_GONE ? -ENOTCONN : 0;
 }
 
+bool sim_client_is_over(const struct sim_client *client)
+{
+    return client->broken || client->state == SIM_GONE;
+}
+
 void sim_client_finish(struct sim_client *client)
 {
     client->finished = true;

@@ -196,7 +196,7 @@ static uint64_t write_due(struct sim_machine *machine)
 
 static bool may_receive(const struct io *io, const struct sim_client *client)
 {
-    if (client->received_end || (!client->receiving && client->late_max == 0))
+    if (client->received_end || (!client->receiving && !client->may_come_late))
         return false;
     if (sim_stream_size(&client->up) > 0)
         return io->buffers_free > 0;
@@ -264,13 +264,15 @@ static struct choice choose(struct io *io)
 
 static int free_fd(const struct sim_machine *machine)
 {
-    for (int fd = FD_FIRST;; fd++) {
-        bool used = false;
-        for (uint32_t i = 0; i < machine->client_count; i++)
-            used |= machine->clients[i]->fd == fd;
-        if (!used)
-            return fd;
+    bool used[FD_FIRST + SIM_CLIENTS_MAX] = {false};
+    int fd = FD_FIRST;
+    for (uint32_t i = 0; i < machine->client_count; i++) {
+        if (machine->clients[i]->fd >= 0)
+            used[machine->clients[i]->fd] = true;
     }
+    while (used[fd])
+        fd++;
+    return fd;
 }
 
 /* The things that happen. Each fills the event and returns true, or returns false when it has
@@ -294,8 +296,7 @@ static bool receive_happens(struct io *io, uint32_t index, struct io_event *even
 {
     struct sim_client *client = io->machine->clients[index];
     *event = (struct io_event){.kind = IO_RECEIVED, .user = client->receive_user};
-    if (!client->receiving)
-        client->late_max--;
+    client->receiving = client->may_come_late = false;
     size_t size = sim_stream_size(&client->up);
     if (size == 0) {
         client->received_end = true;
@@ -352,7 +353,7 @@ static bool close_happens(struct io *io, uint32_t index, struct io_event *event)
 {
     struct sim_client *client = io->machine->clients[index];
     *event = (struct io_event){.kind = IO_CLOSED, .user = client->close_user};
-    sim_client_cut(client, false);
+    sim_client_cut(client, client->is_reset);
     return true;
 }
 
@@ -540,17 +541,17 @@ void io_receive(struct io *io, int fd, uint64_t user)
     struct sim_client *client = connection(io, fd, user);
     if (client == NULL)
         return;
+    TILL_ASSERT(!client->receiving && !client->received_end);
     client->receiving = true;
     client->receive_user = user;
 }
 
-void io_receive_pause(struct io *io, int fd, uint64_t user)
+void io_receive_cancel(struct io *io, int fd, uint64_t user)
 {
     struct sim_client *client = connection(io, fd, user);
     if (client == NULL)
         return;
-    if (client->receiving)
-        client->late_max = (uint32_t)sim_random_below(io->machine, 3);
+    client->may_come_late = client->receiving && sim_chance(io->machine, 50);
     client->receiving = false;
 }
 
@@ -583,12 +584,13 @@ void io_close(struct io *io, int fd, uint64_t user)
     struct sim_client *client = connection(io, fd, user);
     if (client == NULL)
         return;
-    io_receive_pause(io, fd, user);
+    io_receive_cancel(io, fd, user);
     client->state = SIM_CLOSING;
+    client->is_reset = client->send.active;
     client->close_user = user;
     client->close_due_us = network_due(io->machine);
     if (sim_chance(io->machine, 50)) {
-        client->late_max = 0;
+        client->may_come_late = false;
         client->send.active = false;
     } else if (client->send.active && !client->send.copied) {
         client->send.copied = true;

@@ -72,6 +72,11 @@ uint64_t sim_delay_us(struct sim_machine *machine, uint64_t us_max)
     return sim_random_below(machine, bound + 1);
 }
 
+void sim_disk_slow(struct sim_machine *machine, uint64_t us_max)
+{
+    machine->write_delay_us_max = us_max;
+}
+
 void sim_crash(struct sim_machine *machine)
 {
     if (machine->io != NULL)

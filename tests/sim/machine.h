@@ -10,7 +10,7 @@
 enum {
     SIM_FILE_PAGE = 4096,
     SIM_SECTOR = 512, /* what a disk writes whole */
-    SIM_CLIENTS_MAX = 256,
+    SIM_CLIENTS_MAX = 2048,
     SIM_FOLDERS_MAX = 4,
     SIM_PATH_SIZE = 256,
 };
@@ -72,16 +72,17 @@ struct sim_client {
     uint64_t close_due_us;
     uint64_t receive_user;
     uint64_t close_user;
-    size_t window;     /* bytes that `down` holds */
-    size_t piece;      /* at most this much is received or sent in one go */
-    uint32_t late_max; /* events that still arrive after a pause or a close */
-    int fd;            /* -1: not accepted yet, or closed */
+    size_t window; /* bytes that `down` holds */
+    size_t piece;  /* at most this much is received or sent in one go */
+    int fd;        /* -1: not accepted yet, or closed */
     enum sim_client_state state;
     bool receiving;
-    bool received_end; /* the end or an error was told: nothing more is received */
-    bool finished;     /* the client sends no more */
-    bool broken;       /* reset by either side */
-    bool held;         /* the test has the handle */
+    bool may_come_late; /* something received may still arrive after a cancel or a close */
+    bool is_reset;      /* closed in the middle of a send */
+    bool received_end;  /* the end or an error was told: nothing more is received */
+    bool finished;      /* the client sends no more */
+    bool broken;        /* reset by either side */
+    bool held;          /* the test has the handle */
 };
 
 struct sim_machine {

@@ -56,6 +56,8 @@ static void echo_event(struct echo_server *server, const struct io_event *event)
         memcpy(echo->bytes + echo->received, event->bytes, (size_t)event->result);
         echo->received += (size_t)event->result;
         io_buffer_release(server->io, event->buffer);
+        if (echo->fd >= 0)
+            io_receive(server->io, echo->fd, event->user);
     } else if (event->kind == IO_RECEIVED) {
         echo->ended = true;
     } else if (event->kind == IO_SENT) {

@@ -718,6 +718,69 @@ TEST(half_a_frame_and_a_hang_up_leave_no_trace)
     end_well(world);
 }
 
+/* As large as their messages allow, and so many that a batch of them is more than a block of the
+ * log takes. None of the SKUs exists, so nothing changes. */
+enum { LARGE_CALLERS = 16, LARGE_COMMANDS = 640 };
+
+static void send_largest(struct caller *callers)
+{
+    struct {
+        struct sale_put_body body;
+        struct pool_body pools[SALE_POOLS_MAX];
+    } put = {.body = {.key = {.low = 9, .high = 9},
+                      .sale = 9,
+                      .rate_points = 1,
+                      .rate_money = 1,
+                      .pool_count = SALE_POOLS_MAX}};
+    struct {
+        struct stock_get_body body;
+        struct item_body items[STOCK_ITEMS_MAX];
+    } query = {.body = {.item_count = STOCK_ITEMS_MAX}};
+    for (uint32_t i = 0; i < SALE_POOLS_MAX; i++)
+        put.pools[i] = (struct pool_body){.sku = 1000 + i, .quantity = 1, .warehouse = 1};
+    for (uint32_t i = 0; i < STOCK_ITEMS_MAX; i++)
+        query.items[i].sku = 1000 + i;
+    for (int i = 0; i < LARGE_COMMANDS; i++) {
+        struct caller *caller = &callers[i % LARGE_CALLERS];
+        caller_send(caller, MESSAGE_sale_put, &put, sizeof put);
+        if (i / LARGE_CALLERS % 4 == 0)
+            caller_send(caller, MESSAGE_stock_get, &query, sizeof query);
+    }
+}
+
+static void expect_rejections(struct world *world, struct caller *caller)
+{
+    for (int turn = 0; caller_in_flight(caller) > 0; turn++) {
+        CHECK(turn < 10000 && !caller->ended);
+        sim_time_pass(world->machine, US_PER_SECOND / 10); /* all that was sent has arrived */
+        CHECK(world_play(world, 1) > 0);
+        while (caller_receive(caller, &world->reply))
+            CHECK(world->reply.outcome == OUTCOME_NOT_FOUND ||
+                  world->reply.outcome == OUTCOME_STORAGE_FULL);
+    }
+}
+
+TEST(batches_of_the_largest_commands_and_queries_are_decided)
+{
+    struct caller *callers = calloc(LARGE_CALLERS, sizeof *callers);
+    for (int round = 0; round < 4; round++) {
+        struct world *world = world_create(test_random());
+        CHECK(world_start(world));
+        for (int i = 0; i < LARGE_CALLERS; i++) {
+            caller_open(&callers[i], world->machine, false);
+            sim_client_limit(callers[i].client, 1 << 20, 1 << 20);
+            play_until_ready(world, &callers[i]);
+        }
+        send_largest(callers);
+        for (int i = 0; i < LARGE_CALLERS; i++) {
+            expect_rejections(world, &callers[i]);
+            caller_close(&callers[i]);
+        }
+        end_well(world);
+    }
+    free(callers);
+}
+
 /* Asks for much at once and reads nothing for a while. */
 enum { GREEDY_REQUESTS = 1500, GREEDY_WINDOW = 16384 };
 

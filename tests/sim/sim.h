@@ -62,6 +62,9 @@ void sim_disk_refuse_writes(struct sim_machine *machine, const char *path, const
                             unsigned percent);
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth);
 
+/* Writes take up to so long from now on, most of them a sixteenth of it at most. */
+void sim_disk_slow(struct sim_machine *machine, uint64_t us_max);
+
 /* Inverts one bit of a file at rest; the file and the offset exist. */
 void sim_disk_flip(struct sim_machine *machine, const char *path, const char *name, uint64_t offset,
                    unsigned bit);
@@ -79,6 +82,9 @@ void sim_client_send(struct sim_client *client, const void *bytes, size_t size);
  * stream -ENOTCONN when the server closed, -ECONNRESET when the connection broke. A client that
  * does not receive is a slow reader: the server's sends stall once the window is full. */
 int64_t sim_client_receive(struct sim_client *client, void *bytes, size_t size);
+
+/* The server closed, or the connection broke; some of what it had sent may be left to receive. */
+bool sim_client_is_over(const struct sim_client *client);
 
 /* Ends the stream after what was sent (the server may go on sending), or breaks it at once. */
 void sim_client_finish(struct sim_client *client);

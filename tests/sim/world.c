@@ -14,13 +14,22 @@
 #include "net/server_state.h"
 #include "tests/test.h"
 
-enum { PATIENCE_TURNS = 40000, OUTPUT_CHUNKS = 32, IO_BUFFERS = 16, IO_BUFFER_SIZE = 16384 };
+enum {
+    PATIENCE_TURNS = 40000,
+    CONNECTIONS = 64,
+    OUTPUT_CHUNKS = 32,
+    IO_BUFFERS = 16,
+    IO_BUFFER_SIZE = 16384
+};
 
 struct world *world_create(uint64_t seed)
 {
     struct world *world = calloc(1, sizeof *world);
     CHECK(world != NULL);
     world->machine = sim_machine_create(seed);
+    world->connections_max = CONNECTIONS;
+    world->output_chunks = OUTPUT_CHUNKS;
+    world->io_buffers = IO_BUFFERS;
     world->ledger = ledger_create(world->machine);
     world->has_archive = sim_chance(world->machine, 60);
     world->fills_archive = world->has_archive && sim_chance(world->machine, 30);
@@ -72,8 +81,9 @@ static void count_files(struct world *world)
 
 bool world_start(struct world *world)
 {
-    static const struct io_options io_options = {
-        .connections_max = 64, .buffer_size = IO_BUFFER_SIZE, .buffer_count = IO_BUFFERS};
+    const struct io_options io_options = {.connections_max = world->connections_max,
+                                          .buffer_size = IO_BUFFER_SIZE,
+                                          .buffer_count = world->io_buffers};
     static const uint32_t writes[] = {1, 2, 4, WAL_WRITES_MAX};
     struct server_options options = server_options_default;
     options.listen = "127.0.0.1:7411";
@@ -84,10 +94,12 @@ bool world_start(struct world *world)
                                    << sim_random_below(world->machine, 3);
     snapshot_options(world, &options);
     archive_options(world, &options);
-    options.wal_writes = writes[sim_random_below(world->machine, 4)];
+    options.wal_writes = world->wal_writes;
+    if (options.wal_writes == 0)
+        options.wal_writes = writes[sim_random_below(world->machine, 4)];
     options.connections_max = io_options.connections_max;
     options.accept_clock = !world->is_unattended;
-    options.output_chunks = OUTPUT_CHUNKS;
+    options.output_chunks = world->output_chunks;
     CHECK_EQUAL(disk_open(&world->disk, "data", DISK_WRITE), 0);
     world->io = io_create(&io_options, world->error);
     world->server =

@@ -27,7 +27,11 @@ struct world {
     struct disk *disk;
     struct io *io;
     struct server *server;
-    uint64_t segment_size;         /* of the log; 0: a random small one at each start */
+    uint64_t segment_size; /* of the log; 0: a random small one at each start */
+    uint32_t wal_writes;   /* 0: a random number at each start */
+    uint32_t connections_max;
+    uint32_t output_chunks;
+    uint32_t io_buffers;
     bool no_snapshots;             /* else they are taken often, from random causes */
     bool is_unattended;            /* nobody is there to say that the wall clock is right */
     struct disk *archive;          /* of the server alive; NULL: this world has none */

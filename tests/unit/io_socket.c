@@ -46,8 +46,10 @@ static void run_streams(struct echo *echo, uint32_t count, uint64_t size,
     echo->holds_buffers = false;
     echo_release(echo);
     for (uint32_t i = 0; i < echo->connections_count; i++) {
-        if (echo->connections[i].is_paused)
-            io_receive(echo->io, echo->connections[i].fd, 1000 + i);
+        if (!echo->connections[i].is_paused)
+            continue;
+        echo->connections[i].is_paused = false;
+        io_receive(echo->io, echo->connections[i].fd, 1000 + i);
     }
     TURN_UNTIL(echo, echo->closed_count == count);
 }
@@ -82,7 +84,7 @@ static void pause_and_resume_at_random(struct echo *echo)
         for (uint64_t flips = test_random_below(4); flips > 0; flips--) {
             connection->is_paused = !connection->is_paused;
             if (connection->is_paused)
-                io_receive_pause(echo->io, connection->fd, 1000 + index);
+                io_receive_cancel(echo->io, connection->fd, 1000 + index);
             else
                 io_receive(echo->io, connection->fd, 1000 + index);
         }
@@ -104,7 +106,7 @@ TEST(io_a_paused_connection_receives_nothing_more)
     echo_open(&echo, 64, 1024, 16);
     int client = client_connect(echo.port);
     TURN_UNTIL(&echo, echo.connections_count == 1);
-    io_receive_pause(echo.io, echo.connections[0].fd, 1000);
+    io_receive_cancel(echo.io, echo.connections[0].fd, 1000);
     while (echo_turn(&echo, 1000) > 0)
         continue;
     CHECK(send(client, &byte, 1, 0) == 1);
@@ -112,6 +114,26 @@ TEST(io_a_paused_connection_receives_nothing_more)
     io_receive(echo.io, echo.connections[0].fd, 1000);
     TURN_UNTIL(&echo, echo.connections[0].received_bytes == 1);
     close(client);
+    echo_close(&echo);
+}
+
+TEST(io_receives_one_buffer_and_nothing_more_until_asked_again)
+{
+    struct echo echo;
+    uint8_t bytes[4096] = {1};
+    echo_open(&echo, 64, 1024, 16);
+    echo.keeps_what_arrives = true;
+    int client = client_connect(echo.port);
+    CHECK(send(client, bytes, sizeof bytes, 0) == sizeof bytes);
+    TURN_UNTIL(&echo, echo.connections_count == 1);
+    echo.connections[0].is_paused = true; /* the echo does not ask again */
+    for (uint64_t asked = 1; asked <= 4; asked++) {
+        TURN_UNTIL(&echo, echo.connections[0].received_bytes == asked * 1024);
+        CHECK_EQUAL(echo_turn(&echo, 20000), 0);
+        io_receive(echo.io, echo.connections[0].fd, 1000);
+    }
+    close(client);
+    TURN_UNTIL(&echo, echo.closed_count == 1);
     echo_close(&echo);
 }
 
@@ -188,16 +210,19 @@ TEST(io_every_buffer_can_be_in_the_callers_hands)
     echo_close(&echo);
 }
 
-TEST(io_closing_while_sending_and_receiving_ends_with_one_event)
+/* Sent to and not read by the client, which learns of a reset, not of a regular end: what it got
+ * stops in the middle. */
+TEST(io_closing_while_sending_and_receiving_ends_with_one_event_and_a_reset)
 {
     enum { TOTAL = 24 << 20 }; /* more than the sockets' own buffers take */
     static uint8_t bytes[1 << 16];
     struct echo echo;
+    ssize_t count;
     echo_open(&echo, 64, 4096, 16);
     echo.stream_size = TOTAL + sizeof bytes;
     int client = client_connect(echo.port);
     for (size_t sent = 0; sent < TOTAL;) {
-        ssize_t count = send(client, bytes, sizeof bytes, 0); /* and it never reads */
+        count = send(client, bytes, sizeof bytes, 0); /* and it never reads */
         sent += count > 0 ? (size_t)count : 0;
         echo_turn(&echo, 0);
     }
@@ -210,6 +235,10 @@ TEST(io_closing_while_sending_and_receiving_ends_with_one_event)
     for (int i = 0; i < 20; i++)
         CHECK_EQUAL(echo_turn(&echo, 1000), 0);
     CHECK(fcntl(echo.connections[0].fd, F_GETFD) == -1 && errno == EBADF);
+    do
+        count = recv(client, bytes, sizeof bytes, 0);
+    while (count > 0);
+    CHECK(count < 0 && errno == ECONNRESET);
     close(client);
     echo_close(&echo);
 }
@@ -370,16 +399,25 @@ TEST(io_connections_beyond_the_tables_are_refused)
     echo_close(&echo);
 }
 
-TEST(io_accepted_sockets_send_without_delay)
+static int option_of(int fd, int level, int name)
 {
-    struct echo echo;
     int value = 0;
     socklen_t size = sizeof value;
+    CHECK(getsockopt(fd, level, name, &value, &size) == 0);
+    return value;
+}
+
+TEST(io_accepted_sockets_send_without_delay_and_keep_little_in_the_kernel)
+{
+    struct echo echo;
     echo_open(&echo, 64, 1024, 16);
     int client = client_connect(echo.port);
     TURN_UNTIL(&echo, echo.connections_count == 1);
-    CHECK(getsockopt(echo.connections[0].fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0);
-    CHECK(value != 0);
+    int fd = echo.connections[0].fd;
+    CHECK(option_of(fd, IPPROTO_TCP, TCP_NODELAY) != 0);
+    CHECK(option_of(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
+    CHECK_EQUAL(option_of(fd, SOL_SOCKET, SO_RCVBUF), 2 * 128 * 1024);
+    CHECK_EQUAL(option_of(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 128 * 1024);
     close(client);
     echo_close(&echo);
 }

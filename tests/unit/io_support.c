@@ -105,6 +105,8 @@ static void received(struct echo *echo, const struct io_event *event)
         io_buffer_release(echo->io, event->buffer);
     }
     send_back(echo, connection);
+    if (!connection->is_paused && !connection->is_closing)
+        io_receive(echo->io, connection->fd, event->user);
 }
 
 static void sent(struct echo *echo, const struct io_event *event)

@@ -92,10 +92,13 @@ static void reserve(struct streams *streams, struct stream *stream)
         CHECK(room != OUTPUT_DECIDE_FIRST);
     }
     if (room == OUTPUT_FULL) {
-        CHECK(streams->pool.free_count == 0 || stream->output.chunk_count == OUTPUT_CHUNKS_MAX);
+        CHECK(stream->output.chunk_count > 0 ? streams->pool.free_count < CHUNKS
+                                             : streams->pool.free_count == 0);
         streams->full_count++;
         return;
     }
+    CHECK(stream->output.chunk_count == 1 || streams->pool.free_count >= streams->pool.reserve);
+    CHECK(stream->output.chunk_count <= OUTPUT_CHUNKS_MAX);
     stream->pending[stream->pending_count++] = size;
 }
 
@@ -172,17 +175,56 @@ TEST(outputs_that_are_read_too_slowly_fill_up_and_lose_nothing)
     streams_destroy(streams);
 }
 
+/* Reserves until there is no more for this one. */
+static uint32_t fill(struct streams *streams, struct stream *stream)
+{
+    for (uint32_t full = streams->full_count; streams->full_count == full;)
+        reserve(streams, stream);
+    return stream->output.chunk_count;
+}
+
 TEST(one_output_leaves_chunks_to_others)
 {
     struct streams *streams = streams_create();
-    while (streams->full_count == 0)
-        reserve(streams, &streams->streams[0]);
-    CHECK_EQUAL(streams->streams[0].output.chunk_count, OUTPUT_CHUNKS_MAX);
-    reserve(streams, &streams->streams[1]);
-    CHECK_EQUAL(streams->full_count, 1);
+    uint32_t most = fill(streams, &streams->streams[0]);
+    CHECK(most > CHUNKS / 4 && most <= OUTPUT_CHUNKS_MAX);
+    uint32_t next = fill(streams, &streams->streams[1]);
+    CHECK(next > 1 && next <= most);
     for (int i = 0; i < CONNECTIONS; i++)
         drain(streams, &streams->streams[i]);
     streams_destroy(streams);
+}
+
+/* However many take all that they can get, some chunks are left for those that have none. */
+TEST(the_last_chunks_are_for_outputs_that_hold_none)
+{
+    enum { GREEDY = 64, POOL = 1024 };
+    struct output_pool pool;
+    struct output outputs[POOL];
+    CHECK(output_pool_init(&pool, POOL));
+    for (int i = 0; i < POOL; i++)
+        output_init(&outputs[i], GAP);
+    uint32_t most = 0;
+    for (int i = 0; i < POOL; i++) {
+        uint32_t free_count = pool.free_count;
+        CHECK_EQUAL(output_reserve(&outputs[i], &pool, OUTPUT_CHUNK_SIZE), OUTPUT_ROOM);
+        for (int room = OUTPUT_ROOM; i < GREEDY && room == OUTPUT_ROOM;) {
+            outputs[i].sink.cursor += OUTPUT_CHUNK_SIZE;
+            output_commit(&outputs[i], &pool);
+            room = output_reserve(&outputs[i], &pool, OUTPUT_CHUNK_SIZE);
+        }
+        most = free_count - pool.free_count > most ? free_count - pool.free_count : most;
+        CHECK_EQUAL(free_count - pool.free_count, outputs[i].chunk_count);
+        if (pool.free_count == 0)
+            break;
+        CHECK(i >= GREEDY || pool.free_count >= POOL / 4);
+    }
+    CHECK_EQUAL(pool.free_count, 0);
+    CHECK_EQUAL(most, OUTPUT_CHUNKS_MAX);
+    for (int i = 0; i < POOL; i++)
+        output_deinit(&outputs[i], &pool);
+    CHECK_EQUAL(pool.free_count, POOL);
+    output_pool_deinit(&pool);
 }
 
 TEST(closed_output_gives_every_chunk_back)

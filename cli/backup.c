@@ -707,9 +707,10 @@ int cli_backup(int argc, char **argv)
         printf(
             "usage: till backup DIR [options]\n\n"
             "Copies the newest snapshot and the log after it to DIR, from the folder of a server\n"
-            "that may be running, and verifies the copy. DIR is then a data folder: to serve, to\n"
-            "restore from, to verify. The same command with the same DIR goes on where it was\n"
-            "stopped, or brings an earlier backup up to date. For one of this moment:\n"
+            "that may be running, and verifies the copy. DIR is then a backup: to serve, to\n"
+            "restore from, to verify; its backup.till says what it has. The same command with the\n"
+            "same DIR goes on where it was stopped, or brings an earlier backup up to date; a\n"
+            "folder with anything else in it is refused. For a backup of this moment:\n"
             "  till snapshot && till backup DIR\n\n");
         options_print(stdout, rows, sizeof rows / sizeof rows[0]);
         return EXIT_OK;

@@ -179,8 +179,8 @@ static bool begins_too_late(struct replay *replay, uint64_t seq_first)
     if (replay->archive != NULL)
         return fail(replay,
                     "seq %" PRIu64 " to %" PRIu64
-                    " are neither in the folder %s nor in the archive %s: restore from a newer "
-                    "backup, or to an earlier moment",
+                    " are neither in the folder %s nor in what the archive %s has by its "
+                    "archive.till: restore from a newer backup, or to an earlier moment",
                     engine_seq(replay->engine) + 1, seq_first - 1, disk_path(replay->disk),
                     disk_path(replay->archive));
     if (replay->loader.seq == 0)

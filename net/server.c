@@ -459,6 +459,9 @@ static bool recover(struct server *server)
     server->start.replay_us = replay.replayed_us;
     server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
     server->now_us = engine_time_us(server->engine);
+    /* A log that has no block yet goes on from the snapshot's state. */
+    replay.end.digest = engine_digest(server->engine);
+    replay.end.time_us = engine_time_us(server->engine);
     char error[IO_ERROR_SIZE];
     if (wal_open(&server->wal, server->io, server->disk, &options, &replay.end, server->start.epoch,
                  error) != 0) {

@@ -542,6 +542,9 @@ static bool recover(struct server *server)
     server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
     if (!open_archive(server, &replay))
         return false;
+    /* A log that has no block yet goes on from the snapshot's state. */
+    replay.end.digest = engine_digest(server->engine);
+    replay.end.time_us = engine_time_us(server->engine);
     char error[IO_ERROR_SIZE];
     if (!timekeeping_open(server))
         return false;

@@ -33,7 +33,7 @@ struct wal_end {
     uint64_t previous;   /* checksum of the last block */
     uint64_t epoch;      /* of the last block; 0 for an empty log */
     uint64_t time_us;    /* of the last block */
-    uint64_t digest;     /* in the last block */
+    uint64_t digest;     /* in the last block; whoever has a snapshot and no block sets it */
     uint64_t torn_bytes; /* from the end on, over as many segments: to be cut; 0 when clean */
     uint64_t seal;       /* checksum of the seal that the log ends with; 0: none that counts */
     /* Nothing was acknowledged behind the end: it is sealed, or the end of a backup, or there is no

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "net/replay.h"
+#include "net/server_state.h"
 #include "snapshot/backup_label.h"
 #include "snapshot/image.h"
 #include "tests/sim/world.h"
@@ -155,6 +156,20 @@ TEST(without_any_snapshot_the_log_alone_serves_or_is_refused_when_its_beginning_
         world_destroy(world);
     }
     CHECK(served < ROUNDS);
+}
+
+/* Moves the log away: what is left is what a restore makes. */
+static void remove_log(void)
+{
+    struct disk *disk;
+    struct wal_segment *segments;
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
+    int count = wal_segments_list(disk, WAL_IN_DATA, &segments);
+    for (int i = 0; i < count; i++)
+        CHECK_EQUAL(disk_remove(disk, segments[i].name), 0);
+    CHECK_EQUAL(disk_remove(disk, WAL_NOTE_NAME), 0);
+    free(segments);
+    disk_close(disk);
 }
 
 TEST(server_ends_at_a_write_error_and_keeps_what_it_had_answered)
@@ -431,6 +446,57 @@ static void send_credit(struct caller *caller, uint64_t key)
 {
     struct points_credit_body body = {.key = {key, 1}, .customer = {1, 0}, .points = 1};
     caller_send(caller, MESSAGE_points_credit, &body, sizeof body);
+}
+
+/* Turns until the log seals itself. */
+static void play_until_sealing(struct world *world)
+{
+    bool was_idle = false;
+    for (uint32_t turn = 0;; turn++) {
+        CHECK(turn < 10000);
+        bool is_idle = wal_idle(world->server->wal);
+        if (was_idle && !is_idle)
+            return;
+        was_idle = is_idle;
+        CHECK(server_turn(world->server, TURN_US) > 0);
+    }
+}
+
+/* The log begins behind the snapshot, with a seal; a command that comes while that is on its way
+ * goes behind it. */
+TEST(snapshot_alone_is_gone_on_from_while_its_log_is_being_sealed)
+{
+    uint32_t played = 0;
+    for (int round = 0; round < 3 * ROUNDS; round++) {
+        enum { TURNS_LATER = 5000 };
+        uint64_t seqs[SNAPSHOTS_KEPT];
+        struct world *world = world_create(test_random());
+        world->has_archive = false;
+        CHECK(world_start(world));
+        world_settle(world);
+        world_stop(world);
+        if (list_snapshots(seqs) == 0 || seqs[0] < world->ledger->seq_seen) {
+            world_destroy(world);
+            continue;
+        }
+        remove_log();
+        CHECK(world_start(world));
+        struct caller *caller = ready_caller(world);
+        play_until_sealing(world);
+        send_credit(caller, 1);
+        CHECK(play_for_reply(world, caller, TURNS_LATER));
+        CHECK_EQUAL(world->reply.outcome, OUTCOME_OK);
+        caller_close(caller);
+        free(caller);
+        world_crash(world);
+        if (!world_start(world))
+            test_fail(__FILE__, __LINE__, "%s", world->error);
+        CHECK(engine_seq(server_engine(world->server)) > seqs[0]);
+        world_stop(world);
+        world_destroy(world);
+        played++;
+    }
+    CHECK(played > ROUNDS / 2);
 }
 
 /* What was decided before waits, and so do queries that would show it; what comes after is refused

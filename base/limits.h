@@ -31,10 +31,11 @@
  * so additions are checked as well; the bounds give the early, clear error. */
 #define PRICE_MAX          1000000000000000LL /* 10^15 minor units */
 #define POINTS_MAX         1000000000000000LL
-#define QUANTITY_MAX       1000000000000LL /* stock of one (SKU, warehouse) */
-#define CURRENCY_MAX       999             /* ISO 4217 numbers have three digits */
-#define POINTS_SHARE_WHOLE 10000           /* parts of the total that a share counts in */
-#define TOTAL_MAX          (1LL << 62)     /* of an order, in minor units */
+#define QUANTITY_MAX       1000000000000LL       /* stock of one (SKU, warehouse), */
+#define STOCK_TOTAL_MAX    1000000000000000000LL /* and of all together */
+#define CURRENCY_MAX       999                   /* ISO 4217 numbers have three digits */
+#define POINTS_SHARE_WHOLE 10000                 /* parts of the total that a share counts in */
+#define TOTAL_MAX          (1LL << 62)           /* of an order, in minor units */
 
 /* Time, in microseconds unless the name says otherwise. */
 #define US_PER_SECOND        1000000ULL

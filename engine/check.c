@@ -1,5 +1,6 @@
 /* Every invariant of the state, restated as plainly as can be and checked over everything: sums
- * are made anew from the orders and compared with what the tables say. */
+ * are made anew from the orders and compared with what the tables say. A sum that leaves its range
+ * is a violation, whatever it is compared with. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ struct check {
     uint64_t takes_held;     /* of them, by orders PENDING */
     uint64_t takes_expiring; /* and of these, from lots that may expire */
     uint64_t extended;       /* orders PENDING whose first step is taken */
+    bool has_wrapped;        /* some sum has left its range */
 };
 
 __attribute__((format(printf, 2, 3))) static bool violated(struct check *check, const char *format,
@@ -40,6 +42,17 @@ __attribute__((format(printf, 2, 3))) static bool violated(struct check *check, 
     vsnprintf(check->error, check->error_size, format, arguments);
     va_end(arguments);
     return false;
+}
+
+static void sum_add(struct check *check, int64_t *sum, int64_t amount)
+{
+    check->has_wrapped |= __builtin_add_overflow(*sum, amount, sum);
+}
+
+/* Did all sums that were made stay numbers? */
+static bool sums_hold(struct check *check, const char *what)
+{
+    return !check->has_wrapped || violated(check, "a sum of %s leaves its range", what);
 }
 
 static bool order_has(const struct order *order)
@@ -54,14 +67,16 @@ static void sum_pieces(struct check *check, const struct order *order)
     for (uint32_t i = 0; i < pieces.count; i++) {
         const struct piece *piece = &pieces.first[i];
         int64_t *sums = order->state == order_state_PENDING ? check->reserved : check->committed;
-        sums[piece->stock] += piece->quantity;
+        sum_add(check, &sums[piece->stock], piece->quantity);
         if (piece->pool != 0)
-            check->taken[piece->pool] += piece->quantity;
+            sum_add(check, &check->taken[piece->pool], piece->quantity);
         if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
             continue;
         uint32_t sku = stock_at(engine, piece->stock)->sku;
-        check->tally[tally_find(engine, order->customer, order->sale, sku)] += piece->quantity;
-        check->tally[tally_find(engine, order->customer, order->sale, 0)] += piece->quantity;
+        uint32_t of_sku = tally_find(engine, order->customer, order->sale, sku);
+        uint32_t of_sale = tally_find(engine, order->customer, order->sale, 0);
+        sum_add(check, &check->tally[of_sku], piece->quantity);
+        sum_add(check, &check->tally[of_sale], piece->quantity);
     }
 }
 
@@ -80,7 +95,9 @@ static bool check_lines(struct check *check, const struct order *order, struct p
         if (stock_at(engine, piece->stock)->sku != line.sku)
             return violated(check, "order %s has a piece of another SKU than its line", id);
         allocated[piece->line] += piece->quantity;
-        total += (int64_t)piece->quantity * line.price;
+        int64_t price = 0;
+        check->has_wrapped |= __builtin_mul_overflow(line.price, piece->quantity, &price);
+        sum_add(check, &total, price);
     }
     for (unsigned i = 0; i < order->line_count; i++) {
         if (allocated[i] > order_line(engine, order, i).quantity)
@@ -100,15 +117,15 @@ static bool check_order_points(struct check *check, const struct order *order, c
     int64_t points = 0;
     for (uint32_t at = money->takes; at != 0; at = point_take_at(engine, at)->next) {
         const struct point_take *take = point_take_at(engine, at);
-        points += take->points;
+        sum_add(check, &points, take->points);
         check->takes++;
         if (lot_at(engine, take->lot)->customer != order->customer)
             return violated(check, "order %s has taken points of another customer", id);
         if (order->state == order_state_CONFIRMED)
-            check->spent[order->customer] += take->points;
+            sum_add(check, &check->spent[order->customer], take->points);
         if (order->state != order_state_PENDING)
             continue;
-        check->held[take->lot] += take->points;
+        sum_add(check, &check->held[take->lot], take->points);
         check->takes_held++;
         check->takes_expiring += lot_at(engine, take->lot)->expires_us != UINT64_MAX;
     }
@@ -192,7 +209,7 @@ static bool check_orders(struct check *check)
         if (order->state == order_state_PENDING && !check->has_deadline[i])
             return violated(check, "order %s is PENDING without a deadline to come", id);
     }
-    return true;
+    return sums_hold(check, "what orders have");
 }
 
 static bool check_payments(struct check *check)
@@ -208,14 +225,14 @@ static bool check_payments(struct check *check)
                             "payment event %s of provider %u is there twice, or is not found",
                             id_format(payment->event, id), payment->provider);
         if (payment->status == payment_status_SUCCESS && !is_parked)
-            check->captured[payment->order] += payment->amount;
+            sum_add(check, &check->captured[payment->order], payment->amount);
         check->parked[payment->order] += is_parked;
         parked += is_parked;
     }
     if (parked != engine->parked_count)
         return violated(check, "%" PRIu64 " payments are parked, %" PRIu64 " are counted", parked,
                         engine->parked_count);
-    return true;
+    return sums_hold(check, "payments");
 }
 
 static bool check_times(struct check *check)
@@ -266,7 +283,7 @@ static bool check_pools(struct check *check)
         if (pool->taken != check->taken[i])
             return violated(check, "sale %u: a pool counts %" PRId64 " taken, orders have %" PRId64,
                             sale, pool->taken, check->taken[i]);
-        check->pooled[pool->stock] += pool->left;
+        sum_add(check, &check->pooled[pool->stock], pool->left);
     }
     for (uint32_t i = 1; i <= engine->tallies.count; i++) {
         const struct tally *tally = tally_at(engine, i);
@@ -274,21 +291,31 @@ static bool check_pools(struct check *check)
             return violated(check, "sale %u: a customer's count is %" PRIu64 ", not %" PRId64,
                             sale_at(engine, tally->sale)->sale, tally->quantity, check->tally[i]);
     }
-    return true;
+    return sums_hold(check, "pools");
 }
 
 static bool check_stocks(struct check *check)
 {
     const struct engine *engine = check->engine;
+    int64_t total = 0;
     for (uint32_t i = 1; i <= engine->stocks.count; i++) {
         const struct stock *stock = stock_at(engine, i);
         uint64_t sku = sku_at(engine, stock->sku)->sku;
-        if (stock->on_hand != stock->available + stock_promised(stock))
+        int64_t parts = stock->available;
+        sum_add(check, &parts, stock->pooled);
+        sum_add(check, &parts, stock->reserved);
+        sum_add(check, &parts, stock->committed);
+        sum_add(check, &parts, stock->unsellable);
+        sum_add(check, &total, stock->on_hand);
+        if (stock->on_hand != parts)
             return violated(check, "sku %" PRIu64 " in warehouse %u: on_hand is not its parts' sum",
                             sku, stock->warehouse);
         if (stock->on_hand < 0 || stock->pooled < 0 || stock->reserved < 0 ||
             stock->committed < 0 || stock->unsellable < 0)
             return violated(check, "sku %" PRIu64 " in warehouse %u: a part is negative", sku,
+                            stock->warehouse);
+        if (stock->on_hand > QUANTITY_MAX || stock_promised(stock) > QUANTITY_MAX)
+            return violated(check, "sku %" PRIu64 " in warehouse %u: more than there may be", sku,
                             stock->warehouse);
         if (stock->reserved != check->reserved[i] || stock->committed != check->committed[i] ||
             stock->pooled != check->pooled[i])
@@ -299,7 +326,10 @@ static bool check_stocks(struct check *check)
                             sku, stock->warehouse, stock->reserved, stock->committed, stock->pooled,
                             check->reserved[i], check->committed[i], check->pooled[i]);
     }
-    return true;
+    if (total != engine->on_hand_total || total > STOCK_TOTAL_MAX)
+        return violated(check, "on_hand is %" PRId64 " in all, %" PRId64 " is counted", total,
+                        engine->on_hand_total);
+    return sums_hold(check, "stock");
 }
 
 static void sum_points(struct check *check)
@@ -307,15 +337,15 @@ static void sum_points(struct check *check)
     const struct engine *engine = check->engine;
     for (uint32_t i = 1; i <= engine->lots.count; i++) {
         const struct lot *lot = lot_at(engine, i);
-        check->left[lot->customer] += lot->left;
-        check->held_of[lot->customer] += lot->held;
+        sum_add(check, &check->left[lot->customer], lot->left);
+        sum_add(check, &check->held_of[lot->customer], lot->held);
     }
     for (uint32_t i = 1; i <= engine->ledger.count; i++) {
         const struct ledger_entry *entry = ledger_entry_at(engine, i);
         int64_t sign = entry->kind == LEDGER_CREDIT || entry->kind == LEDGER_RETURN  ? 1
                        : entry->kind == LEDGER_SPEND || entry->kind == LEDGER_EXPIRE ? -1
                                                                                      : 0;
-        check->ledger[lot_at(engine, entry->lot)->customer] += sign * entry->points;
+        sum_add(check, &check->ledger[lot_at(engine, entry->lot)->customer], sign * entry->points);
     }
 }
 
@@ -337,6 +367,8 @@ static bool check_points(struct check *check)
             return violated(check, "lot %u does not follow from the one that it came from", i);
     }
     sum_points(check);
+    if (!sums_hold(check, "points"))
+        return false;
     for (uint32_t i = 1; i <= engine->customers.count; i++) {
         const struct customer *customer = customer_at(engine, i);
         struct id known = customer_id_at(engine, i)->id;
@@ -347,12 +379,15 @@ static bool check_points(struct check *check)
             return violated(check, "customer %s: points are not the sum of the lots", id);
         if (customer->spent != check->spent[i])
             return violated(check, "customer %s: points spent are not those of the orders", id);
-        if (customer->spendable + customer->held != check->ledger[i])
+        int64_t owned = customer->spendable;
+        sum_add(check, &owned, customer->held);
+        if (owned != check->ledger[i])
             return violated(check, "customer %s: points are not the sum of the ledger", id);
-        if (customer->spendable + customer->held + customer->spent > POINTS_MAX)
+        sum_add(check, &owned, customer->spent);
+        if (owned > POINTS_MAX)
             return violated(check, "customer %s: more points than there may be", id);
     }
-    return true;
+    return sums_hold(check, "a customer's points");
 }
 
 static bool sums_init(struct check *check)

@@ -103,7 +103,7 @@ struct engine_table_view engine_table_view(const struct engine *engine, enum eng
 
 void engine_scalars(const struct engine *engine, uint64_t scalars[ENGINE_SCALAR_COUNT])
 {
-#define SCALAR_GET(name, place) scalars[SCALAR_##name] = engine->place;
+#define SCALAR_GET(name, place) scalars[SCALAR_##name] = (uint64_t)engine->place;
     ENGINE_SCALARS(SCALAR_GET)
 #undef SCALAR_GET
 }

@@ -33,6 +33,7 @@
     SCALAR(orders_EXPIRED, orders_by_state[order_state_EXPIRED])                                   \
     SCALAR(orders_FAILED, orders_by_state[order_state_FAILED])                                     \
     SCALAR(orders_CANCELLED, orders_by_state[order_state_CANCELLED])                               \
+    SCALAR(on_hand_total, on_hand_total)                                                           \
     SCALAR(parked_count, parked_count)                                                             \
     SCALAR(refund_order_count, refund_order_count)                                                 \
     SCALAR(keys_first, keys.first)                                                                 \

@@ -293,6 +293,7 @@ struct engine {
     uint32_t lots_reserved;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
+    int64_t on_hand_total; /* of all stock: any sum over stocks is within it */
     uint64_t parked_count;
     uint64_t refund_order_count;
     uint64_t rejected_count;

@@ -1,7 +1,13 @@
 /* SKUs, and their stock in each warehouse.
  *
  * available + pooled + reserved + committed + unsellable = on_hand holds after every change, and
- * on_hand changes here alone (what orders do only moves units between the parts). */
+ * on_hand changes here alone (what orders do only moves units between the parts).
+ *
+ * No sum leaves its range: on_hand is at most QUANTITY_MAX in one place, and STOCK_TOTAL_MAX in
+ * all. Units are promised only while available is above zero, so what is promised of a place is at
+ * most QUANTITY_MAX too, and available at least -QUANTITY_MAX. What is held or sold in all is below
+ * 2^63: there are at most 2^31 pieces of at most 2^32 - 1 units; and so is what is pooled, by 2^30
+ * pools. */
 #include "engine/state.h"
 
 uint32_t name_hash(const struct engine *engine, const struct name *name)
@@ -124,6 +130,7 @@ static void stock_change(struct engine *engine, struct command *command, uint32_
     if (index == 0)
         index = stock_add(engine, sku, warehouse);
     struct stock *stock = stock_edit(engine, index);
+    engine->on_hand_total += on_hand - stock->on_hand;
     stock->on_hand = on_hand;
     stock->available = on_hand - stock_promised(stock);
     stock_digest(engine, index);
@@ -149,6 +156,8 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
     int64_t available = stock->available > 0 ? stock->available : 0;
     if (body->delta > QUANTITY_MAX - stock->on_hand)
         return reject(engine, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
+    if (body->delta > STOCK_TOTAL_MAX - engine->on_hand_total)
+        return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
     if (body->delta < -available)
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
     if (index == 0 && arena_room(&engine->stocks) == 0)
@@ -177,6 +186,8 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_STALE_VERSION, 0, stock->on_hand);
     if (body->on_hand < stock_promised(stock) && (body->flags & stock_flags_ALLOW_DEFICIT) == 0)
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
+    if (body->on_hand - stock->on_hand > STOCK_TOTAL_MAX - engine->on_hand_total)
+        return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
     if (index == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
     if (!key_has_room(engine))

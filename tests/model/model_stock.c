@@ -134,6 +134,14 @@ static struct model_stock stock_as_is(struct model *model, uint64_t sku, uint32_
     return model->stocks.items[index];
 }
 
+static bool is_too_much(const struct model *model, int64_t more)
+{
+    wide total = more;
+    for (int i = 0; i < model->stocks.count; i++)
+        total += model->stocks.items[i].on_hand;
+    return more > 0 && total > STOCK_TOTAL_MAX;
+}
+
 static void stock_becomes(struct model *model, struct model_reply *reply, uint64_t sku,
                           uint32_t warehouse, int64_t on_hand)
 {
@@ -175,6 +183,10 @@ void model_stock_adjust(struct model *model, const struct model_request *request
     }
     if ((wide)stock.on_hand + body->delta > QUANTITY_MAX) {
         model_reject(model, reply, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
+        return;
+    }
+    if (is_too_much(model, body->delta)) {
+        model_reject(model, reply, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
         return;
     }
     model_accept(model, reply);
@@ -235,6 +247,10 @@ void model_stock_set(struct model *model, const struct model_request *request,
     }
     if (body->on_hand < promised(&stock) && (body->flags & stock_flags_ALLOW_DEFICIT) == 0) {
         model_reject(model, reply, OUTCOME_STOCK_BELOW_RESERVED, body->sku, promised(&stock));
+        return;
+    }
+    if (is_too_much(model, body->on_hand - stock.on_hand)) {
+        model_reject(model, reply, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
         return;
     }
     model_accept(model, reply);

@@ -185,14 +185,14 @@ static bool begins_too_late(struct replay *replay, uint64_t seq_first)
                     disk_path(replay->archive));
     if (replay->loader.seq == 0)
         return fail(replay,
-                    "the log in %s begins with seq %" PRIu64 ", and there is no valid snapshot of "
-                    "what came before: restore this folder from a replica or a backup",
-                    disk_path(replay->disk), seq_first);
+                    "%s: the log begins here with seq %" PRIu64 ", and there is no valid snapshot "
+                    "of what came before: restore this folder from a replica or a backup",
+                    replay->path_later, seq_first);
     return fail(replay,
-                "the log in %s begins with seq %" PRIu64 ", and the newest valid snapshot ends "
+                "%s: the log begins here with seq %" PRIu64 ", and the newest valid snapshot ends "
                 "at %" PRIu64 ": what lies between is missing. Restore this folder from a replica "
                 "or a backup",
-                disk_path(replay->disk), seq_first, replay->loader.seq);
+                replay->path_later, seq_first, replay->loader.seq);
 }
 
 /* The log had been durable up to the snapshot when that was published. One that ends before it has
@@ -234,8 +234,10 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
     *seq_first = *seq_later = 0;
     while (!replay->has_stopped) {
         enum wal_read read = wal_reader_next(reader);
-        if (read == WAL_READ_END && reader->end.seq_begin > engine_seq(replay->engine) + 1)
+        if (read == WAL_READ_END && reader->end.seq_begin > engine_seq(replay->engine) + 1) {
             *seq_later = reader->end.seq_begin;
+            snprintf(replay->path_later, sizeof replay->path_later, "%s", disk_path(replay->disk));
+        }
         if (read == WAL_READ_END)
             break;
         if (read != WAL_READ_BLOCK)
@@ -244,6 +246,7 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
             *seq_first = reader->block.seq_first;
         if (*seq_first > engine_seq(replay->engine) + 1) {
             *seq_later = *seq_first;
+            wal_reader_path(reader, replay->path_later);
             break;
         }
         if (reader->fields != NULL &&

@@ -51,6 +51,7 @@ struct replay {
     uint64_t seq_whole; /* and the block that was begun goes up to this seq */
     uint64_t loaded_us; /* how long the snapshot took, and the log */
     uint64_t replayed_us;
+    char path_later[WAL_ERROR_SIZE]; /* of the log that does not go on where the state ends */
     char error[REPLAY_ERROR_SIZE];
 };
 

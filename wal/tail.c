@@ -211,14 +211,18 @@ static bool scan_on(struct wal_reader *reader, struct wal_spot place, struct sca
 static enum wal_read damage(struct wal_reader *reader, const struct scan *scan)
 {
     const struct wal_reader_files *files = reader->files;
+    const struct wal_segment *segment = &files->segments[files->next.segment];
+    char or_next[DISK_NAME_SIZE + sizeof " or at the beginning of "] = "";
+    /* A block that did not fit stands at the beginning of the segment after it. */
+    if (files->begun && files->next.segment + 1 < files->segment_count)
+        snprintf(or_next, sizeof or_next, " or at the beginning of %s", segment[1].name);
     return wal_reader_finish(
         reader, WAL_READ_DAMAGE,
-        "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": the log is damaged here; the block at "
+        "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": the log is damaged here%s; the block at "
         "%s, offset %" PRIu64 ", seq %" PRIu64 ", shows that it was durable once. Nothing "
         "was changed. " RESTORE,
-        disk_path(files->disk), files->segments[files->next.segment].name, files->next.offset,
-        reader->end.seq_next, files->segments[scan->proof.segment].name, scan->proof.offset,
-        scan->proof_seq);
+        disk_path(files->disk), segment->name, files->next.offset, reader->end.seq_next, or_next,
+        files->segments[scan->proof.segment].name, scan->proof.offset, scan->proof_seq);
 }
 
 /* What the note says. */

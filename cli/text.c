@@ -207,9 +207,9 @@ static void list_fields(const struct message_info *message, const char *mark,
             size += (size_t)snprintf(text + size, TEXT_ERROR_SIZE - size, " %s%s",
                                      shape->fields[i].name, must_be_given(shape, i) ? mark : "");
     }
-    size += (size_t)snprintf(text + size, TEXT_ERROR_SIZE - size, "%s%.*s%s",
-                             row_size > 0 ? " " : "", (int)row_size, row,
-                             row_size > 0 && row_must_be_given(shape) ? mark : "");
+    size +=
+        (size_t)snprintf(text + size, TEXT_ERROR_SIZE - size, "%s%.*s%s", row_size > 0 ? " " : "",
+                         (int)row_size, row, row_size > 0 && row_must_be_given(shape) ? mark : "");
     if (alias[0] != '\0')
         snprintf(text + size, TEXT_ERROR_SIZE - size, " (or %s)", alias);
 }

@@ -159,13 +159,14 @@ static void writes_init(struct wal *wal)
         struct wal_slot *slot = &wal->slots[i];
         slot->image = wal->images + (size_t)i * WAL_BLOCK_SIZE_MAX;
         slot->file_done = -1;
-        slot->write = (struct wal_write){.bytes = slot->image, .user = user++};
+        slot->write = (struct wal_write){.bytes = slot->image, .user = user + i};
     }
     wal->noting.page = pages;
-    wal->noting.write = (struct wal_write){.bytes = pages, .size_bytes = WAL_ALIGN, .user = user++};
+    wal->noting.write =
+        (struct wal_write){.bytes = pages, .size_bytes = WAL_ALIGN, .user = user + WAL_WRITES_MAX};
     wal->seal.page = pages + WAL_ALIGN;
-    wal->seal.write =
-        (struct wal_write){.bytes = wal->seal.page, .size_bytes = WAL_ALIGN, .user = user};
+    wal->seal.write = (struct wal_write){
+        .bytes = wal->seal.page, .size_bytes = WAL_ALIGN, .user = user + WAL_WRITES_MAX + 1};
 }
 
 static void options_resolve(struct wal_options *options)

@@ -255,13 +255,23 @@ def wrong_order(subject, rng, client):
     return ""
 
 
-def is_server_s_own(subject, folder, seq):
-    """Is what the log has from the known end on to this seq nothing but the server's own commands?
-    It may log a jump of its clock when it has lost the note of it, and ends holds."""
-    lines = till(subject.binary, "log", folder).out.splitlines()
-    commands = [command["command"] for command in map(json.loads, lines)
-                if subject.seq < command["seq"] <= seq]
-    return len(commands) == seq - subject.seq and set(commands) <= {"time.jump", "hold.expire"}
+def digest_of(answers):
+    return int(json.loads(answers[0])["digest"], 16) if answers else None
+
+
+def is_as_it_was(subject, folder, stats):
+    """Is the state that is served the truth at its seq, but for the server's own commands? It logs a
+    jump of its clock when it has lost the note of it, and ends holds."""
+    if digest_of(subject.truth(stats["seq"], False)) == stats["digest"]:
+        return True
+    seq = stats["seq"]
+    for line in reversed(till(subject.binary, "log", folder).out.splitlines()):
+        if json.loads(line)["command"] not in ("time.jump", "hold.expire"):
+            break
+        seq = json.loads(line)["seq"] - 1
+    then = ask(subject.binary, folder, ["stats"], "--seq", seq)
+    return seq < stats["seq"] and then is not None and (
+        digest_of(then) == digest_of(subject.truth(seq, False)))
 
 
 def serve_and_go_on(subject, rng, server):
@@ -270,13 +280,7 @@ def serve_and_go_on(subject, rng, server):
         stats = client.call("stats").body
         if stats["seq"] == 0:
             return Found(ACCEPTED, "as an empty folder", 0), 3
-        if stats["seq"] > subject.seq:
-            is_truth = is_server_s_own(subject, server.folder, stats["seq"])
-        else:
-            truth = subject.truth(stats["seq"], False)
-            is_truth = truth is not None and (
-                int(json.loads(truth[0])["digest"], 16) == stats["digest"])
-        if not is_truth:
+        if not is_as_it_was(subject, server.folder, stats):
             return Found(BROKEN, f"served is another state at seq {stats['seq']}", 0), 0
         if stats["seq"] >= subject.seq:
             wrong = wrong_order(subject, rng, client)

@@ -55,6 +55,12 @@ def wait_archived(archive, seq):
                f"seq {seq} in the archive")
 
 
+def wait_labelled(archive):
+    """Until the label names the newest file: until then its loss cannot be told."""
+    wait_until(lambda: str(archived(archive)[-1][1]) in
+               (archive / "archive.till").read_text(errors="replace"), "the archive's label")
+
+
 def moment(server):
     """What the shop is now: seq, digest, and the time of it."""
     with server.client() as client:
@@ -310,6 +316,7 @@ def ends(archive):
 def what_is_lost_at_the_ends_of_an_archive_is_named(run):
     server, archive, moments = grown(run, 4)
     wait_archived(archive, moments[3]["seq"])
+    wait_labelled(archive)
     server.kill()
     kept = run.folder()
     shutil.copytree(archive, kept)

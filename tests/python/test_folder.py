@@ -1,5 +1,5 @@
-"""The data folder under a running server: it has one writer whatever is removed from it, and what is
-moved, replaced or removed is told before anything acknowledged is lost without a word."""
+"""The data folder under a running server: it has one writer whatever is removed from it, and what
+is moved, replaced or removed is told before anything acknowledged is lost without a word."""
 
 import ctypes
 import os

@@ -208,7 +208,7 @@ TEST(the_last_chunks_are_for_outputs_that_hold_none)
     for (int i = 0; i < POOL; i++) {
         uint32_t free_count = pool.free_count;
         CHECK_EQUAL(output_reserve(&outputs[i], &pool, OUTPUT_CHUNK_SIZE), OUTPUT_ROOM);
-        for (int room = OUTPUT_ROOM; i < GREEDY && room == OUTPUT_ROOM;) {
+        for (enum output_room room = OUTPUT_ROOM; i < GREEDY && room == OUTPUT_ROOM;) {
             outputs[i].sink.cursor += OUTPUT_CHUNK_SIZE;
             output_commit(&outputs[i], &pool);
             room = output_reserve(&outputs[i], &pool, OUTPUT_CHUNK_SIZE);

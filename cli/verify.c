@@ -122,6 +122,15 @@ static bool replay_from(struct verification *verification, uint64_t seq)
     return folder_read(folder) && replay->loader.damaged_count == 0;
 }
 
+static bool check_invariants(const struct engine *engine)
+{
+    char error[REPLAY_ERROR_SIZE];
+    if (engine_check(engine, error, sizeof error))
+        return true;
+    fprintf(stderr, "till verify: after seq %" PRIu64 ": %s\n", engine_seq(engine), error);
+    return false;
+}
+
 /* Every snapshot must lead to the state that the engine has. */
 static bool verify_snapshots(struct verification *verification)
 {
@@ -134,7 +143,7 @@ static bool verify_snapshots(struct verification *verification)
             fprintf(stderr, "till verify: not enough memory\n");
             return false;
         }
-        if (!replay_from(verification, snapshots->seqs[i]))
+        if (!replay_from(verification, snapshots->seqs[i]) || !check_invariants(engine))
             return false;
         if (engine_seq(engine) == seq && engine_digest(engine) == digest)
             continue;
@@ -203,14 +212,8 @@ static int verify_archive(struct verification *verification)
 static int verify_state(struct verification *verification, uint64_t snapshot_seq)
 {
     struct replay *replay = &verification->folder.replay;
-    char error[REPLAY_ERROR_SIZE];
-    if (!replay_from(verification, snapshot_seq))
+    if (!replay_from(verification, snapshot_seq) || !check_invariants(replay->engine))
         return EXIT_FAILED;
-    if (!engine_check(replay->engine, error, sizeof error)) {
-        fprintf(stderr, "till verify: after seq %" PRIu64 ": %s\n", engine_seq(replay->engine),
-                error);
-        return EXIT_FAILED;
-    }
     struct replay first = *replay;
     if (!verify_snapshots(verification))
         return EXIT_FAILED;

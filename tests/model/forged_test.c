@@ -278,3 +278,26 @@ TEST(forged_numbers_are_refused_or_lived_with)
     forge_rounds(&profiles[PROFILE_MIXED], change_scalar);
     forge_rounds(&profiles[PROFILE_POINTS], change_scalar);
 }
+
+/* A PENDING order whose hold was extended has a step kept for its end: tables that have room for
+ * the records alone are too small. */
+TEST(image_needs_room_for_what_its_orders_need_to_end)
+{
+    char error[ERROR_SIZE] = "";
+    struct forgery forgery;
+    forgery_init(&forgery, &profiles[PROFILE_HOLDS]);
+    uint32_t reserved = (uint32_t)forgery.imager.scalars[SCALAR_steps_reserved];
+    uint32_t count = forgery.imager.counts.count[TABLE_steps] - 1;
+    CHECK(reserved > 0);
+    for (uint32_t less = 0; less < 2; less++) {
+        struct engine_options options = play_options_for(REQUESTS).engine;
+        options.steps = count + reserved - less;
+        struct engine *engine = engine_create(&options, error, sizeof error);
+        CHECK(engine != NULL);
+        bool is_loaded = imager_load(&forgery.imager, engine, error, sizeof error);
+        CHECK_EQUAL(is_loaded, less == 0);
+        CHECK(is_loaded || strstr(error, "steps to end") != NULL);
+        engine_destroy(engine);
+    }
+    forgery_deinit(&forgery);
+}

@@ -105,6 +105,9 @@ static void print_summary(struct verification *verification)
     for (uint32_t i = verification->snapshots.seq_count; i-- > 0;)
         printf("snapshot seq %" PRIu64 ", and the log after it, lead to this state too\n",
                verification->snapshots.seqs[i]);
+    if (verification->snapshots.older_count > 0)
+        printf("         %" PRIu32 " older snapshots were not looked at\n",
+               verification->snapshots.older_count);
     printf("all invariants hold\n");
 }
 

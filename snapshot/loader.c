@@ -175,10 +175,15 @@ static bool list(struct loader *loader, uint64_t sizes[LOADER_SNAPSHOTS_MAX])
     int count = entries == NULL ? -ENOMEM : disk_list(loader->disk, entries, DISK_ENTRIES_MAX);
     if (count > DISK_ENTRIES_MAX)
         count = -EOVERFLOW;
-    for (int i = count; i-- > 0 && loader->seq_count < LOADER_SNAPSHOTS_MAX;) {
+    loader->older_count = 0;
+    for (int i = count; i-- > 0;) {
         uint64_t seq = image_name_seq(entries[i].name);
         if (seq == 0 || (loader->seq_max > 0 && seq > loader->seq_max))
             continue;
+        if (loader->seq_count == LOADER_SNAPSHOTS_MAX) {
+            loader->older_count++;
+            continue;
+        }
         sizes[loader->seq_count] = entries[i].size_bytes;
         loader->seqs[loader->seq_count++] = seq;
     }

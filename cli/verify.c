@@ -129,6 +129,9 @@ static void print_summary(struct verification *verification)
             printf("snapshot seq %" PRIu64 ", and the log after it, lead to this state too\n",
                    verification->snapshots.seqs[i]);
     }
+    if (verification->snapshots.older_count > 0)
+        printf("         %" PRIu32 " older snapshots were not looked at\n",
+               verification->snapshots.older_count);
     if (verification->damaged_count > 0)
         printf("all invariants hold; damaged snapshots: %" PRIu32 "\n",
                verification->damaged_count);
@@ -198,6 +201,15 @@ static void print_fallback(const struct verification *verification)
         fprintf(stderr, "till verify: a start has nothing to fall back to\n");
 }
 
+static bool check_invariants(const struct engine *engine)
+{
+    char error[REPLAY_ERROR_SIZE];
+    if (engine_check(engine, error, sizeof error))
+        return true;
+    fprintf(stderr, "till verify: after seq %" PRIu64 ": %s\n", engine_seq(engine), error);
+    return false;
+}
+
 /* Every snapshot must lead to the state that the engine has. */
 static bool verify_snapshots(struct verification *verification)
 {
@@ -212,7 +224,7 @@ static bool verify_snapshots(struct verification *verification)
             fprintf(stderr, "till verify: not enough memory\n");
             return false;
         }
-        if (!replay_from(verification, snapshots->seqs[i]))
+        if (!replay_from(verification, snapshots->seqs[i]) || !check_invariants(engine))
             return false;
         if (engine_seq(engine) == seq && engine_digest(engine) == digest)
             continue;
@@ -270,14 +282,8 @@ static int verify_archive(struct verification *verification)
 static int verify_state(struct verification *verification, uint64_t snapshot_seq)
 {
     struct replay *replay = &verification->folder.replay;
-    char error[REPLAY_ERROR_SIZE];
-    if (!replay_from(verification, snapshot_seq))
+    if (!replay_from(verification, snapshot_seq) || !check_invariants(replay->engine))
         return EXIT_FAILED;
-    if (!engine_check(replay->engine, error, sizeof error)) {
-        fprintf(stderr, "till verify: after seq %" PRIu64 ": %s\n", engine_seq(replay->engine),
-                error);
-        return EXIT_FAILED;
-    }
     struct replay first = *replay;
     if (!verify_snapshots(verification))
         return EXIT_FAILED;

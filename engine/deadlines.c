@@ -203,6 +203,9 @@ void deadlines_each(const struct deadlines *deadlines,
 
 void deadlines_rebuild(struct deadlines *deadlines)
 {
+    /* Which are due is counted anew when somebody asks. */
+    deadlines->bucket_uncounted = deadlines->count > 0 ? deadlines->bucket_first : UINT64_MAX;
+    deadlines->bucket_due = deadlines->due_count = 0;
     for (uint32_t slot = 0; slot < DEADLINE_BUCKETS; slot++) {
         if (deadlines->buckets[slot].count > 0)
             deadlines->in_use[slot / 64] |= 1ULL << (slot % 64);

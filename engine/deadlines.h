@@ -79,7 +79,7 @@ void deadlines_each(const struct deadlines *deadlines,
                     void (*visit)(void *context, uint64_t bucket_us, uint32_t order),
                     void *context);
 
-/* Finds the buckets in use anew, after the buckets and chunks were loaded. */
+/* Finds the buckets in use and those due anew, after the buckets and chunks were loaded. */
 void deadlines_rebuild(struct deadlines *deadlines);
 
 /* The first moment of the quarter-second that a deadline is kept under. */

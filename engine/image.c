@@ -2,8 +2,7 @@
  *
  * Arenas and the deadlines' tables are addressed by index and loaded in place. The ring of keys
  * stands at its position modulo the capacity: an engine of another capacity places each record
- * anew. Nothing here checks records themselves: an image is believed once its
- * checksums hold (snapshot/loader.c), and engine_check can check the state that came of it. */
+ * anew. Nothing here checks records themselves: engine/bounds.c does. */
 #include "engine/image.h"
 
 #include <stdio.h>
@@ -140,16 +139,34 @@ static bool rings_are_sound(struct engine *engine, const struct engine_counts *c
     return counts->count[TABLE_customers] == counts->count[TABLE_customer_ids];
 }
 
-bool engine_load_begin(struct engine *engine, const uint64_t scalars[ENGINE_SCALAR_COUNT],
-                       const struct engine_counts *counts, char *error, size_t error_size)
+/* Is there room for what PENDING orders need in order to end? */
+static bool has_room_to_end(const struct engine *engine, char *error, size_t error_size)
 {
-#define SCALAR_SET(name, place) engine->place = (__typeof__(engine->place))scalars[SCALAR_##name];
-    ENGINE_SCALARS(SCALAR_SET)
-#undef SCALAR_SET
-    if (!rings_are_sound(engine, counts)) {
-        snprintf(error, error_size, "its numbers contradict each other");
-        return false;
+    const struct {
+        enum engine_table table;
+        uint32_t needed;
+        uint32_t room;
+    } reserves[] = {
+        {TABLE_steps, engine->steps_reserved, arena_room(&engine->steps)},
+        {TABLE_ledger, engine->ledger_reserved, arena_room(&engine->ledger)},
+        {TABLE_lots, engine->lots_reserved, arena_room(&engine->lots)},
+    };
+    for (size_t i = 0; i < sizeof reserves / sizeof reserves[0]; i++) {
+        if (reserves[i].needed > reserves[i].room) {
+            snprintf(error, error_size,
+                     "its orders need %u more %s to end, and there is room for %u: give at least "
+                     "the capacities that the server ran with",
+                     reserves[i].needed, table_names[reserves[i].table], reserves[i].room);
+            return false;
+        }
     }
+    return true;
+}
+
+/* Is there room for all tables? Takes it. */
+static bool tables_take(struct engine *engine, const struct engine_counts *counts, char *error,
+                        size_t error_size)
+{
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         enum engine_table table = (enum engine_table)i;
         uint64_t needed = 0;
@@ -166,13 +183,32 @@ bool engine_load_begin(struct engine *engine, const uint64_t scalars[ENGINE_SCAL
             arena->count = counts->count[i] - 1;
         }
     }
+    return true;
+}
+
+enum engine_load engine_load_begin(struct engine *engine,
+                                   const uint64_t scalars[ENGINE_SCALAR_COUNT],
+                                   const struct engine_counts *counts, char *error,
+                                   size_t error_size)
+{
+#define SCALAR_SET(name, place) engine->place = (__typeof__(engine->place))scalars[SCALAR_##name];
+    ENGINE_SCALARS(SCALAR_SET)
+#undef SCALAR_SET
+    if (!rings_are_sound(engine, counts)) {
+        snprintf(error, error_size, "its numbers contradict each other");
+        return ENGINE_LOAD_UNSOUND;
+    }
+    if (!tables_take(engine, counts, error, error_size))
+        return ENGINE_LOAD_LARGE;
+    if (!has_room_to_end(engine, error, error_size))
+        return ENGINE_LOAD_LARGE;
     if (engine->deadlines.count > engine->deadlines.capacity) {
         snprintf(error, error_size, "it has %llu deadlines, and there is room for %u",
                  (unsigned long long)engine->deadlines.count, engine->deadlines.capacity);
-        return false;
+        return ENGINE_LOAD_LARGE;
     }
     engine->loaded_capacity = counts->capacity[TABLE_keys];
-    return true;
+    return ENGINE_LOAD_READY;
 }
 
 uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first)

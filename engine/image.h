@@ -5,7 +5,11 @@
  * image: engine_rebuild makes them anew.
  *
  *   writing  engine_scalars, engine_keep_begin, keeper_next ..., engine_keep_end
- *   loading  engine_load_begin, engine_load_room or engine_load_ring ..., engine_rebuild */
+ *   loading  engine_load_begin, engine_load_room or engine_load_ring ..., engine_rebuild,
+ *            engine_check_bounds, engine_check_totals
+ *
+ * The records come from a file: until these two have passed them, nothing may be asked or decided.
+ */
 #ifndef TILL_ENGINE_IMAGE_H
 #define TILL_ENGINE_IMAGE_H
 
@@ -40,10 +44,7 @@
     SCALAR(keys_end, keys.end)                                                                     \
     SCALAR(deadlines_bucket_first, deadlines.bucket_first)                                         \
     SCALAR(deadlines_bucket_last, deadlines.bucket_last)                                           \
-    SCALAR(deadlines_bucket_due, deadlines.bucket_due)                                             \
-    SCALAR(deadlines_bucket_uncounted, deadlines.bucket_uncounted)                                 \
     SCALAR(deadlines_count, deadlines.count)                                                       \
-    SCALAR(deadlines_due_count, deadlines.due_count)                                               \
     SCALAR(deadlines_chunks_free, deadlines.chunks_free)
 
 #define SCALAR_ENUM(name, place) SCALAR_##name,
@@ -78,10 +79,17 @@ struct engine_counts {
     uint32_t capacity[ENGINE_TABLE_COUNT]; /* of the engine that it was taken of */
 };
 
-/* Makes a fresh (or cleared) engine ready to take an image's records. False when it has not the
- * room, or the numbers are not such as any engine has; error then says what to do. */
-bool engine_load_begin(struct engine *engine, const uint64_t scalars[ENGINE_SCALAR_COUNT],
-                       const struct engine_counts *counts, char *error, size_t error_size);
+enum engine_load {
+    ENGINE_LOAD_READY,
+    ENGINE_LOAD_UNSOUND, /* its numbers are not such as any engine has */
+    ENGINE_LOAD_LARGE,   /* the tables have not the room; error says what to do */
+};
+
+/* Makes a fresh (or cleared) engine ready to take an image's records. */
+enum engine_load engine_load_begin(struct engine *engine,
+                                   const uint64_t scalars[ENGINE_SCALAR_COUNT],
+                                   const struct engine_counts *counts, char *error,
+                                   size_t error_size);
 
 /* Where records of the image belong: the caller writes all of them there. NULL for a ring of
  * another capacity, whose records are handed to engine_load_ring instead. */
@@ -89,8 +97,16 @@ uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32
 void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t capacity,
                       uint32_t first, uint32_t count, const uint8_t *records);
 
-/* Makes everything that follows from the records: the indexes, and the bitmap of the deadlines. */
+/* Makes everything that follows from the records: the indexes, and the bitmap of the deadlines. It
+ * follows no reference. */
 void engine_rebuild(struct engine *engine);
+
+/* Is every number of every record within its bounds, everything that is referred to in use, and
+ * does every list end? Then, do the numbers beside the records follow from them? False: error says
+ * of which record what is wrong. Both together: nothing that is decided on this state can go
+ * astray. */
+bool engine_check_bounds(const struct engine *engine, char *error, size_t error_size);
+bool engine_check_totals(const struct engine *engine, char *error, size_t error_size);
 
 /* Back to what engine_create made; memory that was populated is not any more. */
 bool engine_clear(struct engine *engine);

@@ -195,6 +195,19 @@ static bool begins_too_late(struct replay *replay, uint64_t seq_first)
                 replay->path_later, seq_first, replay->loader.seq);
 }
 
+/* Snapshots that are all damaged, and no log: what they showed is lost, and a shop that is begun
+ * anew in their place would hide it. */
+static bool is_not_all_lost(struct replay *replay)
+{
+    if (replay->loader.damaged_count == 0 || engine_seq(replay->engine) > 0 || replay->has_stopped)
+        return true;
+    return fail(
+        replay,
+        "there is no valid snapshot in %s, and no log: restore this folder from a replica or "
+        "a backup. %s",
+        disk_path(replay->disk), replay->loader.error);
+}
+
 /* The log had been durable up to the snapshot when that was published. One that ends before it has
  * lost its end; one without any block was never begun after it. */
 static bool reaches_the_snapshot(struct replay *replay)
@@ -297,7 +310,7 @@ static bool replay_logs(struct replay *replay, struct replay_batches *batches)
         if (seq_later[i] > 0)
             return begins_too_late(replay, seq_later[i]);
     }
-    return reaches_the_snapshot(replay);
+    return is_not_all_lost(replay) && reaches_the_snapshot(replay);
 }
 
 static bool load_snapshot(struct replay *replay)

@@ -2,12 +2,13 @@
  *
  * Good path: the newest file's header is compared with what this engine is; each chunk, checked by
  * the reader, is decompressed straight into its table, and when the end agrees, everything that
- * follows from the records is made anew.
+ * follows from the records is made anew, and the records are checked before anything follows what
+ * they refer to: a checksum tells that a file is as it was written, not by whom.
  *
  *   found                                                   decision
  *   a whole image of this version and layout                load it
- *   a file that is no image, cut short, or fails a check    say so, clear the engine, try the one
- *                                                           before
+ *   a file that is no image, cut short, or fails a check;   say so, clear the engine, try the one
+ *   records that no engine has                              before
  *   a newer version, or another layout of this version      stop: it is whole, and another till's
  *   more records than there is room for                     stop: raise the capacities
  *   none, or none that is whole                             a fresh engine: the log from its start
@@ -79,8 +80,11 @@ static enum loaded header_compare(struct loading *loading)
                    "version %d: use the till that wrote it",
                    IMAGE_VERSION);
     char error[LOADER_ERROR_SIZE / 2];
-    if (!engine_load_begin(engine, header->scalars, &loading->counts, error, sizeof error))
-        return say(loading, LOAD_REFUSED, "%s", error);
+    enum engine_load ready =
+        engine_load_begin(engine, header->scalars, &loading->counts, error, sizeof error);
+    if (ready != ENGINE_LOAD_READY)
+        return say(loading, ready == ENGINE_LOAD_UNSOUND ? LOAD_DAMAGED : LOAD_REFUSED, "%s",
+                   error);
     if (engine_seq(engine) != fixed->seq || engine_digest(engine) != fixed->digest)
         return say(loading, LOAD_DAMAGED, "its header contradicts itself");
     return LOADED;
@@ -127,6 +131,18 @@ static enum loaded chunks_load(struct loading *loading, uint64_t bytes_total)
     return read == IMAGE_READ_END ? LOADED : say_read(loading, read);
 }
 
+static enum loaded records_check(struct loading *loading)
+{
+    const struct engine *engine = loading->loader->engine;
+    char error[LOADER_ERROR_SIZE / 2];
+    engine_rebuild(loading->loader->engine);
+    if (engine_check_bounds(engine, error, sizeof error) &&
+        engine_check_totals(engine, error, sizeof error))
+        return LOADED;
+    return say(loading, LOAD_DAMAGED, "forged or damaged, though its checksums are right: %s",
+               error);
+}
+
 static enum loaded image_load(struct loading *loading, uint64_t seq, uint64_t bytes_total)
 {
     struct loader *loader = loading->loader;
@@ -141,8 +157,9 @@ static enum loaded image_load(struct loading *loading, uint64_t seq, uint64_t by
         loaded = header_compare(loading);
     if (loaded == LOADED)
         loaded = chunks_load(loading, bytes_total);
+    if (loaded == LOADED)
+        loaded = records_check(loading);
     if (loaded == LOADED) {
-        engine_rebuild(loader->engine);
         loader->seq = seq;
         loader->raw_bytes = fixed->raw_bytes;
         loader->epoch = fixed->epoch;
@@ -182,10 +199,15 @@ static bool list(struct loader *loader, uint64_t sizes[LOADER_SNAPSHOTS_MAX])
     int count = entries == NULL ? -ENOMEM : disk_list(loader->disk, entries, DISK_ENTRIES_MAX);
     if (count > DISK_ENTRIES_MAX)
         count = -EOVERFLOW;
-    for (int i = count; i-- > 0 && loader->seq_count < LOADER_SNAPSHOTS_MAX;) {
+    loader->older_count = 0;
+    for (int i = count; i-- > 0;) {
         uint64_t seq = image_name_seq(entries[i].name);
         if (seq == 0 || (loader->seq_max > 0 && seq > loader->seq_max))
             continue;
+        if (loader->seq_count == LOADER_SNAPSHOTS_MAX) {
+            loader->older_count++;
+            continue;
+        }
         sizes[loader->seq_count] = entries[i].size_bytes;
         loader->seqs[loader->seq_count++] = seq;
     }

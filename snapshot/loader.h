@@ -27,8 +27,9 @@ struct loader {
 
     /* Filled by loader_run. */
     uint64_t seq;                        /* loaded; 0: none, and the engine is fresh */
-    uint64_t seqs[LOADER_SNAPSHOTS_MAX]; /* of all that are there, the newest first */
+    uint64_t seqs[LOADER_SNAPSHOTS_MAX]; /* of those that are there, the newest first */
     uint32_t seq_count;
+    uint32_t older_count;   /* that there was no room for in seqs, and that are not looked at */
     uint32_t damaged_count; /* of them, from the newest on, that could not be used */
     uint64_t bytes_read;
     uint64_t raw_bytes; /* of the records loaded */

@@ -6,7 +6,7 @@
 
 #include "base/assert.h"
 
-enum { UNDO_BYTES = 4 << 20, ERROR_SIZE = 512 };
+enum { UNDO_BYTES = 4 << 20 };
 
 void imager_init(struct imager *imager, const struct engine *engine)
 {
@@ -64,10 +64,10 @@ void imager_step(struct imager *imager, struct engine *engine, uint32_t count)
     }
 }
 
-bool imager_load(const struct imager *imager, struct engine *engine)
+bool imager_load(const struct imager *imager, struct engine *engine, char *error, size_t error_size)
 {
-    char error[ERROR_SIZE];
-    if (!engine_load_begin(engine, imager->scalars, &imager->counts, error, sizeof error))
+    if (engine_load_begin(engine, imager->scalars, &imager->counts, error, error_size) !=
+        ENGINE_LOAD_READY)
         return false;
     for (uint32_t i = 0; i < imager->chunk_count; i++) {
         const struct keep_chunk *place = &imager->chunks[i].place;
@@ -80,5 +80,6 @@ bool imager_load(const struct imager *imager, struct engine *engine)
                              place->count, imager->chunks[i].bytes);
     }
     engine_rebuild(engine);
-    return true;
+    return engine_check_bounds(engine, error, error_size) &&
+           engine_check_totals(engine, error, error_size);
 }

@@ -32,7 +32,9 @@ void imager_begin(struct imager *imager, struct engine *engine);
 /* Takes up to count chunks; the image may be done then. */
 void imager_step(struct imager *imager, struct engine *engine, uint32_t count);
 
-/* Loads a finished image into a fresh engine; false when it does not fit. */
-bool imager_load(const struct imager *imager, struct engine *engine);
+/* Loads a finished image into a fresh engine; false, with the reason, when it does not fit or is
+ * not sound. */
+bool imager_load(const struct imager *imager, struct engine *engine, char *error,
+                 size_t error_size);
 
 #endif

@@ -137,7 +137,7 @@ TEST(engine_decides_as_the_model_with_prices_and_points_at_their_bounds)
 {
     static const uint8_t expected[] = {OUTCOME_OVERFLOW, OUTCOME_INSUFFICIENT_POINTS};
     struct play_counts counts = {0};
-    play_many(&profiles[PROFILE_WEALTH], 150, 600, 4, &counts);
+    play_many(&profiles[PROFILE_WEALTH], 100, 600, 4, &counts);
     check_reached(&counts, expected, sizeof expected);
 }
 

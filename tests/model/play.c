@@ -391,8 +391,9 @@ static void replay_from_image(struct player *player)
     ENGINE_CAPACITIES(CAPACITY_RAISE)
 #undef CAPACITY_RAISE
     second_create(player, &options);
-    if (!imager_load(&player->imager, player->second))
-        fail(player, FAULT_REPLAY, "the image does not fit");
+    char error[ERROR_SIZE] = "";
+    if (!imager_load(&player->imager, player->second, error, sizeof error))
+        fail(player, FAULT_REPLAY, "the image cannot be loaded: %s", error);
     else if (engine_seq(player->second) != player->imager.seq ||
              engine_digest(player->second) != player->imager.digest)
         fail(player, FAULT_REPLAY, "the image has another seq or digest");

@@ -1,0 +1,682 @@
+/* Whether the records of the state may be followed: what a file can say is checked here before
+ * anything believes it.
+ *
+ * Every record of every table is looked at once, in its order. Its numbers are within the bounds
+ * that the handlers keep them in, so that no sum or product of them leaves its range; what it
+ * refers to is in use. Lists are checked by claims: whoever refers to the next record of a list
+ * claims it, and a record can be claimed once. So no two lists meet, none goes round (the record
+ * where it closed would be claimed twice), and each ends. Each record belongs to one: at the end
+ * all are claimed.
+ *
+ * Holds for every state that was decided, and for each that is loaded or refused. What can fail:
+ * memory for the claims, a bit or two a record. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/image.h"
+#include "engine/state.h"
+
+/* CLAIM(name, table, arena, text): the lists, and what a record is that is in none. */
+#define CLAIMS(CLAIM)                                                                              \
+    CLAIM(stocks, stocks, stocks, "it is not in its SKU's list")                                   \
+    CLAIM(pools, pools, pools, "it is not in its sale's list")                                     \
+    CLAIM(ledger, ledger, ledger, "it is not in its customer's ledger")                            \
+    CLAIM(steps, steps, steps, "it is in no order's history")                                      \
+    CLAIM(moneys, moneys, moneys, "it is no order's")                                              \
+    CLAIM(lines, lines, lines, "it is no order's")                                                 \
+    CLAIM(pieces, pieces, pieces, "it is no order's")                                              \
+    CLAIM(piece_places, pieces, pieces, "it is not in its stock's list")                           \
+    CLAIM(order_places, orders, orders, "its piece is not in its stock's list")                    \
+    CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
+    CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
+    CLAIM(lots, lots, lots, "it is not in its customer's list")
+
+#define CLAIM_ENUM(name, table, arena, text) CLAIM_##name,
+enum claim { CLAIMS(CLAIM_ENUM) CLAIM_COUNT };
+#undef CLAIM_ENUM
+
+struct bounds {
+    const struct engine *engine;
+    char *error;
+    size_t error_size;
+    uint64_t *claimed[CLAIM_COUNT]; /* bitmaps by record */
+    uint32_t counts[CLAIM_COUNT];   /* of the records that may be claimed */
+};
+
+/* Always false. */
+__attribute__((format(printf, 2, 3))) static bool refuse(struct bounds *bounds, const char *format,
+                                                         ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(bounds->error, bounds->error_size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static bool refuse_record(struct bounds *bounds, enum engine_table table, uint32_t record,
+                          const char *text)
+{
+    return refuse(bounds, "record %u of table %s: %s", record, engine_table_name(table), text);
+}
+
+static bool is_claimed(const struct bounds *bounds, enum claim claim, uint32_t record)
+{
+    return (bounds->claimed[claim][record / 64] >> (record % 64) & 1) != 0;
+}
+
+/* False when there is no such record, or it is claimed already. */
+static bool claim(struct bounds *bounds, enum claim claim, uint32_t record)
+{
+    if (record == 0 || record > bounds->counts[claim] || is_claimed(bounds, claim, record))
+        return false;
+    bounds->claimed[claim][record / 64] |= 1ULL << (record % 64);
+    return true;
+}
+
+/* Is it the number of a record in use? */
+static bool is_one_of(uint32_t index, const struct arena *arena)
+{
+    return index > 0 && index <= arena->count;
+}
+
+static bool is_within(int64_t value, int64_t least, int64_t most)
+{
+    return value >= least && value <= most;
+}
+
+static bool is_past(const struct bounds *bounds, uint64_t seq, uint64_t time_us)
+{
+    return seq <= bounds->engine->seq && time_us <= bounds->engine->time_us;
+}
+
+static const char not_zero[] = "a reserved byte is not zero";
+static const char out_of_range[] = "a number is out of its range";
+static const char leads_astray[] = "it refers to a record that is not there, or not its own";
+static const char twice_in_lists[] = "its list goes to a record that is not there, or in two lists";
+
+/* A name ends at its first zero byte, and only zeros follow. */
+static bool name_is_padded(const struct name *name)
+{
+    size_t size = strnlen(name->bytes, NAME_SIZE);
+    for (; size < NAME_SIZE; size++) {
+        if (name->bytes[size] != '\0')
+            return false;
+    }
+    return true;
+}
+
+static const char *check_sku(struct bounds *bounds, uint32_t index)
+{
+    const struct sku *sku = sku_at(bounds->engine, index);
+    if (sku->sku == 0 || !is_within(sku->price, 0, PRICE_MAX) || sku->currency == 0 ||
+        sku->currency > CURRENCY_MAX)
+        return out_of_range;
+    if (sku->zero != 0 || sku->zero2 != 0 || !name_is_padded(&sku->name))
+        return not_zero;
+    if (sku->stocks == 0)
+        return NULL;
+    if (!claim(bounds, CLAIM_stocks, sku->stocks))
+        return twice_in_lists;
+    return stock_at(bounds->engine, sku->stocks)->sku != index ? leads_astray : NULL;
+}
+
+/* A place in the list of a stock: an order that has its piece inside, or a piece of the arena. */
+static const char *check_place(struct bounds *bounds, uint32_t place, uint32_t stock)
+{
+    bool is_claim = (place & PIECE_IN_ARENA) != 0
+                        ? claim(bounds, CLAIM_piece_places, place & ~PIECE_IN_ARENA)
+                        : claim(bounds, CLAIM_order_places, place);
+    if (place == 0)
+        return NULL;
+    if (!is_claim)
+        return twice_in_lists;
+    if ((place & PIECE_IN_ARENA) == 0 && !order_is_inline(order_at(bounds->engine, place)))
+        return leads_astray;
+    return piece_of(bounds->engine, place)->stock != stock ? leads_astray : NULL;
+}
+
+static const char *check_stock(struct bounds *bounds, uint32_t index)
+{
+    const struct stock *stock = stock_at(bounds->engine, index);
+    const struct stock *next = NULL;
+    if (!is_within(stock->on_hand, 0, QUANTITY_MAX) ||
+        !is_within(stock->available, -QUANTITY_MAX, QUANTITY_MAX) ||
+        !is_within(stock->pooled, 0, QUANTITY_MAX) ||
+        !is_within(stock->reserved, 0, QUANTITY_MAX) ||
+        !is_within(stock->committed, 0, QUANTITY_MAX) ||
+        !is_within(stock->unsellable, 0, QUANTITY_MAX) || stock->warehouse == 0)
+        return out_of_range;
+    if (!is_one_of(stock->sku, &bounds->engine->skus))
+        return leads_astray;
+    if (stock->next != 0) {
+        if (!claim(bounds, CLAIM_stocks, stock->next))
+            return twice_in_lists;
+        next = stock_at(bounds->engine, stock->next);
+        if (next->sku != stock->sku || next->warehouse <= stock->warehouse)
+            return leads_astray;
+    }
+    return check_place(bounds, stock->pieces, index);
+}
+
+/* The byte of a bool, as a file may have it. */
+static bool is_bool(const bool *flag)
+{
+    uint8_t byte = 0;
+    memcpy(&byte, flag, sizeof byte);
+    return byte <= 1;
+}
+
+static const char *check_sale(struct bounds *bounds, uint32_t index)
+{
+    const struct sale *sale = sale_at(bounds->engine, index);
+    if (sale->sale == 0 || sale->state < sale_state_READY || sale->state > sale_state_CLOSED ||
+        !is_bool(&sale->counted) || !is_bool(&sale->has_orders) ||
+        sale->flags > sale_flags_FAIL_AT_ONCE)
+        return out_of_range;
+    if (sale->opens_us > TIME_US_MAX ||
+        (sale->closes_us > TIME_US_MAX && sale->closes_us != UINT64_MAX) || sale->hold_s == 0 ||
+        sale->hold_s > sale->hold_max_s || sale->hold_max_s > HOLD_MAX_S)
+        return out_of_range;
+    if (sale->points_max < 0 || sale->points_share > POINTS_SHARE_WHOLE ||
+        (sale->rate_points == 0) != (sale->rate_money == 0))
+        return out_of_range;
+    if (sale->pools == 0)
+        return NULL;
+    if (!claim(bounds, CLAIM_pools, sale->pools))
+        return twice_in_lists;
+    return pool_at(bounds->engine, sale->pools)->sale != index ? leads_astray : NULL;
+}
+
+static const char *check_pool(struct bounds *bounds, uint32_t index)
+{
+    const struct pool *pool = pool_at(bounds->engine, index);
+    if (!is_within(pool->left, 0, UINT32_MAX) || !is_within(pool->taken, 0, UINT32_MAX))
+        return out_of_range;
+    if (pool->zero != 0)
+        return not_zero;
+    if (!is_one_of(pool->sale, &bounds->engine->sales) ||
+        !is_one_of(pool->stock, &bounds->engine->stocks))
+        return leads_astray;
+    if (pool->next == 0)
+        return NULL;
+    if (!claim(bounds, CLAIM_pools, pool->next))
+        return twice_in_lists;
+    return pool_at(bounds->engine, pool->next)->sale != pool->sale ? leads_astray : NULL;
+}
+
+static const char *check_tally(struct bounds *bounds, uint32_t index)
+{
+    const struct tally *tally = tally_at(bounds->engine, index);
+    if (tally->quantity > INT64_MAX)
+        return out_of_range;
+    if (tally->zero != 0)
+        return not_zero;
+    if (!is_one_of(tally->customer, &bounds->engine->customers) ||
+        !is_one_of(tally->sale, &bounds->engine->sales) ||
+        (tally->sku != 0 && !is_one_of(tally->sku, &bounds->engine->skus)))
+        return leads_astray;
+    return NULL;
+}
+
+/* The customer of a ledger entry; 0 when it has none. */
+static uint32_t entry_customer(const struct engine *engine, uint32_t index)
+{
+    uint32_t lot = ledger_entry_at(engine, index)->lot;
+    return is_one_of(lot, &engine->lots) ? lot_at(engine, lot)->customer : 0;
+}
+
+static const char *check_customer(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct customer *customer = customer_at(engine, index);
+    if (!is_within(customer->spendable, 0, POINTS_MAX) ||
+        !is_within(customer->held, 0, POINTS_MAX) || !is_within(customer->spent, 0, POINTS_MAX) ||
+        customer->spendable + customer->held + customer->spent > POINTS_MAX ||
+        id_is_zero(customer_id_at(engine, index)->id))
+        return out_of_range;
+    if ((customer->lots != 0 && !claim(bounds, CLAIM_lots, customer->lots)) ||
+        (customer->ledger != 0 && !claim(bounds, CLAIM_ledger, customer->ledger)))
+        return twice_in_lists;
+    if ((customer->lots != 0 && lot_at(engine, customer->lots)->customer != index) ||
+        (customer->ledger != 0 && entry_customer(engine, customer->ledger) != index))
+        return leads_astray;
+    return NULL;
+}
+
+/* Is b a lot that stands behind a in their customer's list? */
+static bool lot_is_behind(const struct engine *engine, uint32_t b, uint32_t a)
+{
+    const struct lot *ahead = lot_at(engine, a);
+    const struct lot *behind = lot_at(engine, b);
+    return behind->customer == ahead->customer &&
+           (behind->expires_us > ahead->expires_us ||
+            (behind->expires_us == ahead->expires_us && b > a));
+}
+
+/* Does the lot have points that came back of the one that it names? */
+static bool lot_follows(const struct engine *engine, const struct lot *lot)
+{
+    if (!is_one_of(lot->origin, &engine->lots))
+        return false;
+    const struct lot *origin = lot_at(engine, lot->origin);
+    return origin->origin == 0 && origin->customer == lot->customer &&
+           origin->expires_us <= TIME_US_MAX && lot->expires_us > origin->expires_us &&
+           lot->expires_us <= origin->expires_us + POINTS_GRACE_MAX_US;
+}
+
+static const char *check_lot(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct lot *lot = lot_at(engine, index);
+    if (!is_within(lot->left, 0, POINTS_MAX) || !is_within(lot->held, 0, POINTS_MAX) ||
+        lot->linked != (lot->left > 0) || (lot->linked == 0 && lot->next != 0))
+        return out_of_range;
+    if (lot->origin == 0 && lot->expires_us > TIME_US_MAX && lot->expires_us != UINT64_MAX)
+        return out_of_range;
+    if (!is_one_of(lot->customer, &engine->customers) ||
+        (lot->origin != 0 && !lot_follows(engine, lot)))
+        return leads_astray;
+    if (lot->next == 0)
+        return NULL;
+    if (!claim(bounds, CLAIM_lots, lot->next))
+        return twice_in_lists;
+    return !lot_is_behind(engine, lot->next, index) ? leads_astray : NULL;
+}
+
+static const char *check_entry(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct ledger_entry *entry = ledger_entry_at(engine, index);
+    if (!is_past(bounds, entry->seq, entry->time_us) || !is_within(entry->points, 1, POINTS_MAX) ||
+        entry->kind < LEDGER_CREDIT || entry->kind > LEDGER_EXPIRE)
+        return out_of_range;
+    if (entry_customer(engine, index) == 0 || entry->order > engine->orders.count)
+        return leads_astray;
+    if (entry->previous == 0)
+        return NULL;
+    if (!claim(bounds, CLAIM_ledger, entry->previous))
+        return twice_in_lists;
+    return entry_customer(engine, entry->previous) != entry_customer(engine, index) ? leads_astray
+                                                                                    : NULL;
+}
+
+static const char *check_piece(struct bounds *bounds, const struct piece *piece, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct order *order = order_at(engine, index);
+    if (piece->quantity == 0 || piece->line >= order->line_count || piece->flags > PIECE_IS_FIXED)
+        return out_of_range;
+    if (piece->order != index || !is_one_of(piece->stock, &engine->stocks))
+        return leads_astray;
+    if (piece->pool != 0) {
+        if (!is_one_of(piece->pool, &engine->pools))
+            return leads_astray;
+        const struct pool *pool = pool_at(engine, piece->pool);
+        if (pool->stock != piece->stock || pool->sale != order->sale)
+            return leads_astray;
+    }
+    return check_place(bounds, piece->next, piece->stock);
+}
+
+/* A row of pieces in the arena that an order has for itself. */
+static const char *check_pieces(struct bounds *bounds, uint32_t first, uint32_t count,
+                                uint32_t order)
+{
+    if (count == 0 || count > ORDER_PIECES_MAX)
+        return out_of_range;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!claim(bounds, CLAIM_pieces, first + i))
+            return leads_astray;
+        const char *text = check_piece(bounds, piece_at(bounds->engine, first + i), order);
+        if (text != NULL)
+            return text;
+    }
+    return NULL;
+}
+
+/* The lines and pieces that it was placed with. */
+static const char *check_parts(struct bounds *bounds, const struct order *order, uint32_t index)
+{
+    if (order->line_count == 0 || order->line_count > ORDER_LINES_MAX)
+        return out_of_range;
+    if (order_is_inline(order))
+        return order->line_count != 1 || order->piece_count != 1
+                   ? out_of_range
+                   : check_piece(bounds, &order->piece, index);
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        if (!claim(bounds, CLAIM_lines, order->lines + i))
+            return leads_astray;
+    }
+    return check_pieces(bounds, order->pieces, order->piece_count, index);
+}
+
+static const char *check_order_money(struct bounds *bounds, const struct order *order,
+                                     uint32_t index)
+{
+    bool is_moved = (order->flags & ORDER_IS_MOVED) != 0;
+    if (order->money == 0)
+        return is_moved ? leads_astray : NULL;
+    if (!claim(bounds, CLAIM_moneys, order->money))
+        return leads_astray;
+    const struct money *money = money_at(bounds->engine, order->money);
+    if (money->order != index || is_moved != (money->pieces != 0) ||
+        is_moved != (money->piece_count != 0))
+        return leads_astray;
+    if (money->points_value > order->total)
+        return out_of_range;
+    for (uint32_t at = money->takes; at != 0; at = point_take_at(bounds->engine, at)->next) {
+        if (!claim(bounds, CLAIM_point_takes, at))
+            return twice_in_lists;
+    }
+    return is_moved ? check_pieces(bounds, money->pieces, money->piece_count, index) : NULL;
+}
+
+static const char *check_history(struct bounds *bounds, const struct order *order)
+{
+    if ((order->version > 2) != (order->steps != 0))
+        return leads_astray;
+    if (order->steps == 0)
+        return NULL;
+    if (!claim(bounds, CLAIM_steps, order->steps))
+        return twice_in_lists;
+    const struct step *step = step_at(bounds->engine, order->steps);
+    return step->version != order->version ? leads_astray : NULL;
+}
+
+static const char *check_order(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct order *order = order_at(engine, index);
+    uint64_t deadline_us_max = engine->time_us + HOLD_MAX_S * US_PER_SECOND;
+    if (id_is_zero(order->id) || order->state < order_state_PENDING ||
+        order->state > order_state_CANCELLED || order->version == 0 ||
+        order_allocation(order) > allocation_EXPLICIT || order->currency == 0 ||
+        order->currency > CURRENCY_MAX || !is_within(order->total, 0, TOTAL_MAX))
+        return out_of_range;
+    if (!is_past(bounds, order->placed_seq, order->placed_us) ||
+        !is_past(bounds, order->first_seq, order->first_us) ||
+        order->deadline_us > deadline_us_max || order->hold_s == 0 || order->hold_s > HOLD_MAX_S ||
+        order->first_state > order_state_CANCELLED || order->first_money > money_state_REFUNDED)
+        return out_of_range;
+    if (!is_one_of(order->customer, &engine->customers) || order->sale > engine->sales.count)
+        return leads_astray;
+    const char *text = check_parts(bounds, order, index);
+    if (text == NULL)
+        text = check_order_money(bounds, order, index);
+    return text != NULL ? text : check_history(bounds, order);
+}
+
+static const char *check_line(struct bounds *bounds, uint32_t index)
+{
+    const struct line *line = line_at(bounds->engine, index);
+    if (!is_within(line->price, 0, PRICE_MAX) || line->quantity == 0)
+        return out_of_range;
+    return !is_one_of(line->sku, &bounds->engine->skus) ? leads_astray : NULL;
+}
+
+static const char *check_take(struct bounds *bounds, uint32_t index)
+{
+    const struct point_take *take = point_take_at(bounds->engine, index);
+    if (!is_within(take->points, 1, POINTS_MAX))
+        return out_of_range;
+    return !is_one_of(take->lot, &bounds->engine->lots) ? leads_astray : NULL;
+}
+
+static const char *check_money(struct bounds *bounds, uint32_t index)
+{
+    const struct money *money = money_at(bounds->engine, index);
+    if (!is_within(money->points_used, 0, POINTS_MAX) ||
+        !is_within(money->points_value, 0, TOTAL_MAX) ||
+        !is_within(money->captured, 0, TOTAL_MAX) ||
+        !is_within(money->refund_due, 0, money->captured))
+        return out_of_range;
+    return money->zero != 0 ? not_zero : NULL;
+}
+
+static const char *check_step(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct step *step = step_at(engine, index);
+    if (!is_past(bounds, step->seq, step->time_us) || step->state < order_state_PENDING ||
+        step->state > order_state_CANCELLED || step->money > money_state_REFUNDED ||
+        step->version < 3)
+        return out_of_range;
+    if (step->zero != 0)
+        return not_zero;
+    /* Older steps were written, and have been checked, before. */
+    if (step->previous >= index || step->jump >= index ||
+        (step->previous == 0) != (step->version == 3))
+        return leads_astray;
+    if (step->previous != 0 && !claim(bounds, CLAIM_steps, step->previous))
+        return twice_in_lists;
+    if (step->previous != 0 && step_at(engine, step->previous)->version != step->version - 1)
+        return leads_astray;
+    return step->jump != step_jump(engine, step->previous) ? leads_astray : NULL;
+}
+
+static const char *check_payment(struct bounds *bounds, uint32_t index)
+{
+    const struct payment *payment = payment_at(bounds->engine, index);
+    if (id_is_zero(payment->event) || payment->provider == 0 || payment->amount < 0 ||
+        payment->time_us > bounds->engine->time_us || payment->currency == 0 ||
+        payment->currency > CURRENCY_MAX || payment->status < payment_status_SUCCESS ||
+        payment->status > payment_status_FAILURE ||
+        (payment->outcome != OUTCOME_OK && payment->outcome != OUTCOME_AMOUNT_MISMATCH))
+        return out_of_range;
+    if (payment->zero != 0)
+        return not_zero;
+    return !is_one_of(payment->order, &bounds->engine->orders) ? leads_astray : NULL;
+}
+
+static const char *check_key(struct bounds *bounds, uint32_t slot)
+{
+    const struct key_record *key = arena_at(&bounds->engine->keys.records, slot);
+    return id_is_zero(key->key) || key->kept_us > engine_kept_us(bounds->engine) ? out_of_range
+                                                                                 : NULL;
+}
+
+/* The arenas, in an order in which what a check looks at may not be checked yet: it reads no
+ * further than the record itself, or through what it has found to be in use. */
+static const struct {
+    enum engine_table table;
+    const char *(*check)(struct bounds *bounds, uint32_t index);
+} tables[] = {
+    {TABLE_skus, check_sku},     {TABLE_stocks, check_stock},     {TABLE_sales, check_sale},
+    {TABLE_pools, check_pool},   {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
+    {TABLE_lots, check_lot},     {TABLE_ledger, check_entry},     {TABLE_steps, check_step},
+    {TABLE_moneys, check_money}, {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
+    {TABLE_orders, check_order}, {TABLE_payments, check_payment},
+};
+
+static bool check_tables(struct bounds *bounds)
+{
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        struct engine_table_view view = engine_table_view(bounds->engine, tables[i].table);
+        for (uint32_t record = 1; record < view.count; record++) {
+            const char *text = tables[i].check(bounds, record);
+            if (text != NULL)
+                return refuse_record(bounds, tables[i].table, record, text);
+        }
+    }
+    return true;
+}
+
+/* Record 0 stands for none, and reads as zeros. */
+static bool check_nones(struct bounds *bounds)
+{
+    static const uint8_t zeros[KEEP_RECORD_SIZE_MAX];
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        enum engine_table table = (enum engine_table)i;
+        struct engine_table_view view = engine_table_view(bounds->engine, table);
+        if (table != TABLE_deadline_buckets && memcmp(view.records, zeros, view.record_size) != 0)
+            return refuse_record(bounds, table, 0, "it is not zero");
+    }
+    return true;
+}
+
+static bool check_keys(struct bounds *bounds)
+{
+    const struct memory_ring *ring = &bounds->engine->keys;
+    if (ring->first > ring->end || ring->end > bounds->engine->seq ||
+        memory_ring_count(ring) > ring->records.capacity)
+        return refuse(bounds, "the numbers of its keys contradict each other");
+    for (uint64_t position = ring->first; position < ring->end; position++) {
+        uint32_t slot = (uint32_t)(position % ring->records.capacity) + 1;
+        const char *text = check_key(bounds, slot);
+        if (text != NULL)
+            return refuse_record(bounds, TABLE_keys, slot, text);
+    }
+    return true;
+}
+
+/* A bucket's chunks: all full but for what is done of the first and to come of the last. */
+static bool check_bucket(struct bounds *bounds, uint32_t slot)
+{
+    const struct deadlines *deadlines = &bounds->engine->deadlines;
+    const struct deadline_bucket *bucket = &deadlines->buckets[slot];
+    uint64_t entries = 0;
+    uint32_t last = 0;
+    for (uint32_t index = bucket->head; index != 0;) {
+        if (!claim(bounds, CLAIM_chunks, index))
+            return refuse_record(bounds, TABLE_deadline_buckets, slot, twice_in_lists);
+        const struct deadline_chunk *chunk = arena_at(&deadlines->chunks, index);
+        bool is_whole = (index == bucket->head || chunk->first == 0) &&
+                        (chunk->next == 0 || chunk->end == DEADLINE_CHUNK_ORDERS);
+        if (chunk->first >= chunk->end || chunk->end > DEADLINE_CHUNK_ORDERS || !is_whole)
+            return refuse_record(bounds, TABLE_deadline_chunks, index, out_of_range);
+        for (unsigned i = chunk->first; i < chunk->end; i++) {
+            if (!is_one_of(chunk->orders[i], &bounds->engine->orders))
+                return refuse_record(bounds, TABLE_deadline_chunks, index, leads_astray);
+        }
+        entries += chunk->end - chunk->first;
+        last = index;
+        /* Behind the last chunk, whose next is never set, the list ends. */
+        index = chunk->next;
+    }
+    if (entries != bucket->count || last != bucket->tail)
+        return refuse_record(bounds, TABLE_deadline_buckets, slot, "it does not count its chunks");
+    return true;
+}
+
+static bool check_buckets(struct bounds *bounds)
+{
+    const struct deadlines *deadlines = &bounds->engine->deadlines;
+    uint64_t span = deadlines->bucket_last - deadlines->bucket_first;
+    uint64_t count = 0;
+    for (uint32_t word = 0; word < DEADLINE_BUCKETS / 64; word++) {
+        for (uint64_t bits = deadlines->in_use[word]; bits != 0; bits &= bits - 1) {
+            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            uint64_t ahead = (slot - deadlines->bucket_first) % DEADLINE_BUCKETS;
+            if (ahead > span)
+                return refuse_record(bounds, TABLE_deadline_buckets, slot,
+                                     "it is in use, and outside of those that may be");
+            if (!check_bucket(bounds, slot))
+                return false;
+            count += deadlines->buckets[slot].count;
+        }
+    }
+    if (count != deadlines->count || count > deadlines->capacity)
+        return refuse(bounds, "it has not as many deadlines as it says");
+    return true;
+}
+
+/* Is the bucket of that absolute number in use? */
+static bool bucket_is_in_use(const struct deadlines *deadlines, uint64_t number)
+{
+    uint32_t slot = (uint32_t)(number % DEADLINE_BUCKETS);
+    return (deadlines->in_use[slot / 64] >> (slot % 64) & 1) != 0;
+}
+
+static bool check_deadlines(struct bounds *bounds)
+{
+    const struct engine *engine = bounds->engine;
+    const struct deadlines *deadlines = &engine->deadlines;
+    uint64_t last_max = (engine->time_us + HOLD_MAX_S * US_PER_SECOND) >> DEADLINE_BUCKET_SHIFT;
+    if (deadlines->count > 0 &&
+        (deadlines->bucket_first > deadlines->bucket_last || deadlines->bucket_last > last_max ||
+         deadlines->bucket_last - deadlines->bucket_first >= DEADLINE_BUCKETS ||
+         !bucket_is_in_use(deadlines, deadlines->bucket_first)))
+        return refuse(bounds, "the numbers of its deadlines contradict each other");
+    if (!check_buckets(bounds))
+        return false;
+    for (uint32_t index = deadlines->chunks_free; index != 0;) {
+        if (!claim(bounds, CLAIM_chunks, index))
+            return refuse_record(bounds, TABLE_deadline_chunks, index, twice_in_lists);
+        index = ((const struct deadline_chunk *)arena_at(&deadlines->chunks, index))->next;
+    }
+    return true;
+}
+
+static bool check_free_takes(struct bounds *bounds)
+{
+    const struct engine *engine = bounds->engine;
+    uint32_t count = 0;
+    for (uint32_t at = engine->point_takes_free; at != 0; at = point_take_at(engine, at)->next) {
+        if (!claim(bounds, CLAIM_point_takes, at))
+            return refuse_record(bounds, TABLE_point_takes, at, twice_in_lists);
+        count++;
+    }
+    return count == engine->point_takes_free_count ||
+           refuse(bounds, "%u point takes are free, %u are counted", count,
+                  engine->point_takes_free_count);
+}
+
+/* Need this record not be in a list of this kind? */
+static bool may_be_unclaimed(const struct engine *engine, enum claim claim, uint32_t record)
+{
+    return (claim == CLAIM_lots && lot_at(engine, record)->linked == 0) ||
+           (claim == CLAIM_order_places && !order_is_inline(order_at(engine, record)));
+}
+
+static bool check_claims(struct bounds *bounds)
+{
+#define CLAIM_ROW(name, table, arena, text) {TABLE_##table, text},
+    static const struct {
+        enum engine_table table;
+        const char *text;
+    } claims[CLAIM_COUNT] = {CLAIMS(CLAIM_ROW)};
+#undef CLAIM_ROW
+    for (unsigned i = 0; i < CLAIM_COUNT; i++) {
+        for (uint32_t record = 1; record <= bounds->counts[i]; record++) {
+            bool may_be = may_be_unclaimed(bounds->engine, (enum claim)i, record);
+            if (is_claimed(bounds, (enum claim)i, record) == may_be)
+                return refuse_record(bounds, claims[i].table, record, claims[i].text);
+        }
+    }
+    return true;
+}
+
+static bool check_time(struct bounds *bounds)
+{
+    const struct engine *engine = bounds->engine;
+    return (engine->time_us <= TIME_US_MAX && engine->changed_us <= engine->time_us &&
+            engine->jumped_us <= engine->changed_us && engine->seq <= UINT64_MAX / 2) ||
+           refuse(bounds, "its seq or its time is out of range");
+}
+
+static bool claims_init(struct bounds *bounds)
+{
+    bool is_made = true;
+#define CLAIM_COUNT_OF(name, table, arena, text)                                                   \
+    bounds->counts[CLAIM_##name] = bounds->engine->arena.count;
+    CLAIMS(CLAIM_COUNT_OF)
+#undef CLAIM_COUNT_OF
+    for (unsigned i = 0; i < CLAIM_COUNT; i++) {
+        bounds->claimed[i] = calloc(bounds->counts[i] / 64 + 1, sizeof(uint64_t));
+        is_made &= bounds->claimed[i] != NULL;
+    }
+    return is_made || refuse(bounds, "no memory to check it");
+}
+
+bool engine_check_bounds(const struct engine *engine, char *error, size_t error_size)
+{
+    struct bounds bounds = {.engine = engine, .error = error, .error_size = error_size};
+    bool holds = claims_init(&bounds) && check_time(&bounds) && check_nones(&bounds) &&
+                 check_tables(&bounds) && check_keys(&bounds) && check_deadlines(&bounds) &&
+                 check_free_takes(&bounds) && check_claims(&bounds);
+    for (unsigned i = 0; i < CLAIM_COUNT; i++)
+        free(bounds.claimed[i]);
+    return holds;
+}

@@ -1,0 +1,303 @@
+/* Images with right checksums and wrong records: whatever a file says, it is refused with a
+ * message, or the engine goes on from it without going astray.
+ *
+ * A shop of random requests is taken as an image. Then, round by round, some of its numbers are
+ * changed: bytes of records, or the numbers beside them, mostly to values that are near to right.
+ * What is not refused is checked, asked about everything, and given the rest of the requests to
+ * decide; under the sanitizers no access outside of a table and no overflow goes unseen. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tests/model/generate.h"
+#include "tests/model/imager.h"
+#include "tests/model/play.h"
+#include "tests/test.h"
+
+enum { REQUESTS = 500, DECIDED_LATER = 120, ROUNDS = 100, CHANGES_MAX = 3, ERROR_SIZE = 512 };
+
+struct forgery {
+    struct sequence sequence;
+    struct engine *engine; /* the one that is loaded anew for each round */
+    struct imager imager;
+    unsigned refused;
+    unsigned violated; /* what was not refused, but has other violated invariants */
+    unsigned sound;
+};
+
+static void decide_items(struct engine *engine, const struct sequence *sequence, int first,
+                         int last)
+{
+    static uint64_t room[FRAME_SIZE_MAX / 8];
+    for (int i = first; i < last; i++) {
+        struct model_request request = sequence_request(sequence, i);
+        struct reply_sink sink = {(uint8_t *)room, 0};
+        struct command command = {
+            .body = request.body, .sink = &sink, .size = request.size, .number = request.number};
+        uint64_t time = sequence->items[i].time;
+        engine_decide(engine, time, &command, 1);
+    }
+}
+
+static void forgery_init(struct forgery *forgery, const struct profile *profile)
+{
+    char error[ERROR_SIZE];
+    struct play_options options = play_options_for(REQUESTS);
+    struct engine *engine = engine_create(&options.engine, error, sizeof error);
+    memset(forgery, 0, sizeof *forgery);
+    CHECK(engine != NULL);
+    sequence_generate(&forgery->sequence, profile, test_random(), REQUESTS);
+    decide_items(engine, &forgery->sequence, 0, forgery->sequence.count - DECIDED_LATER);
+    imager_init(&forgery->imager, engine);
+    imager_begin(&forgery->imager, engine);
+    imager_step(&forgery->imager, engine, UINT32_MAX);
+    CHECK(forgery->imager.is_done);
+    engine_destroy(engine);
+    options.engine.hash_seed ^= 77;
+    forgery->engine = engine_create(&options.engine, error, sizeof error);
+    CHECK(forgery->engine != NULL);
+}
+
+static void forgery_deinit(struct forgery *forgery)
+{
+    engine_destroy(forgery->engine);
+    imager_deinit(&forgery->imager);
+    sequence_deinit(&forgery->sequence);
+}
+
+/* Beside what is there, or at a bound. */
+static uint64_t wrong_value(uint64_t value)
+{
+    static const uint64_t values[] = {0,          1,          2,          UINT32_MAX, 1ULL << 31,
+                                      INT64_MAX,  1ULL << 63, UINT64_MAX, 1ULL << 62, 0x7f,
+                                      POINTS_MAX, PRICE_MAX,  9999,       3};
+    switch (test_random_below(5)) {
+    case 0:
+        return values[test_random_below(sizeof values / sizeof values[0])];
+    case 1:
+        return value + 1;
+    case 2:
+        return value - 1;
+    case 3:
+        return value ^ 1ULL << test_random_below(64);
+    default:
+        return test_random_below(200);
+    }
+}
+
+static void change_bytes(uint8_t *bytes, size_t size)
+{
+    static const size_t sizes[] = {1, 2, 4, 4, 4, 8, 8};
+    size_t width = sizes[test_random_below(sizeof sizes / sizeof sizes[0])];
+    size_t at = test_random_below(size / width) * width;
+    uint64_t value = 0;
+    memcpy(&value, bytes + at, width);
+    value = wrong_value(value);
+    memcpy(bytes + at, &value, width);
+}
+
+/* A record of a random table, so that small ones come as often as large ones. */
+static void change_record(struct imager *imager)
+{
+    uint32_t table = (uint32_t)test_random_below(ENGINE_TABLE_COUNT);
+    for (uint32_t tries = 0; tries < imager->chunk_count; tries++) {
+        struct imager_chunk *chunk = &imager->chunks[test_random_below(imager->chunk_count)];
+        if (chunk->place.table != table)
+            continue;
+        uint32_t size = chunk->place.size_bytes / chunk->place.count;
+        uint64_t record = test_random_below(chunk->place.count);
+        change_bytes(chunk->bytes + record * size, size);
+        return;
+    }
+}
+
+static void change_scalar(struct imager *imager)
+{
+    uint64_t *scalar = &imager->scalars[test_random_below(ENGINE_SCALAR_COUNT)];
+    *scalar = wrong_value(*scalar);
+}
+
+static void ask(struct engine *engine, uint16_t number, const void *body, size_t size)
+{
+    static uint64_t room[FRAME_SIZE_MAX / 8];
+    struct reply_sink sink = {(uint8_t *)room, 0};
+    struct command command = {
+        .body = body, .sink = &sink, .size = (uint32_t)size, .number = number};
+    engine_decide(engine, 0, &command, 1);
+    TILL_ASSERT((uint8_t *)sink.cursor <= (uint8_t *)room + sizeof room);
+}
+
+/* Asks about all that the records name; those of a table that has none are skipped. */
+static void ask_everything(struct engine *engine)
+{
+    struct engine_table_view skus = engine_table_view(engine, TABLE_skus);
+    struct engine_table_view orders = engine_table_view(engine, TABLE_orders);
+    struct engine_table_view customers = engine_table_view(engine, TABLE_customer_ids);
+    for (uint32_t i = 1; i < skus.count; i++) {
+        struct {
+            struct stock_get_body fixed;
+            struct item_body items[2];
+        } stock = {.fixed = {.item_count = 2}};
+        stock.items[0].sku = stock.items[1].sku = engine_sku_number(engine, i);
+        stock.items[1].warehouse = 1;
+        ask(engine, MESSAGE_stock_get, &stock, sizeof stock);
+    }
+    for (uint32_t i = 1; i < orders.count; i++) {
+        struct order_id_body order; /* an order's id stands at its beginning */
+        memcpy(&order, orders.records + (size_t)i * orders.record_size, sizeof order);
+        struct order_history_body history = {.order = order.order};
+        ask(engine, MESSAGE_order_get, &order, sizeof order);
+        for (; history.cursor < 200; history.cursor += 50)
+            ask(engine, MESSAGE_order_history, &history, sizeof history);
+    }
+    for (uint32_t i = 1; i < customers.count; i++) {
+        struct points_balance_body customer;
+        memcpy(&customer, customers.records + (size_t)i * customers.record_size, sizeof customer);
+        ask(engine, MESSAGE_points_balance, &customer, sizeof customer);
+    }
+    struct empty_body stats = {0};
+    ask(engine, MESSAGE_stats, &stats, sizeof stats);
+}
+
+/* Loads what was forged, and lives with it when it is not refused. */
+static void live_with(struct forgery *forgery)
+{
+    struct engine *engine = forgery->engine;
+    const struct sequence *sequence = &forgery->sequence;
+    char error[ERROR_SIZE] = "";
+    CHECK(engine_clear(engine));
+    if (!imager_load(&forgery->imager, engine, error, sizeof error)) {
+        CHECK(error[0] != '\0');
+        forgery->refused++;
+        return;
+    }
+    if (engine_check(engine, error, sizeof error))
+        forgery->sound++;
+    else
+        forgery->violated++;
+    ask_everything(engine);
+    decide_items(engine, sequence, sequence->count - DECIDED_LATER, sequence->count);
+    ask_everything(engine);
+}
+
+/* The image with chunks of its own, so that they may be changed. */
+static struct imager imager_copy(const struct imager *imager)
+{
+    struct imager copy = *imager;
+    copy.chunks = calloc(imager->chunk_count, sizeof *copy.chunks);
+    TILL_ASSERT(copy.chunks != NULL);
+    for (uint32_t i = 0; i < imager->chunk_count; i++) {
+        copy.chunks[i] = imager->chunks[i];
+        copy.chunks[i].bytes = malloc(copy.chunks[i].place.size_bytes);
+        TILL_ASSERT(copy.chunks[i].bytes != NULL);
+        memcpy(copy.chunks[i].bytes, imager->chunks[i].bytes, copy.chunks[i].place.size_bytes);
+    }
+    return copy;
+}
+
+static void copy_deinit(struct imager *copy)
+{
+    for (uint32_t i = 0; i < copy->chunk_count; i++)
+        free(copy->chunks[i].bytes);
+    free(copy->chunks);
+}
+
+static void forge_rounds(const struct profile *profile, void (*change)(struct imager *imager))
+{
+    struct forgery forgery;
+    forgery_init(&forgery, profile);
+    struct imager original = forgery.imager;
+    live_with(&forgery);
+    CHECK_EQUAL(forgery.sound, 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        forgery.imager = imager_copy(&original);
+        for (uint64_t changes = 1 + test_random_below(CHANGES_MAX); changes > 0; changes--)
+            change(&forgery.imager);
+        live_with(&forgery);
+        copy_deinit(&forgery.imager);
+    }
+    /* Most are refused, and some are not: both ways are taken. */
+    CHECK(forgery.refused > ROUNDS / 4 && forgery.refused < ROUNDS);
+    forgery.imager = original;
+    forgery_deinit(&forgery);
+}
+
+/* Every field of a record in turn, to values that lead far away. */
+static void forge_fields(struct forgery *forgery, const struct imager *original, uint32_t chunk,
+                         uint32_t record)
+{
+    static const uint64_t values[] = {UINT32_MAX, 0x7fffff};
+    const struct imager_chunk *from = &original->chunks[chunk];
+    uint32_t size = from->place.size_bytes / from->place.count;
+    for (uint32_t at = 0; at < size; at += sizeof(uint32_t)) {
+        size_t width = at % 8 == 0 ? sizeof(uint64_t) : sizeof(uint32_t);
+        for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+            uint8_t *bytes = forgery->imager.chunks[chunk].bytes;
+            memcpy(bytes + (size_t)record * size + at, &values[i], sizeof(uint32_t));
+            live_with(forgery);
+            memcpy(bytes, from->bytes, from->place.size_bytes);
+        }
+        uint64_t all = UINT64_MAX;
+        memcpy(forgery->imager.chunks[chunk].bytes + (size_t)record * size + at, &all, width);
+        live_with(forgery);
+        memcpy(forgery->imager.chunks[chunk].bytes, from->bytes, from->place.size_bytes);
+    }
+}
+
+TEST(forged_fields_are_refused_or_lived_with)
+{
+    struct forgery forgery;
+    forgery_init(&forgery, &profiles[PROFILE_MIXED]);
+    struct imager original = forgery.imager;
+    forgery.imager = imager_copy(&original);
+    uint32_t table = UINT32_MAX;
+    for (uint32_t chunk = 0; chunk < original.chunk_count; chunk++) {
+        const struct keep_chunk *place = &original.chunks[chunk].place;
+        if (place->table == table)
+            continue;
+        table = place->table;
+        CHECK(place->count > 1);
+        forge_fields(&forgery, &original, chunk, 1 + (uint32_t)test_random_below(place->count - 1));
+    }
+    CHECK_EQUAL(table, TABLE_customer_ids);
+    copy_deinit(&forgery.imager);
+    forgery.imager = original;
+    forgery_deinit(&forgery);
+}
+
+TEST(forged_records_are_refused_or_lived_with)
+{
+    forge_rounds(&profiles[PROFILE_MIXED], change_record);
+    forge_rounds(&profiles[PROFILE_POINTS], change_record);
+    forge_rounds(&profiles[PROFILE_HOLDS], change_record);
+    forge_rounds(&profiles[PROFILE_PIECES], change_record);
+}
+
+TEST(forged_numbers_are_refused_or_lived_with)
+{
+    forge_rounds(&profiles[PROFILE_MIXED], change_scalar);
+    forge_rounds(&profiles[PROFILE_POINTS], change_scalar);
+}
+
+/* A PENDING order whose hold was extended has a step kept for its end: tables that have room for
+ * the records alone are too small. */
+TEST(image_needs_room_for_what_its_orders_need_to_end)
+{
+    char error[ERROR_SIZE] = "";
+    struct forgery forgery;
+    forgery_init(&forgery, &profiles[PROFILE_HOLDS]);
+    uint32_t reserved = (uint32_t)forgery.imager.scalars[SCALAR_steps_reserved];
+    uint32_t count = forgery.imager.counts.count[TABLE_steps] - 1;
+    CHECK(reserved > 0);
+    for (uint32_t less = 0; less < 2; less++) {
+        struct engine_options options = play_options_for(REQUESTS).engine;
+        options.steps = count + reserved - less;
+        struct engine *engine = engine_create(&options, error, sizeof error);
+        CHECK(engine != NULL);
+        bool is_loaded = imager_load(&forgery.imager, engine, error, sizeof error);
+        CHECK_EQUAL(is_loaded, less == 0);
+        CHECK(is_loaded || strstr(error, "steps to end") != NULL);
+        engine_destroy(engine);
+    }
+    forgery_deinit(&forgery);
+}

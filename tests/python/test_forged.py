@@ -1,0 +1,242 @@
+"""Snapshots with right checksums and wrong records: whoever reads them says which record it is, or
+reads on from the one before; nobody crashes."""
+
+import struct
+
+import harness
+from harness import check, check_equal, test
+from shop import place, segments, set_up, snapshot, snapshots, stats
+from xxh3 import xxh3_64
+
+HEADER_SIZE = 4096
+ALIGN = 4096
+FIXED = struct.Struct("<QQIIIIQQQQQQ")
+TABLE = struct.Struct("<24sIIII")
+CHUNK = struct.Struct("<QQIIIIII")
+END = 2**32 - 1
+RANDOM_FORGERIES = 30
+
+
+def lz4_unpack(data, size):
+    """The LZ4 block format: literals and matches in turn."""
+    out, at = bytearray(), 0
+
+    def length(nibble):
+        nonlocal at
+        total, byte = nibble, 255
+        while nibble == 15 and byte == 255:
+            byte = data[at]
+            at += 1
+            total += byte
+        return total
+
+    while at < len(data):
+        token = data[at]
+        at += 1
+        literals = length(token >> 4)
+        out += data[at:at + literals]
+        at += literals
+        if at >= len(data):
+            break
+        start = len(out) - (data[at] | data[at + 1] << 8)
+        at += 2
+        for i in range(start, start + length(token & 15) + 4):
+            out.append(out[i])
+    check_equal(len(out), size, "bytes of a chunk")
+    return out
+
+
+class Image:
+    """A snapshot's records, which may be changed and written again with right checksums."""
+
+    def __init__(self, path):
+        data = path.read_bytes()
+        self.header = bytearray(data[:HEADER_SIZE])
+        fixed = FIXED.unpack_from(self.header)
+        tables, scalars = fixed[3], fixed[4]
+        self.tables = []  # (name, record size)
+        for i in range(tables):
+            row = TABLE.unpack_from(self.header, FIXED.size + 8 * scalars + TABLE.size * i)
+            self.tables.append((row[0].split(b"\0")[0].decode(), row[1]))
+        self.chunks = []  # [table, first, count, records]
+        at = HEADER_SIZE
+        while True:
+            _, _, _, table, first, count, raw, stored = CHUNK.unpack_from(data, at)
+            at += CHUNK.size
+            if table == END:
+                break
+            records = data[at:at + stored]
+            if stored != raw:
+                records = lz4_unpack(records, raw)
+            self.chunks.append([table, first, count, bytearray(records)])
+            at += (stored + 7) // 8 * 8
+
+    def places(self, name):
+        """Every record of a table: (its number, the chunk's bytes, where it stands in them)."""
+        for table, first, count, records in self.chunks:
+            if self.tables[table][0] == name:
+                size = self.tables[table][1]
+                for i in range(count):
+                    yield first + i, records, i * size
+
+    def put(self, name, record, offset, code, value):
+        for number, records, at in self.places(name):
+            if number == record:
+                struct.pack_into("<" + code, records, at + offset, value)
+                return
+        raise AssertionError(f"no record {record} of {name}")
+
+    def write(self, path):
+        """Chunks are stored as they are, which the format allows."""
+        struct.pack_into("<Q", self.header, 8, xxh3_64(bytes(self.header[16:])))
+        out = bytearray(self.header)
+        previous = struct.unpack_from("<Q", self.header, 8)[0]
+        end = [END, 0, len(self.chunks), b""]
+        for number, (table, first, count, records) in enumerate([*self.chunks, end], 1):
+            size = len(records)
+            body = CHUNK.pack(0, previous, number, table, first, count, size, size) + records
+            body += bytes(-len(body) % 8)
+            previous = xxh3_64(bytes(body[8:]))
+            out += struct.pack("<Q", previous) + body[8:]
+        path.write_bytes(out + bytes(-len(out) % ALIGN))
+
+
+def set_up_orders(server):
+    """Orders of every kind: with points, of several lines, paid, cancelled, in a sale."""
+    set_up(server)
+    with server.client() as client:
+        line = {"sku": 1, "quantity": 1, "price": 100}
+        client.call("sale.put", key=10, sale=1, customer_sku_max=100, rate_points=1, rate_money=1,
+                    points_share=10000, rows=[{"sku": 1, "quantity": 1000, "warehouse": 1}])
+        client.call("sale.open", key=11, sale=1)
+        client.call("points.credit", key=12, customer=7, points=1000, expires=2**60)
+        for order in range(1, 9):
+            client.call("order.place", order=order, customer=7, sale=order % 2, points=10,
+                        rows=[line] * (1 + order % 3))
+        client.call("payment.event", event=1, order=1, amount=180, provider=1, status=1,
+                    currency=840)
+        for order in (3, 4):
+            client.call("hold.extend", key=20 + order, order=order, hold=1000)
+            client.call("hold.extend", key=30 + order, order=order, hold=2000)
+        client.call("order.cancel", key=40, order=3)
+
+
+def folder_with_two(run):
+    """A dead server's folder: orders, a snapshot, more, a snapshot."""
+    server = run.serve()
+    set_up_orders(server)
+    snapshot(run, server)
+    place(server, 1, 20)
+    snapshot(run, server)
+    before = stats(server)
+    server.kill()
+    return server.folder, before
+
+
+# A table, a record of it, where one of its fields stands, and what that is forged to.
+FORGERIES = [
+    ("orders", 1, 56, "I", 2**32 - 1),   # its customer
+    ("orders", 1, 60, "I", 77),          # its sale
+    ("orders", 1, 64, "I", 2**31),       # its money
+    ("orders", 9, 104, "I", 2**32 - 1),  # the stock of the piece inside of it
+    ("orders", 9, 108, "I", 0),          # the piece's quantity, which divides the total
+    ("orders", 4, 104, "I", 2**32 - 1),  # the first of its lines in the arena
+    ("orders", 4, 85, "B", 255),         # how many pieces it has
+    ("stocks", 1, 48, "I", 2**32 - 1),   # its SKU
+    ("stocks", 1, 60, "I", 2**31),       # the newest piece that was taken of it
+    ("customers", 1, 24, "I", 2**30),    # the first of its lots
+    ("lots", 1, 24, "I", 2**32 - 1),     # its customer
+    ("ledger", 1, 28, "I", 2**32 - 1),   # its lot
+    ("moneys", 1, 40, "I", 2**32 - 1),   # the first of the points taken
+    ("steps", 1, 16, "I", 1),            # the step before it: itself
+    ("pools", 1, 20, "I", 2**32 - 1),    # its stock
+]
+
+
+@test
+def forged_record_is_named_and_the_snapshot_before_is_used(run):
+    folder, before = folder_with_two(run)
+    newer = snapshots(folder)[1]
+    original = newer.read_bytes()
+    for table, record, offset, code, value in FORGERIES:
+        what = f"record {record} of {table}, byte {offset} = {value}"
+        newer.write_bytes(original)
+        image = Image(newer)
+        image.put(table, record, offset, code, value)
+        image.write(newer)
+        result = run.till("verify", folder)
+        check_equal(result.returncode, 1, f"{what}: the exit code of verify, {result.stderr}")
+        named = newer.name in result.stderr and "forged or damaged" in result.stderr
+        check(named and "record " in result.stderr, f"{what}: {result.stderr}")
+    server = run.serve(folder)
+    check("forged or damaged" in server.errors(), f"the server names it: {server.errors()}")
+    check_equal(stats(server), before, "stats")
+    check(not newer.exists(), "the forged one is out of the way")
+    run.finish(server)
+
+
+@test
+def invariants_hold_behind_each_snapshot(run):
+    """A number that may be, but is not what the payments make: the log alone does not show it."""
+    folder, _ = folder_with_two(run)
+    newer = snapshots(folder)[1]
+    image = Image(newer)
+    image.put("moneys", 1, 16, "q", 1)  # captured
+    image.write(newer)
+    result = run.till("verify", folder)
+    check_equal(result.returncode, 1, f"the exit code of verify, {result.stderr}")
+    check("1 captured" in result.stderr, result.stderr)
+
+
+@test
+def what_was_not_forged_is_believed(run):
+    folder, before = folder_with_two(run)
+    for path in snapshots(folder):
+        Image(path).write(path)
+    run.verify(folder)
+    server = run.serve(folder)
+    check_equal(stats(server), before, "stats")
+    run.finish(server)
+
+
+def folder_with_one_alone(run):
+    """A snapshot, without a log: its state is what verify checks."""
+    folder, _ = folder_with_two(run)
+    for path in [*segments(folder), snapshots(folder)[0]]:
+        path.unlink()
+    return folder, snapshots(folder)[0]
+
+
+@test
+def forged_snapshot_without_a_log_starts_nothing(run):
+    folder, newer = folder_with_one_alone(run)
+    image = Image(newer)
+    image.put("orders", 1, 56, "I", 2**32 - 1)
+    image.write(newer)
+    for command in (["verify", folder], ["serve", "--data", folder, "--listen", "127.0.0.1:0"]):
+        result = run.till(*command)
+        check_equal(result.returncode, 1, f"{command[0]}: the exit code, {result.stderr}")
+        check("record 1 of table orders" in result.stderr, f"{command[0]}: {result.stderr}")
+
+
+@test
+def nothing_that_is_forged_crashes_verify(run):
+    folder, newer = folder_with_one_alone(run)
+    original = newer.read_bytes()
+    for _ in range(RANDOM_FORGERIES):
+        newer.write_bytes(original)
+        image = Image(newer)
+        wrong = []
+        for _ in range(run.random.randint(1, 3)):
+            table, first, _, records = run.random.choice(image.chunks)
+            at = run.random.randrange(len(records) // 4) * 4
+            value = run.random.choice((0, 1, 2**31, 2**32 - 1, run.random.getrandbits(32)))
+            struct.pack_into("<I", records, at, value)
+            wrong.append((image.tables[table][0], first, at, value))
+        image.write(newer)
+        result = run.till("verify", folder)
+        check(result.returncode in (0, 1), f"{wrong}: verify ends with {result.returncode}")
+        check(result.returncode == 0 or result.stderr, f"{wrong}: verify says nothing")
+
+
+harness.main()

@@ -69,14 +69,14 @@ enum {
     INDEX_COUNT = sizeof indexes / sizeof indexes[0],
 };
 
-static struct arena *plan_arena(const struct engine *engine, const struct arena_plan *plan)
+static struct arena *plan_arena(struct engine *engine, const struct arena_plan *plan)
 {
-    return (struct arena *)((uintptr_t)engine + plan->arena_offset);
+    return (struct arena *)((uint8_t *)engine + plan->arena_offset);
 }
 
-static struct index *plan_index(const struct engine *engine, const struct index_plan *plan)
+static struct index *plan_index(struct engine *engine, const struct index_plan *plan)
 {
-    return (struct index *)((uintptr_t)engine + plan->index_offset);
+    return (struct index *)((uint8_t *)engine + plan->index_offset);
 }
 
 static uint32_t plan_capacity(const struct engine_options *options, size_t offset)
@@ -172,7 +172,7 @@ static bool index_populate(const struct index *index, const atomic_bool *stop)
 
 /* Indexes are touched at random from the first command on, records from the front: indexes first.
  */
-bool engine_populate(const struct engine *engine, const atomic_bool *stop)
+bool engine_populate(struct engine *engine, const atomic_bool *stop)
 {
     const struct deadlines *deadlines = &engine->deadlines;
     bool all = true;
@@ -273,7 +273,7 @@ static uint64_t arenas_used(const struct engine *engine, size_t capacity_offset)
 {
     uint64_t used = 0;
     for (unsigned i = 0; i < ARENA_COUNT; i++) {
-        const struct arena *arena = plan_arena(engine, &arenas[i]);
+        const struct arena *arena = plan_arena((struct engine *)engine, &arenas[i]);
         if (arenas[i].capacity_offset == capacity_offset && arena->count > used)
             used = arena->count;
     }

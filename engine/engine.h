@@ -93,7 +93,7 @@ void engine_destroy(struct engine *engine);
 /* Takes the memory of all tables from the system now, so that no decision waits for it later.
  * False when there is not enough. Another thread may decide meanwhile: contents are not touched; it
  * ends the work early by setting `stop`, unless that is NULL. */
-bool engine_populate(const struct engine *engine, const atomic_bool *stop);
+bool engine_populate(struct engine *engine, const atomic_bool *stop);
 
 /* Bytes of all tables at capacity, and what each takes as lines for a person. */
 uint64_t engine_memory_bytes(const struct engine *engine);

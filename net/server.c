@@ -173,7 +173,7 @@ static bool fail(struct server *server, const char *what, int result)
  * done, a decision may wait for a page to be cleared. */
 static int memory_work(void *context)
 {
-    const struct server *server = context;
+    struct server *server = context;
     return engine_populate(server->engine, &server->memory_stop) ? 0 : -errno;
 }
 

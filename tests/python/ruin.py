@@ -260,8 +260,8 @@ def digest_of(answers):
 
 
 def is_as_it_was(subject, folder, stats):
-    """Is the state that is served the truth at its seq, but for the server's own commands? It logs a
-    jump of its clock when it has lost the note of it, and ends holds."""
+    """Is the state that is served the truth at its seq, but for the server's own commands? It logs
+    a jump of its clock when it has lost the note of it, and ends holds."""
     if digest_of(subject.truth(stats["seq"], False)) == stats["digest"]:
         return True
     seq = stats["seq"]

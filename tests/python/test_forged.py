@@ -144,6 +144,7 @@ FORGERIES = [
     ("orders", 4, 85, "B", 255),         # how many pieces it has
     ("stocks", 1, 48, "I", 2**32 - 1),   # its SKU
     ("stocks", 1, 60, "I", 2**31),       # the newest piece that was taken of it
+    ("customers", 1, 0, "q", -9222744073709551616),  # its points, as a sum that has wrapped
     ("customers", 1, 24, "I", 2**30),    # the first of its lots
     ("lots", 1, 24, "I", 2**32 - 1),     # its customer
     ("ledger", 1, 28, "I", 2**32 - 1),   # its lot

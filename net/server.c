@@ -460,7 +460,7 @@ static bool open_archive(struct server *server, const struct replay *replay)
         .seq_first = replay->seq_first > 0 ? replay->seq_first : engine_seq(server->engine) + 1,
         .seq_next = engine_seq(server->engine) + 1,
         .epoch = server->start.epoch,
-        .time_us = server->now_us,
+        .time_us = engine_time_us(server->engine),
     };
     char error[ARCHIVE_ERROR_SIZE];
     if (server->options.archive == NULL ||

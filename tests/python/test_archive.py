@@ -422,6 +422,21 @@ def archive_without_its_beginning_is_of_use_with_a_backup_that_was_taken_later(r
 
 
 @test
+def restored_shop_that_is_beyond_its_archive_goes_on_with_it(run):
+    """It is later than the archive by its snapshot alone: there is no block to tell it by."""
+    server, archive, moments = grown(run, 2)
+    wait_archived(archive, moments[1]["seq"])
+    place_one_by_one(server, 100_001, 20)
+    server.stop_clean()
+    restored = run.folder()
+    result = run.till("restore", "--from", server.folder, "--data", restored)
+    check_equal(result.returncode, 0, f"restore: {result.stderr}")
+    server = run.serve(restored, options(archive))
+    check_equal(place(server, 200_001, 1), ["OK"], "an order after it")
+    run.finish(server)
+
+
+@test
 def archive_that_was_off_for_a_while_says_what_it_lacks(run):
     server, archive, moments = grown(run, 2)
     wait_archived(archive, moments[1]["seq"])

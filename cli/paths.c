@@ -148,21 +148,21 @@ bool path_exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
-static bool is_unknown(const char *name)
-{
-    (void)name;
-    return false;
-}
-
+/* One that has anything in it stays. */
 void path_forget(const char *path)
 {
-    char name[PATH_MAX];
-    char lock[PATH_MAX];
-    if (path_find_entry(path, is_unknown, name, sizeof name) != 0)
-        return;
-    snprintf(lock, sizeof lock, "%s/lock", path);
-    (void)unlink(lock);
     (void)rmdir(path);
+}
+
+/* What every folder may have. */
+static bool is_plain(const char *name)
+{
+    static const char *const plain[] = {".", "..", "lost+found"};
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        if (strcmp(name, plain[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 int path_find_entry(const char *path, bool (*is_known)(const char *name), char *name,
@@ -174,7 +174,7 @@ int path_find_entry(const char *path, bool (*is_known)(const char *name), char *
     int result = 0;
     errno = 0;
     for (struct dirent *entry; result == 0 && (entry = readdir(entries)) != NULL; errno = 0) {
-        if (path_entry_is_plain(entry->d_name) || is_known(entry->d_name))
+        if (is_plain(entry->d_name) || is_known(entry->d_name))
             continue;
         snprintf(name, name_size, "%s", entry->d_name);
         result = 1;
@@ -183,14 +183,4 @@ int path_find_entry(const char *path, bool (*is_known)(const char *name), char *
         result = -errno;
     closedir(entries);
     return result;
-}
-
-bool path_entry_is_plain(const char *name)
-{
-    static const char *const plain[] = {".", "..", "lock", "lost+found"};
-    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        if (strcmp(name, plain[i]) == 0)
-            return true;
-    }
-    return false;
 }

@@ -32,7 +32,4 @@ void path_forget(const char *path);
 int path_find_entry(const char *path, bool (*is_known)(const char *name), char *name,
                     size_t name_size);
 
-/* Does the name belong to a folder as such? */
-bool path_entry_is_plain(const char *name);
-
 #endif

@@ -5,14 +5,13 @@
  * really taken out only by the next one that is added, so that neither looking nor a rejected
  * command changes anything.
  *
- *
  * A record's age is how long it was kept, not the difference of two dates: when a start finds the
  * clock far ahead of the log, nobody knows whether that time has passed, and whoever sends a
  * command again must not have it done twice because somebody set a clock. So each record carries
  * the time without the jumps of the clock (engine_kept_us), and the server logs each jump as
  * time.jump before anything else is decided at the new time. A jump is a part of the time since
  * the last change, so this time too never goes back from one change to the next: a key that was
- * forgotten when another command took it stays forgotten, and the rings are in order. What was in
+ * forgotten when another command took it stays forgotten, and the ring is in order. What was in
  * truth a long rest only keeps records longer, which costs room that a server at rest does not
  * fill.
  *

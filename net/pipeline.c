@@ -254,7 +254,7 @@ static bool is_refused(const struct server *server, uint32_t number)
 }
 
 /* Replies become frames, and each owner's output is marked with what it waits for. */
-static void batch_answer(struct server *server, bool is_full)
+static void batch_answer(struct server *server, bool refuses)
 {
     for (uint32_t i = 0; i < server->batch_count; i++) {
         const struct command *command = &server->commands[i];
@@ -272,7 +272,7 @@ static void batch_answer(struct server *server, bool is_full)
             continue;
         session->undecided = 0;
         output_commit(&session->output, &server->outputs);
-        if (is_full && is_refused(server, number))
+        if (refuses && is_refused(server, number))
             output_mark_plain(server, number);
         else
             output_mark(server, number);
@@ -303,15 +303,15 @@ bool pipeline_decide(struct server *server)
             return false;
         }
         bool is_late = awaits_jump(server) && server->commands[0].number != MESSAGE_time_jump;
-        bool is_refused = room == WAL_ROOM_FULL || is_late;
-        if (is_refused) {
+        bool refuses = room == WAL_ROOM_FULL || is_late;
+        if (refuses) {
             batch_refuse_commands(server);
         } else {
             engine_decide(server->engine, server->now_us, server->commands, server->batch_count);
             batch_log(server);
             note_jump(server);
         }
-        batch_answer(server, is_refused);
+        batch_answer(server, refuses);
     }
     batch_buffers_release(server);
     server->batch_count = 0;

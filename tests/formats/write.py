@@ -32,14 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python"))
 import formats
 import harness
 from clocks import Clocks, another_boot
-from harness import check, check_equal
+from harness import check, check_equal, wait_until
 from shop import order_id, segments, snapshots
 from till_client import PROTOCOL
 
 SEGMENT_MIB = 4
 PAGE = 4096
 PAGES_PER_SEGMENT = SEGMENT_MIB * 2**20 // PAGE
-WAIT_SECONDS_MAX = 20
 SETTLE_SECONDS = 2  # longer than from a deadline to its hold.expire
 JUMP_SECONDS = 90  # what a time.jump is logged for, from a minute on
 FAR_US = 4102444800 * 10**6  # the year 2100
@@ -63,13 +62,6 @@ def customer(act, role):
 
 def order(act, number):
     return order_id(10**3 * act + number)
-
-
-def wait_until(ready, what):
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not ready():
-        check(time.monotonic() < deadline, f"waited in vain for {what}")
-        time.sleep(0.1)
 
 
 class Shop:

@@ -30,6 +30,7 @@ TESTS = []
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 CLOSE_SECONDS_MAX = 60
+WAIT_SECONDS_MAX = 60
 MEMORY_SECONDS_MAX = 60
 
 # Small tables, so that a server starts at once and fifty can be started in a row.
@@ -104,6 +105,15 @@ def allow_files(count):
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))
     except (ValueError, PermissionError) as error:
         raise Skip(f"it needs {count} open files, and {hard} are permitted (ulimit -Hn)") from error
+
+
+def wait_until(ready, what):
+    """Until it is so; `what` is waited for: words, or what gives them when it was in vain."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not ready():
+        check(time.monotonic() < deadline,
+              f"waited in vain for {what() if callable(what) else what}")
+        time.sleep(0.02)
 
 
 def serve_command(binary, folder):

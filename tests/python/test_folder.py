@@ -5,22 +5,14 @@ import ctypes
 import os
 import select
 import shutil
-import time
 
 import harness
-from harness import check, check_equal, test
+from harness import check, check_equal, test, wait_until
 from shop import order_id, place, segments, set_up, stats
 
 WAIT_SECONDS_MAX = 60
 PAGE = 4096
 PUNCH_HOLE = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-
-
-def wait_until(ready, what):
-    deadline = time.monotonic() + WAIT_SECONDS_MAX
-    while not ready():
-        check(time.monotonic() < deadline, f"waited in vain for {what()}")
-        time.sleep(0.02)
 
 
 def wait_end(server, words):

@@ -94,9 +94,8 @@ def data_folder_is_not_taken_for_an_archive(run):
 
 
 def entries(folder):
-    """All that is below a folder, but for a lock."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")
-                  if path.name != "lock")
+    """All that is below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 @test

@@ -97,12 +97,12 @@ def block_end(data, at):
 
 def refused(run, folder, name):
     """verify and serve both name the file, and change nothing."""
-    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for arguments in (("verify", folder), ("serve", "--data", folder, "--listen", "127.0.0.1:0")):
         result = run.till(*arguments)
         check(result.returncode == 1 and name in result.stderr and "ackup" in result.stderr,
               f"{arguments[0]}: {result.stdout} {result.stderr}")
-    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
     check(before == after, "something was changed")
 
 

@@ -10,16 +10,23 @@ import harness
 from harness import check, check_equal, test, wait_until
 from shop import order_id, place, segments, set_up, stats
 
-WAIT_SECONDS_MAX = 60
 PAGE = 4096
 PUNCH_HOLE = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
 def wait_end(server, words):
     """Until the server has ended by itself, saying why."""
-    server.process.wait(WAIT_SECONDS_MAX)
+    server.process.wait(harness.WAIT_SECONDS_MAX)
     check_equal(server.process.returncode, 1, f"the exit code: {server.errors()}")
     check(words in server.errors(), f"{words!r} in {server.errors()}")
+
+
+def remove_folder(server):
+    """The server may be making its next segment there meanwhile."""
+    def is_removed():
+        shutil.rmtree(server.folder, ignore_errors=True)
+        return not server.folder.exists()
+    wait_until(is_removed, f"{server.folder} to be removed")
 
 
 def refused(run, folder, words):
@@ -67,7 +74,7 @@ def folder_that_is_moved_stays_whole_locked_and_is_told(run):
 def folder_that_is_removed_ends_the_server_and_says_why(run):
     server = run.serve()
     set_up(server)
-    shutil.rmtree(server.folder)
+    remove_folder(server)
     wait_end(server, "removed")
     server = run.serve(server.folder)
     check_equal(stats(server)["seq"], 0, "a new shop")
@@ -78,7 +85,7 @@ def folder_that_is_removed_ends_the_server_and_says_why(run):
 def folder_that_is_made_anew_has_a_server_of_its_own(run):
     first = run.serve()
     set_up(first)
-    shutil.rmtree(first.folder)
+    remove_folder(first)
     first.folder.mkdir()
     second = run.serve(first.folder)
     set_up(second)

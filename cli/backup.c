@@ -55,7 +55,7 @@ enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
 struct holding {
     struct loader snapshots; /* the newest first */
     struct wal_end log;      /* its end; segment 0: there is none */
-    struct wal_note note;    /* what it should note of its log, when it has one */
+    struct wal_note note;    /* what it should note of its log; segment 0: it has none */
     uint64_t log_first;      /* 0: no block */
     uint32_t segment_last;   /* number of the last file; 0: none */
 };
@@ -81,6 +81,7 @@ struct backup {
     uint32_t segment;
     uint64_t offset;
     uint32_t fill_bytes; /* of the piece, not written yet */
+    bool must_note;      /* the target's note does not allow for it yet */
     char error[WAL_ERROR_SIZE];
 };
 
@@ -239,6 +240,30 @@ static enum step segment_write(struct backup *backup)
     return STEP_DONE;
 }
 
+/* The copy's own note of its log. */
+static enum step note_write(struct backup *backup)
+{
+    struct wal_note *note = &backup->held.note;
+    note->flags = WAL_NOTE_COPY;
+    int result = wal_note_write(backup->target, note);
+    backup->must_note = false;
+    return result < 0 ? fail_at(backup, backup->target, WAL_NOTE_NAME, result) : STEP_DONE;
+}
+
+/* A backup that was complete stays one while its log grows, wherever this run ends: its note must
+ * allow for a block before the block is there. */
+static void note_allow(struct backup *backup, const struct wal_block *block)
+{
+    struct wal_note *note = &backup->held.note;
+    if (note->segment == 0)
+        *note = (struct wal_note){
+            .segment = backup->segment, .seq_first = block->seq_first, .previous = block->previous};
+    if (note->epoch < block->epoch) {
+        note->epoch = block->epoch;
+        backup->must_note = true;
+    }
+}
+
 static enum step segment_publish(struct backup *backup)
 {
     char name[DISK_NAME_SIZE];
@@ -246,6 +271,8 @@ static enum step segment_publish(struct backup *backup)
     if (backup->file < 0)
         return STEP_DONE;
     enum step step = segment_write(backup);
+    if (step == STEP_DONE && backup->must_note)
+        step = note_write(backup);
     if (step == STEP_DONE) {
         int result = disk_partial_publish(backup->target, backup->file, name, name);
         if (result < 0)
@@ -275,6 +302,7 @@ static enum step block_copy(struct backup *backup, const struct wal_reader *read
         if (backup->file < 0)
             return fail_at(backup, backup->target, name, backup->file);
     }
+    note_allow(backup, &reader->block);
     memcpy(backup->piece + backup->fill_bytes, reader->image, size);
     backup->fill_bytes += size;
     return STEP_DONE;
@@ -516,17 +544,6 @@ static enum step copy(struct backup *backup)
     return step;
 }
 
-/* The copy's own note of where its log ends. */
-static enum step note_end(struct backup *backup)
-{
-    struct wal_note *note = &backup->held.note;
-    if (backup->held.log_first == 0)
-        return STEP_DONE;
-    note->flags = WAL_NOTE_COPY;
-    int result = wal_note_write(backup->target, note);
-    return result < 0 ? fail_at(backup, backup->target, WAL_NOTE_NAME, result) : STEP_DONE;
-}
-
 /* Everything is there: reads it again, publishes the label, and removes what is older. */
 static enum step finish(struct backup *backup)
 {
@@ -536,8 +553,8 @@ static enum step finish(struct backup *backup)
     image_name(newest(held), name);
     if (step == STEP_DONE && newest(held) > 0)
         step = image_check(backup, name, newest(held));
-    if (step == STEP_DONE)
-        step = note_end(backup);
+    if (step == STEP_DONE && held->log_first > 0)
+        step = note_write(backup);
     if (step == STEP_DONE)
         step = write_label(backup);
     if (step == STEP_DONE)

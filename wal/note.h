@@ -18,7 +18,8 @@
  *       72    4 segment       number of the newest segment that may have blocks: it is there
  *       76    4 version       1; it and magic stand here in every version
  *       80    4 flags         1, WAL_NOTE_COPY: of a backup, whose last segment ends with its last
- *                             block; nothing was written behind it
+ *                             block; nothing was written behind it. With seq_durable 0 the segment
+ *                             may not be there yet
  *       84      zero
  *
  * A log whose blocks begin in a segment is acknowledged only once a note that names the segment is

@@ -354,10 +354,18 @@ static void seal_check(struct wal_reader *reader)
         files->seal.is_there = false;
 }
 
+/* A backup of a snapshot alone whose log was about to begin. */
+static bool is_copy_ahead(const struct wal_reader_files *files)
+{
+    return files->note_result == 0 && (files->note.flags & WAL_NOTE_COPY) != 0 &&
+           files->note.seq_durable == 0;
+}
+
 enum wal_read wal_tail_of_nothing(struct wal_reader *reader)
 {
+    const struct wal_reader_files *files = reader->files;
     enum wal_read result;
-    if (reader->files->note_result != -ENOENT && note_contradicts(reader, &result))
+    if (files->note_result != -ENOENT && !is_copy_ahead(files) && note_contradicts(reader, &result))
         return result;
     reader->end.is_sealed = true;
     return wal_reader_finish(reader, WAL_READ_END, "%s", "");

@@ -382,6 +382,37 @@ def backup_killed_at_any_moment_is_unfinished_or_as_good_as_the_one_before(run):
 
 
 @test
+def complete_backup_stays_one_while_its_log_begins(run):
+    server = run.serve()
+    set_up(server)
+    snapshot(run, server)
+    kept, between = run.folder(), 0
+    backup(run, server.folder, kept)
+    check_equal(segments(kept), [], "the log of a backup of a snapshot alone")
+    kept_seq = verified_seq(run, kept)
+    place(server, 1, 1500)
+    for number in range(24):
+        target = run.folder()
+        shutil.copytree(kept, target)
+        awaited = ("log-note.till", "wal-0000000001.log")[number % 2]
+        process = subprocess.Popen([run.binary, "backup", target, "--data", server.folder,
+                                    "--rate", "0"], stdout=subprocess.DEVNULL)
+        while process.poll() is None and not (target / awaited).exists():
+            pass
+        process.kill()
+        process.wait()
+        label = (target / "backup.till").read_bytes()
+        between += label == (kept / "backup.till").read_bytes()
+        seq = verified_seq(run, target)
+        check(seq is not None and seq >= kept_seq, f"killed at {awaited}: seq {seq}")
+        restored = run.serve(target)
+        check(stats(restored)["seq"] >= kept_seq, f"killed at {awaited}: what is served")
+        run.finish(restored)
+    check(between > 0, "none was killed before its label")
+    run.finish(server)
+
+
+@test
 def unfinished_backup_is_refused_by_name_and_gone_on_with(run):
     server = run.serve()
     set_up(server)

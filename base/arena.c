@@ -17,15 +17,26 @@ static uint64_t round_up(uint64_t size, uint64_t to)
     return (size + to - 1) / to * to;
 }
 
-void *memory_map(uint64_t size_bytes)
+/* The advice is only advice: whatever size pages have, everything works. */
+static void *map(uint64_t size_bytes, int advice)
 {
-    void *memory = mmap(NULL, round_up(size_bytes, huge_page_bytes), PROT_READ | PROT_WRITE,
+    uint64_t mapped_bytes = round_up(size_bytes, huge_page_bytes);
+    void *memory = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
-    /* Advice only: without huge pages everything works, with more TLB misses. */
-    (void)madvise(memory, round_up(size_bytes, huge_page_bytes), MADV_HUGEPAGE);
+    (void)madvise(memory, mapped_bytes, advice);
     return memory;
+}
+
+void *memory_map(uint64_t size_bytes)
+{
+    return map(size_bytes, MADV_HUGEPAGE);
+}
+
+void *memory_map_sparse(uint64_t size_bytes)
+{
+    return map(size_bytes, MADV_NOHUGEPAGE);
 }
 
 bool memory_populate(void *memory, uint64_t size_bytes, const atomic_bool *stop)

@@ -47,6 +47,10 @@ static inline void *arena_at(const struct arena *arena, uint32_t index)
 /* Anonymous zeroed memory for tables that are not arenas; NULL when there is none. */
 void *memory_map(uint64_t size_bytes);
 
+/* The same, for memory that is touched only here and there: never in huge pages, so that it takes
+ * no more than what is touched. */
+void *memory_map_sparse(uint64_t size_bytes);
+
 /* Takes the memory from the system now, so that no later touch has to wait for a cleared page.
  * False when there is not enough. Another thread may use the memory meanwhile, and may end the work
  * early by setting `stop`, unless that is NULL. */

@@ -462,7 +462,8 @@ static int await_events(struct load *load, struct epoll_event *events, int timeo
 {
     struct load_schedule *schedule = &load->schedule;
     uint64_t now_ns = load_clock_ns();
-    if (schedule->interval_ns <= 0 || now_ns >= schedule->end_ns)
+    bool has_ended = now_ns >= schedule->end_ns && load_backlog(load, now_ns) == 0;
+    if (schedule->interval_ns <= 0 || has_ended)
         return epoll_wait(load->epoll, events, EVENTS_MAX, timeout_ms);
     uint64_t due_ns = next_look_ns(load);
     uint64_t spin_ns = load->grain_ns > 0 ? 0 : SPIN_NS;

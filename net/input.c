@@ -7,7 +7,8 @@
  *
  * Handling stops, and the rest waits in the stash, when there is no room:
  *   for replies      until some of the session's own were sent; if it has none under way, until
- *                    there is a chunk to write them to
+ *                    there is a chunk to write them to. The same while a send waits for its reader:
+ *                    nothing more is worked out for whoever does not take what there is
  *   in the log       until a block is durable: all that comes meanwhile waits in one queue
  * Nothing more is received meanwhile, so that the kernel's socket buffer and in the end the
  * sender's window fill up.
@@ -381,8 +382,9 @@ static bool session_reads(const struct session *session)
 static void input_handle(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
+    bool is_stuck = pressure_is_stuck(server, session);
     session->is_full = false;
-    enum handled handled = handle_input(server, number);
+    enum handled handled = is_stuck ? HANDLED_FULL : handle_input(server, number);
     if (handled == HANDLED_STALLED || handled == HANDLED_FULL) {
         input_wait(server, number, handled);
         return;

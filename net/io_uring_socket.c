@@ -1,11 +1,12 @@
 /* Listeners, connections, receive buffers.
  *
- * Good path: a multishot accept per listener hands out connections; one receive at a time per
- * connection fills a provided buffer; one send at a time per connection.
+ * Good path: ACCEPTS accepts per listener hand out one connection each and are armed again; one
+ * receive at a time per connection fills a provided buffer; one send at a time per connection. A
+ * multishot accept would hand out as many in one turn as there are: whoever connects and closes at
+ * line rate made turns a millisecond long with that.
  *
- * What can fail: the multishot accept ends by itself now and then and is armed again. Without
- * buffers a connection starves: it is listed, and armed again in the order of the list once
- * buffers were released. Without file descriptors accepting pauses for a moment.
+ * What can fail: without buffers a connection starves: it is listed, and armed again in the order
+ * of the list once buffers were released. Without file descriptors accepting pauses for a moment.
  *
  * What must hold: a connection's fd is closed only when nothing of it is under way in the kernel,
  * which holds the file as long as anything is; closed earlier, the FIN would never leave, and
@@ -24,6 +25,7 @@
 
 enum {
     LISTEN_BACKLOG = 4096,
+    ACCEPTS = 4,          /* under way per listener: connections taken in a turn */
     ACCEPT_DELAY_MS = 50, /* before accepting again when there were no file descriptors */
     LISTEN_TRIES = 400,   /* while the address is in use, */
     LISTEN_DELAY_MS = 5,  /* with so much between them */
@@ -335,8 +337,8 @@ bool io_sockets_feed(struct io *io)
 
 static void accept_arm(struct io *io, uint32_t index)
 {
-    io_uring_prep_multishot_accept(io_operation(io, OPERATION_ACCEPT, 0, index),
-                                   io->listeners[index].fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_prep_accept(io_operation(io, OPERATION_ACCEPT, 0, index), io->listeners[index].fd, NULL,
+                         NULL, SOCK_CLOEXEC);
 }
 
 bool io_take_accept_delay(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
@@ -360,8 +362,7 @@ bool io_take_accept(struct io *io, const struct io_uring_cqe *cqe, struct io_eve
 {
     uint32_t index = (uint32_t)cqe->user_data;
     int result = cqe->res;
-    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
-        accept_ended(io, index, result);
+    accept_ended(io, index, result);
     if (result >= 0 && (uint32_t)result >= io->connections_count) {
         close(result);
         result = -EMFILE;
@@ -414,7 +415,7 @@ static const struct {
     {SOL_SOCKET, SO_REUSEADDR, 1},
     {IPPROTO_TCP, TCP_NODELAY, 1},
     {SOL_SOCKET, SO_RCVBUF, 128 * 1024},          /* the kernel doubles it, for its own use */
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 128 * 1024}, /* what the peer's window does not take yet */
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 32 * 1024},  /* what the peer's window does not take yet */
     {SOL_SOCKET, SO_KEEPALIVE, 1},
     {IPPROTO_TCP, TCP_KEEPIDLE, 60},
     {IPPROTO_TCP, TCP_KEEPINTVL, 15},
@@ -495,7 +496,8 @@ int io_listen(struct io *io, const char *address, uint64_t user)
         return fd;
     uint32_t index = io->listeners_count++;
     io->listeners[index] = (struct listener){.user = user, .fd = fd};
-    accept_arm(io, index);
+    for (int i = 0; i < ACCEPTS; i++)
+        accept_arm(io, index);
     return bound_port(fd);
 }
 

@@ -122,7 +122,7 @@ size_t output_sendable(const struct output *output, const struct output_pool *po
     return ready < in_chunk ? (size_t)ready : in_chunk;
 }
 
-bool output_sent(struct output *output, struct output_pool *pool, size_t size)
+void output_sent(struct output *output, struct output_pool *pool, size_t size)
 {
     uint32_t chunk = output->first;
     TILL_ASSERT(size <= output->released - output->sent);
@@ -130,11 +130,10 @@ bool output_sent(struct output *output, struct output_pool *pool, size_t size)
     output->start += (uint32_t)size;
     bool idle = output->sent == output->written && output->reserved == 0;
     if (output->start < pool->chunks[chunk].end || (chunk == output->last && !idle))
-        return false;
+        return;
     output->first = chunk == output->last ? 0 : pool->chunks[chunk].next;
     output->last = output->first == 0 ? 0 : output->last;
     output->start = 0;
     output->chunk_count--;
     chunk_free(pool, chunk);
-    return true;
 }

@@ -76,7 +76,7 @@ void output_commit(struct output *output, struct output_pool *pool);
 size_t output_sendable(const struct output *output, const struct output_pool *pool,
                        const uint8_t **bytes);
 
-/* So many of them were; true when a chunk was given back. */
-bool output_sent(struct output *output, struct output_pool *pool, size_t size);
+/* So many of them were. */
+void output_sent(struct output *output, struct output_pool *pool, size_t size);
 
 #endif

@@ -80,8 +80,7 @@ void pressure_close_silent(struct server *server)
     }
 }
 
-/* A send is under way that waits for its reader. */
-static bool is_stuck(const struct server *server, const struct session *session)
+bool pressure_is_stuck(const struct server *server, const struct session *session)
 {
     return session->sending && session->state != SESSION_CLOSING &&
            session->since_us < server->settled_us;
@@ -91,7 +90,7 @@ static void close_slow_readers(struct server *server)
 {
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
-        if (is_stuck(server, session) && since_us(server, session) > server->options.slow_reader_us)
+        if (pressure_is_stuck(server, session) && since_us(server, session) > server->options.slow_reader_us)
             session_close(server, i);
     }
 }
@@ -101,7 +100,7 @@ static unsigned burden(const struct server *server, const struct session *sessio
                        uint64_t allowed_us)
 {
     uint64_t us = since_us(server, session);
-    if (!is_stuck(server, session) || session->stuck_us != session->since_us || us <= allowed_us)
+    if (!pressure_is_stuck(server, session) || session->stuck_us != session->since_us || us <= allowed_us)
         return 0;
     return 64 - (unsigned)__builtin_clzll(us * session->output.chunk_count);
 }
@@ -132,7 +131,7 @@ static void close_stuck(struct server *server)
     }
     for (uint32_t i = 1; i <= server->session_high; i++) {
         struct session *session = session_at(server, i);
-        session->stuck_us = is_stuck(server, session) ? session->since_us : 0;
+        session->stuck_us = pressure_is_stuck(server, session) ? session->since_us : 0;
     }
 }
 

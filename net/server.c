@@ -142,7 +142,8 @@ static void session_sent(struct server *server, uint32_t number, int32_t result)
         session_close(server, number);
         return;
     }
-    if (output_sent(&session->output, &server->outputs, (size_t)result) && session->is_full)
+    output_sent(&session->output, &server->outputs, (size_t)result);
+    if (session->is_full)
         input_queue(server, number);
     session_make_sendable(server, number);
 }
@@ -416,7 +417,7 @@ static bool tables_init(struct server *server)
     uint32_t sessions = server->options.connections_max + 1;
     uint32_t *lists = memory_map(lists_size(server));
     server->sessions = memory_map(sessions * sizeof(struct session));
-    server->stashes = memory_map((uint64_t)sessions * STASH_SIZE);
+    server->stashes = memory_map_sparse((uint64_t)sessions * STASH_SIZE);
     bool outputs = output_pool_init(&server->outputs, server->options.output_chunks);
     server->sendable.numbers = lists;
     if (lists == NULL || server->sessions == NULL || server->stashes == NULL || !outputs)

@@ -210,6 +210,9 @@ void pressure_each_second(struct server *server);
 void pressure_turn(struct server *server, bool is_settled);
 uint64_t pressure_wait_us(const struct server *server);
 
+/* Is a send under way that waits for its reader? */
+bool pressure_is_stuck(const struct server *server, const struct session *session);
+
 /* server.c */
 void server_notice(const struct server *server, const char *text);
 void session_close(struct server *server, uint32_t number);

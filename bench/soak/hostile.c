@@ -4,10 +4,10 @@
  * times and does in it what can be done without waiting. So the thread's work is bounded by the
  * number of steps, whatever the server does.
  *
- * The thread is nicer than the honest clients and rests half of the time: where they share a core,
- * with each other and with the interrupts of the disk, what is measured is the server all the same.
- * Connections come from many loopback addresses, because those that
- * were closed keep their ports for a minute. */
+ * The thread has what is left of its core when nothing else wants it, and rests half of the time:
+ * where the honest clients and the interrupts of the disk share it, what is measured is the server
+ * all the same. Connections come from many loopback addresses, because those that were closed keep
+ * their ports for a minute. */
 #include "bench/soak/hostile.h"
 
 #include <arpa/inet.h>
@@ -15,9 +15,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,13 +31,15 @@
 #define NS_PER_MS 1000000ULL
 
 enum {
-    NICE = 10,
     PAUSE_US = 500,      /* between two looks at what is due */
     STEPS_AT_ONCE = 256, /* at line rate, before the clock is read again */
     SOURCES = 240,       /* addresses 127.0.0.10 and on */
     SOURCE_FIRST = 10,
-    RECEIVE_BUFFER =
-        4096, /* of the kernel: the less it takes in, the more the server has to keep */
+    /* What the kernel keeps for a connection on this side: the less it takes in, the more the
+     * server has to keep. What it sends takes memory that would be another machine's, and that all
+     * sockets of this one share with the server and the honest clients. */
+    RECEIVE_BUFFER = 4096,
+    SEND_BUFFER = 64 * 1024,
 };
 
 static void set_source(struct hostile *hostile, int fd)
@@ -54,11 +56,12 @@ static void set_source(struct hostile *hostile, int fd)
 
 static void open_connection(struct hostile *hostile, struct hostile_connection *connection)
 {
-    const int on = 1, size = RECEIVE_BUFFER;
+    const int on = 1, receive = RECEIVE_BUFFER, send = SEND_BUFFER;
     const struct load_address *address = &hostile->address;
     int fd = socket(address->name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof receive);
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send, sizeof send);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         set_source(hostile, fd);
     }
@@ -172,7 +175,7 @@ static void *run(void *context)
     uint64_t begun_ns = load_clock_ns(), work_ns = begun_ns, taken = 0;
     if (hostile->core >= 0)
         core_pin(hostile->core);
-    setpriority(PRIO_PROCESS, 0, NICE);
+    sched_setscheduler(0, SCHED_IDLE, &(const struct sched_param){0});
     while (!atomic_load(&hostile->stop)) {
         uint64_t due = steps_due(hostile, begun_ns, taken);
         for (uint64_t i = 0; i < due && !atomic_load(&hostile->stop); i++)

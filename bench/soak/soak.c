@@ -171,23 +171,24 @@ static uint32_t orders_max(const struct soak *soak)
 }
 
 /* One core for the server, one for the honest clients, and a third for the hostile ones where there
- * is one. */
+ * is one. The server's is the second, which serves the disk's interrupts on the machines that this
+ * was written on: on the clients' core, what completes a write of the log waited behind hostile
+ * work for up to half a second, and the server with it. */
 static void choose_cores(struct soak *soak)
 {
-    int first, second;
-    cores_choose(&first, &second);
-    soak->server_core = second >= 0 ? first : -1;
-    soak->hostile_core = second;
-    for (int core = second + 1; second >= 0 && core_count() > 2 && core < CPU_SETSIZE; core++) {
-        cpu_set_t allowed;
-        if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 &&
-            CPU_ISSET((size_t)core, &allowed)) {
+    int clients;
+    cpu_set_t allowed;
+    cores_choose(&clients, &soak->server_core);
+    if (soak->server_core < 0)
+        clients = -1;
+    soak->hostile_core = clients;
+    if (clients < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    for (int core = CPU_SETSIZE - 1; core > soak->server_core; core--) {
+        if (CPU_ISSET((size_t)core, &allowed))
             soak->hostile_core = core;
-            break;
-        }
     }
-    if (second >= 0)
-        core_pin(second);
+    core_pin(clients);
 }
 
 static bool start_server(struct soak *soak)

@@ -371,11 +371,13 @@ TEST(io_accepting_goes_on_after_there_were_no_file_descriptors)
     int fillers_count = 0;
     while (fillers_count < 256 && (fillers[fillers_count] = dup(client)) >= 0)
         fillers_count++;
+    /* More than are tried at the same time: after a delay all of them are tried again. */
+    const uint32_t errors_min = 8;
     uint32_t turns = 0;
-    while (echo.accept_errors_count < 2 && turns++ < 100)
+    while (echo.accept_errors_count < errors_min && turns++ < 100)
         echo_turn(&echo, 100000);
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    CHECK_EQUAL(echo.accept_errors_count, 2);
+    CHECK(echo.accept_errors_count >= errors_min);
     CHECK_EQUAL(echo.connections_count, 0);
     TURN_UNTIL(&echo, echo.connections_count == 1);
     while (fillers_count > 0)
@@ -417,7 +419,7 @@ TEST(io_accepted_sockets_send_without_delay_and_keep_little_in_the_kernel)
     CHECK(option_of(fd, IPPROTO_TCP, TCP_NODELAY) != 0);
     CHECK(option_of(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
     CHECK_EQUAL(option_of(fd, SOL_SOCKET, SO_RCVBUF), 2 * 128 * 1024);
-    CHECK_EQUAL(option_of(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 128 * 1024);
+    CHECK_EQUAL(option_of(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 32 * 1024);
     close(client);
     echo_close(&echo);
 }

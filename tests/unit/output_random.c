@@ -122,8 +122,8 @@ static void send_some(struct streams *streams, struct stream *stream)
     for (size_t i = 0; i < size; i++)
         CHECK(bytes[i] == byte_at(stream, stream->sent + i));
     stream->sent += size;
-    bool gave_back = output_sent(&stream->output, &streams->pool, size);
-    CHECK_EQUAL(gave_back, stream->output.chunk_count < chunk_count);
+    output_sent(&stream->output, &streams->pool, size);
+    CHECK(stream->output.chunk_count <= chunk_count);
     CHECK_EQUAL(stream->output.sent, stream->sent);
     if (stream->sent == stream->written && stream->pending_count == 0)
         CHECK_EQUAL(stream->output.chunk_count, 0);

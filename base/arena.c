@@ -10,7 +10,7 @@
 static const uint64_t huge_page_bytes = 2ULL << 20;
 
 /* The kernel holds a lock on the process's mappings for so much at a time, some milliseconds. */
-static const uint64_t populate_piece_bytes = 16ULL << 20;
+static const uint64_t populate_piece_bytes = 2ULL << 20;
 
 static uint64_t round_up(uint64_t size, uint64_t to)
 {

@@ -349,6 +349,7 @@ static int bench_child(struct bench *bench, const char *scratch)
         .log = log,
         .arguments = arguments,
         .core = bench->server_core,
+        .awaits_memory = true,
         .timeout_ms = START_TIMEOUT_MS,
     };
     int code = EXIT_FAILED;

@@ -57,7 +57,7 @@ static int left_ms(uint64_t deadline_ns)
 }
 
 /* Forks and executes a binary with out and err as its outputs; 0 when that fails. */
-static pid_t spawn(const char *binary, const char *const *arguments, int out, int err, int core)
+static pid_t spawn(const char *binary, const char *const *arguments, int out, int err)
 {
     pid_t parent = getpid();
     pid_t pid = fork();
@@ -67,8 +67,6 @@ static pid_t spawn(const char *binary, const char *const *arguments, int out, in
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(EXEC_FAILED);
-    if (core >= 0)
-        core_pin(core);
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (dup2(nothing, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
@@ -116,14 +114,21 @@ void child_log_tail(const char *log, char text[CHILD_TAIL_SIZE])
     text[got + 1] = '\0';
 }
 
-/* Reads the child's stdout until the line that names the address. */
-static bool read_address(struct child *child, uint64_t deadline_ns, const char **problem)
+/* Reads the child's stdout until a line that begins so, and leaves what follows in it at the front
+ * of the text. */
+static bool await_line(struct child *child, const char *beginning, uint64_t deadline_ns,
+                       const char **problem)
 {
-    static const char announcement[] = "listening on ";
-    char text[4096];
-    size_t size = 0;
-    *problem = "did not say in time where it listens";
+    *problem = "did not get ready in time";
     for (;;) {
+        char *line = strstr(child->text, beginning);
+        char *end = line != NULL ? strchr(line, '\n') : NULL;
+        if (end != NULL) {
+            line += strlen(beginning);
+            child->text_size -= (size_t)(line - child->text);
+            memmove(child->text, line, child->text_size + 1);
+            return true;
+        }
         struct pollfd waiting = {.fd = child->out, .events = POLLIN};
         int left = left_ms(deadline_ns);
         if (interrupted)
@@ -132,23 +137,31 @@ static bool read_address(struct child *child, uint64_t deadline_ns, const char *
             return false;
         if (poll(&waiting, 1, left) <= 0)
             continue;
-        if (size == sizeof text - 1)
-            size = 0;
-        ssize_t got = read(child->out, text + size, sizeof text - 1 - size);
+        if (child->text_size == sizeof child->text - 1)
+            child->text_size = 0;
+        ssize_t got = read(child->out, child->text + child->text_size,
+                           sizeof child->text - 1 - child->text_size);
         if (got <= 0) {
-            *problem = "ended before it listened";
+            *problem = "ended before it was ready";
             return false;
         }
-        size += (size_t)got;
-        text[size] = '\0';
-        char *line = strstr(text, announcement);
-        if (line == NULL || strchr(line, '\n') == NULL)
-            continue;
-        line += sizeof announcement - 1;
-        size_t length = strcspn(line, " \r\n");
-        snprintf(child->address, sizeof child->address, "%.*s", (int)length, line);
-        return true;
+        child->text_size += (size_t)got;
+        child->text[child->text_size] = '\0';
     }
+}
+
+static bool await_ready(struct child *child, const struct child_options *options,
+                        const char **problem)
+{
+    uint64_t deadline_ns = deadline_after(options->timeout_ms);
+    child->text[0] = '\0';
+    child->text_size = 0;
+    if (!await_line(child, "listening on ", deadline_ns, problem))
+        return false;
+    size_t length = strcspn(child->text, " \r\n");
+    snprintf(child->address, sizeof child->address, "%.*s", (int)length, child->text);
+    return !options->awaits_memory ||
+           await_line(child, "memory: all of it is taken", deadline_ns, problem);
 }
 
 bool child_serve(struct child *child, const struct child_options *options,
@@ -156,7 +169,13 @@ bool child_serve(struct child *child, const struct child_options *options,
 {
     const char *arguments[CHILD_ARGUMENTS_MAX] = {"till",          "serve",    "--data",
                                                   options->folder, "--listen", "127.0.0.1:0"};
+    char core[16];
     uint32_t count = 6;
+    if (options->core >= 0) {
+        snprintf(core, sizeof core, "%d", options->core);
+        arguments[count++] = "--core";
+        arguments[count++] = core;
+    }
     for (const char *const *next = options->arguments; next != NULL && *next != NULL; next++) {
         TILL_ASSERT(count + 1 < CHILD_ARGUMENTS_MAX);
         arguments[count++] = *next;
@@ -166,7 +185,7 @@ bool child_serve(struct child *child, const struct child_options *options,
     child->pid = 0;
     if (log >= 0 && pipe2(pipes, O_CLOEXEC) == 0)
         child->pid = spawn(options->binary != NULL ? options->binary : this_binary, arguments,
-                           pipes[1], log, options->core);
+                           pipes[1], log);
     if (child->pid == 0)
         snprintf(error, CHILD_ERROR_SIZE, "cannot start a server: %s", strerror(errno));
     if (log >= 0)
@@ -180,7 +199,7 @@ bool child_serve(struct child *child, const struct child_options *options,
         return false;
     }
     const char *problem;
-    if (read_address(child, deadline_after(options->timeout_ms), &problem))
+    if (await_ready(child, options, &problem))
         return true;
     char tail[CHILD_TAIL_SIZE];
     child_kill(child);
@@ -261,7 +280,7 @@ int child_run(const char *subcommand, const char *argument, uint32_t timeout_ms,
     text[0] = '\0';
     if (pipe2(pipes, O_CLOEXEC) != 0)
         return -1;
-    pid_t pid = spawn(this_binary, arguments, pipes[1], pipes[1], -1);
+    pid_t pid = spawn(this_binary, arguments, pipes[1], pipes[1]);
     close(pipes[1]);
     size_t filled = 0;
     uint64_t deadline_ns = deadline_after(timeout_ms);

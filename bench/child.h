@@ -24,6 +24,8 @@ struct child {
 
     /* Private. */
     int out;
+    char text[4096]; /* of it that was read and not understood yet */
+    size_t text_size;
 };
 
 struct child_options {
@@ -31,12 +33,13 @@ struct child_options {
     const char *folder;           /* of the server's data */
     const char *log;              /* the file that its stderr is appended to */
     const char *const *arguments; /* further ones of `serve`, ended by NULL; NULL for none */
-    int core;                     /* to be pinned to; -1: none */
+    int core;                     /* of its loop; -1: any */
+    bool awaits_memory;           /* until all of its tables' memory is taken */
     uint32_t timeout_ms;          /* for start and recovery */
 };
 
-/* Starts a server on a free loopback port and waits until it listens. False with an error that
- * includes the end of its log; no process is left then. */
+/* Starts a server on a free loopback port and waits until it listens, or has its memory too. False
+ * with an error that includes the end of its log; no process is left then. */
 bool child_serve(struct child *child, const struct child_options *options,
                  char error[CHILD_ERROR_SIZE]);
 

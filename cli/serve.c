@@ -3,6 +3,7 @@
  * listens; the line `listening on ADDR:PORT` is a promise to scripts. */
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 struct serve {
     struct server_options options;
     const char *data;
+    const char *core; /* NULL: any */
     uint32_t segment_mib;
     uint32_t snapshot_every_s;
     uint32_t snapshot_log;
@@ -42,6 +44,10 @@ static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_
     struct server_options *options = &serve->options;
     const struct option_row own[] = {
         {"data", OPTION_TEXT, &serve->data, "DIR", "the data folder, made when it is not there"},
+        {"core", OPTION_TEXT, &serve->core, "N",
+         "let the loop, which decides everything, have this core to itself: the helper threads "
+         "keep "
+         "to those that the process may use"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
 
         {"Network", OPTION_HEADING},
@@ -170,6 +176,14 @@ static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_tota
     progress_show(&serve->progress, "reading the snapshot", bytes_read, bytes_total);
 }
 
+static void show_memory_taken(void *context)
+{
+    const struct serve *serve = context;
+    if (!serve->quiet)
+        puts("memory: all of it is taken");
+    fflush(stdout);
+}
+
 static void show_notice(void *context, const char *text)
 {
     (void)context;
@@ -212,6 +226,27 @@ static void print_start(const struct serve *serve, const struct server *server, 
     printf("listening on %.*s:%u\n", (int)(colon - serve->options.listen), serve->options.listen,
            start.port);
     fflush(stdout);
+}
+
+/* The thread of the loop stays on its core from now on; those that were started before do not. */
+static bool loop_pin(const char *core)
+{
+    cpu_set_t only;
+    char *end;
+    unsigned long number = strtoul(core, &end, 10);
+    CPU_ZERO(&only);
+    if (core[0] < '0' || core[0] > '9' || *end != '\0' || number >= CPU_SETSIZE) {
+        fprintf(stderr, "till serve: --core '%s' is not a number below %d\n", core, CPU_SETSIZE);
+        return false;
+    }
+    CPU_SET(number, &only);
+    if (sched_setaffinity(0, sizeof only, &only) == 0)
+        return true;
+    fprintf(
+        stderr,
+        "till serve: --core %s: this machine, or this process's share of it, has no such core\n",
+        core);
+    return false;
 }
 
 /* Runs an opened folder and loop; the exit code. */
@@ -272,7 +307,7 @@ static int serve_open(struct serve *serve)
         io = io_create(&io_options, error);
         if (io == NULL)
             fprintf(stderr, "till serve: %s\n", error);
-        else
+        else if (serve->core == NULL || loop_pin(serve->core))
             code = serve_run(serve, io, disk);
     }
     if (io != NULL)
@@ -328,6 +363,7 @@ int cli_serve(int argc, char **argv)
     serve.options.archive_keep_bytes = (uint64_t)serve.archive_mib << 20;
     serve.options.checking = show_checking;
     serve.options.loading = show_loading;
+    serve.options.memory_taken = show_memory_taken;
     serve.options.notice = show_notice;
     serve.options.progress = show_progress;
     serve.options.context = &serve;

@@ -337,8 +337,8 @@ bool io_sockets_feed(struct io *io)
 
 static void accept_arm(struct io *io, uint32_t index)
 {
-    io_uring_prep_accept(io_operation(io, OPERATION_ACCEPT, 0, index), io->listeners[index].fd, NULL,
-                         NULL, SOCK_CLOEXEC);
+    io_uring_prep_accept(io_operation(io, OPERATION_ACCEPT, 0, index), io->listeners[index].fd,
+                         NULL, NULL, SOCK_CLOEXEC);
 }
 
 bool io_take_accept_delay(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
@@ -414,8 +414,8 @@ static const struct {
 } socket_options[] = {
     {SOL_SOCKET, SO_REUSEADDR, 1},
     {IPPROTO_TCP, TCP_NODELAY, 1},
-    {SOL_SOCKET, SO_RCVBUF, 128 * 1024},          /* the kernel doubles it, for its own use */
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 32 * 1024},  /* what the peer's window does not take yet */
+    {SOL_SOCKET, SO_RCVBUF, 128 * 1024},         /* the kernel doubles it, for its own use */
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 32 * 1024}, /* what the peer's window does not take yet */
     {SOL_SOCKET, SO_KEEPALIVE, 1},
     {IPPROTO_TCP, TCP_KEEPIDLE, 60},
     {IPPROTO_TCP, TCP_KEEPINTVL, 15},

@@ -90,7 +90,8 @@ static void close_slow_readers(struct server *server)
 {
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
-        if (pressure_is_stuck(server, session) && since_us(server, session) > server->options.slow_reader_us)
+        if (pressure_is_stuck(server, session) &&
+            since_us(server, session) > server->options.slow_reader_us)
             session_close(server, i);
     }
 }
@@ -100,7 +101,8 @@ static unsigned burden(const struct server *server, const struct session *sessio
                        uint64_t allowed_us)
 {
     uint64_t us = since_us(server, session);
-    if (!pressure_is_stuck(server, session) || session->stuck_us != session->since_us || us <= allowed_us)
+    if (!pressure_is_stuck(server, session) || session->stuck_us != session->since_us ||
+        us <= allowed_us)
         return 0;
     return 64 - (unsigned)__builtin_clzll(us * session->output.chunk_count);
 }

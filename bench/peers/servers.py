@@ -24,6 +24,7 @@ STOP_SECONDS_MAX = 60
 RUN_SECONDS_MARGIN = 60
 PR_SET_PDEATHSIG = 1
 LISTENING = "listening on"
+MEMORY_TAKEN = "memory: all of it is taken"
 TABLE_LINE = re.compile(r"^  (\w+) +\d+ +([\d.]+) MiB", re.M)
 ORDERS_MAX = 48 * 1000 * 1000
 ORDER_BYTES = 200  # more than an order takes with all tables
@@ -287,9 +288,10 @@ class Till(Limit):
             room += [f"--{table}", orders]
         room += self.arguments
         data = self.folder / "data"
-        said = self.log_text().count(LISTENING)  # by those that were here before it
+        ready = LISTENING if "--lazy-memory" in self.arguments else MEMORY_TAKEN
+        said = self.log_text().count(ready)  # by those that were here before it
         self.spawn(ROOT / "till", "serve", "--data", data, "--listen", self.address, *room)
-        self.await_that(lambda: self.log_text().count(LISTENING) > said, "listen")
+        self.await_that(lambda: self.log_text().count(ready) > said, "get ready")
 
     def tables(self):
         """Bytes of each table, as the server printed them when it started."""

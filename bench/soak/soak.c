@@ -294,11 +294,10 @@ static bool run_server(struct soak *soak, const char *scratch)
     char data[SCRATCH_PATH_SIZE + 8], log[SCRATCH_PATH_SIZE + 16], orders[16], deadlines[16];
     uint32_t room = orders_max(soak);
     const char *const arguments[] = {
-        "--quiet", "--orders", orders, "--deadlines",    deadlines, "--customers",
-        "128k",    "--stocks", "32k",  "--keys",         "1m",      "--payments",
-        "1k",      "--moneys", "1k",   "--steps",        "64k",     "--ledger",
-        "1k",      "--lots",   "1k",   "--tallies",      "1k",      "--lines",
-        "64k",     "--pieces", "64k",  "--snapshot-log", "256m",    NULL};
+        "--orders", orders, "--deadlines",    deadlines, "--customers", "128k", "--stocks", "32k",
+        "--keys",   "1m",   "--payments",     "1k",      "--moneys",    "1k",   "--steps",  "64k",
+        "--ledger", "1k",   "--lots",         "1k",      "--tallies",   "1k",   "--lines",  "64k",
+        "--pieces", "64k",  "--snapshot-log", "256m",    NULL};
     char error[CHILD_ERROR_SIZE];
     snprintf(data, sizeof data, "%s/data", scratch);
     snprintf(log, sizeof log, "%s/server.log", scratch);
@@ -309,6 +308,7 @@ static bool run_server(struct soak *soak, const char *scratch)
                                                   .log = log,
                                                   .arguments = arguments,
                                                   .core = soak->server_core,
+                                                  .awaits_memory = true,
                                                   .timeout_ms = START_TIMEOUT_MS};
     bool done = start_server(soak);
     if (done && !honest_init(&soak->honest, room - room / 8)) {

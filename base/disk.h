@@ -15,10 +15,9 @@
 enum { DISK_NAME_SIZE = 64, DISK_ENTRIES_MAX = 65536 };
 
 enum disk_mode {
-    DISK_READ,   /* the folder must exist; it is not locked */
-    DISK_WRITE,  /* creates the folder; locks it, -EWOULDBLOCK when another process has locked it,
-                    -ENOLCK when its file system cannot */
-    DISK_RESUME, /* the same, but partial files that another process left may be gone on with */
+    DISK_READ,  /* the folder must exist; it is not locked */
+    DISK_WRITE, /* creates the folder; locks it, -EWOULDBLOCK when another process has locked it,
+                   -ENOLCK when its file system cannot */
 };
 
 struct disk;
@@ -36,6 +35,10 @@ static inline bool disk_is_full(int result)
 
 int disk_open(struct disk **disk, const char *path, enum disk_mode mode);
 void disk_close(struct disk *disk);
+
+/* Removes the partial files that a crash left. Opening does not: what the folder is must be known
+ * before anything in it is touched. */
+int disk_tidy(struct disk *disk);
 const char *disk_path(const struct disk *disk);
 
 /* Is the folder still what its path leads to? 0, -ENOENT when it was removed, -ESTALE when it was
@@ -68,7 +71,7 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
 
 /* A file of any size is made under a partial name, written from its beginning on (io_write,
  * disk_file_write; it grows with them), and published: synced, renamed to `name`, whatever had that
- * name, and the folder synced. One partial file of a name at a time; DISK_WRITE removes those that
+ * name, and the folder synced. One partial file of a name at a time; disk_tidy removes those that
  * a crash left. create gives a writable handle, and what is written to it is durable once
  * published; resume gives one to what is there, with how much that is, or to a new one. */
 int disk_partial_create(struct disk *disk, const char *name);

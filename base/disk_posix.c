@@ -52,17 +52,22 @@ static int folder_sync(const struct disk *disk)
     return fsync(disk->folder) == 0 ? 0 : -errno;
 }
 
-/* Makes the folder when there is none; its own name is then made durable too. */
+/* Makes the folder when there is none. Its own name is made durable too: of one that is there
+ * already as well, since whoever made it may have been killed before that; but that one may lie in
+ * a folder that may not be read. */
 static int folder_create(const char *path)
 {
-    if (mkdir(path, 0755) != 0)
-        return errno == EEXIST ? 0 : -errno;
+    bool is_made = mkdir(path, 0755) == 0;
+    if (!is_made && errno != EEXIST)
+        return -errno;
     int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return -errno;
     int result = 0;
     int parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0 || fsync(parent) != 0)
+    if (parent < 0)
+        result = is_made ? -errno : 0;
+    else if (fsync(parent) != 0)
         result = -errno;
     if (parent >= 0)
         close(parent);
@@ -125,14 +130,22 @@ static DIR *folder_entries(const struct disk *disk)
     return entries;
 }
 
-static int partials_remove(const struct disk *disk)
+static bool name_is_file(const struct disk *disk, const char *name)
+{
+    struct stat info;
+    return fstatat(disk->folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
+}
+
+int disk_tidy(struct disk *disk)
 {
     DIR *entries = folder_entries(disk);
     if (entries == NULL)
         return -errno;
     int result = 0;
     for (struct dirent *entry; result == 0 && (entry = readdir(entries)) != NULL;) {
-        if (name_is_partial(entry->d_name) && unlinkat(disk->folder, entry->d_name, 0) != 0)
+        const char *name = entry->d_name;
+        if (name_is_partial(name) && name_is_file(disk, name) &&
+            unlinkat(disk->folder, name, 0) != 0)
             result = -errno;
     }
     closedir(entries);
@@ -156,8 +169,6 @@ int disk_open(struct disk **disk_out, const char *path, enum disk_mode mode)
         result = -errno;
     if (result == 0 && writes)
         result = folder_lock(disk);
-    if (result == 0 && mode == DISK_WRITE)
-        result = partials_remove(disk);
     if (result < 0) {
         disk_close(disk);
         return result;

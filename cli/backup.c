@@ -49,6 +49,8 @@ enum {
     RATE_MIB_DEFAULT = 128,
 };
 
+#define PARTIAL ".partial"
+
 enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
 
 /* What the target holds. */
@@ -99,6 +101,12 @@ static enum step fail_at(struct backup *backup, const struct disk *disk, const c
                          int64_t result)
 {
     return fail(backup, "%s/%s: %s", disk_path(disk), name, strerror((int)-result));
+}
+
+static bool name_is_partial(const char *name)
+{
+    size_t size = strlen(name);
+    return size > strlen(PARTIAL) && strcmp(name + size - strlen(PARTIAL), PARTIAL) == 0;
 }
 
 /* A failure that a server may have caused which goes on meanwhile. */
@@ -191,26 +199,40 @@ static uint64_t size_of(struct disk *disk, const char *name)
     return size_bytes;
 }
 
+/* A damaged copy is not gone on with: what an earlier run left of it may be the reason, and then it
+ * is copied anew. */
+static enum step copy_check(struct backup *backup, const char *name, uint64_t seq, bool is_resumed)
+{
+    char partial[DISK_NAME_SIZE + sizeof PARTIAL];
+    snprintf(partial, sizeof partial, "%s" PARTIAL, name);
+    enum step step = image_check(backup, partial, seq);
+    if (step == STEP_DONE)
+        return STEP_DONE;
+    int result = disk_partial_discard(backup->target, name);
+    if (result < 0)
+        return fail_at(backup, backup->target, partial, result);
+    return is_resumed ? again(step) : step;
+}
+
 /* Copies the snapshot of that seq, goes on with what an earlier run left of it, and publishes it
  * once it is verified. */
 static enum step image_copy(struct backup *backup, uint64_t seq)
 {
     char name[DISK_NAME_SIZE];
-    char partial[DISK_NAME_SIZE + sizeof ".partial"];
     uint64_t held_bytes = 0;
+    uint64_t offset = 0;
     image_name(seq, name);
-    snprintf(partial, sizeof partial, "%s.partial", name);
     int from = disk_file_open(backup->source, name, false);
     if (from < 0)
         return again(fail_at(backup, backup->source, name, from));
     int to = disk_partial_resume(backup->target, name, &held_bytes);
     enum step step = to < 0 ? fail_at(backup, backup->target, name, to) : STEP_DONE;
     if (step == STEP_DONE) {
-        uint64_t offset = image_resume(backup, from, to, held_bytes);
+        offset = image_resume(backup, from, to, held_bytes);
         step = image_copy_from(backup, from, to, name, offset, size_of(backup->source, name));
     }
     if (step == STEP_DONE)
-        step = image_check(backup, partial, seq);
+        step = copy_check(backup, name, seq, offset > 0);
     if (step == STEP_DONE) {
         int result = disk_partial_publish(backup->target, to, name, name);
         if (result < 0)
@@ -424,14 +446,21 @@ static uint64_t last_seq(const struct holding *holding)
  * newest. */
 static uint64_t choose_snapshot(struct backup *backup, const struct loader *source)
 {
-    char name[DISK_NAME_SIZE + sizeof ".partial"];
+    char name[DISK_NAME_SIZE + sizeof PARTIAL];
     for (uint32_t i = 0; i < source->seq_count; i++) {
         image_name(source->seqs[i], name);
-        strcat(name, ".partial");
+        strcat(name, PARTIAL);
         if (size_of(backup->target, name) > 0)
             return source->seqs[i];
     }
     return source->seq_count > 0 ? source->seqs[0] : 0;
+}
+
+static int partial_discard(struct backup *backup, const char *name)
+{
+    char stem[DISK_NAME_SIZE];
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - strlen(PARTIAL)), name);
+    return disk_partial_discard(backup->target, stem);
 }
 
 /* Removes the files that a start from the newest snapshot does not need, and what is half copied
@@ -445,10 +474,10 @@ static enum step remove_older(struct backup *backup)
     for (int i = 0; step == STEP_DONE && i < count && i < DISK_ENTRIES_MAX; i++) {
         const char *name = entries[i].name;
         uint64_t seq = image_name_seq(name);
-        bool is_partial = strstr(name, ".partial") != NULL;
+        bool is_partial = name_is_partial(name);
         if (!is_partial && (seq == 0 || seq == newest(held)))
             continue;
-        int result = disk_remove(backup->target, name);
+        int result = is_partial ? partial_discard(backup, name) : disk_remove(backup->target, name);
         if (result < 0)
             step = fail_at(backup, backup->target, name, result);
     }
@@ -601,19 +630,17 @@ static enum step open_source(struct backup *backup)
 static bool is_of_backup(const char *name)
 {
     char stem[DISK_NAME_SIZE];
-    static const char suffix[] = ".partial";
-    size_t size = strlen(name);
-    if (size > sizeof suffix && strcmp(name + size - sizeof suffix + 1, suffix) == 0)
-        size -= sizeof suffix - 1;
-    if (size >= sizeof stem)
+    if (strlen(name) >= sizeof stem)
         return false;
-    snprintf(stem, sizeof stem, "%.*s", (int)size, name);
+    strcpy(stem, name);
+    while (name_is_partial(stem)) /* one that was being removed has it twice */
+        stem[strlen(stem) - strlen(PARTIAL)] = '\0';
     return strcmp(stem, BACKUP_LABEL_NAME) == 0 || folder_has_name(FOLDER_DATA, stem);
 }
 
 static bool is_label_begun(const char *name)
 {
-    return strcmp(name, BACKUP_LABEL_NAME ".partial") == 0;
+    return strcmp(name, BACKUP_LABEL_NAME PARTIAL) == 0;
 }
 
 /* Makes a new target, unless what has its path is none. */
@@ -629,7 +656,7 @@ static enum step make_target(struct backup *backup)
     if (result == 0)
         result = path_make_parents(backup->path);
     if (result == 0)
-        result = disk_open(&backup->target, backup->path, DISK_RESUME);
+        result = disk_open(&backup->target, backup->path, DISK_WRITE);
     if (result != 0)
         return fail(backup, "%s: %s", backup->path,
                     result == -EWOULDBLOCK ? "another till uses this folder" : strerror(-result));

@@ -9,7 +9,7 @@
 
 #include "cli/capacity.h"
 #include "cli/memory_limit.h"
-#include "net/output.h"
+#include "net/server.h"
 
 enum {
     LARGEST_SHOWN = 4,
@@ -20,7 +20,7 @@ struct memory_need {
     uint64_t tables_bytes;
     uint64_t snapshots_bytes;
     uint64_t rest_bytes;
-    uint64_t connections_bytes; /* replies and beginnings of requests, at most */
+    uint64_t connections_bytes; /* replies and requests that wait, at most */
 };
 
 static double mebibytes(uint64_t bytes)
@@ -99,8 +99,7 @@ bool memory_suffices(const struct server_options *options, const char *root)
         .tables_bytes = engine_memory_bytes(engine),
         .snapshots_bytes = options->snapshot_memory,
         .rest_bytes = (uint64_t)REST_MIB << 20,
-        .connections_bytes = (uint64_t)options->output_chunks * OUTPUT_CHUNK_SIZE +
-                             (uint64_t)options->connections_max * FRAME_SIZE_MAX,
+        .connections_bytes = server_connections_bytes(options),
     };
     memory_limit_look(&limit, root);
     bool suffices = judge(&need, &limit, options->lazy_memory, engine);

@@ -22,6 +22,7 @@ struct serve {
     struct server_options options;
     const char *data;
     const char *core; /* NULL: any */
+    int core_number;
     uint32_t segment_mib;
     uint32_t snapshot_every_s;
     uint32_t snapshot_log;
@@ -37,6 +38,7 @@ struct serve {
     bool quiet;
 };
 
+enum { ARCHIVE_DAYS_MAX = 100 * 365 };
 enum { OWN_ROWS_MAX = 32, SERVE_ROWS_MAX = OWN_ROWS_MAX + CAPACITY_COUNT };
 
 static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_MAX])
@@ -45,9 +47,7 @@ static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_
     const struct option_row own[] = {
         {"data", OPTION_TEXT, &serve->data, "DIR", "the data folder, made when it is not there"},
         {"core", OPTION_TEXT, &serve->core, "N",
-         "let the loop, which decides everything, have this core to itself: the helper threads "
-         "keep "
-         "to those that the process may use"},
+         "keep the loop, which decides everything, on this core, and the helper threads on others"},
         {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
 
         {"Network", OPTION_HEADING},
@@ -90,7 +90,7 @@ static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_
         {"archive", OPTION_TEXT, &serve->archive, "DIR",
          "keep the log there, for restoring to any moment; without it, old log is written over"},
         {"archive_days", OPTION_AMOUNT, &serve->archive_days, "N",
-         "remove archived log that is older; 0: at no age"},
+         "remove archived log that is older; 0: at no age", 0, ARCHIVE_DAYS_MAX},
         {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
          "remove the oldest archived log while there is more; 0: at no size"},
 
@@ -178,9 +178,8 @@ static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_tota
 
 static void show_memory_taken(void *context)
 {
-    const struct serve *serve = context;
-    if (!serve->quiet)
-        puts("memory: all of it is taken");
+    (void)context;
+    puts("memory: all of it is taken");
     fflush(stdout);
 }
 
@@ -228,24 +227,39 @@ static void print_start(const struct serve *serve, const struct server *server, 
     fflush(stdout);
 }
 
-/* The thread of the loop stays on its core from now on; those that were started before do not. */
-static bool loop_pin(const char *core)
+static bool core_read(const char *text, int *core)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    *core = number < CPU_SETSIZE ? (int)number : CPU_SETSIZE;
+    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && *core < CPU_SETSIZE)
+        return true;
+    fprintf(stderr, "till serve: --core '%s' is not a number from 0 to %d\n", text,
+            CPU_SETSIZE - 1);
+    return false;
+}
+
+/* The helper threads, which are started next, leave the loop's core to it, if they have another. */
+static void helpers_leave(int core)
+{
+    cpu_set_t others;
+    if (sched_getaffinity(0, sizeof others, &others) != 0)
+        return;
+    CPU_CLR((size_t)core, &others);
+    if (CPU_COUNT(&others) > 0)
+        (void)sched_setaffinity(0, sizeof others, &others);
+}
+
+/* The thread of the loop stays on its core from now on. */
+static bool loop_pin(int core)
 {
     cpu_set_t only;
-    char *end;
-    unsigned long number = strtoul(core, &end, 10);
     CPU_ZERO(&only);
-    if (core[0] < '0' || core[0] > '9' || *end != '\0' || number >= CPU_SETSIZE) {
-        fprintf(stderr, "till serve: --core '%s' is not a number below %d\n", core, CPU_SETSIZE);
-        return false;
-    }
-    CPU_SET(number, &only);
+    CPU_SET((size_t)core, &only);
     if (sched_setaffinity(0, sizeof only, &only) == 0)
         return true;
-    fprintf(
-        stderr,
-        "till serve: --core %s: this machine, or this process's share of it, has no such core\n",
-        core);
+    fprintf(stderr, "till serve: --core %d: this process may not use such a core: %s\n", core,
+            strerror(errno));
     return false;
 }
 
@@ -304,10 +318,12 @@ static int serve_open(struct serve *serve)
     if (folders_are_apart(serve) && open_folder(serve->data, &disk) &&
         (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive)) &&
         memory_suffices(&serve->options, "")) {
+        if (serve->core != NULL)
+            helpers_leave(serve->core_number);
         io = io_create(&io_options, error);
         if (io == NULL)
             fprintf(stderr, "till serve: %s\n", error);
-        else if (serve->core == NULL || loop_pin(serve->core))
+        else if (serve->core == NULL || loop_pin(serve->core_number))
             code = serve_run(serve, io, disk);
     }
     if (io != NULL)
@@ -344,6 +360,8 @@ int cli_serve(int argc, char **argv)
         fprintf(stderr, "till serve: '%s' is not expected; see till serve --help\n", argv[1]);
     if (operands != 0)
         return EXIT_USAGE;
+    if (serve.core != NULL && !core_read(serve.core, &serve.core_number))
+        return EXIT_USAGE;
     int code = look_at_address(&serve);
     if (code != EXIT_OK)
         return code;
@@ -353,6 +371,8 @@ int cli_serve(int argc, char **argv)
     }
     /* A limit on file sizes is then an error of the write, like a full disk, not a death. */
     signal(SIGXFSZ, SIG_IGN);
+    /* Whoever reads what is printed may go, as `grep -m1` does: no reason to stop a shop. */
+    signal(SIGPIPE, SIG_IGN);
     serve.options.wal_segment_size = (uint64_t)serve.segment_mib << 20;
     serve.options.snapshot_memory = serve.no_snapshots ? 0 : serve.snapshot_memory;
     serve.options.snapshot_every_us = serve.snapshot_every_s * US_PER_SECOND;

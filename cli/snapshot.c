@@ -3,8 +3,10 @@
  * newest snapshot shows that. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/status.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "engine/messages.h"
@@ -20,7 +22,11 @@ static bool ask(struct client *client, uint64_t seq, struct snapshot_reply_body 
         fprintf(stderr, "till snapshot: %s\n", client->error);
         return false;
     }
-    *reply = *(const struct snapshot_reply_body *)answer.body;
+    if (answer.outcome != OUTCOME_OK || answer.size < sizeof *reply) {
+        fprintf(stderr, "till snapshot: the server answers %s\n", outcome_name(answer.outcome));
+        return false;
+    }
+    memcpy(reply, answer.body, sizeof *reply);
     return true;
 }
 

@@ -46,6 +46,12 @@ struct io_options server_io_options(const struct server_options *options)
     };
 }
 
+uint64_t server_connections_bytes(const struct server_options *options)
+{
+    return (uint64_t)options->output_chunks * OUTPUT_CHUNK_SIZE +
+           (uint64_t)options->connections_max * STASH_SIZE;
+}
+
 void server_notice(const struct server *server, const char *text)
 {
     if (server->options.notice != NULL)
@@ -475,6 +481,13 @@ static bool open_archive(struct server *server, const struct replay *replay)
     return false;
 }
 
+/* The folders are what they should be: what a crash left half made in them goes. */
+static bool tidy(struct server *server, struct disk *disk)
+{
+    int result = disk != NULL ? disk_tidy(disk) : 0;
+    return result == 0 || fail(server, "what a crash left half made cannot be removed", result);
+}
+
 static void start_archive(struct server *server)
 {
     if (server->archive == NULL)
@@ -544,7 +557,8 @@ static bool recover(struct server *server)
     server->start.snapshot_us = replay.loaded_us;
     server->start.replay_us = replay.replayed_us;
     server->start.epoch = replay.epoch > 0 ? replay.epoch : SERVER_EPOCH_FIRST;
-    if (!open_archive(server, &replay))
+    if (!open_archive(server, &replay) || !tidy(server, server->disk) ||
+        !tidy(server, server->options.archive))
         return false;
     /* A log that has no block yet goes on from the snapshot's state. */
     replay.end.digest = engine_digest(server->engine);

@@ -58,6 +58,10 @@ extern const struct server_options server_options_default;
 
 struct server;
 
+/* What its connections take at most, all of them together: for replies that are not sent and for
+ * requests that wait. */
+uint64_t server_connections_bytes(const struct server_options *options);
+
 /* The io that a server of these options needs. */
 struct io_options server_io_options(const struct server_options *options);
 

@@ -122,7 +122,7 @@ static bool is_too_old(const struct copy *copy, const struct wal_segment *after,
     struct wal_block block = {0};
     return copy->options.keep_us > 0 &&
            wal_segment_begin(copy->folder, after->name, copy->piece, &block) == 0 &&
-           block.time_us + copy->options.keep_us < time_us;
+           block.time_us < time_us && time_us - block.time_us > copy->options.keep_us;
 }
 
 /* How many of the oldest files the options do not let stay, and at least so many. The newest stays.
@@ -535,7 +535,8 @@ static int is_free(struct archive *archive, char *error)
     for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
         const char *name = entries[i].name;
         if (strncmp(name, "wal-", 4) == 0 || strncmp(name, "snapshot-", 9) == 0 ||
-            strcmp(name, "backup.till") == 0 || strcmp(name, "log-note.till") == 0)
+            strcmp(name, "backup.till") == 0 || strcmp(name, "log-note.till") == 0 ||
+            strcmp(name, "clock-note.till") == 0)
             result = fail(error, -EEXIST,
                           "%s has %s: it is no archive, but a data folder or a backup; nothing was "
                           "changed: give the archive a folder of its own",

@@ -171,7 +171,7 @@ int wal_note_open(struct wal *wal)
     struct wal_noting *noting = &wal->noting;
     int result = wal_note_read(wal->disk, &noting->note);
     bool is_there = result == 0;
-    if (result == -ENOENT || result == -EBADMSG || result == -ENOTSUP) {
+    if (result == -ENOENT || result == -EBADMSG) {
         noting->note.generation = 0;
         note_make(wal);
         result = wal_note_write(wal->disk, &noting->note);

@@ -320,9 +320,12 @@ static bool end_is_lost(struct wal_reader *reader, enum wal_read *result)
     return true;
 }
 
-/* Does the note contradict what was found? The reader has ended then. */
+/* Does the note contradict what was found? The reader has ended then. A note of a newer version is
+ * never ignored: it is not lost. */
 static bool note_contradicts(struct wal_reader *reader, enum wal_read *result)
 {
+    if (reader->files->note_result == -ENOTSUP)
+        return note_is_lost(reader, result);
     return !reader->ignores_note &&
            (note_is_lost(reader, result) || segment_is_lost(reader, result) ||
             end_is_lost(reader, result));

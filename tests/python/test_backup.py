@@ -145,7 +145,24 @@ def begun_backup(run, folder):
 
 
 @test
-def damaged_half_is_found_when_it_is_whole(run):
+def unfinished_backup_is_refused_as_a_data_folder_and_keeps_its_half(run):
+    server = run.serve()
+    set_up(server)
+    place(server, 1, 20_000)
+    snapshot(run, server)
+    target, partial = begun_backup(run, server.folder)
+    half = partial.read_bytes()
+    result = run.till("serve", "--listen", "127.0.0.1:0", "--data", target)
+    check_equal(result.returncode, 1, f"the exit code, with {result.stderr},")
+    check("not finished" in result.stderr, result.stderr)
+    check_equal(partial.read_bytes(), half, "what was copied")
+    backup(run, server.folder, target)
+    run.verify(target)
+    run.finish(server)
+
+
+@test
+def damaged_half_is_found_when_it_is_whole_and_copied_anew(run):
     server = run.serve()
     set_up(server)
     place(server, 1, 20_000)
@@ -154,9 +171,8 @@ def damaged_half_is_found_when_it_is_whole(run):
     target, partial = begun_backup(run, server.folder)
     partial.write_bytes(whole.read_bytes()[:64 * 4096])
     flip(partial, 20 * 4096)
-    is_bad(run, "is damaged", target, "--data", server.folder)
-    partial.unlink()
     backup(run, server.folder, target)
+    check(not partial.exists(), "the half is gone")
     run.verify(target)
     run.finish(server)
 

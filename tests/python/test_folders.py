@@ -99,6 +99,32 @@ def entries(folder):
 
 
 @test
+def archive_that_is_refused_loses_no_file(run):
+    """What is half made is gone on with, by whoever made it, or is another program's."""
+    backup, downloads = run.folder(), run.folder()
+    for folder, beside in ((backup, "backup.till.partial"), (downloads, "film.partial")):
+        folder.mkdir()
+        (folder / beside).write_text("half")
+        (folder / "wal-0000000001.log").write_text("of no archive")
+    sound = sound_folder(run)
+    before = entries(backup), entries(downloads)
+    for archive in (backup, downloads):
+        result = run.till("serve", "--listen", "127.0.0.1:0", "--data", sound, "--archive", archive)
+        check_refused(result, archive, "wal-0000000001.log")
+        check_equal((entries(backup), entries(downloads)), before, "the files")
+
+
+@test
+def folder_with_the_clocks_note_is_not_taken_for_an_archive(run):
+    archive = run.folder()
+    archive.mkdir()
+    (archive / "clock-note.till").write_text("x")
+    result = run.till("serve", "--listen", "127.0.0.1:0", "--data", run.folder(), "--archive",
+                      archive)
+    check_refused(result, archive, "clock-note.till")
+
+
+@test
 def backup_into_anything_but_a_backup_is_refused_and_leaves_it_alone(run):
     sound = sound_folder(run)
     notes, nested, other, file = (run.folder() for _ in range(4))

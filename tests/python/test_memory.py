@@ -5,11 +5,13 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import harness
 from harness import Skip, check, check_equal, test
+from till_client import Client
 
 GROUPS = Path("/sys/fs/cgroup")
 LIMIT_MIB = 160
@@ -100,6 +102,49 @@ def tables_above_what_the_machine_has_are_refused(run):
     result = serve(run, "--orders", "1g", "--deadlines", "1g")
     check_equal(result.returncode, 1, f"the exit code, with {result.stderr},")
     check("--orders" in result.stderr and "MiB" in result.stderr, result.stderr)
+
+
+@test
+def loop_has_a_core_to_itself_and_the_helpers_keep_theirs(run):
+    allowed = os.sched_getaffinity(0)
+    core = max(allowed)
+    server = run.serve(options=("--core", str(core)))
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    check_equal(os.sched_getaffinity(server.process.pid), {core}, "the loop's cores")
+    helpers = [int(task.name) for task in tasks.iterdir() if int(task.name) != server.process.pid]
+    check(helpers, "there are helper threads")
+    for helper in helpers:
+        check_equal(os.sched_getaffinity(helper), allowed - {core} or allowed, "a helper's cores")
+    server.stop_clean()
+
+
+@test
+def server_outlives_whoever_reads_what_it_prints(run):
+    """As behind `till serve | grep -m1 listening`: it prints more when its memory is taken."""
+    folder = run.folder()
+    process = subprocess.Popen(harness.serve_command(run.binary, folder), stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True)
+    for line in process.stdout:
+        if line.startswith("listening on "):
+            break
+    process.stdout.close()
+    host, port = line.split()[2].rsplit(":", 1)
+    with Client((host, int(port))) as client:
+        for _ in range(20):
+            time.sleep(0.05)
+            check_equal(client.call("stats").outcome, "OK", "stats")
+    process.terminate()
+    check(process.wait(60) >= 0, "it ends by itself")
+
+
+@test
+def core_that_is_not_there_is_refused_and_nothing_is_left(run):
+    missing = max(set(range(1024)) - set(range(os.cpu_count())))
+    folder = run.folder()
+    result = run.till("serve", "--data", folder, "--core", missing)
+    check_equal(result.returncode, 1, f"the exit code, with {result.stderr},")
+    check(f"--core {missing}" in result.stderr, result.stderr)
+    check(not folder.exists(), "no folder is left")
 
 
 if __name__ == "__main__":

@@ -131,15 +131,15 @@ static int remove_now(struct sim_folder *folder, const char *name)
     return 0;
 }
 
-/* What a crash left half made. */
-static void partials_remove(struct sim_folder *folder)
+int disk_tidy(struct disk *disk)
 {
-    for (struct sim_file **link = &folder->files; *link != NULL;) {
+    for (struct sim_file **link = &disk->folder->files; *link != NULL;) {
         if (strstr((*link)->name, ".partial") != NULL)
             unlink_file(link);
         else
             link = &(*link)->next;
     }
+    return 0;
 }
 
 int disk_open(struct disk **disk, const char *path, enum disk_mode mode)
@@ -161,8 +161,6 @@ int disk_open(struct disk **disk, const char *path, enum disk_mode mode)
         folder->exists = true;
         folder->locked = true;
     }
-    if (mode == DISK_WRITE)
-        partials_remove(folder);
     *disk = opened;
     return 0;
 }

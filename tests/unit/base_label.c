@@ -18,7 +18,7 @@ static alignas(WAL_ALIGN) char room[ROOM];
 static struct disk *folder(void)
 {
     struct disk *disk;
-    CHECK_EQUAL(disk_open(&disk, test_folder(), DISK_RESUME), 0);
+    CHECK_EQUAL(disk_open(&disk, test_folder(), DISK_WRITE), 0);
     return disk;
 }
 

@@ -136,15 +136,18 @@ TEST(file_system_without_direct_io_is_used_without_it)
     CHECK(system(command) == 0);
 }
 
-TEST(partial_files_of_a_crash_are_removed_by_the_next_writer)
+TEST(partial_files_of_a_crash_stay_until_the_folder_is_tidied)
 {
     struct disk *disk;
     file_put("wal-0000000003.log.partial", "x", 1);
     CHECK(disk_open(&disk, test_folder(), DISK_READ) == 0);
     disk_close(disk);
     CHECK(file_exists("wal-0000000003.log.partial"));
-    disk_close(disk_writable());
+    disk = disk_writable();
+    CHECK(file_exists("wal-0000000003.log.partial"));
+    CHECK_EQUAL(disk_tidy(disk), 0);
     CHECK(!file_exists("wal-0000000003.log.partial"));
+    disk_close(disk);
 }
 
 TEST(partial_file_grows_with_what_is_written_and_is_published)

@@ -1,7 +1,7 @@
 /* The label's text, and the list at one moment.
  *
  * What can fail: the disk; a label that is missing, damaged or newer. What it says is compared with
- * what is there by those who list (wal/reader.c) and archive (wal/archive.c). */
+ * what is there by those who list (wal/archive_reader.c) and archive (wal/archive.c). */
 #include "wal/archive_label.h"
 
 #include <errno.h>

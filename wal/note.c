@@ -1,7 +1,7 @@
 /* Reading and making notes.
  *
  * A whole file is made under a partial name and published, so there is never one without a whole
- * page but by damage. What a log in use changes goes page by page (wal/wal.c).
+ * page but by damage. What a log in use changes goes page by page (wal/mark.c).
  *
  * What can fail: the disk; and what is read is believed only when its checksum holds. */
 #include "wal/note.h"

@@ -1,4 +1,4 @@
-/* Where the log ends: the table of wal/reader.c, case by case, on segments put together by hand. */
+/* Where the log ends: the table of wal/tail.c, case by case, on segments put together by hand. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -330,17 +330,21 @@ static enum step block_copy(struct backup *backup, const struct wal_reader *read
     return STEP_DONE;
 }
 
-/* May the block follow what the target has, up to seq? */
-static enum step block_follows(struct backup *backup, const struct wal_block *block, uint64_t seq)
+/* May the block that was read follow what the target has, up to seq? */
+static enum step block_follows(struct backup *backup, const struct wal_reader *reader, uint64_t seq)
 {
     const struct holding *held = &backup->held;
+    const struct wal_block *block = &reader->block;
+    char name[DISK_NAME_SIZE];
+    wal_segment_name(reader->end.segment, name);
     bool has_log = held->log_first > 0;
     if (block->seq_first > seq + 1) {
         enum step step =
             fail(backup,
-                 "the backup in %s ends at seq %" PRIu64 ", and the log in %s begins at %" PRIu64
-                 ": what lies between is not there any more. Make a new backup in an empty folder",
-                 backup->path, seq, backup->data, block->seq_first);
+                 "the backup in %s ends at seq %" PRIu64 ", and the log goes on at %" PRIu64
+                 " in %s/%s: what lies between is not there any more. Make a new backup in an "
+                 "empty folder",
+                 backup->path, seq, block->seq_first, backup->data, name);
         return backup->is_new ? again(step) : step;
     }
     if (has_log && (block->seq_first != seq + 1 || block->previous != held->log.previous))
@@ -375,7 +379,7 @@ static enum step log_copy(struct backup *backup, uint64_t seq, uint64_t seq_dura
         if (reader.fields == NULL && !leads_on(backup, &reader.block, seq))
             continue;
         if (!has_copied)
-            step = block_follows(backup, &reader.block, seq);
+            step = block_follows(backup, &reader, seq);
         if (step == STEP_DONE)
             step = block_copy(backup, &reader);
         has_copied = true;

@@ -218,11 +218,43 @@ static bool list(struct loader *loader, uint64_t sizes[LOADER_SNAPSHOTS_MAX])
     return count >= 0;
 }
 
+static struct loading *loading_begin(struct loader *loader)
+{
+    struct loading *loading = malloc(sizeof *loading);
+    if (loading == NULL)
+        snprintf(loader->error, sizeof loader->error, "no memory to load a snapshot");
+    else
+        loading->loader = loader;
+    return loading;
+}
+
+/* The seq and epoch of a snapshot, as its header has them; false when it has none that is whole. */
+static bool epoch_read(struct loading *loading, uint32_t index)
+{
+    struct loader *loader = loading->loader;
+    char name[DISK_NAME_SIZE];
+    image_name(loader->seqs[index], name);
+    enum image_read read =
+        image_reader_open(&loading->reader, loader->disk, name, loader->seqs[index]);
+    loader->seq = loader->seqs[index];
+    loader->epoch = loading->reader.header.fixed.epoch;
+    image_reader_close(&loading->reader);
+    return read == IMAGE_READ_CHUNK;
+}
+
 bool loader_list(struct loader *loader)
 {
     uint64_t sizes[LOADER_SNAPSHOTS_MAX] = {0};
     loader->seq_count = 0;
-    return list(loader, sizes);
+    struct loading *loading = loading_begin(loader);
+    bool is_well = loading != NULL && list(loader, sizes);
+    bool is_found = false;
+    for (uint32_t i = 0; is_well && !is_found && i < loader->seq_count; i++) {
+        is_found = epoch_read(loading, i);
+        is_well = !is_found || epoch_is_newest(loading, i);
+    }
+    free(loading);
+    return is_well;
 }
 
 bool loader_run(struct loader *loader)
@@ -233,13 +265,8 @@ bool loader_run(struct loader *loader)
     loader->damaged_count = 0;
     loader->bytes_read = loader->raw_bytes = loader->epoch = 0;
     loader->error[0] = '\0';
-    struct loading *loading = malloc(sizeof *loading);
-    if (loading == NULL) {
-        snprintf(loader->error, sizeof loader->error, "no memory to load a snapshot");
-        return false;
-    }
-    loading->loader = loader;
-    bool is_well = list(loader, sizes);
+    struct loading *loading = loading_begin(loader);
+    bool is_well = loading != NULL && list(loader, sizes);
     for (uint32_t i = 0; is_well && loader->seq == 0 && i < loader->seq_count; i++) {
         enum loaded loaded = image_load(loading, loader->seqs[i], sizes[i]);
         if (loaded == LOADED)

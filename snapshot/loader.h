@@ -37,7 +37,9 @@ struct loader {
     char error[LOADER_ERROR_SIZE];
 };
 
-/* Fills seqs and seq_count alone. False when the folder cannot be read; error says why. */
+/* Fills seqs and seq_count; seq and epoch become those of the newest with a whole header. False,
+ * with an error, when the folder cannot be read, or has one of an earlier epoch behind one of a
+ * later. */
 bool loader_list(struct loader *loader);
 
 /* False when there are snapshots that must not be passed over: of a newer version, of another

@@ -282,7 +282,7 @@ static bool segment_is_lost(struct wal_reader *reader, enum wal_read *result)
     else if (segment->size_bytes < note->segment_size)
         *result = wal_reader_finish(reader, WAL_READ_DAMAGE,
                                     "%s/%s is cut short: it has %" PRIu64 " bytes, and had %" PRIu64
-                                    ". " RESTORE,
+                                    " when " WAL_NOTE_NAME " was written. " RESTORE,
                                     path, name, segment->size_bytes, note->segment_size);
     else if (reader->end.epoch > note->epoch ||
              (files->has_noted &&

@@ -178,6 +178,30 @@ def damaged_half_is_found_when_it_is_whole_and_copied_anew(run):
 
 
 @test
+def snapshot_of_before_a_restore_is_not_backed_up(run):
+    """It has the highest seq, and is of the history that the restore left."""
+    server = run.serve()
+    set_up(server)
+    place(server, 1, 200)
+    snapshot(run, server)
+    first, restored = run.folder(), run.folder()
+    backup(run, server.folder, first)
+    place(server, 201, 2000)
+    snapshot(run, server)
+    left_behind = snapshots(server.folder)[-1]
+    server.stop_clean()
+    check_equal(run.till("restore", "--from", first, "--data", restored).returncode, 0, "restore")
+    served = run.serve(restored)
+    place(served, 5001, 100)
+    snapshot(run, served)
+    served.stop_clean()
+    shutil.copy(left_behind, restored)
+    is_bad(run, "before the shop was restored", run.folder(), "--data", restored)
+    (restored / left_behind.name).unlink()
+    backup(run, restored, run.folder())
+
+
+@test
 def later_backup_copies_only_what_is_new(run):
     server = run.serve()
     set_up(server)

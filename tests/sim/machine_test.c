@@ -382,7 +382,7 @@ TEST(same_name_in_two_folders_is_two_files)
     sim_machine_destroy(machine);
 }
 
-TEST(writer_of_a_folder_removes_the_partial_files_of_no_other)
+TEST(tidying_a_folder_removes_the_partial_files_of_no_other)
 {
     struct sim_machine *machine = sim_machine_create(test_random());
     struct disk *data = folder_open("data");
@@ -391,6 +391,8 @@ TEST(writer_of_a_folder_removes_the_partial_files_of_no_other)
     CHECK(disk_partial_create(archive, "log") >= 0);
     disk_close(data);
     data = folder_open("data");
+    CHECK_EQUAL(disk_list(data, NULL, 0), 1);
+    CHECK_EQUAL(disk_tidy(data), 0);
     CHECK_EQUAL(disk_list(data, NULL, 0), 0);
     CHECK_EQUAL(disk_list(archive, NULL, 0), 1);
     disk_close(data);

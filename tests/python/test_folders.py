@@ -3,7 +3,6 @@ it, and nothing is left behind."""
 
 import os
 import shutil
-import subprocess
 
 import harness
 from harness import check, check_equal, test

@@ -25,7 +25,7 @@
 
 enum {
     LISTEN_BACKLOG = 4096,
-    ACCEPTS = 2,          /* under way per listener: connections taken in a turn */
+    ACCEPTS = 4,          /* under way per listener: connections taken in a turn */
     ACCEPT_DELAY_MS = 50, /* before accepting again when there were no file descriptors */
     LISTEN_TRIES = 400,   /* while the address is in use, */
     LISTEN_DELAY_MS = 5,  /* with so much between them */

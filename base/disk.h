@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { DISK_NAME_SIZE = 64, DISK_ENTRIES_MAX = 65536 };
 
@@ -19,6 +20,16 @@ enum disk_mode {
     DISK_WRITE, /* creates the folder; locks it, -EWOULDBLOCK when another process has locked it,
                    -ENOLCK when its file system cannot */
 };
+
+/* What the name of a file ends with that is not published yet, or is being removed. */
+#define DISK_PARTIAL ".partial"
+
+static inline bool disk_name_is_partial(const char *name)
+{
+    size_t size = strlen(name);
+    size_t suffix_size = strlen(DISK_PARTIAL);
+    return size > suffix_size && strcmp(name + size - suffix_size, DISK_PARTIAL) == 0;
+}
 
 struct disk;
 

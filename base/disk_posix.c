@@ -29,11 +29,9 @@
 #include "base/assert.h"
 #include "base/limits.h"
 
-#define PARTIAL_SUFFIX ".partial"
-
 enum {
     ZERO_WRITE_SIZE = 1 << 20,
-    PARTIAL_NAME_SIZE = DISK_NAME_SIZE + sizeof PARTIAL_SUFFIX,
+    PARTIAL_NAME_SIZE = DISK_NAME_SIZE + sizeof DISK_PARTIAL,
     SHRINK_SIZE = 16 << 20,
     SHRINK_EVERY_MS = 20,
 };
@@ -111,13 +109,6 @@ static int folder_lock(struct disk *disk)
     return disk_check(disk);
 }
 
-static bool name_is_partial(const char *name)
-{
-    size_t size = strlen(name);
-    size_t suffix_size = strlen(PARTIAL_SUFFIX);
-    return size > suffix_size && strcmp(name + size - suffix_size, PARTIAL_SUFFIX) == 0;
-}
-
 /* A stream of the folder's entries of its own: closedir then leaves the disk's descriptor open. */
 static DIR *folder_entries(const struct disk *disk)
 {
@@ -144,7 +135,7 @@ int disk_tidy(struct disk *disk)
     int result = 0;
     for (struct dirent *entry; result == 0 && (entry = readdir(entries)) != NULL;) {
         const char *name = entry->d_name;
-        if (name_is_partial(name) && name_is_file(disk, name) &&
+        if (disk_name_is_partial(name) && name_is_file(disk, name) &&
             unlinkat(disk->folder, name, 0) != 0)
             result = -errno;
     }
@@ -306,7 +297,7 @@ static int zero_fill(struct disk *disk, int file, uint64_t size_bytes)
 static void partial_name(const char *name, char partial[PARTIAL_NAME_SIZE])
 {
     TILL_ASSERT(strchr(name, '/') == NULL && strlen(name) < DISK_NAME_SIZE);
-    snprintf(partial, PARTIAL_NAME_SIZE, "%s" PARTIAL_SUFFIX, name);
+    snprintf(partial, PARTIAL_NAME_SIZE, "%s" DISK_PARTIAL, name);
 }
 
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)

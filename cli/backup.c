@@ -49,8 +49,6 @@ enum {
     RATE_MIB_DEFAULT = 128,
 };
 
-#define PARTIAL ".partial"
-
 enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
 
 /* What the target holds. */
@@ -101,12 +99,6 @@ static enum step fail_at(struct backup *backup, const struct disk *disk, const c
                          int64_t result)
 {
     return fail(backup, "%s/%s: %s", disk_path(disk), name, strerror((int)-result));
-}
-
-static bool name_is_partial(const char *name)
-{
-    size_t size = strlen(name);
-    return size > strlen(PARTIAL) && strcmp(name + size - strlen(PARTIAL), PARTIAL) == 0;
 }
 
 /* A failure that a server may have caused which goes on meanwhile. */
@@ -203,8 +195,8 @@ static uint64_t size_of(struct disk *disk, const char *name)
  * is copied anew. */
 static enum step copy_check(struct backup *backup, const char *name, uint64_t seq, bool is_resumed)
 {
-    char partial[DISK_NAME_SIZE + sizeof PARTIAL];
-    snprintf(partial, sizeof partial, "%s" PARTIAL, name);
+    char partial[DISK_NAME_SIZE + sizeof DISK_PARTIAL];
+    snprintf(partial, sizeof partial, "%s" DISK_PARTIAL, name);
     enum step step = image_check(backup, partial, seq);
     if (step == STEP_DONE)
         return STEP_DONE;
@@ -450,10 +442,10 @@ static uint64_t last_seq(const struct holding *holding)
  * newest. */
 static uint64_t choose_snapshot(struct backup *backup, const struct loader *source)
 {
-    char name[DISK_NAME_SIZE + sizeof PARTIAL];
+    char name[DISK_NAME_SIZE + sizeof DISK_PARTIAL];
     for (uint32_t i = 0; i < source->seq_count; i++) {
         image_name(source->seqs[i], name);
-        strcat(name, PARTIAL);
+        strcat(name, DISK_PARTIAL);
         if (size_of(backup->target, name) > 0)
             return source->seqs[i];
     }
@@ -463,7 +455,7 @@ static uint64_t choose_snapshot(struct backup *backup, const struct loader *sour
 static int partial_discard(struct backup *backup, const char *name)
 {
     char stem[DISK_NAME_SIZE];
-    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - strlen(PARTIAL)), name);
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(name) - strlen(DISK_PARTIAL)), name);
     return disk_partial_discard(backup->target, stem);
 }
 
@@ -478,7 +470,7 @@ static enum step remove_older(struct backup *backup)
     for (int i = 0; step == STEP_DONE && i < count && i < DISK_ENTRIES_MAX; i++) {
         const char *name = entries[i].name;
         uint64_t seq = image_name_seq(name);
-        bool is_partial = name_is_partial(name);
+        bool is_partial = disk_name_is_partial(name);
         if (!is_partial && (seq == 0 || seq == newest(held)))
             continue;
         int result = is_partial ? partial_discard(backup, name) : disk_remove(backup->target, name);
@@ -637,14 +629,14 @@ static bool is_of_backup(const char *name)
     if (strlen(name) >= sizeof stem)
         return false;
     strcpy(stem, name);
-    while (name_is_partial(stem)) /* one that was being removed has it twice */
-        stem[strlen(stem) - strlen(PARTIAL)] = '\0';
+    while (disk_name_is_partial(stem)) /* one that was being removed has it twice */
+        stem[strlen(stem) - strlen(DISK_PARTIAL)] = '\0';
     return strcmp(stem, BACKUP_LABEL_NAME) == 0 || folder_has_name(FOLDER_DATA, stem);
 }
 
 static bool is_label_begun(const char *name)
 {
-    return strcmp(name, BACKUP_LABEL_NAME PARTIAL) == 0;
+    return strcmp(name, BACKUP_LABEL_NAME DISK_PARTIAL) == 0;
 }
 
 /* Makes a new target, unless what has its path is none. */

@@ -57,6 +57,14 @@ class Load:
         self.thread.join()
 
 
+def shop_with_a_snapshot(run, orders):
+    server = run.serve()
+    set_up(server)
+    place(server, 1, orders)
+    snapshot(run, server)
+    return server
+
+
 @test
 def backup_under_load_has_all_that_was_answered_before_it_began(run):
     server = run.serve(options=("--snapshot-log", "2m", "--log-segment", "4"))
@@ -84,10 +92,7 @@ def backup_under_load_has_all_that_was_answered_before_it_began(run):
 
 @test
 def backup_is_a_folder_to_serve_restore_and_verify(run):
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 1000)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 1000)
     place(server, 1001, 1000)
     before = stats(server)
     target, restored = run.folder(), run.folder()
@@ -105,10 +110,7 @@ def backup_is_a_folder_to_serve_restore_and_verify(run):
 
 @test
 def interrupted_backup_goes_on_where_it_was(run):
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 60_000)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 60_000)
     size = snapshots(server.folder)[0].stat().st_size
     target = run.folder()
     process = subprocess.Popen([run.binary, "backup", target, "--data", server.folder,
@@ -146,10 +148,7 @@ def begun_backup(run, folder):
 
 @test
 def unfinished_backup_is_refused_as_a_data_folder_and_keeps_its_half(run):
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 20_000)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 20_000)
     target, partial = begun_backup(run, server.folder)
     half = partial.read_bytes()
     result = run.till("serve", "--listen", "127.0.0.1:0", "--data", target)
@@ -163,10 +162,7 @@ def unfinished_backup_is_refused_as_a_data_folder_and_keeps_its_half(run):
 
 @test
 def damaged_half_is_found_when_it_is_whole_and_copied_anew(run):
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 20_000)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 20_000)
     whole = snapshots(server.folder)[0]
     target, partial = begun_backup(run, server.folder)
     partial.write_bytes(whole.read_bytes()[:64 * 4096])
@@ -180,10 +176,7 @@ def damaged_half_is_found_when_it_is_whole_and_copied_anew(run):
 @test
 def snapshot_of_before_a_restore_is_not_backed_up(run):
     """It has the highest seq, and is of the history that the restore left."""
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 200)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 200)
     first, restored = run.folder(), run.folder()
     backup(run, server.folder, first)
     place(server, 201, 2000)
@@ -203,10 +196,7 @@ def snapshot_of_before_a_restore_is_not_backed_up(run):
 
 @test
 def later_backup_copies_only_what_is_new(run):
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 30_000)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 30_000)
     target = run.folder()
     first = backup(run, server.folder, target)
     check_equal(backup(run, server.folder, target), 0.0, "MiB copied when nothing is new")
@@ -283,10 +273,7 @@ def backup_that_fell_too_far_behind_says_so(run):
 
 @test
 def damage_in_the_folder_is_not_copied_in_silence(run):
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 5000)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 5000)
     for number in range(5):
         place(server, 10_000 + 1000 * number, 1000)
     server.kill()
@@ -454,10 +441,7 @@ def complete_backup_stays_one_while_its_log_begins(run):
 
 @test
 def unfinished_backup_is_refused_by_name_and_gone_on_with(run):
-    server = run.serve()
-    set_up(server)
-    place(server, 1, 20_000)
-    snapshot(run, server)
+    server = shop_with_a_snapshot(run, 20_000)
     target, _ = begun_backup(run, server.folder)
     for arguments in readings(run, target):
         result = run.till_with_input("stats\n", *arguments)

@@ -9,7 +9,8 @@
 
 static const uint64_t huge_page_bytes = 2ULL << 20;
 
-/* The kernel holds a lock on the process's mappings for so much at a time, some milliseconds. */
+/* The kernel holds a lock on the process's mappings for so much at a time, a part of a
+ * millisecond. */
 static const uint64_t populate_piece_bytes = 2ULL << 20;
 
 static uint64_t round_up(uint64_t size, uint64_t to)

@@ -1,7 +1,7 @@
 /* An arena: one table of fixed-size records, sized at start, addressed by index.
  *
  * Index 0 is never given out: it means "none" in every record that refers to another. The memory
- * is one anonymous mapping, aligned to a huge page and advised as such; pages that were never
+ * is one anonymous mapping of whole huge pages in size and advised as such; pages that were never
  * touched cost nothing. Records are zero until written. */
 #ifndef TILL_BASE_ARENA_H
 #define TILL_BASE_ARENA_H

@@ -32,6 +32,11 @@ static const char this_binary[] = "/proc/self/exe";
 
 volatile int interrupted;
 
+/* The cores that this process had before it pinned itself to one. A child gets them back: it would
+ * keep its helper threads on the core of the clients otherwise. */
+static cpu_set_t cores_first;
+static bool is_pinned;
+
 static void on_interrupt(int number)
 {
     (void)number;
@@ -65,6 +70,8 @@ static pid_t spawn(const char *binary, const char *const *arguments, int out, in
         return pid < 0 ? 0 : pid;
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (is_pinned)
+        sched_setaffinity(0, sizeof cores_first, &cores_first);
     if (getppid() != parent)
         _exit(EXEC_FAILED);
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -114,17 +121,17 @@ void child_log_tail(const char *log, char text[CHILD_TAIL_SIZE])
     text[got + 1] = '\0';
 }
 
-/* Reads the child's stdout until a line that begins so, and leaves what follows in it at the front
- * of the text. */
-static bool await_line(struct child *child, const char *beginning, uint64_t deadline_ns,
+/* Reads the child's stdout until a whole line that has these words, and leaves what follows them at
+ * the front of the text. */
+static bool await_line(struct child *child, const char *words, uint64_t deadline_ns,
                        const char **problem)
 {
     *problem = "did not get ready in time";
     for (;;) {
-        char *line = strstr(child->text, beginning);
+        char *line = strstr(child->text, words);
         char *end = line != NULL ? strchr(line, '\n') : NULL;
         if (end != NULL) {
-            line += strlen(beginning);
+            line += strlen(words);
             child->text_size -= (size_t)(line - child->text);
             memmove(child->text, line, child->text_size + 1);
             return true;
@@ -160,8 +167,12 @@ static bool await_ready(struct child *child, const struct child_options *options
         return false;
     size_t length = strcspn(child->text, " \r\n");
     snprintf(child->address, sizeof child->address, "%.*s", (int)length, child->text);
-    return !options->awaits_memory ||
-           await_line(child, "memory: all of it is taken", deadline_ns, problem);
+    if (!options->awaits_memory)
+        return true;
+    if (!await_line(child, "memory: ", deadline_ns, problem))
+        return false;
+    *problem = "could not take all of its tables' memory";
+    return strncmp(child->text, "all of it", strlen("all of it")) == 0;
 }
 
 bool child_serve(struct child *child, const struct child_options *options,
@@ -331,11 +342,17 @@ void scratch_remove(const char *path)
     nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static bool cores_allowed(cpu_set_t *allowed)
+{
+    *allowed = cores_first;
+    return is_pinned || sched_getaffinity(0, sizeof *allowed, allowed) == 0;
+}
+
 void cores_choose(int *first, int *second)
 {
     cpu_set_t allowed;
     *first = *second = -1;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+    if (!cores_allowed(&allowed))
         return;
     for (int core = 0; core < CPU_SETSIZE && *second < 0; core++) {
         if (CPU_ISSET((size_t)core, &allowed))
@@ -348,11 +365,13 @@ void core_pin(int core)
     cpu_set_t only;
     CPU_ZERO(&only);
     CPU_SET((size_t)core, &only);
+    if (!is_pinned)
+        is_pinned = cores_allowed(&cores_first);
     sched_setaffinity(0, sizeof only, &only);
 }
 
 uint32_t core_count(void)
 {
     cpu_set_t allowed;
-    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? (uint32_t)CPU_COUNT(&allowed) : 1;
+    return cores_allowed(&allowed) ? (uint32_t)CPU_COUNT(&allowed) : 1;
 }

@@ -74,7 +74,9 @@ int child_run(const char *subcommand, const char *argument, uint32_t timeout_ms,
 bool scratch_create(char path[SCRATCH_PATH_SIZE], const char *parent, const char *prefix);
 void scratch_remove(const char *path);
 
-/* The first and second core that this process may use; second -1 when there is one only. */
+/* The first and second core that this process may use; second -1 when there is one only. Cores are
+ * those it had at its start: core_pin takes the calling thread to one of them and leaves the
+ * others to its children. */
 void cores_choose(int *first, int *second);
 void core_pin(int core);
 uint32_t core_count(void);

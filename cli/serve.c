@@ -176,10 +176,10 @@ static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_tota
     progress_show(&serve->progress, "reading the snapshot", bytes_read, bytes_total);
 }
 
-static void show_memory_taken(void *context)
+static void show_memory_taken(void *context, bool is_whole)
 {
     (void)context;
-    puts("memory: all of it is taken");
+    puts(is_whole ? "memory: all of it is taken" : "memory: not all of it could be taken");
     fflush(stdout);
 }
 

@@ -34,8 +34,8 @@ enum {
 enum handled {
     HANDLED,         /* all of it; or the rest has not come yet */
     HANDLED_STALLED, /* no room in the log: the same frame again later */
-    HANDLED_FULL,    /* no room for its reply: the same */
-    HANDLED_LAST,    /* the session reads nothing more */
+    HANDLED_FULL, /* no room for its reply, or its reader does not take what there is: the same */
+    HANDLED_LAST, /* the session reads nothing more */
 };
 
 static uint8_t *stash_of(struct server *server, uint32_t number)
@@ -422,19 +422,20 @@ static void handle_first(struct server *server, struct session_list *list, uint3
     session_list_shift(list, done);
 }
 
-/* Those that wait for a chunk come first, as many as there are chunks. */
+/* Those that wait for a chunk come first, as many as there are chunks. Whoever waits on, for the
+ * log too, gives its receive buffer back. */
 void input_handle_waiting(struct server *server)
 {
     struct session_list *waiting = &server->waiting;
     struct session_list *starved = &server->starved;
     uint32_t chunks = server->outputs.free_count;
-    if (server->is_stalled)
-        return;
-    handle_first(server, starved, starved->count < chunks ? starved->count : chunks);
-    handle_first(server, waiting, waiting->count);
+    if (!server->is_stalled) {
+        handle_first(server, starved, starved->count < chunks ? starved->count : chunks);
+        handle_first(server, waiting, waiting->count);
+        server->is_behind = server->is_behind && waiting->count > 0;
+    }
     for (uint32_t i = 0; i < waiting->count; i++)
         input_keep(server, waiting->numbers[i]);
-    server->is_behind = server->is_behind && waiting->count > 0;
 }
 
 /* May what has just been received be handled at once, or does it wait behind others? */

@@ -70,8 +70,8 @@ bool io_take_write(struct io *io, const struct io_uring_cqe *cqe, struct io_even
     return true;
 }
 
-/* Memory that is not there yet costs the loop the same as it costs this thread: it takes only what
- * nobody else wants of a core that it shares. */
+/* Memory that is not there yet costs the loop the same as it costs this thread: beside others on
+ * one core it gets a hundredth or two of it. */
 static void lane_yield(const struct lane *lane)
 {
     enum { NICE = 19 };

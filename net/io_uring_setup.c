@@ -112,8 +112,8 @@ static uint32_t completions_for(const struct io_options *options)
     return count;
 }
 
-/* Multishot receive came with kernel 6.0, which no probe tells by itself; the same release
- * brought SEND_ZC, which the probe does tell. */
+/* Buffer rings and IORING_RECVSEND_POLL_FIRST came with kernel 5.19, which no probe tells; SEND_ZC,
+ * which the probe does tell, came with the release after it. */
 static int features_check(struct io *io)
 {
     enum { FEATURES = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP };

@@ -7,8 +7,9 @@
  * the shorter the less there is, so that places and chunks come back at whatever rate they are
  * taken, reconnecting included. The oldest of the silent go first; and of the stuck those first
  * that keep most from others: chunks held, times the time without progress. Whoever says hello and
- * reads its replies is not among them: what is being sent to it is in the kernel at once, and only
- * who is found stuck in the same send twice has to go.
+ * reads its replies at once is not among them: what is being sent to it is in the kernel within a
+ * round trip, and only who is found stuck in the same send twice has to go. A client so far away
+ * that a round trip is longer than the time that is left can be among them.
  *
  * Receive buffers need no such care: no session holds any from one turn to the next. */
 #include "base/limits.h"

@@ -194,11 +194,10 @@ static void memory_taken(struct server *server, int result)
 {
     char text[128];
     server->is_taking_memory = false;
-    if (result == 0) {
-        if (!server->is_stopping && server->options.memory_taken != NULL)
-            server->options.memory_taken(server->options.context);
+    if (!server->is_stopping && server->options.memory_taken != NULL)
+        server->options.memory_taken(server->options.context, result == 0);
+    if (result == 0)
         return;
-    }
     snprintf(text, sizeof text, "the memory of the tables (%.0f MiB) could not be taken: %s",
              (double)engine_memory_bytes(server->engine) / (1 << 20), strerror(-result));
     server_notice(server, text);

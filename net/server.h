@@ -47,8 +47,8 @@ struct server_options {
     void (*checking)(void *context, uint64_t bytes_read, uint64_t bytes_total);
     /* The same while a snapshot is loaded. */
     void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
-    /* Told, unless NULL, when the memory of all tables is there. */
-    void (*memory_taken)(void *context);
+    /* Told, unless NULL, when the memory of all tables is there, or not all of it could be had. */
+    void (*memory_taken)(void *context, bool is_whole);
     /* Told, unless NULL, what a person should know: a damaged snapshot, one that was given up. */
     void (*notice)(void *context, const char *text);
     void *context;

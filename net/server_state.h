@@ -1,6 +1,7 @@
 /* The server's insides, shared by the files that make it up: server.c (life and turn), input.c
- * (bytes to commands), pipeline.c (commands to decisions, log and replies) and pressure.c (who has
- * to go when connections take too much). */
+ * (bytes to commands), pipeline.c (commands to decisions, log and replies), output.c (chunks of
+ * replies), pressure.c (who has to go when connections take too much), timekeeping.c, snapshots.c
+ * and watch.c (how full tables are). */
 #ifndef TILL_NET_SERVER_STATE_H
 #define TILL_NET_SERVER_STATE_H
 

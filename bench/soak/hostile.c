@@ -28,12 +28,13 @@
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
-#define NS_PER_MS 1000000ULL
+#define NS_PER_MS     1000000ULL
+#define NS_PER_SECOND 1000000000ULL
 
 enum {
-    PAUSE_US = 500,      /* between two looks at what is due */
-    STEPS_AT_ONCE = 256, /* at line rate, before the clock is read again */
-    SOURCES = 240,       /* addresses 127.0.0.10 and on */
+    PAUSE_US = 500,     /* between two looks at what is due */
+    STEPS_AT_ONCE = 16, /* at line rate, before the clock is read again */
+    SOURCES = 240,      /* addresses 127.0.0.10 and on */
     SOURCE_FIRST = 10,
     /* What the kernel keeps for a connection on this side: the less it takes in, the more the
      * server has to keep. What it sends takes memory that would be another machine's, and that all
@@ -77,10 +78,9 @@ static void open_connection(struct hostile *hostile, struct hostile_connection *
     hostile->figures.opened++;
 }
 
-void hostile_close(struct hostile *hostile, struct hostile_connection *connection, bool reset)
+void hostile_close(struct hostile_connection *connection, bool reset)
 {
     const struct linger linger = {.l_onoff = 1};
-    (void)hostile;
     if (connection->fd < 0)
         return;
     if (reset)
@@ -92,7 +92,7 @@ void hostile_close(struct hostile *hostile, struct hostile_connection *connectio
 static void was_closed(struct hostile *hostile, struct hostile_connection *connection)
 {
     hostile->figures.closed++;
-    hostile_close(hostile, connection, false);
+    hostile_close(connection, false);
 }
 
 size_t hostile_send(struct hostile *hostile, struct hostile_connection *connection,
@@ -155,17 +155,21 @@ static uint64_t steps_due(const struct hostile *hostile, uint64_t begun_ns, uint
     return due > taken ? due - taken : 0;
 }
 
-/* At line rate it works for a while and rests as long; else it looks often enough for every tick.
- */
-static void rest(const struct hostile *hostile, uint64_t *begun_ns)
+/* At line rate it works for PAUSE_US or little more, and rests as long as it has worked; else it
+ * looks often enough for every tick. */
+static void rest(const struct hostile *hostile, uint64_t *work_ns)
 {
-    const struct timespec pause = {.tv_nsec = PAUSE_US * 1000L};
-    bool works =
-        hostile->kind->pace == PACE_LINE && load_clock_ns() < *begun_ns + PAUSE_US * 1000ULL;
-    if (works)
-        return;
+    uint64_t pause_ns = PAUSE_US * 1000ULL;
+    if (hostile->kind->pace == PACE_LINE) {
+        uint64_t worked_ns = load_clock_ns() - *work_ns;
+        if (worked_ns < pause_ns)
+            return;
+        pause_ns = worked_ns;
+    }
+    struct timespec pause = {.tv_sec = (time_t)(pause_ns / NS_PER_SECOND),
+                             .tv_nsec = (long)(pause_ns % NS_PER_SECOND)};
     nanosleep(&pause, NULL);
-    *begun_ns = load_clock_ns();
+    *work_ns = load_clock_ns();
 }
 
 static void *run(void *context)
@@ -212,7 +216,7 @@ void hostile_stop(struct hostile *hostile)
     atomic_store(&hostile->stop, true);
     pthread_join(hostile->thread, NULL);
     for (uint32_t i = 0; i < hostile->kind->connections; i++)
-        hostile_close(hostile, &hostile->connections[i], i % 2 == 0);
+        hostile_close(&hostile->connections[i], i % 2 == 0);
     free(hostile->connections);
     free(hostile->scratch);
 }

@@ -114,6 +114,6 @@ size_t hostile_read(struct hostile *hostile, struct hostile_connection *connecti
 bool hostile_is_closed(struct hostile *hostile, struct hostile_connection *connection);
 
 /* Closes it from this side: with a reset, or as one does. */
-void hostile_close(struct hostile *hostile, struct hostile_connection *connection, bool reset);
+void hostile_close(struct hostile_connection *connection, bool reset);
 
 #endif

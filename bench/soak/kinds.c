@@ -127,7 +127,7 @@ static void half(struct hostile *hostile, struct hostile_connection *connection)
         uint64_t seconds = 1 + connection->number / HALVES % HALF_SECONDS_MAX;
         if (!hostile_is_closed(hostile, connection) &&
             load_clock_ns() > connection->opened_ns + seconds * NS_PER_SECOND)
-            hostile_close(hostile, connection, true);
+            hostile_close(connection, true);
         return;
     }
     if (part == 0) {
@@ -157,9 +157,9 @@ static void churn(struct hostile *hostile, struct hostile_connection *connection
     if (connection->sent < sizeof hello)
         send_stream(hostile, connection, &hello.frame, sizeof hello);
     else if (hostile_read(hostile, connection, HOSTILE_SCRATCH_SIZE) > 0)
-        hostile_close(hostile, connection, false);
+        hostile_close(connection, false);
     if (connection->number % 2 == 1 && connection->sent == sizeof hello)
-        hostile_close(hostile, connection, true);
+        hostile_close(connection, true);
 }
 
 /* Writes a frame that breaks the protocol in one of INVALIDS ways; returns how much of it there is.
@@ -199,7 +199,7 @@ static void invalid(struct hostile *hostile, struct hostile_connection *connecti
     if (connection->round > 0) {
         hostile_read(hostile, connection, HOSTILE_SCRATCH_SIZE);
         if (load_clock_ns() > connection->opened_ns + NS_PER_SECOND)
-            hostile_close(hostile, connection, true);
+            hostile_close(connection, true);
         return;
     }
     if (connection->sent < sizeof hello)

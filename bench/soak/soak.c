@@ -3,9 +3,10 @@
  *
  *   server -> goods -> maximum load -> calm, kind, calm, kind, ..., calm -> table or JSON
  *
- * It starts a server of its own in a folder that goes afterwards, on one core; the clients are on
- * the others. Between two kinds there is a calm phase, which the percentiles of both are compared
- * with: what a machine can do changes in half an hour.
+ * It starts a server of its own in a folder that goes afterwards. The server's loop has one core;
+ * the clients, and the server's helper threads, have the others. Between two kinds there is a calm
+ * phase, which the percentiles of both are compared with: what a machine can do changes in half an
+ * hour.
  *
  * A run fails when the server ends, when an honest request or hello is not answered or answered
  * wrongly, or when no honest request, or a hello, is answered for --stall milliseconds. With
@@ -69,7 +70,7 @@ struct phase {
     struct honest_figures honest;
     struct hostile_figures hostile;
     double p99_times;         /* of the calm around it */
-    double server_cpu;        /* shares of the phase's time: on its core, */
+    double server_cpu;        /* shares of the phase's time: used by all of its threads, */
     double server_wait;       /* and ready to run without one, */
     double client_wait;       /* as the honest clients were too */
     char end[CHILD_END_SIZE]; /* how the server ended; empty: it did not */

@@ -14,7 +14,14 @@
 #include "tests/model/play.h"
 #include "tests/test.h"
 
-enum { REQUESTS = 500, DECIDED_LATER = 120, ROUNDS = 100, CHANGES_MAX = 3, ERROR_SIZE = 512 };
+enum {
+    REQUESTS = 500,
+    DECIDED_LATER = 120,
+    ROUNDS = 100,
+    CHANGES_MAX = 3,
+    SHOPS_MAX = 50,
+    ERROR_SIZE = 512,
+};
 
 struct forgery {
     struct sequence sequence;
@@ -280,15 +287,20 @@ TEST(forged_numbers_are_refused_or_lived_with)
 }
 
 /* A PENDING order whose hold was extended has a step kept for its end: tables that have room for
- * the records alone are too small. */
+ * the records alone are too small. In some random shops no such order is left at the end: then the
+ * next one is taken. */
 TEST(image_needs_room_for_what_its_orders_need_to_end)
 {
     char error[ERROR_SIZE] = "";
     struct forgery forgery;
     forgery_init(&forgery, &profiles[PROFILE_HOLDS]);
+    for (int shops = 1; forgery.imager.scalars[SCALAR_steps_reserved] == 0; shops++) {
+        CHECK(shops < SHOPS_MAX);
+        forgery_deinit(&forgery);
+        forgery_init(&forgery, &profiles[PROFILE_HOLDS]);
+    }
     uint32_t reserved = (uint32_t)forgery.imager.scalars[SCALAR_steps_reserved];
     uint32_t count = forgery.imager.counts.count[TABLE_steps] - 1;
-    CHECK(reserved > 0);
     for (uint32_t less = 0; less < 2; less++) {
         struct engine_options options = play_options_for(REQUESTS).engine;
         options.steps = count + reserved - less;

@@ -239,6 +239,16 @@ static bool is_of_the_epoch(struct replay *replay, const struct wal_reader *read
                 path, block->seq_first, block->epoch, replay->loader.seq, replay->loader.epoch);
 }
 
+/* The block that was handed out last could not be replayed: says which file has it. */
+static bool fail_in_file(struct replay *replay, const struct wal_reader *reader)
+{
+    char path[WAL_ERROR_SIZE];
+    char what[REPLAY_ERROR_SIZE];
+    wal_reader_path(reader, path);
+    memcpy(what, replay->error, sizeof what);
+    return fail(replay, "%s: %s", path, what);
+}
+
 /* Replays what a log has after the state, up to its end or where the replay stops. A log that
  * begins later is left alone: *seq_later is its first seq then, else 0. */
 static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
@@ -262,9 +272,10 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader,
             wal_reader_path(reader, replay->path_later);
             break;
         }
-        if (reader->fields != NULL &&
-            (!is_of_the_epoch(replay, reader) || !replay_block(replay, reader, batches)))
+        if (reader->fields != NULL && !is_of_the_epoch(replay, reader))
             return false;
+        if (reader->fields != NULL && !replay_block(replay, reader, batches))
+            return fail_in_file(replay, reader);
         if (replay->progress != NULL)
             replay->progress(replay->context, reader->bytes_read, reader->bytes_total);
     }

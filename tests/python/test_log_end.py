@@ -215,4 +215,22 @@ def snapshot_of_the_time_before_a_restore_is_refused(run):
           f"serve: {result.stdout} {result.stderr}")
 
 
+@test
+def log_that_does_not_lead_to_the_state_it_was_written_from_is_named(run):
+    other = run.serve()
+    set_up(other)
+    place(other, 1, 50)
+    snapshot(run, other)
+    other.stop_clean()
+    server = run.serve(options=("--no-snapshots",))
+    set_up(server)
+    place(server, 101, 100)
+    server.kill()
+    shutil.copy(snapshots(other.folder)[-1], server.folder)
+    for arguments in (("verify", server.folder), ("serve", "--data", server.folder)):
+        result = run.till(*arguments)
+        check(result.returncode == 1 and segments(server.folder)[0].name in result.stderr,
+              f"{arguments[0]}: {result.stdout} {result.stderr}")
+
+
 harness.main()

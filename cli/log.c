@@ -21,7 +21,8 @@
 static bool print_block(const struct wal_reader *reader, struct logged_command *command)
 {
     const struct wal_block *block = &reader->block;
-    struct column_reader columns = {.ids = reader_init(reader->ids, block->ids_size),
+    struct column_reader columns = {.schema = SCHEMA,
+                                    .ids = reader_init(reader->ids, block->ids_size),
                                     .fields = reader_init(reader->fields, block->fields_size),
                                     .time_us = block->time_us};
     uint64_t seq = block->seq_first;

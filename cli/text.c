@@ -546,7 +546,7 @@ static void write_reply(const struct line_writer *writer, const struct text_repl
         write_field(writer, seq, body);
 }
 
-/* The name of the request's field with this number: the fixed ones count from 1, a row's go on. */
+/* The name of the request's field with this number; a row's have ROW_FIELD added. */
 static bool write_field_name(const struct line_writer *writer, const struct message_info *message,
                              uint64_t number)
 {
@@ -555,15 +555,16 @@ static bool write_field_name(const struct line_writer *writer, const struct mess
     const char *mark = writer->form == VALUE_JSON ? "\"" : "";
     const char *row = NULL;
     int row_size = (int)row_name(shape, &row);
-    if (number >= 1 && number <= shape->field_count) {
-        const struct field_info *field = &shape->fields[number - 1];
+    const struct field_info *field = shape_field(shape, number);
+    if (field != NULL) {
         int size = field->type == FIELD_count ? row_size : (int)strlen(field->name);
         fprintf(writer->out, "%s%.*s%s", mark, size, field->name, mark);
         return true;
     }
-    if (row_shape == NULL || number < 1 || number - shape->field_count > row_shape->field_count)
+    if (row_shape != NULL && number > ROW_FIELD)
+        field = shape_field(row_shape, number - ROW_FIELD);
+    if (field == NULL)
         return false;
-    const struct field_info *field = &row_shape->fields[number - shape->field_count - 1];
     fprintf(writer->out, "%s%.*s.%s%s", mark, row_size, row, field->name, mark);
     return true;
 }

@@ -84,7 +84,7 @@ static inline void decode_ZERO(struct column_reader *reader, void *field, size_t
 }
 
 /* The coding of each field type, as a name the generated code can paste. */
-#define FIELD_CODERS(name, c_type, coding, separator)                                              \
+#define FIELD_TYPE(name, c_type, coding, separator)                                                \
     static inline void encode_field_##name(struct column_writer *writer, const c_type *field)      \
     {                                                                                              \
         encode_##coding(writer, field, sizeof *field);                                             \
@@ -93,28 +93,30 @@ static inline void decode_ZERO(struct column_reader *reader, void *field, size_t
     {                                                                                              \
         decode_##coding(reader, field, sizeof *field);                                             \
     }
-FIELD_TYPES(FIELD_CODERS)
-#undef FIELD_CODERS
+#include "engine/tables/fields.h"
 
-#define ENCODE_FIELD(S, type, name, text) encode_field_##type(writer, &typed->name);
-#define DECODE_FIELD(S, type, name, text) decode_field_##type(reader, &typed->name);
-#define SHAPE_CODERS(name, FIELDS)                                                                 \
-    __attribute__((unused)) static inline void encode_##name(struct column_writer *writer,         \
-                                                             const void *body)                     \
+#define SHAPE(shape)                                                                               \
+    __attribute__((unused)) static inline void encode_##shape(struct column_writer *writer,        \
+                                                              const void *body)                    \
     {                                                                                              \
-        const struct name##_body *typed = body;                                                    \
-        FIELDS(ENCODE_FIELD, _)                                                                    \
-    }                                                                                              \
-    __attribute__((unused)) static inline void decode_##name(struct column_reader *reader,         \
-                                                             void *body)                           \
+        const struct shape##_body *typed = body;
+#define FIELD(shape, number, type, name, since, text) encode_field_##type(writer, &typed->name);
+#define SHAPE_END(shape)                              }
+#include "engine/tables/shapes.h"
+
+/* What a schema before the field's does not write is zero. */
+#define SHAPE(shape)                                                                               \
+    __attribute__((unused)) static inline void decode_##shape(struct column_reader *reader,        \
+                                                              void *body)                          \
     {                                                                                              \
-        struct name##_body *typed = body;                                                          \
-        FIELDS(DECODE_FIELD, _)                                                                    \
-    }
-SHAPES(SHAPE_CODERS)
-#undef SHAPE_CODERS
-#undef ENCODE_FIELD
-#undef DECODE_FIELD
+        struct shape##_body *typed = body;
+#define FIELD(shape, number, type, name, since, text)                                              \
+    if ((since) <= SCHEMA_FIRST || (since) <= reader->schema)                                      \
+        decode_field_##type(reader, &typed->name);                                                 \
+    else                                                                                           \
+        memset(&typed->name, 0, sizeof typed->name);
+#define SHAPE_END(shape) }
+#include "engine/tables/shapes.h"
 
 static inline void encode_none(struct column_writer *writer, const void *body)
 {
@@ -130,14 +132,13 @@ static void encode_shapes(unsigned number, const void *body, const uint8_t *row,
                           size_t row_size, struct column_writer *writer)
 {
     switch (number) {
-#define ENCODE_MESSAGE(number, name, text_name, KIND, request, row_shape, ...)                     \
+#define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row_shape, ...)          \
     case number:                                                                                   \
         encode_##request(writer, body);                                                            \
         for (uint16_t i = 0; i < rows; i++, row += row_size)                                       \
             encode_##row_shape(writer, row);                                                       \
         break;
-        MESSAGES(ENCODE_MESSAGE)
-#undef ENCODE_MESSAGE
+#include "engine/tables/messages.h"
     default:
         till_unreachable();
     }
@@ -161,12 +162,11 @@ void time_encode(uint64_t delta_us, struct column_writer *writer)
 static void decode_body(unsigned number, struct column_reader *reader, void *body)
 {
     switch (number) {
-#define DECODE_MESSAGE(number, name, text_name, KIND, request, ...)                                \
+#define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, ...)                     \
     case number:                                                                                   \
         decode_##request(reader, body);                                                            \
         break;
-        MESSAGES(DECODE_MESSAGE)
-#undef DECODE_MESSAGE
+#include "engine/tables/messages.h"
     default:
         till_unreachable();
     }
@@ -175,12 +175,11 @@ static void decode_body(unsigned number, struct column_reader *reader, void *bod
 static void decode_row(unsigned number, struct column_reader *reader, void *row)
 {
     switch (number) {
-#define DECODE_ROW(number, name, text_name, KIND, request, row_shape, ...)                         \
+#define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row_shape, ...)          \
     case number:                                                                                   \
         decode_##row_shape(reader, row);                                                           \
         break;
-        MESSAGES(DECODE_ROW)
-#undef DECODE_ROW
+#include "engine/tables/messages.h"
     default:
         till_unreachable();
     }

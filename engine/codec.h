@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "engine/messages.h"
+#include "engine/schema.h"
 
 struct column_writer {
     uint8_t *ids;
@@ -26,6 +27,7 @@ struct column_reader {
     struct reader ids;
     struct reader fields;
     uint64_t time_us; /* of the record last read */
+    uint32_t schema;  /* that the records were written in, SCHEMA at most */
 };
 
 /* A decoded command: its body is laid out as on the wire. */

@@ -312,36 +312,21 @@ struct table_fill engine_table_fill(const struct engine *engine, enum capacity_n
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
 
+/* The handlers of what the engine decides: handle_<name> for each message. */
 static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
-    [MESSAGE_sku_put] = handle_sku_put,
-    [MESSAGE_stock_adjust] = handle_stock_adjust,
-    [MESSAGE_stock_set] = handle_stock_set,
-    [MESSAGE_stock_get] = handle_stock_get,
-    [MESSAGE_sale_put] = handle_sale_put,
-    [MESSAGE_sale_open] = handle_sale_open,
-    [MESSAGE_sale_pause] = handle_sale_pause,
-    [MESSAGE_sale_close] = handle_sale_close,
-    [MESSAGE_points_credit] = handle_points_credit,
-    [MESSAGE_points_balance] = handle_points_balance,
-    [MESSAGE_order_place] = handle_order_place,
-    [MESSAGE_payment_event] = handle_payment_event,
-    [MESSAGE_order_cancel] = handle_order_cancel,
-    [MESSAGE_hold_extend] = handle_hold_extend,
-    [MESSAGE_hold_release] = handle_hold_release,
-    [MESSAGE_hold_expire] = handle_hold_expire,
-    [MESSAGE_order_get] = handle_order_get,
-    [MESSAGE_order_history] = handle_order_history,
-    [MESSAGE_stats] = handle_stats,
-    [MESSAGE_tables] = handle_tables,
-    [MESSAGE_time_jump] = handle_time_jump,
+#define HANDLER_QUERY(name)    [MESSAGE_##name] = handle_##name,
+#define HANDLER_COMMAND(name)  [MESSAGE_##name] = handle_##name,
+#define HANDLER_INTERNAL(name) [MESSAGE_##name] = handle_##name,
+#define HANDLER_SESSION(name)
+#define HANDLER_ADMIN(name)
+#define MESSAGE(number, name, text_name, KIND, ...) HANDLER_##KIND(name)
+#include "engine/tables/messages.h"
+#undef HANDLER_QUERY
+#undef HANDLER_COMMAND
+#undef HANDLER_INTERNAL
+#undef HANDLER_SESSION
+#undef HANDLER_ADMIN
 };
-
-/* Keyed messages are those whose first field is a key. */
-static bool is_keyed(const struct message_info *message)
-{
-    uint8_t type = message->request->fields[0].type;
-    return type == FIELD_key || type == FIELD_key_or_none;
-}
 
 /* The first answer of a keyed command again. Which orders a deficit concerns is listed anew. */
 static enum outcome replay_key(struct engine *engine, struct command *command,
@@ -392,7 +377,7 @@ static void decide_one(struct engine *engine, struct command *command)
     engine->accepted = false;
     command->reply = NULL;
     command->reply_size = 0;
-    command->outcome = (uint16_t)(is_keyed(message) ? decide_keyed(engine, command, message)
+    command->outcome = (uint16_t)(message->is_keyed ? decide_keyed(engine, command, message)
                                                     : handlers[command->number](engine, command));
     command->accepted = engine->accepted;
     if (command->reply != NULL || command->accepted)

@@ -6,46 +6,52 @@
 
 #include "base/assert.h"
 
-#define FIELD_TYPE_ROW(name, c_type, coding, separator)                                            \
+static const struct field_type_info field_types[FIELD_TYPE_COUNT] = {
+#define FIELD_TYPE(name, c_type, coding, separator)                                                \
     [FIELD_##name] = {#name, sizeof(c_type), CODING_##coding, separator},
-static const struct field_type_info field_types[FIELD_TYPE_COUNT] = {FIELD_TYPES(FIELD_TYPE_ROW)};
-#undef FIELD_TYPE_ROW
+#include "engine/tables/fields.h"
+};
 
-#define NAMED_ROW(P, type, number, NAME) {#NAME, FIELD_##type, number},
-static const struct named_value_info named[] = {NAMED_VALUES(NAMED_ROW, )};
-#undef NAMED_ROW
+static const struct named_value_info named[] = {
+#define NAMED(type, number, NAME) {#NAME, FIELD_##type, number},
+#include "engine/tables/fields.h"
+};
 
 enum { NAMED_COUNT = sizeof named / sizeof named[0] };
 
-#define FIELD_ROW(S, field_type, field_name, field_text)                                           \
+#define SHAPE(shape) static const struct field_info shape##_fields[] = {
+#define FIELD(shape, field_number, field_type, field_name, field_since, field_text)                \
     {.name = #field_name,                                                                          \
      .text = field_text,                                                                           \
-     .type = FIELD_##field_type,                                                                   \
-     .offset = (uint8_t)offsetof(struct S, field_name)},
-#define SHAPE_FIELDS(name, FIELDS)                                                                 \
-    static const struct field_info name##_fields[] = {FIELDS(FIELD_ROW, name##_body)};
-SHAPES(SHAPE_FIELDS)
-#undef SHAPE_FIELDS
-#undef FIELD_ROW
+     .number = field_number,                                                                       \
+     .offset = offsetof(struct shape##_body, field_name),                                          \
+     .since = field_since,                                                                         \
+     .type = FIELD_##field_type},
+#define SHAPE_END(shape)                                                                           \
+    }                                                                                              \
+    ;
+#include "engine/tables/shapes.h"
 
 bool field_type_is_flags(unsigned type)
 {
-    return type == FIELD_place_flags || type == FIELD_sale_flags || type == FIELD_stock_flags;
+    return false
+#define FLAGS(flags) || type == FIELD_##flags
+#include "engine/tables/fields.h"
+        ;
 }
 
 /* Which values a type admits: bit v for the value v of an enumerated type, the union of the bits
- * of a flag type, 0 for types that admit everything. */
-#define IS_FLAGS(type)                                                                             \
-    (FIELD_##type == FIELD_place_flags || FIELD_##type == FIELD_sale_flags ||                      \
-     FIELD_##type == FIELD_stock_flags)
-#define MASK_TERM(P, type, value, NAME)                                                            \
-    | (FIELD_##type != FIELD_##P ? 0ULL : IS_FLAGS(type) ? (uint64_t)(value) : 1ULL << (value))
-#define MASK_ROW(name, c_type, coding, separator)                                                  \
-    [FIELD_##name] = 0ULL NAMED_VALUES(MASK_TERM, name),
-static const uint64_t admitted[FIELD_TYPE_COUNT] = {FIELD_TYPES(MASK_ROW)};
-#undef MASK_ROW
-#undef MASK_TERM
-#undef IS_FLAGS
+ * of a type of flags, 0 for types that admit everything. A constant where the type is one. */
+static inline uint64_t admitted(unsigned type)
+{
+    uint64_t flags = 0;
+    uint64_t values = 0;
+#define NAMED(named_type, number, NAME)                                                            \
+    flags |= type == FIELD_##named_type ? (uint64_t)(number) : 0;                                  \
+    values |= type == FIELD_##named_type ? 1ULL << ((number)&63) : 0;
+#include "engine/tables/fields.h"
+    return field_type_is_flags(type) ? flags : values;
+}
 
 /* A name ends at its first zero byte, and only zeros follow. */
 static bool name_is_valid(const struct name *name)
@@ -62,7 +68,7 @@ static inline bool field_is_valid(unsigned type, const void *field)
 {
     uint64_t value = 0;
     bool zero = field_types[type].coding == CODING_ZERO;
-    uint64_t mask = admitted[type];
+    uint64_t mask = admitted(type);
     if (type == FIELD_name)
         return name_is_valid(field);
     if (!zero && mask == 0)
@@ -76,41 +82,55 @@ static inline bool field_is_valid(unsigned type, const void *field)
 }
 
 /* One straight-line checker per shape; the compiler drops the fields that admit everything. */
-#define CHECK_FIELD(S, type, name, text) &field_is_valid(FIELD_##type, &typed->name)
-#define SHAPE_CHECK(name, FIELDS)                                                                  \
-    static bool check_##name(const void *body)                                                     \
+#define SHAPE(shape)                                                                               \
+    static bool check_##shape(const void *body)                                                    \
     {                                                                                              \
-        const struct name##_body *typed = body;                                                    \
-        return true FIELDS(CHECK_FIELD, _);                                                        \
+        const struct shape##_body *typed = body;                                                   \
+        return true
+#define FIELD(shape, number, type, name, since, text) &field_is_valid(FIELD_##type, &typed->name)
+#define SHAPE_END(shape)                                                                           \
+    ;                                                                                              \
     }
-SHAPES(SHAPE_CHECK)
-#undef SHAPE_CHECK
-#undef CHECK_FIELD
+#include "engine/tables/shapes.h"
 
 /* The offset of a shape's count field, plus one; 0 without one: a sum in which only `count` fields
  * have a weight. */
-#define COUNT_WEIGHT(S, field_type, field_name, field_text)                                        \
-    +(FIELD_##field_type == FIELD_count ? (int16_t)offsetof(struct S, field_name) + 1 : 0)
-#define SHAPE_ROW(shape_name, FIELDS)                                                              \
+#define SHAPE(shape) enum { shape##_count_place = 0
+#define FIELD(shape, number, type, name, since, text)                                              \
+    +(FIELD_##type == FIELD_count ? offsetof(struct shape##_body, name) + 1 : 0)
+#define SHAPE_END(shape)                                                                           \
+    }                                                                                              \
+    ;
+#include "engine/tables/shapes.h"
+
+#define SHAPE(shape_name)                                                                          \
     static const struct shape_info shape_##shape_name = {                                          \
         .name = #shape_name,                                                                       \
         .fields = shape_name##_fields,                                                             \
         .field_count = sizeof shape_name##_fields / sizeof shape_name##_fields[0],                 \
         .size_bytes = sizeof(struct shape_name##_body),                                            \
         .check = check_##shape_name,                                                               \
-        .count_offset = (int16_t)(-1 FIELDS(COUNT_WEIGHT, shape_name##_body)),                     \
+        .count_offset = shape_name##_count_place - 1,                                              \
     };
-SHAPES(SHAPE_ROW)
-#undef SHAPE_ROW
-#undef COUNT_WEIGHT
+#include "engine/tables/shapes.h"
 
-#define MESSAGE_ROW(message_number, c_name, text_name, KIND, request_shape, row, rows_max,         \
-                    reply_shape, reply_row_shape, reply_max, message_help)                         \
+/* Named by messages without rows; never reached. */
+static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
+
+const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {
+#define IS_KEYED true
+#define IS_FREE  false
+#define MESSAGE(message_number, c_name, text_name, KIND, message_role, KEY, message_since,         \
+                request_shape, row, rows_max, reply_shape, reply_row_shape, reply_max,             \
+                message_help)                                                                      \
     [message_number] = {                                                                           \
         .name = text_name,                                                                         \
         .help = message_help,                                                                      \
         .number = message_number,                                                                  \
         .kind = KIND_##KIND,                                                                       \
+        .role = ROLE_##message_role,                                                               \
+        .is_keyed = IS_##KEY,                                                                      \
+        .since = message_since,                                                                    \
         .request_rows_max = rows_max,                                                              \
         .reply_rows_max = reply_max,                                                               \
         .request = &shape_##request_shape,                                                         \
@@ -118,12 +138,17 @@ SHAPES(SHAPE_ROW)
         .reply = &shape_##reply_shape,                                                             \
         .reply_row = (reply_max) > 0 ? &shape_##reply_row_shape : NULL,                            \
     },
+#include "engine/tables/messages.h"
+#undef IS_KEYED
+#undef IS_FREE
+};
+
 /* Whatever a well-formed request holds and whatever its reply tells, both fit a frame. */
 struct none_body {
     uint64_t unused;
 };
-#define MESSAGE_FITS(number, name, text_name, KIND, request, row, rows_max, reply, reply_row,      \
-                     reply_max, help)                                                              \
+#define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row, rows_max, reply,    \
+                reply_row, reply_max, help)                                                        \
     static_assert(FRAME_HEADER_SIZE + sizeof(struct request##_body) +                              \
                           (rows_max) * sizeof(struct row##_body) <=                                \
                       FRAME_SIZE_MAX,                                                              \
@@ -132,18 +157,21 @@ struct none_body {
                           (reply_max) * sizeof(struct reply_row##_body) <=                         \
                       FRAME_SIZE_MAX,                                                              \
                   text_name ": the largest reply");
-MESSAGES(MESSAGE_FITS)
-#undef MESSAGE_FITS
-
-/* Named by messages without rows; never reached. */
-static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
-const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {MESSAGES(MESSAGE_ROW)};
-#undef MESSAGE_ROW
+#include "engine/tables/messages.h"
 
 const struct field_type_info *field_type_info(unsigned type)
 {
     TILL_ASSERT(type < FIELD_TYPE_COUNT);
     return &field_types[type];
+}
+
+const struct field_info *shape_field(const struct shape_info *shape, uint64_t number)
+{
+    for (uint16_t i = 0; i < shape->field_count; i++) {
+        if (shape->fields[i].number == number)
+            return &shape->fields[i];
+    }
+    return NULL;
 }
 
 const struct shape_info *rejection_shape(void)
@@ -153,14 +181,15 @@ const struct shape_info *rejection_shape(void)
 
 bool field_is_required(const struct shape_info *shape, unsigned index)
 {
-#define REQUIRED_ROW(shape_name, field_name) {&shape_##shape_name, shape_name##_field_##field_name},
     static const struct {
         const struct shape_info *shape;
         unsigned number;
-    } rows[] = {REQUIRED_FIELDS(REQUIRED_ROW)};
-#undef REQUIRED_ROW
+    } rows[] = {
+#define REQUIRED(shape_name, field_name) {&shape_##shape_name, shape_name##_field_##field_name},
+#include "engine/tables/shapes.h"
+    };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (rows[i].shape == shape && rows[i].number == index + 1)
+        if (rows[i].shape == shape && rows[i].number == shape->fields[index].number)
             return true;
     }
     return false;

@@ -30,22 +30,21 @@ void place_prefetch_records(struct engine *engine, struct command *command)
 static enum outcome check_lines(struct engine *engine, const struct order_place_body *body,
                                 const struct line_body *lines)
 {
-    enum { ROW = order_place_field_end - 1 };
     uint32_t warehouse = 0;
     for (unsigned i = 0; i < body->line_count; i++) {
         if (lines[i].quantity == 0)
-            return reject_field(engine, ROW + line_field_quantity);
+            return reject_field(engine, ROW_FIELD + line_field_quantity);
         if (lines[i].sku == 0)
-            return reject_field(engine, ROW + line_field_sku);
+            return reject_field(engine, ROW_FIELD + line_field_sku);
         if (lines[i].price < 0 || lines[i].price > PRICE_MAX)
-            return reject_field(engine, ROW + line_field_price);
+            return reject_field(engine, ROW_FIELD + line_field_price);
         if (body->allocation == allocation_EXPLICIT && lines[i].warehouse == 0)
-            return reject_field(engine, ROW + line_field_warehouse);
+            return reject_field(engine, ROW_FIELD + line_field_warehouse);
         if (lines[i].warehouse == 0)
             continue;
         if (body->allocation == allocation_SINGLE && warehouse != 0 &&
             lines[i].warehouse != warehouse)
-            return reject_field(engine, ROW + line_field_warehouse);
+            return reject_field(engine, ROW_FIELD + line_field_warehouse);
         warehouse = lines[i].warehouse;
     }
     return OUTCOME_OK;

@@ -39,7 +39,7 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command)
         return reject_field(engine, stock_get_field_item_count);
     for (uint32_t i = 0; i < body->item_count; i++) {
         if (items[i].sku == 0)
-            return reject_field(engine, stock_get_field_end - 1 + item_field_sku);
+            return reject_field(engine, ROW_FIELD + item_field_sku);
     }
     if (named && (skus[0] = sku_find_name(engine, &body->name)) == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);

@@ -104,16 +104,15 @@ static enum outcome check_terms(struct engine *engine, const struct sale_put_bod
 /* Does each row name a pair, and another one than those before it? */
 static enum outcome check_rows(struct engine *engine, const struct sale_put_body *body)
 {
-    enum { ROW = sale_put_field_end - 1 };
     const struct pool_body *rows = (const struct pool_body *)(body + 1);
     for (unsigned i = 0; i < body->pool_count; i++) {
         if (rows[i].sku == 0)
-            return reject_field(engine, ROW + pool_field_sku);
+            return reject_field(engine, ROW_FIELD + pool_field_sku);
         if (rows[i].warehouse == 0)
-            return reject_field(engine, ROW + pool_field_warehouse);
+            return reject_field(engine, ROW_FIELD + pool_field_warehouse);
         for (unsigned j = 0; j < i; j++) {
             if (rows[j].sku == rows[i].sku && rows[j].warehouse == rows[i].warehouse)
-                return reject_field(engine, ROW + pool_field_sku);
+                return reject_field(engine, ROW_FIELD + pool_field_sku);
         }
     }
     return OUTCOME_OK;

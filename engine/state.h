@@ -542,6 +542,21 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
     stock_digest(engine, index);
 }
 
+/* The handlers, one for each message that the engine decides: they look and judge first, and from
+ * engine_accept on nothing can fail. */
+#define HANDLER_QUERY(name)    enum outcome handle_##name(struct engine *, struct command *);
+#define HANDLER_COMMAND(name)  enum outcome handle_##name(struct engine *, struct command *);
+#define HANDLER_INTERNAL(name) enum outcome handle_##name(struct engine *, struct command *);
+#define HANDLER_SESSION(name)
+#define HANDLER_ADMIN(name)
+#define MESSAGE(number, name, text_name, KIND, ...) HANDLER_##KIND(name)
+#include "engine/tables/messages.h"
+#undef HANDLER_QUERY
+#undef HANDLER_COMMAND
+#undef HANDLER_INTERNAL
+#undef HANDLER_SESSION
+#undef HANDLER_ADMIN
+
 /* The time that ages what is kept for a while: the log's without its jumps. */
 static inline uint64_t engine_kept_us(const struct engine *engine)
 {
@@ -567,9 +582,6 @@ uint32_t name_hash(const struct engine *engine, const struct name *name);
 uint32_t sku_find_name(const struct engine *engine, const struct name *name);
 uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehouse);
 int64_t stock_promised(const struct stock *stock);
-enum outcome handle_sku_put(struct engine *engine, struct command *command);
-enum outcome handle_stock_adjust(struct engine *engine, struct command *command);
-enum outcome handle_stock_set(struct engine *engine, struct command *command);
 void list_concerned(const struct engine *engine, struct command *command, uint32_t stock);
 
 /* sale.c */
@@ -578,10 +590,6 @@ uint32_t tally_find(const struct engine *engine, uint32_t customer, uint32_t sal
 uint64_t tally_of(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku);
 void tally_add(struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku,
                int64_t quantity);
-enum outcome handle_sale_put(struct engine *engine, struct command *command);
-enum outcome handle_sale_open(struct engine *engine, struct command *command);
-enum outcome handle_sale_pause(struct engine *engine, struct command *command);
-enum outcome handle_sale_close(struct engine *engine, struct command *command);
 
 /* points.c */
 
@@ -604,13 +612,10 @@ void points_spend(struct engine *engine, uint32_t order);
 void points_return(struct engine *engine, uint32_t order);
 uint32_t points_take_count(const struct engine *engine, const struct order *order);
 uint64_t lot_last_us(const struct engine *engine, const struct lot *lot);
-enum outcome handle_points_credit(struct engine *engine, struct command *command);
-enum outcome handle_points_balance(struct engine *engine, struct command *command);
 
 /* place.c */
 void place_prefetch_slots(struct engine *engine, struct command *command);
 void place_prefetch_records(struct engine *engine, struct command *command);
-enum outcome handle_order_place(struct engine *engine, struct command *command);
 
 /* order.c: an order's parts and its transitions. */
 struct line order_line(const struct engine *engine, const struct order *order, unsigned number);
@@ -633,21 +638,9 @@ void order_give_back(struct engine *engine, uint32_t order, uint8_t state);
 void order_refund_due_add(struct engine *engine, uint32_t order, int64_t amount);
 void order_status_reply(const struct engine *engine, uint32_t order,
                         struct order_status_body *reply);
-enum outcome handle_order_cancel(struct engine *engine, struct command *command);
-enum outcome handle_hold_extend(struct engine *engine, struct command *command);
-enum outcome handle_hold_release(struct engine *engine, struct command *command);
-enum outcome handle_hold_expire(struct engine *engine, struct command *command);
 
 /* payment.c */
 uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider);
 uint32_t payment_find(const struct engine *engine, struct id event, uint32_t provider);
-enum outcome handle_payment_event(struct engine *engine, struct command *command);
-
-/* query.c */
-enum outcome handle_stock_get(struct engine *engine, struct command *command);
-enum outcome handle_order_get(struct engine *engine, struct command *command);
-enum outcome handle_order_history(struct engine *engine, struct command *command);
-enum outcome handle_stats(struct engine *engine, struct command *command);
-enum outcome handle_tables(struct engine *engine, struct command *command);
 
 #endif

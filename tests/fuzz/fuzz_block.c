@@ -35,6 +35,7 @@ static void check_settled(struct bench *bench)
     bool malformed = true;
     command_encode(command->number, command->body, &writer);
     struct column_reader reader = {
+        .schema = SCHEMA,
         .ids = reader_init(bench->ids_again, (size_t)(writer.ids - bench->ids_again)),
         .fields = reader_init(bench->fields_again, (size_t)(writer.fields - bench->fields_again)),
         .time_us = command->time_us,
@@ -48,7 +49,8 @@ static void check_settled(struct bench *bench)
 static void decode(struct bench *bench, const struct wal_block *block, const uint8_t *ids,
                    const uint8_t *fields)
 {
-    struct column_reader reader = {.ids = reader_init(ids, block->ids_size),
+    struct column_reader reader = {.schema = SCHEMA,
+                                   .ids = reader_init(ids, block->ids_size),
                                    .fields = reader_init(fields, block->fields_size),
                                    .time_us = block->time_us};
     bool malformed = false;

@@ -82,7 +82,8 @@ static void log_accepted(struct shop *shop, const struct command *command)
     if (time_us > shop->logged_us)
         time_encode(time_us - shop->logged_us, &shop->writer);
     shop->logged_us = time_us;
-    struct column_reader reader = {.ids = {.cursor = shop->writer.ids},
+    struct column_reader reader = {.schema = SCHEMA,
+                                   .ids = {.cursor = shop->writer.ids},
                                    .fields = {.cursor = shop->writer.fields}};
     command_encode(command->number, command->body, &shop->writer);
     reader.ids.end = shop->writer.ids;
@@ -275,6 +276,7 @@ static void check_replay(struct shop *shop)
     options.hash_seed = ~options.hash_seed;
     struct engine *engine = small_engine(&options);
     struct column_reader reader = {
+        .schema = SCHEMA,
         .ids = reader_init(shop->ids, (size_t)(shop->writer.ids - shop->ids)),
         .fields = reader_init(shop->fields, (size_t)(shop->writer.fields - shop->fields))};
     bool malformed = true;

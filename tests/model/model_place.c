@@ -9,9 +9,6 @@
 
 enum { DRAFT_PIECES_MAX = ORDER_LINES_MAX * MODEL_WAREHOUSES_MAX, TABLE_PIECES = 11 };
 
-/* A row's fields are numbered on after these. */
-enum { FIXED = order_place_field_end - 1 };
-
 struct draft_piece {
     int line;
     uint32_t warehouse;
@@ -49,16 +46,16 @@ static unsigned invalid_field(const struct order_place_body *body, const struct 
         return order_place_field_line_count;
     for (int i = 0; i < body->line_count; i++) {
         if (lines[i].quantity == 0)
-            return FIXED + line_field_quantity;
+            return ROW_FIELD + line_field_quantity;
         if (lines[i].sku == 0)
-            return FIXED + line_field_sku;
+            return ROW_FIELD + line_field_sku;
         if (lines[i].price < 0 || lines[i].price > PRICE_MAX)
-            return FIXED + line_field_price;
+            return ROW_FIELD + line_field_price;
         if (body->allocation == allocation_EXPLICIT && lines[i].warehouse == 0)
-            return FIXED + line_field_warehouse;
+            return ROW_FIELD + line_field_warehouse;
         if (body->allocation == allocation_SINGLE && lines[i].warehouse != 0) {
             if (named != 0 && named != lines[i].warehouse)
-                return FIXED + line_field_warehouse;
+                return ROW_FIELD + line_field_warehouse;
             named = lines[i].warehouse;
         }
     }

@@ -37,18 +37,17 @@ static struct sale_put_body with_defaults(const struct sale_put_body *body)
 /* A pool is named by SKU and warehouse, and once in a message. */
 static unsigned invalid_row_field(const struct sale_put_body *body)
 {
-    enum { FIXED = sale_put_field_end - 1 };
     const struct pool_body *rows = (const struct pool_body *)(body + 1);
     for (int i = 0; i < body->pool_count; i++) {
         bool is_repeated = false;
         for (int j = 0; j < i; j++)
             is_repeated |= rows[j].sku == rows[i].sku && rows[j].warehouse == rows[i].warehouse;
         if (rows[i].sku == 0)
-            return FIXED + pool_field_sku;
+            return ROW_FIELD + pool_field_sku;
         if (rows[i].warehouse == 0)
-            return FIXED + pool_field_warehouse;
+            return ROW_FIELD + pool_field_warehouse;
         if (is_repeated)
-            return FIXED + pool_field_sku;
+            return ROW_FIELD + pool_field_sku;
     }
     return 0;
 }

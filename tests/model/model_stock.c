@@ -291,8 +291,7 @@ void model_stock_get(struct model *model, const struct model_request *request,
     }
     for (int i = 0; i < body->item_count; i++) {
         if (items[i].sku == 0) {
-            model_reject(model, reply, OUTCOME_INVALID, stock_get_field_end - 1 + item_field_sku,
-                         0);
+            model_reject(model, reply, OUTCOME_INVALID, ROW_FIELD + item_field_sku, 0);
             return;
         }
     }

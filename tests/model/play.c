@@ -348,6 +348,7 @@ static void replay_log(struct player *player, uint64_t skip)
 {
     static struct logged_command logged;
     struct column_reader reader = {
+        .schema = SCHEMA,
         .ids = reader_init(player->ids, (size_t)(player->writer.ids - player->ids)),
         .fields = reader_init(player->fields, (size_t)(player->writer.fields - player->fields)),
     };

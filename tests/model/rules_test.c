@@ -590,28 +590,26 @@ TEST(invalid_stock_comes_before_what_is_not_found)
         struct stock_get_body fixed;
         struct item_body items[2];
     } get = {.fixed = {.item_count = 2}, .items = {{.sku = 99}, {.sku = 0}}};
-    check_invalid(MESSAGE_stock_get, &get, sizeof get,
-                  stock_get_field_end - 1 + (unsigned)item_field_sku);
+    check_invalid(MESSAGE_stock_get, &get, sizeof get, ROW_FIELD + (unsigned)item_field_sku);
     script_end();
 }
 
 TEST(invalid_sale_comes_before_what_is_closed_or_not_found)
 {
-    enum { ROW = sale_put_field_end - 1 };
     script_with_ended_things();
     struct {
         struct sale_put_body fixed;
         struct pool_body pools[2];
     } put = {.fixed = {.key = id(1), .sale = 5, .pool_count = 2},
              .pools = {{.sku = 1, .warehouse = 1}, {.sku = 1, .warehouse = 1}}};
-    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW_FIELD + (unsigned)pool_field_sku);
     put.fixed.sale = 6;
     put.pools[0].sku = put.pools[1].sku = 99;
-    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW_FIELD + (unsigned)pool_field_sku);
     put.pools[1] = (struct pool_body){.sku = 1, .warehouse = 0, .quantity = 1};
-    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_warehouse);
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW_FIELD + (unsigned)pool_field_warehouse);
     put.pools[1] = (struct pool_body){.sku = 0, .warehouse = 1, .quantity = 1};
-    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW + (unsigned)pool_field_sku);
+    check_invalid(MESSAGE_sale_put, &put, sizeof put, ROW_FIELD + (unsigned)pool_field_sku);
     put.fixed.points_share = POINTS_SHARE_WHOLE + 1;
     check_invalid(MESSAGE_sale_put, &put, sizeof put, sale_put_field_points_share);
     CHECK_INVALID(MESSAGE_sale_put, sale_put, sale_put_field_opens, .key = id(1), .sale = 5,
@@ -626,19 +624,21 @@ TEST(invalid_sale_comes_before_what_is_closed_or_not_found)
 
 TEST(invalid_order_comes_before_what_is_not_found_or_has_ended)
 {
-    enum { ROW = order_place_field_end - 1 };
     script_with_ended_things();
     struct {
         struct order_place_body fixed;
         struct line_body line;
     } order = {.fixed = {.order = id(2), .customer = id(9), .sale = 77, .line_count = 1},
                .line = {.sku = 99, .price = 10}};
-    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_quantity);
+    check_invalid(MESSAGE_order_place, &order, sizeof order,
+                  ROW_FIELD + (unsigned)line_field_quantity);
     order.line.quantity = 1;
     order.line.price = -1;
-    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_price);
+    check_invalid(MESSAGE_order_place, &order, sizeof order,
+                  ROW_FIELD + (unsigned)line_field_price);
     order.fixed.order = id(1); /* known, with other content */
-    check_invalid(MESSAGE_order_place, &order, sizeof order, ROW + (unsigned)line_field_price);
+    check_invalid(MESSAGE_order_place, &order, sizeof order,
+                  ROW_FIELD + (unsigned)line_field_price);
     order.fixed.currency = CURRENCY_MAX + 1;
     check_invalid(MESSAGE_order_place, &order, sizeof order, order_place_field_currency);
     CHECK_INVALID(MESSAGE_order_cancel, order_change, order_change_field_order, .key = id(1));

@@ -152,7 +152,8 @@ static uint32_t decode_equal(const struct records *records, size_t ids, size_t f
     CHECK(ids_copy != NULL && fields_copy != NULL && command != NULL);
     memcpy(ids_copy + 1, records->ids, ids);
     memcpy(fields_copy + 1, records->fields, fields);
-    struct column_reader reader = {.ids = reader_init(ids_copy + 1, ids),
+    struct column_reader reader = {.schema = SCHEMA,
+                                   .ids = reader_init(ids_copy + 1, ids),
                                    .fields = reader_init(fields_copy + 1, fields)};
     while (command_decode(&reader, command, malformed)) {
         CHECK(count < records->count);
@@ -228,7 +229,8 @@ static void check_settled(const struct logged_command *command)
                                 &reason));
     struct column_writer writer = {.ids = ids, .fields = fields};
     command_encode(command->number, command->body, &writer);
-    struct column_reader reader = {.ids = reader_init(ids, (size_t)(writer.ids - ids)),
+    struct column_reader reader = {.schema = SCHEMA,
+                                   .ids = reader_init(ids, (size_t)(writer.ids - ids)),
                                    .fields = reader_init(fields, (size_t)(writer.fields - fields)),
                                    .time_us = command->time_us};
     CHECK(command_decode(&reader, again, &malformed));
@@ -249,7 +251,8 @@ TEST(altered_columns_decode_to_well_formed_records_or_to_none)
         records_fill(records, 3);
         for (uint64_t twists = 1 + test_random_below(3); twists > 0; twists--)
             records->fields[test_random_below(fields_size(records))] = (uint8_t)test_random();
-        struct column_reader reader = {.ids = reader_init(records->ids, ids_size(records)),
+        struct column_reader reader = {.schema = SCHEMA,
+                                       .ids = reader_init(records->ids, ids_size(records)),
                                        .fields =
                                            reader_init(records->fields, fields_size(records))};
         while (command_decode(&reader, command, &malformed))
@@ -267,7 +270,8 @@ TEST(only_commands_are_records)
     for (unsigned number = 1; number <= UINT8_MAX; number++) {
         uint8_t fields[64] = {(uint8_t)number};
         bool malformed = false;
-        struct column_reader reader = {.ids = reader_init(fields, 0),
+        struct column_reader reader = {.schema = SCHEMA,
+                                       .ids = reader_init(fields, 0),
                                        .fields = reader_init(fields, sizeof fields)};
         if (is_logged(message_info(number)))
             continue;
@@ -283,7 +287,8 @@ TEST(time_alone_is_the_end_and_not_malformed)
     struct column_writer writer = {.ids = NULL, .fields = fields};
     bool malformed = true;
     time_encode(1000, &writer);
-    struct column_reader reader = {.ids = reader_init(fields, 0),
+    struct column_reader reader = {.schema = SCHEMA,
+                                   .ids = reader_init(fields, 0),
                                    .fields = reader_init(fields, (size_t)(writer.fields - fields)),
                                    .time_us = 5};
     CHECK(!command_decode(&reader, &command, &malformed));

@@ -20,7 +20,7 @@
 #include <time.h>
 
 #include "base/status.h"
-#include "cli/capacity.h"
+#include "engine/tables.h"
 
 enum {
     UNITS = 1000 * 1000 * 1000, /* of each SKU that is not to be sold out */

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/capacity.h"
 #include "cli/memory_limit.h"
+#include "engine/tables.h"
 #include "net/server.h"
 
 enum {
@@ -36,23 +36,23 @@ static uint64_t start_bytes(const struct memory_need *need)
 /* The options that size the largest tables, as a list. */
 static void print_largest(const struct engine *engine)
 {
-    struct engine_options options;
-    struct option_row rows[CAPACITY_COUNT];
+    size_t count = 0;
+    const struct capacity_info *capacities = capacity_infos(&count);
     bool is_shown[CAPACITY_COUNT] = {false};
-    capacity_rows(&options, rows);
-    for (unsigned shown = 0; shown < LARGEST_SHOWN && shown < CAPACITY_COUNT; shown++) {
-        unsigned largest = CAPACITY_COUNT;
-        for (unsigned i = 0; i < CAPACITY_COUNT; i++) {
+    for (unsigned shown = 0; shown < LARGEST_SHOWN && shown < count; shown++) {
+        size_t largest = count;
+        for (size_t i = 0; i < count; i++) {
             if (!is_shown[i] &&
-                (largest == CAPACITY_COUNT ||
-                 engine_capacity_bytes(engine, i + 1) > engine_capacity_bytes(engine, largest + 1)))
+                (largest == count || engine_capacity_bytes(engine, capacities[i].number) >
+                                         engine_capacity_bytes(engine, capacities[largest].number)))
                 largest = i;
         }
         is_shown[largest] = true;
         fputs(shown > 0 ? ", --" : "--", stderr);
-        for (const char *c = rows[largest].name; *c != '\0'; c++)
+        for (const char *c = capacities[largest].name; *c != '\0'; c++)
             fputc(*c == '_' ? '-' : *c, stderr);
-        fprintf(stderr, " (%.1f MiB)", mebibytes(engine_capacity_bytes(engine, largest + 1)));
+        fprintf(stderr, " (%.1f MiB)",
+                mebibytes(engine_capacity_bytes(engine, capacities[largest].number)));
     }
 }
 

@@ -12,7 +12,7 @@
 
 #include "base/assert.h"
 #include "base/status.h"
-#include "cli/capacity.h"
+#include "engine/tables.h"
 
 enum { NAME_COLUMN = 18, TYPE_COLUMN = 16, COMMAND_COLUMN = 16 };
 

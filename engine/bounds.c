@@ -58,7 +58,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(struct bounds *bounds, 
 static bool refuse_record(struct bounds *bounds, enum engine_table table, uint32_t record,
                           const char *text)
 {
-    return refuse(bounds, "record %u of table %s: %s", record, engine_table_name(table), text);
+    return refuse(bounds, "record %u of table %s: %s", record, table_info(table)->name, text);
 }
 
 static bool is_claimed(const struct bounds *bounds, enum claim claim, uint32_t record)
@@ -160,20 +160,11 @@ static const char *check_stock(struct bounds *bounds, uint32_t index)
     return check_place(bounds, stock->pieces, index);
 }
 
-/* The byte of a bool, as a file may have it. */
-static bool is_bool(const bool *flag)
-{
-    uint8_t byte = 0;
-    memcpy(&byte, flag, sizeof byte);
-    return byte <= 1;
-}
-
 static const char *check_sale(struct bounds *bounds, uint32_t index)
 {
     const struct sale *sale = sale_at(bounds->engine, index);
     if (sale->sale == 0 || sale->state < sale_state_READY || sale->state > sale_state_CLOSED ||
-        !is_bool(&sale->counted) || !is_bool(&sale->has_orders) ||
-        sale->flags > sale_flags_FAIL_AT_ONCE)
+        sale->counted > 1 || sale->has_orders > 1 || sale->flags > sale_flags_FAIL_AT_ONCE)
         return out_of_range;
     if (sale->opens_us > TIME_US_MAX ||
         (sale->closes_us > TIME_US_MAX && sale->closes_us != UINT64_MAX) || sale->hold_s == 0 ||
@@ -182,6 +173,8 @@ static const char *check_sale(struct bounds *bounds, uint32_t index)
     if (sale->points_max < 0 || sale->points_share > POINTS_SHARE_WHOLE ||
         (sale->rate_points == 0) != (sale->rate_money == 0))
         return out_of_range;
+    if (sale->zero != 0 || sale->zero2 != 0 || sale->zero3 != 0)
+        return not_zero;
     if (sale->pools == 0)
         return NULL;
     if (!claim(bounds, CLAIM_pools, sale->pools))
@@ -344,12 +337,12 @@ static const char *check_parts(struct bounds *bounds, const struct order *order,
     if (order_is_inline(order))
         return order->line_count != 1 || order->piece_count != 1
                    ? out_of_range
-                   : check_piece(bounds, &order->piece, index);
+                   : check_piece(bounds, &order->parts.piece, index);
     for (uint32_t i = 0; i < order->line_count; i++) {
-        if (!claim(bounds, CLAIM_lines, order->lines + i))
+        if (!claim(bounds, CLAIM_lines, order->parts.lines + i))
             return leads_astray;
     }
-    return check_pieces(bounds, order->pieces, order->piece_count, index);
+    return check_pieces(bounds, order->parts.pieces, order->piece_count, index);
 }
 
 static const char *check_order_money(struct bounds *bounds, const struct order *order,
@@ -472,7 +465,7 @@ static const char *check_payment(struct bounds *bounds, uint32_t index)
 
 static const char *check_key(struct bounds *bounds, uint32_t slot)
 {
-    const struct key_record *key = arena_at(&bounds->engine->keys.records, slot);
+    const struct key_record *key = key_record_at(bounds->engine, slot);
     return id_is_zero(key->key) || key->kept_us > engine_kept_us(bounds->engine) ? out_of_range
                                                                                  : NULL;
 }
@@ -547,7 +540,7 @@ static bool check_bucket(struct bounds *bounds, uint32_t slot)
         if (chunk->first >= chunk->end || chunk->end > DEADLINE_CHUNK_ORDERS || !is_whole)
             return refuse_record(bounds, TABLE_deadline_chunks, index, out_of_range);
         for (unsigned i = chunk->first; i < chunk->end; i++) {
-            if (!is_one_of(chunk->orders[i], &bounds->engine->orders))
+            if (!is_one_of(chunk->orders.at[i], &bounds->engine->orders))
                 return refuse_record(bounds, TABLE_deadline_chunks, index, leads_astray);
         }
         entries += chunk->end - chunk->first;

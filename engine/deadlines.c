@@ -139,7 +139,7 @@ void deadlines_add(struct deadlines *deadlines, uint64_t deadline_us, uint32_t o
     if (number < deadlines->bucket_uncounted)
         deadlines->bucket_uncounted = number;
     struct deadline_chunk *chunk = chunk_appended(deadlines, bucket->tail);
-    chunk->orders[chunk->end++] = order;
+    chunk->orders.at[chunk->end++] = order;
     bucket->count++;
     deadlines->count++;
 }
@@ -170,7 +170,7 @@ uint32_t deadlines_take(struct deadlines *deadlines, uint64_t now_us)
     struct deadline_bucket *bucket = bucket_edit(deadlines, slot);
     uint32_t index = bucket->head;
     struct deadline_chunk *chunk = chunk_edit(deadlines, index);
-    uint32_t order = chunk->orders[chunk->first++];
+    uint32_t order = chunk->orders.at[chunk->first++];
     bucket->count--;
     deadlines->count--;
     deadlines->due_count--;
@@ -195,7 +195,7 @@ void deadlines_each(const struct deadlines *deadlines,
         for (; index != 0; index = chunk_at(deadlines, index)->next) {
             const struct deadline_chunk *chunk = chunk_at(deadlines, index);
             for (unsigned i = chunk->first; i < chunk->end; i++)
-                visit(context, number << DEADLINE_BUCKET_SHIFT, chunk->orders[i]);
+                visit(context, number << DEADLINE_BUCKET_SHIFT, chunk->orders.at[i]);
         }
         number++;
     }

@@ -14,29 +14,15 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "engine/keep.h"
+#include "engine/records.h"
 
 #define DEADLINE_BUCKET_SHIFT 18 /* 2^18 us a bucket */
 #define DEADLINE_BUCKETS      (1u << 22)
-#define DEADLINE_CHUNK_ORDERS 13
 
 static_assert(((uint64_t)DEADLINE_BUCKETS << DEADLINE_BUCKET_SHIFT) >
                   (HOLD_MAX_S + 2) * US_PER_SECOND,
               "the ring spans the longest hold");
 static_assert((1u << DEADLINE_BUCKET_SHIFT) < TICK_US, "a bucket passes within a tick");
-
-struct deadline_chunk {
-    uint32_t next;
-    uint16_t first; /* entries before it are done */
-    uint16_t end;
-    uint32_t orders[DEADLINE_CHUNK_ORDERS];
-    uint32_t zero;
-};
-
-struct deadline_bucket {
-    uint32_t head;
-    uint32_t tail;
-    uint32_t count;
-};
 
 struct deadlines {
     struct arena chunks;

@@ -14,45 +14,15 @@
 
 #include "base/status.h"
 #include "engine/messages.h"
+#include "engine/tables.h"
 
-/* CAPACITY(name, default, text): how many of each the engine has room for. Each is an option of
- * `till serve`, a row of the memory table it prints, and the `subject` of a CAPACITY rejection (in
- * this order, from 1). */
-#define ENGINE_CAPACITIES(CAPACITY)                                                                \
-    CAPACITY(skus, 64u << 10, "SKUs")                                                              \
-    CAPACITY(stocks, 128u << 10, "(SKU, warehouse) pairs")                                         \
-    CAPACITY(sales, 4u << 10, "sales")                                                             \
-    CAPACITY(pools, 128u << 10, "(sale, SKU, warehouse) pools")                                    \
-    CAPACITY(tallies, 1u << 20, "(customer, sale, SKU) counts for per-customer limits")            \
-    CAPACITY(customers, 1u << 20, "customers")                                                     \
-    CAPACITY(lots, 1u << 20, "lots of points, late returns counted")                               \
-    CAPACITY(ledger, 2u << 20, "entries of the points ledger")                                     \
-    CAPACITY(orders, 2u << 20, "orders")                                                           \
-    CAPACITY(lines, 1u << 20, "lines of orders that have more than one")                           \
-    CAPACITY(pieces, 1u << 20, "allocations of orders that have more than one")                    \
-    CAPACITY(point_takes, 512u << 10, "points taken from a lot by an order")                       \
-    CAPACITY(moneys, 2u << 20, "orders with points or payments")                                   \
-    CAPACITY(steps, 2u << 20, "transitions of orders after their first")                           \
-    CAPACITY(deadlines, 4u << 20, "deadlines of holds, extensions counted")                        \
-    CAPACITY(payments, 2u << 20, "payment events of the orders in memory")                         \
-    CAPACITY(keys, 1u << 20, "idempotency keys in the last 24 hours")
-
-/* Of any table: the top bits of an index have other uses. */
+/* The most of any capacity: the top bits of an index have other uses. */
 enum { CAPACITY_MAX = 1 << 30 };
 
-/* Numbers of the capacities, as CAPACITY rejections carry them. */
-enum capacity_number {
-    CAPACITY_none,
-#define CAPACITY_ENUM(name, default, text) CAPACITY_##name,
-    ENGINE_CAPACITIES(CAPACITY_ENUM)
-#undef CAPACITY_ENUM
-        CAPACITY_end
-};
-
+/* How many of each the engine has room for (engine/tables/tables.h). */
 struct engine_options {
-#define CAPACITY_MEMBER(name, default, text) uint32_t name;
-    ENGINE_CAPACITIES(CAPACITY_MEMBER)
-#undef CAPACITY_MEMBER
+#define CAPACITY(number, name, default, text) uint32_t name;
+#include "engine/tables/tables.h"
     uint64_t hash_seed; /* decides no outcome; a secret keeps clients from choosing collisions */
 };
 
@@ -97,8 +67,8 @@ bool engine_populate(struct engine *engine, const atomic_bool *stop);
 
 /* Bytes of all tables at capacity, and what each takes as lines for a person. */
 uint64_t engine_memory_bytes(const struct engine *engine);
-/* Bytes of the tables that one capacity sizes, by the number that CAPACITY calls it by, from 1. */
-uint64_t engine_capacity_bytes(const struct engine *engine, unsigned number);
+/* Bytes of the tables that one capacity sizes. */
+uint64_t engine_capacity_bytes(const struct engine *engine, enum capacity_number number);
 void engine_print_memory(const struct engine *engine,
                          void (*print)(void *context, const char *line), void *context);
 

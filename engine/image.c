@@ -10,73 +10,6 @@
 
 #include "engine/state.h"
 
-#define TABLE_NAME(name, record) #name,
-static const char *const table_names[] = {ENGINE_TABLES(TABLE_NAME)};
-#undef TABLE_NAME
-
-#define TABLE_RECORD_SIZE(name, record) sizeof(struct record),
-static const uint32_t record_sizes[] = {ENGINE_TABLES(TABLE_RECORD_SIZE)};
-#undef TABLE_RECORD_SIZE
-
-#define SCALAR_NAME(name, place) #name,
-static const char *const scalar_names[] = {ENGINE_SCALARS(SCALAR_NAME)};
-#undef SCALAR_NAME
-
-uint64_t engine_scalars_layout(void)
-{
-    uint64_t layout = 0;
-    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++)
-        layout = checksum64_seeded(scalar_names[i], strlen(scalar_names[i]), layout);
-    return layout;
-}
-
-const char *engine_table_name(enum engine_table table)
-{
-    return table_names[table];
-}
-
-uint32_t engine_table_record_size(enum engine_table table)
-{
-    return record_sizes[table];
-}
-
-/* The arena of a table that is one. */
-#define ARENA_OFFSET(name) [TABLE_##name] = offsetof(struct engine, name)
-static const size_t arena_offsets[ENGINE_TABLE_COUNT] = {
-    ARENA_OFFSET(skus),
-    ARENA_OFFSET(stocks),
-    ARENA_OFFSET(sales),
-    ARENA_OFFSET(pools),
-    ARENA_OFFSET(tallies),
-    ARENA_OFFSET(customers),
-    ARENA_OFFSET(customer_ids),
-    ARENA_OFFSET(lots),
-    ARENA_OFFSET(ledger),
-    ARENA_OFFSET(orders),
-    ARENA_OFFSET(lines),
-    ARENA_OFFSET(pieces),
-    ARENA_OFFSET(point_takes),
-    ARENA_OFFSET(moneys),
-    ARENA_OFFSET(steps),
-    ARENA_OFFSET(payments),
-    [TABLE_deadline_chunks] = offsetof(struct engine, deadlines.chunks),
-    [TABLE_keys] = offsetof(struct engine, keys.records),
-};
-#undef ARENA_OFFSET
-
-/* NULL for the one table that is none. */
-static const struct arena *table_arena(const struct engine *engine, enum engine_table table)
-{
-    if (table == TABLE_deadline_buckets)
-        return NULL;
-    return (const void *)((const uint8_t *)engine + arena_offsets[table]);
-}
-
-static struct memory_ring *table_ring(struct engine *engine, enum engine_table table)
-{
-    return table == TABLE_keys ? &engine->keys : NULL;
-}
-
 static uint32_t ring_slots_used(const struct memory_ring *ring)
 {
     return ring->end < ring->records.capacity ? (uint32_t)ring->end : ring->records.capacity;
@@ -84,9 +17,10 @@ static uint32_t ring_slots_used(const struct memory_ring *ring)
 
 struct engine_table_view engine_table_view(const struct engine *engine, enum engine_table table)
 {
-    struct engine_table_view view = {.name = table_names[table],
-                                     .record_size = record_sizes[table]};
-    const struct arena *arena = table_arena(engine, table);
+    const struct table_info *info = table_info(table);
+    const struct arena *arena = table_arena_at(engine, table);
+    const struct memory_ring *ring = table_ring_at(engine, table);
+    struct engine_table_view view = {.name = info->name, .record_size = info->record->size_bytes};
     if (arena == NULL) {
         view.records = (uint8_t *)engine->deadlines.buckets;
         view.count = view.capacity = DEADLINE_BUCKETS;
@@ -94,17 +28,15 @@ struct engine_table_view engine_table_view(const struct engine *engine, enum eng
     }
     view.records = arena->records;
     view.capacity = arena->capacity + 1;
-    view.count = arena->count + 1;
-    if (table == TABLE_keys)
-        view.count = ring_slots_used(&engine->keys) + 1;
+    view.count = (ring != NULL ? ring_slots_used(ring) : arena->count) + 1;
     return view;
 }
 
 void engine_scalars(const struct engine *engine, uint64_t scalars[ENGINE_SCALAR_COUNT])
 {
-#define SCALAR_GET(name, place) scalars[SCALAR_##name] = (uint64_t)engine->place;
-    ENGINE_SCALARS(SCALAR_GET)
-#undef SCALAR_GET
+#define SCALAR(number, KIND, name, place, since, text)                                             \
+    scalars[SCALAR_##name] = (uint64_t)engine->place;
+#include "engine/tables/tables.h"
 }
 
 void engine_keeper_set(struct engine *engine, struct keeper *keeper)
@@ -156,7 +88,7 @@ static bool has_room_to_end(const struct engine *engine, char *error, size_t err
             snprintf(error, error_size,
                      "its orders need %u more %s to end, and there is room for %u: give at least "
                      "the capacities that the server ran with",
-                     reserves[i].needed, table_names[reserves[i].table], reserves[i].room);
+                     reserves[i].needed, table_info(reserves[i].table)->name, reserves[i].room);
             return false;
         }
     }
@@ -174,14 +106,13 @@ static bool tables_take(struct engine *engine, const struct engine_counts *count
             snprintf(error, error_size,
                      "it has %llu %s, and there is room for %u: give at least the capacities "
                      "that the server ran with",
-                     (unsigned long long)needed, table_names[i],
+                     (unsigned long long)needed, table_info(table)->name,
                      engine_table_view(engine, table).capacity - 1);
             return false;
         }
-        if (table != TABLE_deadline_buckets && table_ring(engine, table) == NULL) {
-            struct arena *arena = (void *)((uint8_t *)engine + arena_offsets[table]);
+        struct arena *arena = table_arena(engine, table);
+        if (arena != NULL && table_ring(engine, table) == NULL)
             arena->count = counts->count[i] - 1;
-        }
     }
     return true;
 }
@@ -191,9 +122,9 @@ enum engine_load engine_load_begin(struct engine *engine,
                                    const struct engine_counts *counts, char *error,
                                    size_t error_size)
 {
-#define SCALAR_SET(name, place) engine->place = (__typeof__(engine->place))scalars[SCALAR_##name];
-    ENGINE_SCALARS(SCALAR_SET)
-#undef SCALAR_SET
+#define SCALAR(number, KIND, name, place, since, text)                                             \
+    engine->place = (__typeof__(engine->place))scalars[SCALAR_##name];
+#include "engine/tables/tables.h"
     if (!rings_are_sound(engine, counts)) {
         snprintf(error, error_size, "its numbers contradict each other");
         return ENGINE_LOAD_UNSOUND;
@@ -207,14 +138,14 @@ enum engine_load engine_load_begin(struct engine *engine,
                  (unsigned long long)engine->deadlines.count, engine->deadlines.capacity);
         return ENGINE_LOAD_LARGE;
     }
-    engine->loaded_capacity = counts->capacity[TABLE_keys];
+    memcpy(engine->loaded_capacity, counts->capacity, sizeof engine->loaded_capacity);
     return ENGINE_LOAD_READY;
 }
 
 uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first)
 {
     struct engine_table_view view = engine_table_view(engine, table);
-    if (table_ring(engine, table) != NULL && engine->loaded_capacity != view.capacity)
+    if (table_ring(engine, table) != NULL && engine->loaded_capacity[table] != view.capacity)
         return NULL;
     return view.records + (uint64_t)first * view.record_size;
 }

@@ -1,5 +1,8 @@
 /* The engine's state as a snapshot sees it: a list of numbers, and tables of fixed-size records.
  *
+ * Which there are, and their numbers in an image, say the rows of engine/tables. `rejected` counts
+ * since the server's start and is not part of the state.
+ *
  * The numbers (scalars) are copied whole when a snapshot begins; the tables are read chunk by chunk
  * through a keeper (engine/keep.h). Indexes and whatever else follows from the records are in no
  * image: engine_rebuild makes them anew.
@@ -16,43 +19,8 @@
 #include "engine/engine.h"
 #include "engine/keep.h"
 
-/* SCALAR(name, place): every number of the state that is not in a record. `rejected` counts since
- * the server's start and is not part of the state. A table's count is kept with the table. */
-#define ENGINE_SCALARS(SCALAR)                                                                     \
-    SCALAR(seq, seq)                                                                               \
-    SCALAR(digest, digest)                                                                         \
-    SCALAR(time_us, time_us)                                                                       \
-    SCALAR(changed_us, changed_us)                                                                 \
-    SCALAR(jumped_us, jumped_us)                                                                   \
-    SCALAR(point_takes_free, point_takes_free)                                                     \
-    SCALAR(point_takes_free_count, point_takes_free_count)                                         \
-    SCALAR(steps_reserved, steps_reserved)                                                         \
-    SCALAR(ledger_reserved, ledger_reserved)                                                       \
-    SCALAR(lots_reserved, lots_reserved)                                                           \
-    SCALAR(orders_PENDING, orders_by_state[order_state_PENDING])                                   \
-    SCALAR(orders_CONFIRMED, orders_by_state[order_state_CONFIRMED])                               \
-    SCALAR(orders_PARTIALLY_SHIPPED, orders_by_state[order_state_PARTIALLY_SHIPPED])               \
-    SCALAR(orders_SHIPPED, orders_by_state[order_state_SHIPPED])                                   \
-    SCALAR(orders_DELIVERED, orders_by_state[order_state_DELIVERED])                               \
-    SCALAR(orders_EXPIRED, orders_by_state[order_state_EXPIRED])                                   \
-    SCALAR(orders_FAILED, orders_by_state[order_state_FAILED])                                     \
-    SCALAR(orders_CANCELLED, orders_by_state[order_state_CANCELLED])                               \
-    SCALAR(on_hand_total, on_hand_total)                                                           \
-    SCALAR(parked_count, parked_count)                                                             \
-    SCALAR(refund_order_count, refund_order_count)                                                 \
-    SCALAR(keys_first, keys.first)                                                                 \
-    SCALAR(keys_end, keys.end)                                                                     \
-    SCALAR(deadlines_bucket_first, deadlines.bucket_first)                                         \
-    SCALAR(deadlines_bucket_last, deadlines.bucket_last)                                           \
-    SCALAR(deadlines_count, deadlines.count)                                                       \
-    SCALAR(deadlines_chunks_free, deadlines.chunks_free)
-
-#define SCALAR_ENUM(name, place) SCALAR_##name,
-enum engine_scalar { ENGINE_SCALARS(SCALAR_ENUM) ENGINE_SCALAR_COUNT };
-#undef SCALAR_ENUM
-
-/* A table as it stands now. Records are numbered from 0; what the first of an arena is, no record
- * refers to. */
+/* A table as it stands now. Records are numbered from 0; record 0 of an arena is its unused none.
+ */
 struct engine_table_view {
     const char *name;
     uint8_t *records;
@@ -61,9 +29,6 @@ struct engine_table_view {
     uint32_t capacity; /* record 0 included */
 };
 
-uint64_t engine_scalars_layout(void); /* XXH3-64 of the names of all, in order */
-const char *engine_table_name(enum engine_table table);
-uint32_t engine_table_record_size(enum engine_table table);
 struct engine_table_view engine_table_view(const struct engine *engine, enum engine_table table);
 void engine_scalars(const struct engine *engine, uint64_t scalars[ENGINE_SCALAR_COUNT]);
 

@@ -15,33 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* TABLE(name, record): the tables of the engine, in the order in which an image has them: what is
- * changed most comes first, so that it is soon passed; what is only ever added to comes last. The
- * number of a table, from 0, is part of the image's format. */
-#define ENGINE_TABLES(TABLE)                                                                       \
-    TABLE(skus, sku)                                                                               \
-    TABLE(stocks, stock)                                                                           \
-    TABLE(sales, sale)                                                                             \
-    TABLE(pools, pool)                                                                             \
-    TABLE(tallies, tally)                                                                          \
-    TABLE(customers, customer)                                                                     \
-    TABLE(lots, lot)                                                                               \
-    TABLE(point_takes, point_take)                                                                 \
-    TABLE(deadline_buckets, deadline_bucket)                                                       \
-    TABLE(deadline_chunks, deadline_chunk)                                                         \
-    TABLE(moneys, money)                                                                           \
-    TABLE(orders, order)                                                                           \
-    TABLE(keys, key_record)                                                                        \
-    TABLE(pieces, piece)                                                                           \
-    TABLE(lines, line)                                                                             \
-    TABLE(ledger, ledger_entry)                                                                    \
-    TABLE(steps, step)                                                                             \
-    TABLE(payments, payment)                                                                       \
-    TABLE(customer_ids, customer_id)
-
-#define TABLE_ENUM(name, record) TABLE_##name,
-enum engine_table { ENGINE_TABLES(TABLE_ENUM) ENGINE_TABLE_COUNT };
-#undef TABLE_ENUM
+#include "engine/tables.h"
 
 /* Raw bytes of a chunk of records at most, and what a slot holds: larger records take several. */
 enum { KEEP_CHUNK_SIZE = 32 * 1024, KEEP_SLOT_BYTES = 64, KEEP_RECORD_SIZE_MAX = 256 };

@@ -20,19 +20,6 @@
  */
 #include "engine/state.h"
 
-bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity)
-{
-    *ring = (struct memory_ring){.first = 0};
-    bool records = arena_init(&ring->records, record_size, capacity);
-    return index_init(&ring->index, capacity) && records;
-}
-
-void keys_deinit(struct memory_ring *ring)
-{
-    arena_deinit(&ring->records);
-    index_deinit(&ring->index);
-}
-
 uint64_t memory_ring_count(const struct memory_ring *ring)
 {
     return ring->end - ring->first;
@@ -42,11 +29,6 @@ uint64_t memory_ring_count(const struct memory_ring *ring)
 static uint32_t ring_slot(const struct memory_ring *ring, uint64_t position)
 {
     return (uint32_t)(position % ring->records.capacity) + 1;
-}
-
-static const struct key_record *key_at(const struct engine *engine, uint32_t slot)
-{
-    return arena_at(&engine->keys.records, slot);
 }
 
 enum { KEYS_RESERVE_SHARE = 16 };
@@ -66,7 +48,7 @@ const struct key_record *key_find(const struct engine *engine, struct id key)
     struct index_walk walk = index_walk(&engine->keys.index, hash_id(engine, key));
     uint32_t slot = 0;
     while ((slot = index_next(&walk)) != 0) {
-        const struct key_record *record = key_at(engine, slot);
+        const struct key_record *record = key_record_at(engine, slot);
         if (id_equal(record->key, key) && is_kept(engine, record->kept_us, KEY_RETENTION_US))
             return record;
     }
@@ -77,7 +59,8 @@ static bool oldest_key_is_kept(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;
     return ring->first == ring->end ||
-           is_kept(engine, key_at(engine, ring_slot(ring, ring->first))->kept_us, KEY_RETENTION_US);
+           is_kept(engine, key_record_at(engine, ring_slot(ring, ring->first))->kept_us,
+                   KEY_RETENTION_US);
 }
 
 /* Fewer than keys_max of the keys are still kept. Times only grow along the ring, so that is so
@@ -88,7 +71,7 @@ bool key_has_room(const struct engine *engine)
     if (!engine->keeps_key || memory_ring_count(ring) < engine->keys_max)
         return true;
     uint32_t slot = ring_slot(ring, ring->end - engine->keys_max);
-    return !is_kept(engine, key_at(engine, slot)->kept_us, KEY_RETENTION_US);
+    return !is_kept(engine, key_record_at(engine, slot)->kept_us, KEY_RETENTION_US);
 }
 
 enum outcome reject_keys_full(struct engine *engine)
@@ -103,7 +86,7 @@ static void keys_forget(struct engine *engine)
         return;
     struct memory_ring *ring = &engine->keys;
     uint32_t slot = ring_slot(ring, ring->first++);
-    index_remove(&ring->index, hash_id(engine, key_at(engine, slot)->key), slot);
+    index_remove(&ring->index, hash_id(engine, key_record_at(engine, slot)->key), slot);
 }
 
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
@@ -112,12 +95,11 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
     keys_forget(engine);
     struct memory_ring *ring = &engine->keys;
     uint32_t slot = ring_slot(ring, ring->end++);
-    keep(engine->keeper, TABLE_keys, slot);
-    struct key_record *record = arena_at(&ring->records, slot);
+    struct key_record *record = key_record_edit(engine, slot);
     *record = (struct key_record){
         .key = key, .fingerprint = fingerprint, .kept_us = engine_kept_us(engine)};
-    TILL_ASSERT(reply_size <= sizeof record->reply);
-    memcpy(record->reply, reply, reply_size);
+    TILL_ASSERT(reply_size <= sizeof record->reply.bytes);
+    memcpy(record->reply.bytes, reply, reply_size);
     index_insert(&ring->index, hash_id(engine, key), slot);
     digest_mix(engine, fingerprint, key.low);
 }
@@ -130,7 +112,8 @@ uint64_t keys_kept(const struct engine *engine)
     uint64_t end = ring->end;
     while (first < end) {
         uint64_t middle = first + (end - first) / 2;
-        if (is_kept(engine, key_at(engine, ring_slot(ring, middle))->kept_us, KEY_RETENTION_US))
+        if (is_kept(engine, key_record_at(engine, ring_slot(ring, middle))->kept_us,
+                    KEY_RETENTION_US))
             end = middle;
         else
             first = middle + 1;
@@ -144,7 +127,7 @@ bool keys_are_in_order(const struct engine *engine)
     const struct memory_ring *ring = &engine->keys;
     uint64_t before_us = 0;
     for (uint64_t at = ring->first; at < ring->end; at++) {
-        uint64_t kept_us = key_at(engine, ring_slot(ring, at))->kept_us;
+        uint64_t kept_us = key_record_at(engine, ring_slot(ring, at))->kept_us;
         if (kept_us < before_us || kept_us > engine_kept_us(engine))
             return false;
         before_us = kept_us;

@@ -20,8 +20,8 @@
 struct line order_line(const struct engine *engine, const struct order *order, unsigned number)
 {
     if (!order_is_inline(order))
-        return *line_at(engine, order->lines + number);
-    const struct piece *piece = &order->piece;
+        return *line_at(engine, order->parts.lines + number);
+    const struct piece *piece = &order->parts.piece;
     return (struct line){.price = order->total / (int64_t)piece->quantity,
                          .sku = stock_at(engine, piece->stock)->sku,
                          .quantity = piece->quantity};
@@ -30,10 +30,10 @@ struct line order_line(const struct engine *engine, const struct order *order, u
 struct piece *order_pieces_edit(struct engine *engine, struct order *order)
 {
     if (order_is_inline(order))
-        return &order->piece;
+        return &order->parts.piece;
     for (uint32_t i = 1; i < order->piece_count; i++)
-        keep(engine->keeper, TABLE_pieces, order->pieces + i);
-    return piece_edit(engine, order->pieces);
+        keep(engine->keeper, TABLE_pieces, order->parts.pieces + i);
+    return piece_edit(engine, order->parts.pieces);
 }
 
 int64_t order_money_due(const struct engine *engine, const struct order *order)

@@ -142,11 +142,11 @@ static enum outcome payment_replay(struct engine *engine, struct command *comman
         return reject(engine, OUTCOME_EVENT_CONFLICT, body->provider, 0);
     if (payment->outcome != OUTCOME_OK) {
         struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
-        *reply = payment->parked;
+        *reply = payment->reply.parked;
         return (enum outcome)payment->outcome;
     }
     struct order_status_body *reply = reply_begin(engine, command, sizeof *reply);
-    *reply = payment->applied;
+    *reply = payment->reply.applied;
     return OUTCOME_REPLAYED;
 }
 
@@ -212,11 +212,11 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
         reply->seq = engine->seq;
         reply->subject = order->currency;
         reply->value = order_money_due(engine, order);
-        payment->parked = *reply;
+        payment->reply.parked = *reply;
     } else {
         struct order_status_body *reply = reply_begin(engine, command, sizeof *reply);
         order_status_reply(engine, index, reply);
-        payment->applied = *reply;
+        payment->reply.applied = *reply;
     }
     payment_digest(engine, payment);
     return (enum outcome)payment->outcome;

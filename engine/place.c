@@ -307,15 +307,15 @@ static bool plan_is_fixed(const struct plan *plan, unsigned line)
 static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
 {
     struct order *order = order_new(engine, index);
-    struct piece *pieces = &order->piece;
+    struct piece *pieces = &order->parts.piece;
     uint32_t place = index;
     if (plan->is_inline) {
         order->flags |= ORDER_IS_INLINE;
     } else {
-        order->lines = write_lines(engine, plan);
-        order->pieces = arena_take(&engine->pieces, plan->piece_count);
-        pieces = piece_new(engine, order->pieces);
-        place = order->pieces | PIECE_IN_ARENA;
+        order->parts.lines = write_lines(engine, plan);
+        order->parts.pieces = arena_take(&engine->pieces, plan->piece_count);
+        pieces = piece_new(engine, order->parts.pieces);
+        place = order->parts.pieces | PIECE_IN_ARENA;
     }
     for (unsigned i = 0; i < plan->piece_count; i++, place++) {
         const struct planned_piece *planned = &plan->pieces[i];

@@ -220,18 +220,19 @@ enum outcome handle_stats(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-static_assert(CAPACITY_end - 1 <= TABLES_MAX, "each has a row");
+static_assert((int)CAPACITY_COUNT <= (int)TABLES_MAX, "each has a row");
 
 enum outcome handle_tables(struct engine *engine, struct command *command)
 {
-    const uint16_t count = CAPACITY_end - 1;
+    size_t count = 0;
+    const struct capacity_info *capacities = capacity_infos(&count);
     struct tables_reply_body *reply =
         reply_begin(engine, command, (uint32_t)(sizeof *reply + count * sizeof(struct table_body)));
     struct table_body *rows = (struct table_body *)(reply + 1);
     reply->seq = engine->seq;
-    reply->table_count = count;
-    for (uint16_t i = 0; i < count; i++) {
-        struct table_fill fill = engine_table_fill(engine, (enum capacity_number)(i + 1));
+    reply->table_count = (uint16_t)count;
+    for (size_t i = 0; i < count; i++) {
+        struct table_fill fill = engine_table_fill(engine, capacities[i].number);
         rows[i].used = fill.used;
         rows[i].capacity = fill.capacity;
         rows[i].reserve = fill.reserve;

@@ -13,57 +13,57 @@ enum { AHEAD = 32 };
 
 typedef uint64_t record_hash(const struct engine *engine, uint32_t record);
 
-static uint64_t hash_sku(const struct engine *engine, uint32_t record)
+static uint64_t sku_index_hash(const struct engine *engine, uint32_t record)
 {
     return hash_words(engine, sku_at(engine, record)->sku, 1);
 }
 
-static uint64_t hash_name(const struct engine *engine, uint32_t record)
+static uint64_t name_index_hash(const struct engine *engine, uint32_t record)
 {
     const struct name *name = &sku_at(engine, record)->name;
     return name->bytes[0] == '\0' ? NOT_INDEXED : name_hash(engine, name);
 }
 
-static uint64_t hash_stock(const struct engine *engine, uint32_t record)
+static uint64_t stock_index_hash(const struct engine *engine, uint32_t record)
 {
     const struct stock *stock = stock_at(engine, record);
     return hash_words(engine, stock->sku, stock->warehouse);
 }
 
-static uint64_t hash_sale(const struct engine *engine, uint32_t record)
+static uint64_t sale_index_hash(const struct engine *engine, uint32_t record)
 {
     return hash_words(engine, sale_at(engine, record)->sale, 2);
 }
 
-static uint64_t hash_pool(const struct engine *engine, uint32_t record)
+static uint64_t pool_index_hash(const struct engine *engine, uint32_t record)
 {
     const struct pool *pool = pool_at(engine, record);
     return hash_words(engine, pool->sale, pool->stock);
 }
 
-static uint64_t hash_tally(const struct engine *engine, uint32_t record)
+static uint64_t tally_index_hash(const struct engine *engine, uint32_t record)
 {
     const struct tally *tally = tally_at(engine, record);
     return tally_hash(engine, tally->customer, tally->sale, tally->sku);
 }
 
-static uint64_t hash_customer(const struct engine *engine, uint32_t record)
+static uint64_t customer_index_hash(const struct engine *engine, uint32_t record)
 {
     return hash_id(engine, customer_id_at(engine, record)->id);
 }
 
-static uint64_t hash_order(const struct engine *engine, uint32_t record)
+static uint64_t order_index_hash(const struct engine *engine, uint32_t record)
 {
     return hash_id(engine, order_at(engine, record)->id);
 }
 
-static uint64_t hash_key(const struct engine *engine, uint32_t record)
+static uint64_t keys_hash(const struct engine *engine, uint32_t record)
 {
-    const struct key_record *key = arena_at(&engine->keys.records, record);
+    const struct key_record *key = key_record_at(engine, record);
     return hash_id(engine, key->key);
 }
 
-static uint64_t hash_payment(const struct engine *engine, uint32_t record)
+static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)
 {
     const struct payment *payment = payment_at(engine, record);
     return payment_hash(engine, payment->event, payment->provider);
@@ -95,28 +95,11 @@ static void index_records(struct engine *engine, struct index *index, record_has
     }
 }
 
-struct rebuilt {
-    size_t index_offset;
-    size_t arena_offset;
-    record_hash *hash;
-};
-
-#define REBUILT(index, arena, hash)                                                                \
-    {                                                                                              \
-        offsetof(struct engine, index), offsetof(struct engine, arena), hash                       \
-    }
-static const struct rebuilt rebuilts[] = {
-    REBUILT(sku_index, skus, hash_sku),
-    REBUILT(name_index, skus, hash_name),
-    REBUILT(stock_index, stocks, hash_stock),
-    REBUILT(sale_index, sales, hash_sale),
-    REBUILT(pool_index, pools, hash_pool),
-    REBUILT(tally_index, tallies, hash_tally),
-    REBUILT(customer_index, customer_ids, hash_customer),
-    REBUILT(order_index, orders, hash_order),
-    REBUILT(payment_index, payments, hash_payment),
-};
-#undef REBUILT
+/* The hash of each index, and of each ring's, is <name>_hash. */
+#define REBUILD_ARENA(name)
+#define REBUILD_RING(name) ring_rebuild(engine, &engine->name, name##_hash);
+#define REBUILD_CHUNKS(name)
+#define REBUILD_BUCKETS(name)
 
 static void ring_rebuild(struct engine *engine, struct memory_ring *ring, record_hash *hash)
 {
@@ -127,12 +110,10 @@ static void ring_rebuild(struct engine *engine, struct memory_ring *ring, record
 
 void engine_rebuild(struct engine *engine)
 {
-    for (size_t i = 0; i < sizeof rebuilts / sizeof rebuilts[0]; i++) {
-        uint8_t *base = (uint8_t *)engine;
-        const struct arena *arena = (struct arena *)(base + rebuilts[i].arena_offset);
-        index_records(engine, (struct index *)(base + rebuilts[i].index_offset), rebuilts[i].hash,
-                      1, arena->count, arena->capacity);
-    }
-    ring_rebuild(engine, &engine->keys, hash_key);
+#define INDEX(name, table)                                                                         \
+    index_records(engine, &engine->name, name##_hash, 1, engine->table.count,                      \
+                  engine->table.capacity);
+#define TABLE(number, KIND, name, ...) REBUILD_##KIND(name)
+#include "engine/tables/tables.h"
     deadlines_rebuild(&engine->deadlines);
 }

@@ -12,243 +12,7 @@
 #include "engine/engine.h"
 #include "engine/index.h"
 #include "engine/keep.h"
-
-struct sku {
-    uint64_t sku;
-    int64_t price;
-    uint32_t stocks; /* first of its (SKU, warehouse) pairs, by ascending warehouse */
-    uint16_t currency;
-    uint16_t zero;
-    struct name name;
-    uint64_t zero2;
-};
-
-/* on_hand = available + pooled + reserved + committed + unsellable, always. */
-struct stock {
-    int64_t on_hand;
-    int64_t available;
-    int64_t pooled;
-    int64_t reserved;
-    int64_t committed;
-    int64_t unsellable;
-    uint32_t sku;
-    uint32_t warehouse;
-    uint32_t next;   /* of the same SKU */
-    uint32_t pieces; /* newest piece taken here: see piece_of */
-};
-
-struct sale {
-    uint64_t opens_us;
-    uint64_t closes_us; /* UINT64_MAX: never */
-    int64_t points_max;
-    uint32_t sale;
-    uint32_t hold_s;
-    uint32_t hold_max_s;
-    uint32_t points_share;
-    uint32_t rate_points;
-    uint32_t rate_money;
-    uint32_t customer_sku_max;
-    uint32_t customer_sale_max;
-    uint32_t pools; /* newest */
-    uint16_t flags;
-    uint8_t state;
-    bool counted;    /* it has, or had, per-customer limits: tallies are kept */
-    bool has_orders; /* one at least was placed in it */
-};
-
-/* What a sale may give of a stock: size = left + taken; stock.pooled sums the `left`s. */
-struct pool {
-    int64_t left;
-    int64_t taken; /* held and sold */
-    uint32_t sale;
-    uint32_t stock;
-    uint32_t next; /* of the same sale */
-    uint32_t zero;
-};
-
-/* Units that a customer holds or has in a sale: of one SKU, or (sku 0) in all. */
-struct tally {
-    uint32_t customer;
-    uint32_t sale;
-    uint32_t sku;
-    uint32_t zero;
-    uint64_t quantity;
-};
-
-/* A customer's points. The ids stand in a table of their own beside it: most orders use no points,
- * and then touch 16 bytes of a customer and change none. */
-struct customer {
-    int64_t spendable; /* sum of `left` over lots, those expired but not yet swept included */
-    int64_t held;      /* sum of `held` over lots */
-    int64_t spent;     /* by CONFIRMED orders, whose cancellation brings them back */
-    uint32_t lots;     /* linked by ascending expiry; only those with points */
-    uint32_t ledger;   /* newest entry */
-};
-
-struct customer_id {
-    struct id id;
-};
-
-/* Points of one credit, or what came back of one that had expired by then. Its expiry never
- * changes. */
-struct lot {
-    int64_t left;        /* may be spent */
-    int64_t held;        /* by PENDING orders */
-    uint64_t expires_us; /* UINT64_MAX: never */
-    uint32_t customer;
-    uint32_t next;
-    uint32_t linked; /* 1 while in its customer's list */
-    uint32_t origin; /* the credit's lot that its points came back from too late; 0: a credit */
-};
-
-enum ledger_kind {
-    LEDGER_CREDIT = 1, /* + */
-    LEDGER_HOLD,
-    LEDGER_RELEASE,
-    LEDGER_SPEND,  /* - */
-    LEDGER_RETURN, /* + */
-    LEDGER_EXPIRE, /* - */
-};
-
-struct ledger_entry {
-    uint64_t seq;
-    uint64_t time_us;
-    int64_t points;
-    uint32_t order; /* 0: none */
-    uint32_t lot;
-    uint32_t previous; /* of the same customer */
-    uint32_t kind;
-};
-
-/* Points that an order took from a lot. */
-struct point_take {
-    int64_t points;
-    uint32_t lot;
-    uint32_t next; /* of the same order, or in the free list */
-};
-
-struct line {
-    int64_t price;
-    uint32_t sku;
-    uint32_t quantity;
-};
-
-/* Stock that a line took from one place. */
-struct piece {
-    uint32_t stock;
-    uint32_t quantity;
-    uint32_t next; /* the next older piece of this stock */
-    uint32_t order;
-    uint32_t pool; /* it was taken from; 0: from what was available */
-    uint16_t line; /* from 0 */
-    uint16_t flags;
-};
-
-enum { PIECE_IS_FIXED = 1 }; /* the request named this warehouse for it */
-
-/* Flags of an order: how it was placed, where its parts stand, and what is known of it. */
-enum {
-    ORDER_BORN_CONFIRMED = 1,
-    ORDER_BORN_PAID = 2, /* money that was due is captured from the placing on */
-    ORDER_IS_INLINE = 4,
-    ORDER_IS_TOLD = 8,   /* an event has told of the payment that it was placed with */
-    ORDER_IS_MOVED = 16, /* a late payment took it from other places: its money has the pieces */
-    ORDER_ALLOCATION_SHIFT = 6,
-};
-
-/* 128 bytes, the commonest order whole: one line that one place filled, and the first transition.
- * Such a line follows from the piece: its SKU is the stock's, its quantity the piece's, and the
- * price is the total by it. Other orders have their lines and pieces in arenas of their own, and
- * all have further transitions in theirs. */
-struct order {
-    struct id id;
-    uint64_t placed_seq;
-    uint64_t placed_us;
-    uint64_t deadline_us;
-    uint64_t fingerprint; /* of the order.place that made it */
-    int64_t total;
-    uint32_t customer;
-    uint32_t sale;
-    uint32_t money; /* 0: no points and no payment */
-    uint32_t steps; /* newest transition after the first; 0: none */
-    uint32_t version;
-    uint32_t hold_s; /* as first decided */
-    uint16_t currency;
-    uint8_t state;
-    uint8_t flags; /* ORDER_*, and the allocation from ORDER_ALLOCATION_SHIFT on */
-    uint8_t line_count;
-    uint8_t piece_count;
-    uint8_t first_state; /* the first transition, of version 2 */
-    uint8_t first_money;
-    uint64_t first_seq;
-    uint64_t first_us;
-    union {
-        struct piece piece; /* with ORDER_IS_INLINE */
-        struct {
-            uint32_t lines; /* index of the first */
-            uint32_t pieces;
-        };
-    };
-};
-
-static_assert(sizeof(struct order) == 128, "two cache lines an order");
-
-/* An order's money, from the first points or payment on, a parked one included. */
-struct money {
-    int64_t points_used;
-    int64_t points_value;
-    int64_t captured;
-    int64_t refund_due;
-    uint32_t rate_points;
-    uint32_t rate_money;
-    uint32_t takes; /* first point_take */
-    uint32_t order;
-    uint32_t parked; /* payments that wait for a person */
-    uint32_t pieces; /* with ORDER_IS_MOVED: the first of those that the order has now */
-    uint32_t piece_count;
-    uint32_t zero;
-};
-
-static_assert(sizeof(struct money) == 64, "one cache line");
-
-/* One of an order's versions after the second, which stand in the order. `jump` leads to an older
- * step, so that any version is found in a few leaps: see step_find. */
-struct step {
-    uint64_t seq;
-    uint64_t time_us;
-    uint32_t previous;
-    uint32_t jump;
-    uint32_t version;
-    uint8_t state;
-    uint8_t money;
-    uint16_t zero;
-};
-
-/* An event of an order; it is known as long as its order is. */
-struct payment {
-    struct id event;
-    uint64_t time_us;
-    int64_t amount;
-    uint32_t provider;
-    uint32_t order;
-    uint8_t status;
-    uint8_t outcome; /* OK, or AMOUNT_MISMATCH: parked */
-    uint16_t currency;
-    uint32_t zero;
-    union {
-        struct order_status_body applied;
-        struct rejection_body parked;
-    };
-};
-
-struct key_record {
-    struct id key;
-    uint64_t fingerprint;
-    uint64_t kept_us; /* engine_kept_us when it was added */
-    uint8_t reply[32];
-};
-
-static_assert(sizeof(struct key_record) == 64, "one cache line");
+#include "engine/records.h"
 
 /* A bounded first-in first-out table of records that are forgotten after a while. */
 struct memory_ring {
@@ -276,11 +40,17 @@ struct engine {
 
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 
-    struct arena skus, stocks, sales, pools, tallies, customers, customer_ids, lots, ledger, orders,
-        lines, pieces, point_takes, moneys, steps, payments;
-    struct index sku_index, name_index, stock_index, sale_index, pool_index, tally_index,
-        customer_index, order_index, payment_index;
-    struct memory_ring keys;
+#define TABLE_MEMBER_ARENA(name) struct arena name;
+#define TABLE_MEMBER_RING(name)  struct memory_ring name;
+#define TABLE_MEMBER_BUCKETS(name)
+#define TABLE_MEMBER_CHUNKS(name)
+#define TABLE(number, KIND, name, ...) TABLE_MEMBER_##KIND(name)
+#define INDEX(name, table)             struct index name;
+#include "engine/tables/tables.h"
+#undef TABLE_MEMBER_ARENA
+#undef TABLE_MEMBER_RING
+#undef TABLE_MEMBER_BUCKETS
+#undef TABLE_MEMBER_CHUNKS
     struct deadlines deadlines;
 
     uint32_t point_takes_free; /* chain of free ones, and how many */
@@ -299,7 +69,7 @@ struct engine {
     uint64_t rejected_count;
     uint64_t clock_jump_count; /* as it, since the server's start */
 
-    uint32_t loaded_capacity; /* of the keys in the image being loaded */
+    uint32_t loaded_capacity[ENGINE_TABLE_COUNT]; /* of the image being loaded */
 
     uint64_t scratch[FRAME_SIZE_MAX / 8]; /* where replies go that nobody wants */
 };
@@ -308,37 +78,33 @@ struct engine {
  * `_edit` function, so that every change of a record can be seen in the code, and so that a
  * snapshot keeps what it was. A record that the same command has just added was nothing before:
  * `_new` gives it without that look. */
-#define RECORD_ACCESS(type, table)                                                                 \
+#define RECORD_ACCESS(type, table, memory)                                                         \
     static inline const struct type *type##_at(const struct engine *engine, uint32_t index)        \
     {                                                                                              \
-        return (const struct type *)(const void *)engine->table.records + index;                   \
+        return (const struct type *)(const void *)engine->memory.records + index;                  \
     }                                                                                              \
-    static inline struct type *type##_edit(struct engine *engine, uint32_t index)                  \
+    __attribute__((unused)) static inline struct type *type##_edit(struct engine *engine,          \
+                                                                   uint32_t index)                 \
     {                                                                                              \
         keep(engine->keeper, TABLE_##table, index);                                                \
-        return (struct type *)(void *)engine->table.records + index;                               \
+        return (struct type *)(void *)engine->memory.records + index;                              \
     }                                                                                              \
-    static inline struct type *type##_new(struct engine *engine, uint32_t index)                   \
+    __attribute__((unused)) static inline struct type *type##_new(struct engine *engine,           \
+                                                                  uint32_t index)                  \
     {                                                                                              \
-        return (struct type *)(void *)engine->table.records + index;                               \
+        return (struct type *)(void *)engine->memory.records + index;                              \
     }
-RECORD_ACCESS(sku, skus)
-RECORD_ACCESS(stock, stocks)
-RECORD_ACCESS(sale, sales)
-RECORD_ACCESS(pool, pools)
-RECORD_ACCESS(tally, tallies)
-RECORD_ACCESS(customer, customers)
-RECORD_ACCESS(customer_id, customer_ids)
-RECORD_ACCESS(lot, lots)
-RECORD_ACCESS(ledger_entry, ledger)
-RECORD_ACCESS(order, orders)
-RECORD_ACCESS(line, lines)
-RECORD_ACCESS(piece, pieces)
-RECORD_ACCESS(point_take, point_takes)
-RECORD_ACCESS(money, moneys)
-RECORD_ACCESS(step, steps)
-RECORD_ACCESS(payment, payments)
+#define ACCESS_ARENA(record, table) RECORD_ACCESS(record, table, table)
+#define ACCESS_RING(record, table)  RECORD_ACCESS(record, table, table.records)
+#define ACCESS_BUCKETS(record, table)
+#define ACCESS_CHUNKS(record, table)
+#define TABLE(number, KIND, name, record, ...) ACCESS_##KIND(record, name)
+#include "engine/tables/tables.h"
 #undef RECORD_ACCESS
+#undef ACCESS_ARENA
+#undef ACCESS_RING
+#undef ACCESS_BUCKETS
+#undef ACCESS_CHUNKS
 
 /* Where a piece stands: inside its order (the order's number), or in the pieces arena. */
 #define PIECE_IN_ARENA (1u << 31)
@@ -346,7 +112,7 @@ RECORD_ACCESS(payment, payments)
 static inline const struct piece *piece_of(const struct engine *engine, uint32_t place)
 {
     return (place & PIECE_IN_ARENA) != 0 ? piece_at(engine, place & ~PIECE_IN_ARENA)
-                                         : &order_at(engine, place)->piece;
+                                         : &order_at(engine, place)->parts.piece;
 }
 
 static inline uint32_t hash_words(const struct engine *engine, uint64_t a, uint64_t b)
@@ -477,7 +243,8 @@ struct pieces {
 static inline struct pieces order_pieces_placed(const struct engine *engine,
                                                 const struct order *order)
 {
-    return (struct pieces){order_is_inline(order) ? &order->piece : piece_at(engine, order->pieces),
+    return (struct pieces){order_is_inline(order) ? &order->parts.piece
+                                                  : piece_at(engine, order->parts.pieces),
                            order->piece_count};
 }
 
@@ -563,9 +330,14 @@ static inline uint64_t engine_kept_us(const struct engine *engine)
     return engine->time_us - engine->jumped_us;
 }
 
+/* memory.c: the arena of a table, NULL for the one that has none; the ring that a table is, or
+ * NULL. The `_at` functions are for reading. */
+struct arena *table_arena(struct engine *engine, enum engine_table table);
+const struct arena *table_arena_at(const struct engine *engine, enum engine_table table);
+struct memory_ring *table_ring(struct engine *engine, enum engine_table table);
+const struct memory_ring *table_ring_at(const struct engine *engine, enum engine_table table);
+
 /* keys.c: the memory of idempotency keys. */
-bool keys_init(struct memory_ring *ring, uint32_t record_size, uint32_t capacity);
-void keys_deinit(struct memory_ring *ring);
 const struct key_record *key_find(const struct engine *engine, struct id key);
 uint32_t keys_reserve(const struct engine *engine);
 bool key_has_room(const struct engine *engine);

@@ -55,7 +55,7 @@ bool watch_table(struct watch *watch, enum capacity_number number, const struct 
         passed++;
     while (*told > passed && 100 * fill->used < (steps_percent[*told - 1] - FALL_PERCENT) * whole)
         (*told)--;
-    if (passed <= *told)
+    if (passed == 0 || passed <= *told)
         return false;
     *told = (uint8_t)passed;
     write_notice(fill, steps_percent[passed - 1], text);
@@ -66,9 +66,11 @@ void watch_tables(struct watch *watch, const struct engine *engine,
                   void (*notice)(void *context, const char *text), void *context)
 {
     char text[WATCH_TEXT_SIZE];
-    for (unsigned number = CAPACITY_none + 1; number < CAPACITY_end; number++) {
-        const struct table_fill fill = engine_table_fill(engine, (enum capacity_number)number);
-        if (watch_table(watch, (enum capacity_number)number, &fill, text) && notice != NULL)
+    size_t count = 0;
+    const struct capacity_info *capacities = capacity_infos(&count);
+    for (size_t i = 0; i < count; i++) {
+        const struct table_fill fill = engine_table_fill(engine, capacities[i].number);
+        if (watch_table(watch, capacities[i].number, &fill, text) && notice != NULL)
             notice(context, text);
     }
 }

@@ -1,28 +1,38 @@
 /* The image of a snapshot: how the engine's state stands in a file `snapshot-<seq>.till`.
  *
  * The file is a header, chunks one behind the other, and an end; it fills whole pages of
- * IMAGE_ALIGN bytes, zero after the end. All integers are little-endian.
+ * IMAGE_ALIGN bytes, zero after the end. All integers are little-endian. The header describes the
+ * records that follow: each number, table and field is known by the number that engine/tables gives
+ * it, so that a later till finds what it knows, and has zero for what it does not find.
  *
  *   header, IMAGE_HEADER_SIZE bytes
  *   offset size field
  *        0    8 magic             "tillsnap"
  *        8    8 checksum          XXH3-64 of the header from offset 16 on
- *       16    4 version           1
- *       20    4 table_count
- *       24    4 scalar_count
- *       28    4 zero
- *       32    8 epoch             of the log
- *       40    8 seq               the last change that the image shows
- *       48    8 digest            of the engine after it
- *       56    8 time_us           of the engine then
- *       64    8 layout            XXH3-64 of the names of the scalars, in order
+ *       16    4 version           2
+ *       20    4 schema            of the tables
+ *       24    4 table_count
+ *       28    4 scalar_count
+ *       32    4 member_count
+ *       36    4 zero
+ *       40    8 epoch             of the log
+ *       48    8 seq               the last change that the image shows
+ *       56    8 digest            of the engine after it
+ *       64    8 time_us           of the engine then
  *       72    8 raw_bytes         of all records, for progress; those that are zero included
- *       80      scalars, 8 bytes each, then table rows:
- *               0   24 name       zero-padded
- *              24    4 record_size
- *              28    4 count      records, record 0 included
- *              32    4 capacity   of the engine that wrote it, record 0 included
- *              36    4 zero
+ *       80      scalars, table rows, and member rows, one behind the other:
+ *
+ *   scalar   0   4 number, 4 zero, 8 value
+ *   table    0   4 number
+ *            4   4 record_size
+ *            8   4 count          records, record 0 included
+ *           12   4 capacity       of the engine that wrote it, record 0 included
+ *           16   4 member_first   its first member row, from 0
+ *           20   4 member_count
+ *   member   0   2 number
+ *            2   2 offset         in the record
+ *            4   2 size
+ *            6   2 zero
  *
  *   chunk, at a multiple of 8
  *        0    8 checksum          XXH3-64 of the chunk from offset 8 on, payload included
@@ -33,7 +43,8 @@
  *       28    4 count             records; of the end: chunks before it
  *       32    4 raw_size
  *       36    4 stored_size       equal to raw_size: not compressed
- *       40      payload: records (LZ4 block format where compressed), then zeros to a multiple of 8
+ *       40      payload: records (LZ4 block format where compressed), then zeros to a multiple of
+ * 8; of the end: 8 bytes, the checksum of the state (engine_checksum)
  *
  * Records that no chunk has are zero. A missing, moved or repeated chunk breaks the chain; the end
  * carries the count, and through `previous` the checksum of everything. */
@@ -49,15 +60,16 @@
 #include "base/limits.h"
 
 #define IMAGE_MAGIC   0x70616e736c6c6974ULL
-#define IMAGE_VERSION 1
+#define IMAGE_VERSION 2
 #define IMAGE_END     UINT32_MAX
 
 enum {
     IMAGE_ALIGN = WAL_ALIGN,
-    IMAGE_HEADER_SIZE = 4096,
+    IMAGE_HEADER_SIZE = 16 * 1024,
     IMAGE_SCALARS_MAX = 128,
-    IMAGE_TABLES_MAX = 48,
-    IMAGE_NAME_SIZE = 24,
+    IMAGE_TABLES_MAX = 64,
+    IMAGE_MEMBERS_MAX = 1024,
+    IMAGE_RECORD_SIZE_MAX = 1024,
     IMAGE_RAW_SIZE_MAX = 64 * 1024,
 };
 
@@ -65,23 +77,38 @@ struct image_fixed {
     uint64_t magic;
     uint64_t checksum;
     uint32_t version;
+    uint32_t schema;
     uint32_t table_count;
     uint32_t scalar_count;
+    uint32_t member_count;
     uint32_t zero;
     uint64_t epoch;
     uint64_t seq;
     uint64_t digest;
     uint64_t time_us;
-    uint64_t layout;
     uint64_t raw_bytes;
 };
 
+struct image_scalar {
+    uint32_t number;
+    uint32_t zero;
+    uint64_t value;
+};
+
 struct image_table {
-    char name[IMAGE_NAME_SIZE];
+    uint32_t number;
     uint32_t record_size;
     uint32_t count;
     uint32_t capacity;
-    uint32_t zero;
+    uint32_t member_first;
+    uint32_t member_count;
+};
+
+struct image_member {
+    uint16_t number;
+    uint16_t offset;
+    uint16_t size;
+    uint16_t zero;
 };
 
 struct image_chunk {
@@ -96,12 +123,15 @@ struct image_chunk {
 };
 
 static_assert(sizeof(struct image_fixed) == 80, "the header's layout is the file format");
-static_assert(offsetof(struct image_fixed, layout) == 64, "layout");
-static_assert(sizeof(struct image_table) == 40, "the row's layout is the file format");
+static_assert(offsetof(struct image_fixed, raw_bytes) == 72, "raw_bytes");
+static_assert(sizeof(struct image_scalar) == 16, "the row's layout is the file format");
+static_assert(sizeof(struct image_table) == 24, "the row's layout is the file format");
+static_assert(sizeof(struct image_member) == 8, "the row's layout is the file format");
 static_assert(sizeof(struct image_chunk) == 40, "the chunk's layout is the file format");
 static_assert(offsetof(struct image_chunk, raw_size) == 32, "raw_size");
-static_assert(sizeof(struct image_fixed) + IMAGE_SCALARS_MAX * sizeof(uint64_t) +
-                      IMAGE_TABLES_MAX * sizeof(struct image_table) <=
+static_assert(sizeof(struct image_fixed) + IMAGE_SCALARS_MAX * sizeof(struct image_scalar) +
+                      IMAGE_TABLES_MAX * sizeof(struct image_table) +
+                      IMAGE_MEMBERS_MAX * sizeof(struct image_member) <=
                   IMAGE_HEADER_SIZE,
               "the header has room for all");
 
@@ -110,8 +140,9 @@ static_assert(sizeof(struct image_fixed) + IMAGE_SCALARS_MAX * sizeof(uint64_t) 
 
 struct image_header {
     struct image_fixed fixed;
-    uint64_t scalars[IMAGE_SCALARS_MAX];
+    struct image_scalar scalars[IMAGE_SCALARS_MAX];
     struct image_table tables[IMAGE_TABLES_MAX];
+    struct image_member members[IMAGE_MEMBERS_MAX];
 };
 
 enum image_found {
@@ -126,8 +157,8 @@ enum image_found image_header_read(const uint8_t bytes[IMAGE_HEADER_SIZE],
                                    struct image_header *header);
 
 /* Writes a chunk, whose previous, number, table, first, count and raw_size are given, with its
- * records (none for the end); fills in the rest. Returns the bytes written, IMAGE_CHUNK_SIZE_MAX at
- * most. */
+ * records (the state's checksum for the end); fills in the rest. Returns the bytes written,
+ * IMAGE_CHUNK_SIZE_MAX at most. */
 uint32_t image_chunk_write(struct image_chunk *chunk, const uint8_t *raw, uint8_t *bytes);
 
 /* Reads a chunk's header. False when its sizes are beyond the format's bounds. */

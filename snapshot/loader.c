@@ -3,13 +3,19 @@
  * Good path: the newest file's header is compared with what this engine is; each chunk, checked by
  * the reader, is decompressed straight into its table, and when the end agrees, everything that
  * follows from the records is made anew, and the records are checked before anything follows what
- * they refer to: a checksum tells that a file is as it was written, not by whom.
+ * they refer to: a checksum tells that a file is as it was written, not by whom. The state's
+ * checksum, taken from the engine's memory, must then be the one that the writer added up.
+ *
+ * An image of an older schema says which fields its records have: they are moved, record by record,
+ * to where this till has them, by their numbers; what is not there is zero. A table that the image
+ * does not have is empty.
  *
  *   found                                                   decision
- *   a whole image of this version and layout                load it
+ *   a whole image of this schema or an older one            load it
  *   a file that is no image, cut short, or fails a check;   say so, clear the engine, try the one
- *   records that no engine has                              before
- *   a newer version, or another layout of this version      stop: it is whole, and another till's
+ *   records that no engine has, or not those it was         before
+ *   written of
+ *   a newer version or schema                               stop: it is whole, and another till's
  *   more records than there is room for                     stop: raise the capacities
  *   none, or none that is whole                             a fresh engine: the log from its start
  *
@@ -25,15 +31,38 @@
 
 #include "base/assert.h"
 #include "engine/image.h"
+#include "engine/schema.h"
+#include "engine/sum.h"
 #include "snapshot/reader.h"
 
 enum loaded { LOADED, LOAD_LATER, LOAD_DAMAGED, LOAD_REFUSED };
+
+/* A field of the image that this till knows too. */
+struct move {
+    uint16_t from;
+    uint16_t to;
+    uint16_t size;
+};
+
+/* A table of the image. */
+struct source {
+    enum engine_table table;
+    uint32_t record_size;
+    uint32_t count;
+    bool is_same; /* its records are laid out as this till's */
+    uint32_t move_first;
+    uint32_t move_count;
+};
 
 /* What is being loaded. */
 struct loading {
     struct loader *loader;
     struct image_reader reader;
-    struct engine_counts counts;
+    struct engine_counts counts; /* by this till's tables */
+    uint64_t scalars[ENGINE_SCALAR_COUNT];
+    struct source sources[IMAGE_TABLES_MAX]; /* by the image's tables */
+    struct move moves[IMAGE_MEMBERS_MAX];
+    uint32_t move_count;
     uint8_t records[IMAGE_RAW_SIZE_MAX];
 };
 
@@ -59,29 +88,110 @@ static enum loaded say_read(struct loading *loading, enum image_read read)
     return read == IMAGE_READ_DAMAGED ? LOAD_DAMAGED : LOAD_REFUSED;
 }
 
-static enum loaded header_compare(struct loading *loading)
+static const struct member_info *member_find(const struct record_info *record, uint32_t number)
+{
+    for (unsigned i = 0; i < record->member_count; i++) {
+        if (record->members[i].number == number)
+            return &record->members[i];
+    }
+    return NULL;
+}
+
+/* Which fields go where. Those that this till has no more are left behind. */
+static void source_map(struct loading *loading, struct source *source,
+                       const struct image_table *table)
+{
+    const struct record_info *record = table_info(source->table)->record;
+    const struct image_member *members = &loading->reader.header.members[table->member_first];
+    source->move_first = loading->move_count;
+    source->is_same =
+        table->record_size == record->size_bytes && table->member_count == record->member_count;
+    for (uint32_t i = 0; i < table->member_count; i++) {
+        const struct member_info *member = member_find(record, members[i].number);
+        source->is_same = source->is_same && member != NULL &&
+                          member->offset == members[i].offset &&
+                          member->size_bytes == members[i].size;
+        if (member == NULL)
+            continue;
+        uint16_t size = members[i].size;
+        loading->moves[loading->move_count++] =
+            (struct move){.from = members[i].offset,
+                          .to = member->offset,
+                          .size = size < member->size_bytes ? size : member->size_bytes};
+    }
+    source->move_count = loading->move_count - source->move_first;
+}
+
+/* The table that an image calls by this number; ENGINE_TABLE_COUNT when there is none. */
+static enum engine_table table_find(uint32_t number)
+{
+    unsigned i = 0;
+    while (i < ENGINE_TABLE_COUNT && table_info((enum engine_table)i)->number != number)
+        i++;
+    return (enum engine_table)i;
+}
+
+/* False when the image has a table that its schema cannot have, or one twice, or more rows of
+ * fields than there are. */
+static bool tables_map(struct loading *loading)
 {
     const struct image_header *header = &loading->reader.header;
-    const struct image_fixed *fixed = &header->fixed;
-    struct engine *engine = loading->loader->engine;
-    bool is_same = fixed->layout == engine_scalars_layout() &&
-                   fixed->scalar_count == ENGINE_SCALAR_COUNT &&
-                   fixed->table_count == ENGINE_TABLE_COUNT;
-    for (unsigned i = 0; is_same && i < ENGINE_TABLE_COUNT; i++) {
-        const struct image_table *table = &header->tables[i];
-        is_same = strcmp(table->name, engine_table_name((enum engine_table)i)) == 0 &&
-                  table->record_size == engine_table_record_size((enum engine_table)i);
-        loading->counts.count[i] = table->count;
-        loading->counts.capacity[i] = table->capacity;
+    bool is_there[ENGINE_TABLE_COUNT] = {false};
+    loading->move_count = 0;
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        struct engine_table_view view =
+            engine_table_view(loading->loader->engine, (enum engine_table)i);
+        loading->counts.count[i] = 1;
+        loading->counts.capacity[i] = view.capacity;
     }
-    if (!is_same)
+    for (uint32_t i = 0; i < header->fixed.table_count; i++) {
+        const struct image_table *table = &header->tables[i];
+        enum engine_table number = table_find(table->number);
+        if (number == ENGINE_TABLE_COUNT || is_there[number] ||
+            table->member_count > IMAGE_MEMBERS_MAX - loading->move_count)
+            return false;
+        is_there[number] = true;
+        loading->sources[i] = (struct source){
+            .table = number, .record_size = table->record_size, .count = table->count};
+        loading->counts.count[number] = table->count;
+        loading->counts.capacity[number] = table->capacity;
+        source_map(loading, &loading->sources[i], table);
+    }
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        if (!is_there[i] && table_info((enum engine_table)i)->since <= header->fixed.schema)
+            return false;
+    }
+    return true;
+}
+
+static void scalars_map(struct loading *loading)
+{
+    const struct image_header *header = &loading->reader.header;
+    memset(loading->scalars, 0, sizeof loading->scalars);
+    for (uint32_t i = 0; i < header->fixed.scalar_count; i++) {
+        for (unsigned j = 0; j < ENGINE_SCALAR_COUNT; j++) {
+            if (scalar_info((enum engine_scalar)j)->number == header->scalars[i].number)
+                loading->scalars[j] = header->scalars[i].value;
+        }
+    }
+}
+
+static enum loaded header_compare(struct loading *loading)
+{
+    const struct image_fixed *fixed = &loading->reader.header.fixed;
+    struct engine *engine = loading->loader->engine;
+    if (fixed->schema > SCHEMA)
         return say(loading, LOAD_REFUSED,
-                   "its records are laid out otherwise than this till's, though both call it "
-                   "version %d: use the till that wrote it",
-                   IMAGE_VERSION);
+                   "written in schema %" PRIu32 "; this till knows up to schema %d: use the till "
+                   "that wrote it, or a newer one",
+                   fixed->schema, SCHEMA);
+    if (fixed->schema < SCHEMA_FIRST || !tables_map(loading))
+        return say(loading, LOAD_DAMAGED, "its tables are not those of schema %" PRIu32,
+                   fixed->schema);
+    scalars_map(loading);
     char error[LOADER_ERROR_SIZE / 2];
     enum engine_load ready =
-        engine_load_begin(engine, header->scalars, &loading->counts, error, sizeof error);
+        engine_load_begin(engine, loading->scalars, &loading->counts, error, sizeof error);
     if (ready != ENGINE_LOAD_READY)
         return say(loading, ready == ENGINE_LOAD_UNSOUND ? LOAD_DAMAGED : LOAD_REFUSED, "%s",
                    error);
@@ -93,26 +203,51 @@ static enum loaded header_compare(struct loading *loading)
 /* Are the records inside their table, and their bytes as many as that? */
 static bool chunk_is_inside(const struct loading *loading, const struct image_chunk *chunk)
 {
-    return chunk->table < ENGINE_TABLE_COUNT && chunk->raw_size > 0 &&
-           chunk->first < loading->counts.count[chunk->table] &&
-           chunk->count <= loading->counts.count[chunk->table] - chunk->first &&
-           (uint64_t)chunk->count * loading->reader.header.tables[chunk->table].record_size ==
-               chunk->raw_size;
+    if (chunk->table >= loading->reader.header.fixed.table_count)
+        return false;
+    const struct source *source = &loading->sources[chunk->table];
+    return chunk->raw_size > 0 && chunk->first < source->count &&
+           chunk->count <= source->count - chunk->first &&
+           (uint64_t)chunk->count * source->record_size == chunk->raw_size;
+}
+
+/* Records of another layout, one by one. */
+static void records_move(struct loading *loading, const struct source *source,
+                         const struct image_chunk *chunk)
+{
+    struct engine *engine = loading->loader->engine;
+    const uint8_t *from = loading->records;
+    for (uint32_t i = 0; i < chunk->count; i++, from += source->record_size) {
+        uint8_t record[KEEP_RECORD_SIZE_MAX] = {0};
+        for (uint32_t j = 0; j < source->move_count; j++) {
+            const struct move *move = &loading->moves[source->move_first + j];
+            memcpy(record + move->to, from + move->from, move->size);
+        }
+        uint8_t *room = engine_load_room(engine, source->table, chunk->first + i);
+        if (room != NULL)
+            memcpy(room, record, table_info(source->table)->record->size_bytes);
+        else
+            engine_load_ring(engine, source->table, loading->counts.capacity[source->table],
+                             chunk->first + i, 1, record);
+    }
 }
 
 static bool chunk_place(struct loading *loading, const struct image_chunk *chunk)
 {
     struct engine *engine = loading->loader->engine;
-    enum engine_table table = (enum engine_table)chunk->table;
     if (!chunk_is_inside(loading, chunk))
         return false;
-    uint8_t *room = engine_load_room(engine, table, chunk->first);
-    if (room != NULL)
+    const struct source *source = &loading->sources[chunk->table];
+    uint8_t *room = engine_load_room(engine, source->table, chunk->first);
+    if (room != NULL && source->is_same)
         return image_chunk_unpack(chunk, loading->reader.bytes, room);
     if (!image_chunk_unpack(chunk, loading->reader.bytes, loading->records))
         return false;
-    engine_load_ring(engine, table, loading->counts.capacity[table], chunk->first, chunk->count,
-                     loading->records);
+    if (source->is_same)
+        engine_load_ring(engine, source->table, loading->counts.capacity[source->table],
+                         chunk->first, chunk->count, loading->records);
+    else
+        records_move(loading, source, chunk);
     return true;
 }
 
@@ -131,6 +266,20 @@ static enum loaded chunks_load(struct loading *loading, uint64_t bytes_total)
     return read == IMAGE_READ_END ? LOADED : say_read(loading, read);
 }
 
+/* The end carries the checksum of the state that the image shows. That of an older schema was added
+ * up over records that this till lays out otherwise. */
+static enum loaded sum_compare(struct loading *loading)
+{
+    uint64_t sum = 0;
+    if (loading->reader.header.fixed.schema != SCHEMA)
+        return LOADED;
+    if (!image_chunk_unpack(&loading->reader.chunk, loading->reader.bytes, (uint8_t *)&sum) ||
+        sum != engine_checksum(loading->loader->engine))
+        return say(loading, LOAD_DAMAGED,
+                   "the state that came of it is not the one that it was written of");
+    return LOADED;
+}
+
 static enum loaded records_check(struct loading *loading)
 {
     const struct engine *engine = loading->loader->engine;
@@ -138,7 +287,7 @@ static enum loaded records_check(struct loading *loading)
     engine_rebuild(loading->loader->engine);
     if (engine_check_bounds(engine, error, sizeof error) &&
         engine_check_totals(engine, error, sizeof error))
-        return LOADED;
+        return sum_compare(loading);
     return say(loading, LOAD_DAMAGED, "forged or damaged, though its checksums are right: %s",
                error);
 }

@@ -42,8 +42,8 @@ struct loader {
  * later. */
 bool loader_list(struct loader *loader);
 
-/* False when there are snapshots that must not be passed over: of a newer version, of another
- * layout, or larger than the tables; or when the disk cannot be read. error then says what to do.
+/* False when there are snapshots that must not be passed over: of a newer version or
+ * schema, or larger than the tables; or when the disk cannot be read. error then says what to do.
  * True without any valid one too: seq is 0 then. */
 bool loader_run(struct loader *loader);
 

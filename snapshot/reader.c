@@ -122,7 +122,7 @@ enum image_read image_reader_next(struct image_reader *reader)
         chunk->previous != reader->previous || chunk->number != reader->chunk_number + 1)
         return image_reader_reject(reader);
     bool is_end = chunk->table == IMAGE_END;
-    if (is_end && (chunk->raw_size != 0 || chunk->count != chunk->number - 1))
+    if (is_end && (chunk->raw_size != sizeof(uint64_t) || chunk->count != chunk->number - 1))
         return image_reader_reject(reader);
     reader->previous = chunk->checksum;
     reader->taken = whole;

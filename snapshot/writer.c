@@ -23,6 +23,8 @@
 
 #include "base/assert.h"
 #include "engine/image.h"
+#include "engine/schema.h"
+#include "engine/sum.h"
 #include "snapshot/image.h"
 
 enum { BUFFER_SIZE = 256 * 1024, KEPT_SNAPSHOTS = 2 };
@@ -63,7 +65,9 @@ struct writer {
     struct work work;
 
     struct image_header header;
-    uint64_t previous; /* checksum of the last chunk */
+    uint64_t scalars[ENGINE_SCALAR_COUNT]; /* when it began */
+    uint64_t sum;                          /* of the state, as far as it is packed */
+    uint64_t previous;                     /* checksum of the last chunk */
     uint32_t chunk_number;
     struct buffer buffers[WRITER_BUFFERS];
     uint32_t buffer;     /* being filled */
@@ -240,29 +244,48 @@ static bool buffer_make_room(struct writer *writer)
     return buffer_has_room(writer);
 }
 
+static void describe_table(struct writer *writer, enum engine_table number)
+{
+    const struct table_info *info = table_info(number);
+    struct engine_table_view view = engine_table_view(writer->engine, number);
+    struct image_fixed *fixed = &writer->header.fixed;
+    writer->header.tables[number] = (struct image_table){
+        .number = info->number,
+        .record_size = view.record_size,
+        .count = view.count,
+        .capacity = view.capacity,
+        .member_first = fixed->member_count,
+        .member_count = info->record->member_count,
+    };
+    for (unsigned i = 0; i < info->record->member_count; i++) {
+        const struct member_info *member = &info->record->members[i];
+        TILL_ASSERT(fixed->member_count < IMAGE_MEMBERS_MAX);
+        writer->header.members[fixed->member_count++] = (struct image_member){
+            .number = member->number, .offset = member->offset, .size = member->size_bytes};
+    }
+    fixed->raw_bytes += (uint64_t)view.count * view.record_size;
+}
+
 static void begin(struct writer *writer)
 {
     struct image_header *header = &writer->header;
     memset(header, 0, sizeof *header);
     header->fixed = (struct image_fixed){
+        .schema = SCHEMA,
         .table_count = ENGINE_TABLE_COUNT,
         .scalar_count = ENGINE_SCALAR_COUNT,
         .epoch = writer->options.epoch,
         .seq = engine_seq(writer->engine),
         .digest = engine_digest(writer->engine),
         .time_us = engine_time_us(writer->engine),
-        .layout = engine_scalars_layout(),
     };
-    engine_scalars(writer->engine, header->scalars);
-    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
-        struct engine_table_view view = engine_table_view(writer->engine, (enum engine_table)i);
-        struct image_table *table = &header->tables[i];
-        snprintf(table->name, sizeof table->name, "%s", view.name);
-        table->record_size = view.record_size;
-        table->count = view.count;
-        table->capacity = view.capacity;
-        header->fixed.raw_bytes += (uint64_t)view.count * view.record_size;
-    }
+    engine_scalars(writer->engine, writer->scalars);
+    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++)
+        header->scalars[i] = (struct image_scalar){
+            .number = scalar_info((enum engine_scalar)i)->number, .value = writer->scalars[i]};
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++)
+        describe_table(writer, (enum engine_table)i);
+    writer->sum = sum_scalars(writer->scalars);
     engine_keep_begin(writer->engine, writer->keeper);
     writer->status.seq_begun = writer->work.seq = header->fixed.seq;
     writer->buffer = 0;
@@ -286,8 +309,10 @@ static void chunk_pack(struct writer *writer, struct image_chunk *chunk)
 /* The end, and zeros up to a whole page. */
 static void finish(struct writer *writer)
 {
-    struct image_chunk chunk = {.table = IMAGE_END, .count = writer->chunk_number};
+    struct image_chunk chunk = {
+        .table = IMAGE_END, .count = writer->chunk_number, .raw_size = sizeof writer->sum};
     engine_keep_end(writer->engine, writer->keeper);
+    memcpy(writer->raw, &writer->sum, sizeof writer->sum);
     chunk_pack(writer, &chunk);
     uint32_t size = (writer->fill_bytes + IMAGE_ALIGN - 1) / IMAGE_ALIGN * IMAGE_ALIGN;
     memset(writer->buffers[writer->buffer].bytes + writer->fill_bytes, 0,
@@ -322,6 +347,9 @@ static void pack(struct writer *writer)
                                     .first = found.first,
                                     .count = found.count,
                                     .raw_size = found.size_bytes};
+        writer->sum += sum_records(writer->scalars, (enum engine_table)found.table,
+                                   writer->header.tables[found.table].capacity, found.first,
+                                   found.count, writer->raw);
         chunk_pack(writer, &chunk);
         break;
     }

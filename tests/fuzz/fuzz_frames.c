@@ -295,10 +295,9 @@ static void check_replay(struct shop *shop)
 static struct engine_options options_of_size(unsigned shift)
 {
     struct engine_options options = {
-#define CAPACITY_SMALL(name, default, text) .name = 12u << shift,
-        ENGINE_CAPACITIES(CAPACITY_SMALL)
-#undef CAPACITY_SMALL
-            .hash_seed = 42,
+#define CAPACITY(number, name, default, text) .name = 12u << shift,
+#include "engine/tables/tables.h"
+        .hash_seed = 42,
     };
     return options;
 }

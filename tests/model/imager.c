@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "engine/sum.h"
 
 enum { UNDO_BYTES = 4 << 20 };
 
@@ -32,6 +33,7 @@ void imager_begin(struct imager *imager, struct engine *engine)
     }
     imager->seq = engine_seq(engine);
     imager->digest = engine_digest(engine);
+    imager->checksum = engine_checksum(engine);
     imager->is_running = true;
     engine_keep_begin(engine, imager->keeper);
 }

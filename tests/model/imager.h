@@ -17,7 +17,8 @@ struct imager {
     struct engine_counts counts;
     struct imager_chunk *chunks;
     uint32_t chunk_count;
-    uint64_t digest; /* of the engine when the image began */
+    uint64_t digest;
+    uint64_t checksum; /* of the engine when the image began */
     uint64_t seq;
     bool is_running;
     bool is_done;

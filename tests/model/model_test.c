@@ -152,9 +152,8 @@ TEST(full_tables_answer_capacity_and_change_nothing)
     enum { REQUESTS = 400, ROUNDS = 9 };
     static const uint32_t rooms[ROUNDS] = {1, 2, 3, 5, 8, 13, 25, 50, 100};
     static const size_t offsets[] = {
-#define CAPACITY_OFFSET(name, default, text) offsetof(struct engine_options, name),
-        ENGINE_CAPACITIES(CAPACITY_OFFSET)
-#undef CAPACITY_OFFSET
+#define CAPACITY(number, name, default, text) offsetof(struct engine_options, name),
+#include "engine/tables/tables.h"
     };
     int capacity_count = sizeof offsets / sizeof offsets[0];
     /* The rounds go through the profiles before that of the pieces, which fills tables too fast. */

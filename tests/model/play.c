@@ -21,6 +21,7 @@
 
 #include "base/assert.h"
 #include "engine/codec.h"
+#include "engine/sum.h"
 #include "tests/model/imager.h"
 
 enum { ERROR_SIZE = 512, REPLY_GAP = 16, SHRINK_ATTEMPTS_MAX = 1500 };
@@ -362,6 +363,8 @@ static void replay_log(struct player *player, uint64_t skip)
              engine_seq(player->second), player->commands_written);
     if (engine_digest(player->second) != engine_digest(player->engine))
         fail(player, FAULT_REPLAY, "replay leads to another digest");
+    else if (engine_checksum(player->second) != engine_checksum(player->engine))
+        fail(player, FAULT_REPLAY, "replay leads to the same digest and another state");
     check_invariants(player, player->second);
     if (player->failure.fault == FAULT_NONE)
         ask_both_everything(player);
@@ -388,16 +391,16 @@ static void replay_from_image(struct player *player)
     struct engine_options options = player->options->engine;
     uint32_t more = (uint32_t)(player->random % 3) * 7;
     options.hash_seed ^= 0x2545f4914f6cdd1dULL;
-#define CAPACITY_RAISE(name, default, text) options.name += more;
-    ENGINE_CAPACITIES(CAPACITY_RAISE)
-#undef CAPACITY_RAISE
+#define CAPACITY(number, name, default, text) options.name += more;
+#include "engine/tables/tables.h"
     second_create(player, &options);
     char error[ERROR_SIZE] = "";
     if (!imager_load(&player->imager, player->second, error, sizeof error))
         fail(player, FAULT_REPLAY, "the image cannot be loaded: %s", error);
     else if (engine_seq(player->second) != player->imager.seq ||
-             engine_digest(player->second) != player->imager.digest)
-        fail(player, FAULT_REPLAY, "the image has another seq or digest");
+             engine_digest(player->second) != player->imager.digest ||
+             engine_checksum(player->second) != player->imager.checksum)
+        fail(player, FAULT_REPLAY, "the image has another seq, digest or state");
     else
         check_invariants(player, player->second);
     if (player->failure.fault == FAULT_NONE)

@@ -21,7 +21,8 @@ BLOCK = struct.Struct("<8Q8I")
 BLOCK_MAGIC = int.from_bytes(b"tillblk1", "little")
 BLOCK_VERSION_AT, IMAGE_VERSION_AT = 88, 16
 CHECKSUM_AT, CHECKSUM_FROM = 8, 16
-IMAGE_HEADER_SIZE = 4096
+IMAGE_HEADER_SIZE = 16 * 1024
+IMAGE_FIXED_SIZE, IMAGE_SCALAR_SIZE = 80, 16
 
 # Where the sources say which version they write.
 VERSIONS = {
@@ -30,7 +31,7 @@ VERSIONS = {
 }
 
 # The oldest that is read: those before were never released.
-VERSIONS_FIRST = {"WAL_BLOCK_VERSION": 2, "IMAGE_VERSION": 1}
+VERSIONS_FIRST = {"WAL_BLOCK_VERSION": 2, "IMAGE_VERSION": 2}
 
 
 def version_written(name):
@@ -60,12 +61,25 @@ def image_version(path):
     return struct.unpack_from("<I", path.read_bytes(), IMAGE_VERSION_AT)[0]
 
 
+def table_names():
+    """The engine's tables by the numbers that an image calls them by."""
+    rows = (ROOT / "engine" / "tables" / "tables.h").read_text()
+    return {int(number): name for number, name in re.findall(r"^TABLE\((\d+), \w+, (\w+),", rows,
+                                                             re.MULTILINE)}
+
+
+def image_rows(data):
+    """The rows of an image's tables, in order: (name, record size, count, capacity)."""
+    table_count, scalar_count = struct.unpack_from("<II", data, IMAGE_VERSION_AT + 8)
+    first = IMAGE_FIXED_SIZE + IMAGE_SCALAR_SIZE * scalar_count
+    names = table_names()
+    for row in struct.iter_unpack("<6I", data[first : first + 24 * table_count]):
+        yield names[row[0]], *row[1:4]
+
+
 def image_tables(path):
     """How many records an image has of each table, record 0 included."""
-    data = path.read_bytes()
-    table_count, scalar_count = struct.unpack_from("<II", data, IMAGE_VERSION_AT + 4)
-    rows = struct.iter_unpack("<24s4I", data[80 + 8 * scalar_count :][: 40 * table_count])
-    return {name.rstrip(b"\0").decode(): count for name, _, count, _, _ in rows}
+    return {name: count for name, _, count, _ in image_rows(path.read_bytes())}
 
 
 def reseal(path, offset, version_at, version, end):

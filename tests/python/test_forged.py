@@ -3,18 +3,22 @@ reads on from the one before; nobody crashes."""
 
 import struct
 
+import formats
 import harness
 from harness import check, check_equal, test
 from shop import place, segments, set_up, snapshot, snapshots, stats
 from xxh3 import xxh3_64
 
-HEADER_SIZE = 4096
+HEADER_SIZE = formats.IMAGE_HEADER_SIZE
 ALIGN = 4096
-FIXED = struct.Struct("<QQIIIIQQQQQQ")
-TABLE = struct.Struct("<24sIIII")
 CHUNK = struct.Struct("<QQIIIIII")
 END = 2**32 - 1
 RANDOM_FORGERIES = 30
+
+
+def mix64(a, b):
+    product = (a ^ 0x9E3779B97F4A7C15) * (b ^ 0xE7037ED1A0B428DB)
+    return (product ^ product >> 64) & 2**64 - 1
 
 
 def lz4_unpack(data, size):
@@ -52,18 +56,15 @@ class Image:
     def __init__(self, path):
         data = path.read_bytes()
         self.header = bytearray(data[:HEADER_SIZE])
-        fixed = FIXED.unpack_from(self.header)
-        tables, scalars = fixed[3], fixed[4]
-        self.tables = []  # (name, record size)
-        for i in range(tables):
-            row = TABLE.unpack_from(self.header, FIXED.size + 8 * scalars + TABLE.size * i)
-            self.tables.append((row[0].split(b"\0")[0].decode(), row[1]))
+        self.tables = [row[:2] for row in formats.image_rows(data)]  # (name, record size)
+        self.numbers = {name: number for number, name in formats.table_names().items()}
         self.chunks = []  # [table, first, count, records]
         at = HEADER_SIZE
         while True:
             _, _, _, table, first, count, raw, stored = CHUNK.unpack_from(data, at)
             at += CHUNK.size
             if table == END:
+                self.sum = struct.unpack_from("<Q", data, at)[0]  # of the state
                 break
             records = data[at:at + stored]
             if stored != raw:
@@ -79,11 +80,23 @@ class Image:
                 for i in range(count):
                     yield first + i, records, i * size
 
-    def put(self, name, record, offset, code, value):
+    def record_sum(self, name, number, record):
+        """What a record adds to the checksum of the state."""
+        if not any(record):
+            return 0
+        return xxh3_64(bytes(record), mix64(self.numbers[name], number))
+
+    def put(self, name, record, offset, code, value, keeps_sum=False):
+        """The checksum of the state follows, unless it is kept as it was."""
+        size = dict(self.tables)[name]
         for number, records, at in self.places(name):
-            if number == record:
-                struct.pack_into("<" + code, records, at + offset, value)
-                return
+            if number != record:
+                continue
+            before = self.record_sum(name, number, records[at:at + size])
+            struct.pack_into("<" + code, records, at + offset, value)
+            if not keeps_sum:
+                self.sum += self.record_sum(name, number, records[at:at + size]) - before
+            return
         raise AssertionError(f"no record {record} of {name}")
 
     def write(self, path):
@@ -91,7 +104,7 @@ class Image:
         struct.pack_into("<Q", self.header, 8, xxh3_64(bytes(self.header[16:])))
         out = bytearray(self.header)
         previous = struct.unpack_from("<Q", self.header, 8)[0]
-        end = [END, 0, len(self.chunks), b""]
+        end = [END, 0, len(self.chunks), struct.pack("<Q", self.sum % 2**64)]
         for number, (table, first, count, records) in enumerate([*self.chunks, end], 1):
             size = len(records)
             body = CHUNK.pack(0, previous, number, table, first, count, size, size) + records
@@ -187,6 +200,23 @@ def invariants_hold_behind_each_snapshot(run):
     result = run.till("verify", folder)
     check_equal(result.returncode, 1, f"the exit code of verify, {result.stderr}")
     check("1 captured" in result.stderr, result.stderr)
+
+
+@test
+def what_no_invariant_forbids_is_told_by_the_checksum_of_the_state(run):
+    """A price that might be: refused, and believed only with the checksum that goes with it."""
+    folder, before = folder_with_two(run)
+    newer = snapshots(folder)[1]
+    original = newer.read_bytes()
+    for keeps_sum in (True, False):
+        newer.write_bytes(original)
+        image = Image(newer)
+        image.put("skus", 1, 8, "q", 101, keeps_sum)
+        image.write(newer)
+        result = run.till("verify", folder)
+        told = "not the one that it was written of" in result.stderr and newer.name in result.stderr
+        check_equal(told, keeps_sum, f"it is told: {result.stderr}")
+        check(result.returncode == 1 or not keeps_sum, f"verify ends with {result.returncode}")
 
 
 @test

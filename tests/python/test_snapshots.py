@@ -4,12 +4,13 @@ damaged, refused when another till wrote them; and the log that they make unnece
 import itertools
 import struct
 
+import formats
 import harness
 from harness import check, check_equal, test
 from shop import flip, place, segments, set_up, snapshot, snapshots, stats
 from xxh3 import xxh3_64
 
-HEADER_SIZE = 4096
+HEADER_SIZE = formats.IMAGE_HEADER_SIZE
 VERSION_AT, CHECKSUM_AT, CHECKSUM_FROM = 16, 8, 16
 
 
@@ -137,12 +138,13 @@ def snapshot_of_a_newer_version_is_refused_and_kept(run):
     folder, _ = folder_with_two(run)
     newer = snapshots(folder)[-1]
     data = bytearray(newer.read_bytes())
-    struct.pack_into("<I", data, VERSION_AT, 2)
+    version = formats.version_written("IMAGE_VERSION") + 1
+    struct.pack_into("<I", data, VERSION_AT, version)
     struct.pack_into("<Q", data, CHECKSUM_AT, xxh3_64(bytes(data[CHECKSUM_FROM:HEADER_SIZE])))
     newer.write_bytes(data)
     result = run.till("serve", "--data", folder, "--listen", "127.0.0.1:0")
     check_equal(result.returncode, 1, "the exit code")
-    check("version 2" in result.stderr and newer.name in result.stderr, result.stderr)
+    check(f"version {version}" in result.stderr and newer.name in result.stderr, result.stderr)
     check_equal(newer.read_bytes(), bytes(data), "the file")
 
 

@@ -1,4 +1,5 @@
-"""XXH3-64 with seed 0, for inputs of 17 bytes and more: the checksum of frames.
+"""XXH3-64 for inputs of 17 bytes and more, up to 128 with a seed: the checksum of frames, and of
+records.
 
 A frame is 24 to 8192 bytes, so the algorithm's special cases for shorter inputs are left out. Three
 ways remain: up to 128 bytes mixed in pairs from both ends, up to 240 bytes mixed in a row, and
@@ -46,19 +47,19 @@ def avalanche(h):
     return h ^ h >> 32
 
 
-def mix16(data, offset, secret_offset):
+def mix16(data, offset, secret_offset, seed=0):
     return fold(
-        word(data, offset) ^ word(SECRET, secret_offset),
-        word(data, offset + 8) ^ word(SECRET, secret_offset + 8),
+        word(data, offset) ^ (word(SECRET, secret_offset) + seed & MASK),
+        word(data, offset + 8) ^ (word(SECRET, secret_offset + 8) - seed & MASK),
     )
 
 
-def hash_17_to_128(data):
+def hash_17_to_128(data, seed=0):
     size = len(data)
     total = size * PRIME64_1
     for i in range((size - 1) // 32 + 1):
-        total += mix16(data, 16 * i, 32 * i)
-        total += mix16(data, size - 16 * (i + 1), 32 * i + 16)
+        total += mix16(data, 16 * i, 32 * i, seed)
+        total += mix16(data, size - 16 * (i + 1), 32 * i + 16, seed)
     return avalanche(total & MASK)
 
 
@@ -106,11 +107,11 @@ def hash_long(data):
     return avalanche(total & MASK)
 
 
-def xxh3_64(data):
-    if len(data) <= 16:
-        raise ValueError("frames are longer than that")
+def xxh3_64(data, seed=0):
+    if len(data) <= 16 or (seed != 0 and len(data) > 128):
+        raise ValueError("no frame and no record is that")
     if len(data) <= 128:
-        return hash_17_to_128(data)
+        return hash_17_to_128(data, seed)
     if len(data) <= 240:
         return hash_129_to_240(data)
     return hash_long(data)

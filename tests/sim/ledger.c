@@ -30,9 +30,8 @@ enum {
 struct engine_options ledger_engine_options(void)
 {
     struct engine_options options = engine_options_default;
-#define SMALL_CAPACITY(name, capacity, text) options.name = 8192;
-    ENGINE_CAPACITIES(SMALL_CAPACITY)
-#undef SMALL_CAPACITY
+#define CAPACITY(number, name, capacity, text) options.name = 8192;
+#include "engine/tables/tables.h"
     return options;
 }
 

@@ -4,6 +4,7 @@
  * send well-formed frames, so an error frame to one of them is a failure. They hang up at random,
  * read when they like, and send again what was not answered, as the protocol tells them. */
 #include "tests/sim/world.h"
+#include "engine/sum.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -320,7 +321,7 @@ void world_call(struct world *world, unsigned number, const void *body, uint32_t
 /* What replaying a folder, with or without an archive and snapshots, leads to. */
 struct led_to {
     uint64_t seq;
-    uint64_t digest;
+    uint64_t checksum;
 };
 
 static struct led_to lead(struct disk *data, struct disk *archive, bool ignores_snapshots,
@@ -336,7 +337,7 @@ static struct led_to lead(struct disk *data, struct disk *archive, bool ignores_
     CHECK(replay.engine != NULL);
     if (!replay_run(&replay))
         test_fail(__FILE__, __LINE__, "%s", replay.error);
-    struct led_to found = {engine_seq(replay.engine), engine_digest(replay.engine)};
+    struct led_to found = {engine_seq(replay.engine), engine_checksum(replay.engine)};
     engine_destroy(replay.engine);
     return found;
 }
@@ -373,13 +374,13 @@ static void judge_archive(struct world *world, struct disk *data)
         struct led_to started = lead(data, NULL, false, 0);
         struct led_to whole = lead(data, archive, true, 0);
         CHECK_EQUAL(started.seq, whole.seq);
-        CHECK_EQUAL(started.digest, whole.digest);
+        CHECK_EQUAL(started.checksum, whole.checksum);
         uint64_t seq = 1 + sim_random_below(world->machine, whole.seq);
         struct led_to slow = lead(data, archive, true, seq);
         struct led_to fast = lead(data, archive, false, seq);
         CHECK_EQUAL(slow.seq, seq);
         CHECK_EQUAL(fast.seq, seq);
-        CHECK_EQUAL(slow.digest, fast.digest);
+        CHECK_EQUAL(slow.checksum, fast.checksum);
     }
     disk_close(archive);
 }

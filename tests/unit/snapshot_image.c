@@ -10,10 +10,24 @@
 static void make_header(struct image_header *header, uint8_t bytes[IMAGE_HEADER_SIZE])
 {
     *header = (struct image_header){
-        .fixed = {.table_count = 2, .scalar_count = 3, .seq = 77, .digest = 5, .epoch = 1},
-        .scalars = {11, 22, 33},
-        .tables = {{.name = "skus", .record_size = 64, .count = 4, .capacity = 9},
-                   {.name = "orders", .record_size = 128, .count = 1, .capacity = 2}},
+        .fixed = {.schema = 1,
+                  .table_count = 2,
+                  .scalar_count = 2,
+                  .member_count = 3,
+                  .seq = 77,
+                  .digest = 5,
+                  .epoch = 1},
+        .scalars = {{.number = 1, .value = 11}, {.number = 4, .value = 22}},
+        .tables = {{.number = 3, .record_size = 64, .count = 4, .capacity = 9, .member_count = 2},
+                   {.number = 9,
+                    .record_size = 128,
+                    .count = 1,
+                    .capacity = 2,
+                    .member_first = 2,
+                    .member_count = 1}},
+        .members = {{.number = 1, .size = 8},
+                    {.number = 7, .offset = 8, .size = 56},
+                    {.number = 1, .size = 128}},
     };
     image_header_write(header, bytes);
 }
@@ -56,6 +70,28 @@ TEST(image_of_a_newer_version_is_told_from_damage)
     CHECK_EQUAL(image_header_read(bytes, &read), IMAGE_NEWER);
     set_version(bytes, 0);
     CHECK_EQUAL(image_header_read(bytes, &read), IMAGE_DAMAGED);
+}
+
+/* Rows that lead outside of the header or of a record. */
+TEST(image_header_whose_rows_contradict_each_other_is_damaged)
+{
+    static struct image_header header, read;
+    uint8_t bytes[IMAGE_HEADER_SIZE];
+    for (unsigned i = 0; i < 5; i++) {
+        make_header(&header, bytes);
+        if (i == 0)
+            header.members[1].size = 57;
+        if (i == 1)
+            header.members[2].size = 0;
+        if (i == 2)
+            header.tables[1].member_count = 2;
+        if (i == 3)
+            header.tables[0].member_first = UINT32_MAX;
+        if (i == 4)
+            header.tables[1].record_size = IMAGE_RECORD_SIZE_MAX + 1;
+        image_header_write(&header, bytes);
+        CHECK_EQUAL(image_header_read(bytes, &read), IMAGE_DAMAGED);
+    }
 }
 
 enum { RECORDS_SIZE = 4096 };

@@ -1,0 +1,288 @@
+/* The memory of the engine's tables: making and unmaking it, taking it, and telling what it costs
+ * and how full it is.
+ *
+ * Everything is mapped when the engine is made and sized by its options; nothing is allocated
+ * afterwards. Which tables and indexes there are comes from engine/tables/tables.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/image.h"
+#include "engine/state.h"
+
+const struct engine_options engine_options_default = {
+#define CAPACITY(number, name, default, text) .name = (default),
+#include "engine/tables/tables.h"
+};
+
+static uint32_t capacity_of(const struct engine_options *options, size_t offset)
+{
+    uint32_t capacity = 0;
+    memcpy(&capacity, (const uint8_t *)options + offset, sizeof capacity);
+    return capacity;
+}
+
+/* Where the arena of each table is in the engine; of the buckets, which are none, 0. */
+#define PLACE_ARENA(name)   offsetof(struct engine, name)
+#define PLACE_RING(name)    offsetof(struct engine, name.records)
+#define PLACE_CHUNKS(name)  offsetof(struct engine, deadlines.chunks)
+#define PLACE_BUCKETS(name) 0
+static const size_t arena_places[ENGINE_TABLE_COUNT] = {
+#define TABLE(number, KIND, name, ...) PLACE_##KIND(name),
+#include "engine/tables/tables.h"
+};
+
+struct arena *table_arena(struct engine *engine, enum engine_table table)
+{
+    if (arena_places[table] == 0)
+        return NULL;
+    return (struct arena *)(void *)((uint8_t *)engine + arena_places[table]);
+}
+
+const struct arena *table_arena_at(const struct engine *engine, enum engine_table table)
+{
+    if (arena_places[table] == 0)
+        return NULL;
+    return (const void *)((const uint8_t *)engine + arena_places[table]);
+}
+
+#define RING_PLACE_ARENA(name)   0
+#define RING_PLACE_RING(name)    offsetof(struct engine, name)
+#define RING_PLACE_CHUNKS(name)  0
+#define RING_PLACE_BUCKETS(name) 0
+static const size_t ring_places[ENGINE_TABLE_COUNT] = {
+#define TABLE(number, KIND, name, ...) RING_PLACE_##KIND(name),
+#include "engine/tables/tables.h"
+};
+
+struct memory_ring *table_ring(struct engine *engine, enum engine_table table)
+{
+    if (ring_places[table] == 0)
+        return NULL;
+    return (struct memory_ring *)(void *)((uint8_t *)engine + ring_places[table]);
+}
+
+const struct memory_ring *table_ring_at(const struct engine *engine, enum engine_table table)
+{
+    if (ring_places[table] == 0)
+        return NULL;
+    return (const void *)((const uint8_t *)engine + ring_places[table]);
+}
+
+/* Each index, and the table whose records it finds: the rings' own ones last. */
+static const struct {
+    size_t place;
+    enum engine_table table;
+} indexes[] = {
+#define INDEX_ARENA(name)
+#define INDEX_RING(name) {offsetof(struct engine, name.index), TABLE_##name},
+#define INDEX_CHUNKS(name)
+#define INDEX_BUCKETS(name)
+#define INDEX(name, table)             {offsetof(struct engine, name), TABLE_##table},
+#define TABLE(number, KIND, name, ...) INDEX_##KIND(name)
+#include "engine/tables/tables.h"
+};
+
+enum { INDEX_COUNT = sizeof indexes / sizeof indexes[0] };
+
+static struct index *table_index(struct engine *engine, unsigned number)
+{
+    return (struct index *)(void *)((uint8_t *)engine + indexes[number].place);
+}
+
+static const struct index *table_index_at(const struct engine *engine, unsigned number)
+{
+    return (const void *)((const uint8_t *)engine + indexes[number].place);
+}
+
+static bool options_are_valid(const struct engine_options *options, char *error, size_t error_size)
+{
+    size_t count = 0;
+    const struct capacity_info *capacities = capacity_infos(&count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t capacity = capacity_of(options, capacities[i].offset);
+        if (capacity == 0 || capacity > CAPACITY_MAX) {
+            snprintf(error, error_size, "the capacity of %s must be 1 to %d", capacities[i].name,
+                     CAPACITY_MAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool tables_init(struct engine *engine)
+{
+    bool all = deadlines_init(&engine->deadlines, engine->options.deadlines);
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        const struct table_info *table = table_info((enum engine_table)i);
+        if (table->kind == TABLE_KIND_ARENA || table->kind == TABLE_KIND_RING)
+            all &= arena_init(table_arena(engine, (enum engine_table)i), table->record->size_bytes,
+                              capacity_of(&engine->options, table->capacity_offset));
+    }
+    for (unsigned i = 0; i < INDEX_COUNT; i++)
+        all &= index_init(
+            table_index(engine, i),
+            capacity_of(&engine->options, table_info(indexes[i].table)->capacity_offset));
+    return all;
+}
+
+struct engine *engine_create(const struct engine_options *options, char *error, size_t error_size)
+{
+    if (!options_are_valid(options, error, error_size))
+        return NULL;
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    engine->options = *options;
+    if (!tables_init(engine)) {
+        snprintf(error, error_size,
+                 "the tables could not be mapped: lower the capacities, or raise the limit of "
+                 "virtual memory (ulimit -v)");
+        engine_destroy(engine);
+        return NULL;
+    }
+    return engine;
+}
+
+static void tables_deinit(struct engine *engine)
+{
+    deadlines_deinit(&engine->deadlines);
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        const struct table_info *table = table_info((enum engine_table)i);
+        if (table->kind == TABLE_KIND_ARENA || table->kind == TABLE_KIND_RING)
+            arena_deinit(table_arena(engine, (enum engine_table)i));
+    }
+    for (unsigned i = 0; i < INDEX_COUNT; i++)
+        index_deinit(table_index(engine, i));
+}
+
+void engine_destroy(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    tables_deinit(engine);
+    free(engine);
+}
+
+bool engine_clear(struct engine *engine)
+{
+    struct engine_options options = engine->options;
+    tables_deinit(engine);
+    memset(engine, 0, sizeof *engine);
+    engine->options = options;
+    return tables_init(engine);
+}
+
+/* Indexes are touched at random from the first command on, records from the front: indexes first.
+ */
+bool engine_populate(struct engine *engine, const atomic_bool *stop)
+{
+    bool all = memory_populate(engine->deadlines.buckets, deadlines_buckets_bytes(), stop);
+    for (unsigned i = 0; all && i < INDEX_COUNT; i++) {
+        const struct index *index = table_index_at(engine, i);
+        all = memory_populate(index->slots, index_bytes(index), stop);
+    }
+    for (unsigned i = 0; all && i < ENGINE_TABLE_COUNT; i++) {
+        const struct arena *arena = table_arena_at(engine, (enum engine_table)i);
+        if (arena != NULL)
+            all = memory_populate(arena->records, arena->mapped_bytes, stop);
+    }
+    return all;
+}
+
+/* Bytes of all that one capacity sizes. */
+static uint64_t capacity_bytes(const struct engine *engine, size_t offset)
+{
+    bool sizes_deadlines = offset == offsetof(struct engine_options, deadlines);
+    uint64_t bytes = sizes_deadlines ? deadlines_bytes(&engine->deadlines) : 0;
+    for (unsigned i = 0; !sizes_deadlines && i < ENGINE_TABLE_COUNT; i++) {
+        if (table_info((enum engine_table)i)->capacity_offset == offset)
+            bytes += table_arena_at(engine, (enum engine_table)i)->mapped_bytes;
+    }
+    for (unsigned i = 0; i < INDEX_COUNT; i++) {
+        if (table_info(indexes[i].table)->capacity_offset == offset)
+            bytes += index_bytes(table_index_at(engine, i));
+    }
+    return bytes;
+}
+
+uint64_t engine_memory_bytes(const struct engine *engine)
+{
+    size_t count = 0;
+    const struct capacity_info *capacities = capacity_infos(&count);
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += capacity_bytes(engine, capacities[i].offset);
+    return total;
+}
+
+uint64_t engine_capacity_bytes(const struct engine *engine, enum capacity_number number)
+{
+    const struct capacity_info *capacity = capacity_info(number);
+    TILL_ASSERT(capacity != NULL);
+    return capacity_bytes(engine, capacity->offset);
+}
+
+void engine_print_memory(const struct engine *engine,
+                         void (*print)(void *context, const char *line), void *context)
+{
+    size_t count = 0;
+    const struct capacity_info *capacities = capacity_infos(&count);
+    char line[128];
+    for (size_t i = 0; i < count; i++) {
+        uint32_t capacity = capacity_of(&engine->options, capacities[i].offset);
+        uint64_t bytes = capacity_bytes(engine, capacities[i].offset);
+        snprintf(line, sizeof line, "  %-12s %11u  %9.1f MiB  %6.1f bytes each", capacities[i].name,
+                 capacity, (double)bytes / (1 << 20), (double)bytes / (double)capacity);
+        print(context, line);
+    }
+    snprintf(line, sizeof line, "  %-12s %11s  %9.1f MiB", "in all", "",
+             (double)engine_memory_bytes(engine) / (1 << 20));
+    print(context, line);
+}
+
+/* Of the arenas that this capacity sizes, the one with most records. */
+static uint64_t arenas_used(const struct engine *engine, size_t capacity_offset)
+{
+    uint64_t used = 0;
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        const struct table_info *table = table_info((enum engine_table)i);
+        if (table->kind != TABLE_KIND_ARENA || table->capacity_offset != capacity_offset)
+            continue;
+        uint32_t count = table_arena_at(engine, (enum engine_table)i)->count;
+        used = count > used ? count : used;
+    }
+    return used;
+}
+
+static uint64_t table_used(const struct engine *engine, const struct capacity_info *capacity)
+{
+    uint64_t used = arenas_used(engine, capacity->offset);
+    switch (capacity->number) {
+    case CAPACITY_point_takes:
+        return used - engine->point_takes_free_count;
+    case CAPACITY_steps:
+        return used + engine->steps_reserved;
+    case CAPACITY_ledger:
+        return used + engine->ledger_reserved;
+    case CAPACITY_deadlines:
+        return engine->deadlines.count;
+    case CAPACITY_keys:
+        return keys_kept(engine);
+    default:
+        return used;
+    }
+}
+
+struct table_fill engine_table_fill(const struct engine *engine, enum capacity_number number)
+{
+    const struct capacity_info *capacity = capacity_info(number);
+    TILL_ASSERT(capacity != NULL);
+    return (struct table_fill){
+        .name = capacity->name,
+        .used = table_used(engine, capacity),
+        .capacity = capacity_of(&engine->options, capacity->offset),
+        .reserve = number == CAPACITY_keys ? keys_reserve(engine) : 0,
+    };
+}

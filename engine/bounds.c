@@ -524,6 +524,20 @@ static bool check_keys(struct bounds *bounds)
     return true;
 }
 
+/* An entry names a timer that there is, and a record that is in use. */
+static bool entry_is_sound(const struct engine *engine, uint32_t entry)
+{
+    uint32_t record = deadline_record(entry);
+    switch (deadline_timer(entry)) {
+#define TIMER(number, name, table, since, text)                                                    \
+    case number:                                                                                   \
+        return is_one_of(record, &engine->table);
+#include "engine/tables/tables.h"
+    default:
+        return false;
+    }
+}
+
 /* A bucket's chunks: all full but for what is done of the first and to come of the last. */
 static bool check_bucket(struct bounds *bounds, uint32_t slot)
 {
@@ -540,7 +554,7 @@ static bool check_bucket(struct bounds *bounds, uint32_t slot)
         if (chunk->first >= chunk->end || chunk->end > DEADLINE_CHUNK_ORDERS || !is_whole)
             return refuse_record(bounds, TABLE_deadline_chunks, index, out_of_range);
         for (unsigned i = chunk->first; i < chunk->end; i++) {
-            if (!is_one_of(chunk->orders.at[i], &bounds->engine->orders))
+            if (!entry_is_sound(bounds->engine, chunk->orders.at[i]))
                 return refuse_record(bounds, TABLE_deadline_chunks, index, leads_astray);
         }
         entries += chunk->end - chunk->first;
@@ -553,47 +567,69 @@ static bool check_bucket(struct bounds *bounds, uint32_t slot)
     return true;
 }
 
-static bool check_buckets(struct bounds *bounds)
+static bool slot_is_in_use(const struct deadlines *deadlines, uint32_t slot)
 {
-    const struct deadlines *deadlines = &bounds->engine->deadlines;
-    uint64_t span = deadlines->bucket_last - deadlines->bucket_first;
-    uint64_t count = 0;
-    for (uint32_t word = 0; word < DEADLINE_BUCKETS / 64; word++) {
-        for (uint64_t bits = deadlines->in_use[word]; bits != 0; bits &= bits - 1) {
-            uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(bits);
-            uint64_t ahead = (slot - deadlines->bucket_first) % DEADLINE_BUCKETS;
-            if (ahead > span)
-                return refuse_record(bounds, TABLE_deadline_buckets, slot,
-                                     "it is in use, and outside of those that may be");
-            if (!check_bucket(bounds, slot))
-                return false;
-            count += deadlines->buckets[slot].count;
-        }
-    }
-    if (count != deadlines->count || count > deadlines->capacity)
-        return refuse(bounds, "it has not as many deadlines as it says");
-    return true;
+    return (deadlines->in_use[slot / 64] >> (slot % 64) & 1) != 0;
 }
 
-/* Is the bucket of that absolute number in use? */
-static bool bucket_is_in_use(const struct deadlines *deadlines, uint64_t number)
+/* The buckets of one wheel, whose slots begin at slot_first. */
+static bool check_buckets(struct bounds *bounds, const struct wheel *wheel, uint32_t slot_first,
+                          uint32_t slot_count)
 {
-    uint32_t slot = (uint32_t)(number % DEADLINE_BUCKETS);
-    return (deadlines->in_use[slot / 64] >> (slot % 64) & 1) != 0;
+    const struct deadlines *deadlines = &bounds->engine->deadlines;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < slot_count; i++) {
+        uint32_t slot = slot_first + i;
+        if (slot % 64 == 0 && deadlines->in_use[slot / 64] == 0) {
+            i += 63;
+            continue;
+        }
+        if (!slot_is_in_use(deadlines, slot))
+            continue;
+        if ((i - wheel->first) % slot_count > wheel->last - wheel->first)
+            return refuse_record(bounds, TABLE_deadline_buckets, slot,
+                                 "it is in use, and outside of those that may be");
+        if (!check_bucket(bounds, slot))
+            return false;
+        count += deadlines->buckets[slot].count;
+    }
+    return count == wheel->count || refuse(bounds, "it has not as many deadlines as it says");
+}
+
+/* Buckets in use lie less than a round from each other, and none further ahead than one may be set;
+ * the first that is named is one of them. */
+static bool wheel_is_sound(const struct deadlines *deadlines, const struct wheel *wheel,
+                           uint64_t last_max, uint32_t slot_first, uint32_t slot_count)
+{
+    return wheel->count == 0 ||
+           (wheel->first <= wheel->last && wheel->last <= last_max &&
+            wheel->last - wheel->first < slot_count &&
+            slot_is_in_use(deadlines, slot_first + (uint32_t)(wheel->first % slot_count)));
+}
+
+static bool check_wheel(struct bounds *bounds, const struct wheel *wheel, uint64_t last_max,
+                        uint32_t slot_first, uint32_t slot_count)
+{
+    const struct deadlines *deadlines = &bounds->engine->deadlines;
+    if (!wheel_is_sound(deadlines, wheel, last_max, slot_first, slot_count))
+        return refuse(bounds, "the numbers of its deadlines contradict each other");
+    return check_buckets(bounds, wheel, slot_first, slot_count);
 }
 
 static bool check_deadlines(struct bounds *bounds)
 {
     const struct engine *engine = bounds->engine;
     const struct deadlines *deadlines = &engine->deadlines;
-    uint64_t last_max = (engine->time_us + HOLD_MAX_S * US_PER_SECOND) >> DEADLINE_BUCKET_SHIFT;
-    if (deadlines->count > 0 &&
-        (deadlines->bucket_first > deadlines->bucket_last || deadlines->bucket_last > last_max ||
-         deadlines->bucket_last - deadlines->bucket_first >= DEADLINE_BUCKETS ||
-         !bucket_is_in_use(deadlines, deadlines->bucket_first)))
-        return refuse(bounds, "the numbers of its deadlines contradict each other");
-    if (!check_buckets(bounds))
+    uint64_t near_max = (engine->time_us >> DEADLINE_NEAR_SHIFT) + DEADLINE_NEAR_BUCKETS - 1;
+    uint64_t far_max = (engine->time_us >> DEADLINE_FAR_SHIFT) + DEADLINE_FAR_BUCKETS - 2;
+    static_assert(DEADLINE_NEAR_BUCKETS % 64 == 0 && DEADLINE_FAR_BUCKETS % 64 == 0,
+                  "wheels have whole words of the bitmap");
+    if (!check_wheel(bounds, &deadlines->near, near_max, 0, DEADLINE_NEAR_BUCKETS) ||
+        !check_wheel(bounds, &deadlines->far, far_max, DEADLINE_NEAR_BUCKETS, DEADLINE_FAR_BUCKETS))
         return false;
+    if (deadlines->near.count > deadlines->capacity ||
+        deadlines->far.count > deadlines->capacity - deadlines->near.count)
+        return refuse(bounds, "it has more deadlines than there is room for");
     for (uint32_t index = deadlines->chunks_free; index != 0;) {
         if (!claim(bounds, CLAIM_chunks, index))
             return refuse_record(bounds, TABLE_deadline_chunks, index, twice_in_lists);

@@ -138,11 +138,16 @@ static bool check_history(struct check *check, const struct order *order, const 
     return true;
 }
 
-static void note_deadline(void *context, uint64_t bucket_us, uint32_t index)
+/* An entry in a far bucket is set again before its time. */
+static void note_deadline(void *context, uint64_t bucket_us, bool is_far, uint32_t entry)
 {
     struct check *check = context;
-    if (deadline_bucket_us(order_at(check->engine, index)->deadline_us) == bucket_us)
-        check->has_deadline[index] = true;
+    uint32_t index = deadline_record(entry);
+    if (deadline_timer(entry) != TIMER_hold || index > check->engine->orders.count)
+        return;
+    uint64_t deadline_us = order_at(check->engine, index)->deadline_us;
+    check->has_deadline[index] |=
+        is_far ? bucket_us <= deadline_us : bucket_us == deadline_bucket_us(deadline_us);
 }
 
 static bool check_orders(struct check *check)

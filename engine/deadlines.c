@@ -1,17 +1,32 @@
-/* The ring of deadlines. Buckets empty in ascending order, so the first in use moves up only when
- * one was emptied, and adding or asking costs no search. */
+/* Two rings of buckets over one arena of chunks. Buckets empty in ascending order, so the first in
+ * use moves up only when one was emptied, and adding or asking costs no search.
+ *
+ * What must always hold: a near bucket in use lies less than a round from every other one; so does
+ * a far one. A deadline that the near ring does not span goes to the far one, and one beyond that
+ * to a far bucket before its time: it is set again when that one opens. A far bucket is opened only
+ * when no near one is due, so what it has then fits the near ring. */
 #include "engine/deadlines.h"
 
 #include "base/assert.h"
 
-static uint64_t bucket_of(uint64_t time_us)
+static uint64_t near_of(uint64_t time_us)
 {
-    return time_us >> DEADLINE_BUCKET_SHIFT;
+    return time_us >> DEADLINE_NEAR_SHIFT;
 }
 
-static uint32_t slot_of(uint64_t bucket)
+static uint64_t far_of(uint64_t time_us)
 {
-    return (uint32_t)(bucket & (DEADLINE_BUCKETS - 1));
+    return time_us >> DEADLINE_FAR_SHIFT;
+}
+
+static uint32_t near_slot(uint64_t bucket)
+{
+    return (uint32_t)(bucket & (DEADLINE_NEAR_BUCKETS - 1));
+}
+
+static uint32_t far_slot(uint64_t bucket)
+{
+    return DEADLINE_NEAR_BUCKETS + (uint32_t)(bucket & (DEADLINE_FAR_BUCKETS - 1));
 }
 
 static const struct deadline_chunk *chunk_at(const struct deadlines *deadlines, uint32_t index)
@@ -78,30 +93,21 @@ uint64_t deadlines_bytes(const struct deadlines *deadlines)
     return deadlines->chunks.mapped_bytes + deadlines_buckets_bytes() + DEADLINE_BUCKETS / 8;
 }
 
-/* The first bucket in use at or after `from`, or UINT64_MAX. */
-static uint64_t next_in_use(const struct deadlines *deadlines, uint64_t from)
+/* The first bucket of the wheel in use at or after `from`, or UINT64_MAX. */
+static uint64_t next_in_use(const struct deadlines *deadlines, const struct wheel *wheel,
+                            uint64_t from)
 {
-    if (deadlines->count == 0)
+    bool is_near = wheel == &deadlines->near;
+    if (wheel->count == 0)
         return UINT64_MAX;
-    while (from <= deadlines->bucket_last) {
-        uint32_t slot = slot_of(from);
+    while (from <= wheel->last) {
+        uint32_t slot = is_near ? near_slot(from) : far_slot(from);
         uint64_t word = deadlines->in_use[slot / 64] >> (slot % 64);
         if (word != 0)
             return from + (uint64_t)__builtin_ctzll(word);
         from += 64 - slot % 64;
     }
     return UINT64_MAX;
-}
-
-bool deadlines_has_room(const struct deadlines *deadlines, uint64_t now_us, uint64_t deadline_us)
-{
-    uint64_t number = bucket_of(deadline_us);
-    TILL_ASSERT(deadline_us > now_us);
-    if (deadlines->count == 0)
-        return true;
-    uint64_t first = number < deadlines->bucket_first ? number : deadlines->bucket_first;
-    uint64_t last = number > deadlines->bucket_last ? number : deadlines->bucket_last;
-    return deadlines->count < deadlines->capacity && last - first < DEADLINE_BUCKETS;
 }
 
 static uint32_t chunk_take(struct deadlines *deadlines)
@@ -119,61 +125,114 @@ static uint32_t chunk_take(struct deadlines *deadlines)
     return index;
 }
 
-void deadlines_add(struct deadlines *deadlines, uint64_t deadline_us, uint32_t order)
+static inline void bucket_append(struct deadlines *deadlines, struct wheel *wheel, uint64_t number,
+                                 uint32_t slot, uint32_t entry)
 {
-    uint64_t number = bucket_of(deadline_us);
-    struct deadline_bucket *bucket = bucket_to_append(deadlines, slot_of(number));
-    TILL_ASSERT(number >= deadlines->bucket_due && deadlines->count < deadlines->capacity);
+    struct deadline_bucket *bucket = bucket_to_append(deadlines, slot);
     if (bucket->count == 0) {
         bucket->head = bucket->tail = chunk_take(deadlines);
-        deadlines->in_use[slot_of(number) / 64] |= 1ULL << (slot_of(number) % 64);
+        deadlines->in_use[slot / 64] |= 1ULL << (slot % 64);
     } else if (chunk_at(deadlines, bucket->tail)->end == DEADLINE_CHUNK_ORDERS) {
         uint32_t next = chunk_take(deadlines);
         chunk_appended(deadlines, bucket->tail)->next = next;
         bucket->tail = next;
     }
-    if (deadlines->count == 0 || number < deadlines->bucket_first)
-        deadlines->bucket_first = number;
-    if (deadlines->count == 0 || number > deadlines->bucket_last)
-        deadlines->bucket_last = number;
+    if (wheel->count == 0 || number < wheel->first)
+        wheel->first = number;
+    if (wheel->count == 0 || number > wheel->last)
+        wheel->last = number;
+    struct deadline_chunk *chunk = chunk_appended(deadlines, bucket->tail);
+    chunk->orders.at[chunk->end++] = entry;
+    bucket->count++;
+    wheel->count++;
+}
+
+/* Would a bucket of this number lie less than a round from the others? */
+static inline bool wheel_spans(const struct wheel *wheel, uint64_t number, uint64_t buckets)
+{
+    uint64_t first = number < wheel->first ? number : wheel->first;
+    uint64_t last = number > wheel->last ? number : wheel->last;
+    return wheel->count == 0 || last - first < buckets;
+}
+
+/* No far bucket in use is older than the time at which it was set and not opened since, and none is
+ * set more than a round less two ahead: so an earlier one than the first is never asked for. */
+static void far_add(struct deadlines *deadlines, uint64_t now_us, uint64_t deadline_us,
+                    uint32_t entry)
+{
+    struct wheel *far = &deadlines->far;
+    uint64_t number = far_of(deadline_us);
+    uint64_t first = far_of(now_us);
+    if (number < first)
+        number = first;
+    if (number > first + DEADLINE_FAR_BUCKETS - 2)
+        number = first + DEADLINE_FAR_BUCKETS - 2;
+    if (far->count > 0 && number > far->first + DEADLINE_FAR_BUCKETS - 1)
+        number = far->first + DEADLINE_FAR_BUCKETS - 1;
+    TILL_ASSERT(wheel_spans(far, number, DEADLINE_FAR_BUCKETS));
+    bucket_append(deadlines, far, number, far_slot(number), entry);
+}
+
+void deadlines_add(struct deadlines *deadlines, uint64_t now_us, uint64_t deadline_us,
+                   uint32_t entry)
+{
+    uint64_t number = near_of(deadline_us);
+    uint64_t now = near_of(now_us);
+    TILL_ASSERT(deadlines_has_room(deadlines));
+    if (number < now)
+        number = now;
+    TILL_ASSERT(number >= deadlines->bucket_due);
+    if (__builtin_expect(number - now >= DEADLINE_NEAR_BUCKETS ||
+                             !wheel_spans(&deadlines->near, number, DEADLINE_NEAR_BUCKETS),
+                         0)) {
+        far_add(deadlines, now_us, deadline_us, entry);
+        return;
+    }
+    bucket_append(deadlines, &deadlines->near, number, near_slot(number), entry);
     if (number < deadlines->bucket_uncounted)
         deadlines->bucket_uncounted = number;
-    struct deadline_chunk *chunk = chunk_appended(deadlines, bucket->tail);
-    chunk->orders.at[chunk->end++] = order;
-    bucket->count++;
-    deadlines->count++;
+}
+
+/* When the first far bucket is to be opened. */
+static uint64_t far_opens_us(const struct deadlines *deadlines)
+{
+    uint64_t first = deadlines->far.first;
+    if (deadlines->far.count == 0)
+        return UINT64_MAX;
+    return first == 0 ? 0 : (first - 1) << DEADLINE_FAR_SHIFT;
 }
 
 uint64_t deadlines_due(struct deadlines *deadlines, uint64_t now_us)
 {
-    while (deadlines->bucket_uncounted < bucket_of(now_us)) {
+    while (deadlines->bucket_uncounted < near_of(now_us)) {
         uint64_t number = deadlines->bucket_uncounted;
-        deadlines->due_count += deadlines->buckets[slot_of(number)].count;
+        deadlines->due_count += deadlines->buckets[near_slot(number)].count;
         deadlines->bucket_due = number + 1;
-        deadlines->bucket_uncounted = next_in_use(deadlines, number + 1);
+        deadlines->bucket_uncounted = next_in_use(deadlines, &deadlines->near, number + 1);
     }
+    if (__builtin_expect(far_opens_us(deadlines) <= now_us, 0))
+        return deadlines->due_count + deadlines->buckets[far_slot(deadlines->far.first)].count;
     return deadlines->due_count;
 }
 
 uint64_t deadlines_next_us(const struct deadlines *deadlines)
 {
-    if (deadlines->count == 0)
-        return UINT64_MAX;
-    return (deadlines->bucket_first + 1) << DEADLINE_BUCKET_SHIFT;
+    uint64_t opens_us = far_opens_us(deadlines);
+    if (deadlines->near.count == 0)
+        return opens_us;
+    uint64_t passes_us = (deadlines->near.first + 1) << DEADLINE_NEAR_SHIFT;
+    return passes_us < opens_us ? passes_us : opens_us;
 }
 
-uint32_t deadlines_take(struct deadlines *deadlines, uint64_t now_us)
+/* Takes the first entry of the wheel's first bucket. */
+static uint32_t bucket_take(struct deadlines *deadlines, struct wheel *wheel, uint32_t slot)
 {
-    if (deadlines_due(deadlines, now_us) == 0)
-        return 0;
-    uint32_t slot = slot_of(deadlines->bucket_first);
     struct deadline_bucket *bucket = bucket_edit(deadlines, slot);
     uint32_t index = bucket->head;
     struct deadline_chunk *chunk = chunk_edit(deadlines, index);
-    uint32_t order = chunk->orders.at[chunk->first++];
+    uint32_t entry = chunk->orders.at[chunk->first++];
     bucket->count--;
-    deadlines->count--;
-    deadlines->due_count--;
+    wheel->count--;
     if (chunk->first == chunk->end) {
         bucket->head = chunk->next;
         chunk->next = deadlines->chunks_free;
@@ -181,30 +240,55 @@ uint32_t deadlines_take(struct deadlines *deadlines, uint64_t now_us)
     }
     if (bucket->count == 0) {
         deadlines->in_use[slot / 64] &= ~(1ULL << (slot % 64));
-        deadlines->bucket_first = next_in_use(deadlines, deadlines->bucket_first + 1);
+        wheel->first = next_in_use(deadlines, wheel, wheel->first + 1);
     }
-    return order;
+    return entry;
 }
 
-void deadlines_each(const struct deadlines *deadlines,
-                    void (*visit)(void *context, uint64_t bucket_us, uint32_t order), void *context)
+enum deadline_taken deadlines_take(struct deadlines *deadlines, uint64_t now_us, uint32_t *entry)
 {
-    uint64_t number = deadlines->bucket_first;
-    while ((number = next_in_use(deadlines, number)) != UINT64_MAX) {
-        uint32_t index = deadlines->buckets[slot_of(number)].head;
+    if (deadlines_due(deadlines, now_us) == 0)
+        return DEADLINE_NONE;
+    if (deadlines->due_count > 0) {
+        deadlines->due_count--;
+        *entry = bucket_take(deadlines, &deadlines->near, near_slot(deadlines->near.first));
+        return DEADLINE_DUE;
+    }
+    *entry = bucket_take(deadlines, &deadlines->far, far_slot(deadlines->far.first));
+    return DEADLINE_FAR;
+}
+
+static void each_of(const struct deadlines *deadlines, const struct wheel *wheel,
+                    void (*visit)(void *context, uint64_t bucket_us, bool is_far, uint32_t entry),
+                    void *context)
+{
+    bool is_far = wheel == &deadlines->far;
+    uint64_t number = wheel->first;
+    while ((number = next_in_use(deadlines, wheel, number)) != UINT64_MAX) {
+        uint32_t slot = is_far ? far_slot(number) : near_slot(number);
+        uint64_t bucket_us = number << (is_far ? DEADLINE_FAR_SHIFT : DEADLINE_NEAR_SHIFT);
+        uint32_t index = deadlines->buckets[slot].head;
         for (; index != 0; index = chunk_at(deadlines, index)->next) {
             const struct deadline_chunk *chunk = chunk_at(deadlines, index);
             for (unsigned i = chunk->first; i < chunk->end; i++)
-                visit(context, number << DEADLINE_BUCKET_SHIFT, chunk->orders.at[i]);
+                visit(context, bucket_us, is_far, chunk->orders.at[i]);
         }
         number++;
     }
 }
 
+void deadlines_each(const struct deadlines *deadlines,
+                    void (*visit)(void *context, uint64_t bucket_us, bool is_far, uint32_t entry),
+                    void *context)
+{
+    each_of(deadlines, &deadlines->near, visit, context);
+    each_of(deadlines, &deadlines->far, visit, context);
+}
+
 void deadlines_rebuild(struct deadlines *deadlines)
 {
     /* Which are due is counted anew when somebody asks. */
-    deadlines->bucket_uncounted = deadlines->count > 0 ? deadlines->bucket_first : UINT64_MAX;
+    deadlines->bucket_uncounted = deadlines->near.count > 0 ? deadlines->near.first : UINT64_MAX;
     deadlines->bucket_due = deadlines->due_count = 0;
     for (uint32_t slot = 0; slot < DEADLINE_BUCKETS; slot++) {
         if (deadlines->buckets[slot].count > 0)

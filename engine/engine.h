@@ -17,7 +17,7 @@
 #include "engine/tables.h"
 
 /* The most of any capacity: the top bits of an index have other uses. */
-enum { CAPACITY_MAX = 1 << 30 };
+enum { CAPACITY_MAX = (1 << 28) - 1 };
 
 /* How many of each the engine has room for (engine/tables/tables.h). */
 struct engine_options {

@@ -133,9 +133,10 @@ enum engine_load engine_load_begin(struct engine *engine,
         return ENGINE_LOAD_LARGE;
     if (!has_room_to_end(engine, error, error_size))
         return ENGINE_LOAD_LARGE;
-    if (engine->deadlines.count > engine->deadlines.capacity) {
+    if (deadlines_count(&engine->deadlines) > engine->deadlines.capacity) {
         snprintf(error, error_size, "it has %llu deadlines, and there is room for %u",
-                 (unsigned long long)engine->deadlines.count, engine->deadlines.capacity);
+                 (unsigned long long)deadlines_count(&engine->deadlines),
+                 engine->deadlines.capacity);
         return ENGINE_LOAD_LARGE;
     }
     memcpy(engine->loaded_capacity, counts->capacity, sizeof engine->loaded_capacity);

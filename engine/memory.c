@@ -14,6 +14,9 @@ const struct engine_options engine_options_default = {
 #include "engine/tables/tables.h"
 };
 
+/* An entry of the deadlines names a record with so many bits. */
+static_assert((int)CAPACITY_MAX < 1 << DEADLINE_RECORD_BITS, "of any table");
+
 static uint32_t capacity_of(const struct engine_options *options, size_t offset)
 {
     uint32_t capacity = 0;
@@ -267,7 +270,7 @@ static uint64_t table_used(const struct engine *engine, const struct capacity_in
     case CAPACITY_ledger:
         return used + engine->ledger_reserved;
     case CAPACITY_deadlines:
-        return engine->deadlines.count;
+        return deadlines_count(&engine->deadlines);
     case CAPACITY_keys:
         return keys_kept(engine);
     default:

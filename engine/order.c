@@ -335,14 +335,14 @@ enum outcome handle_hold_extend(struct engine *engine, struct command *command)
         deadline_us = order_at(engine, index)->deadline_us;
     if (!order_has_step_room(engine, order_at(engine, index)))
         return REJECT_FULL(engine, steps);
-    if (!deadlines_has_room(&engine->deadlines, engine->time_us, deadline_us))
+    if (!deadlines_has_room(&engine->deadlines))
         return REJECT_FULL(engine, deadlines);
     if (!key_has_room(engine))
         return reject_keys_full(engine);
 
     engine_accept(engine);
     order_edit(engine, index)->deadline_us = deadline_us;
-    deadlines_add(&engine->deadlines, deadline_us, index);
+    timer_set(engine, TIMER_hold, index, deadline_us);
     order_step(engine, index);
     order_status_reply(engine, index,
                        reply_begin(engine, command, sizeof(struct order_status_body)));
@@ -369,6 +369,18 @@ enum outcome handle_hold_release(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
+uint64_t timer_hold_us(const struct engine *engine, uint32_t order)
+{
+    const struct order *record = order_at(engine, order);
+    return record->state == order_state_PENDING ? record->deadline_us : 0;
+}
+
+void timer_hold(struct engine *engine, uint32_t order)
+{
+    if (order_is_ended(engine, order_at(engine, order)))
+        order_give_back(engine, order, order_state_EXPIRED);
+}
+
 /* Accepted whenever an entry was looked at, a stale one included: the same entries must be gone
  * after a replay. */
 enum outcome handle_hold_expire(struct engine *engine, struct command *command)
@@ -379,13 +391,9 @@ enum outcome handle_hold_expire(struct engine *engine, struct command *command)
     if (deadlines_due(&engine->deadlines, engine->time_us) == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
     engine_accept(engine);
-    for (uint32_t i = 0; i < body->holds; i++) {
-        uint32_t index = deadlines_take(&engine->deadlines, engine->time_us);
-        if (index == 0)
-            break;
-        if (order_is_ended(engine, order_at(engine, index)))
-            order_give_back(engine, index, order_state_EXPIRED);
-    }
+    uint32_t left = body->holds;
+    while (left > 0 && timer_run(engine))
+        left--;
     struct seq_reply_body *reply = reply_begin(engine, command, sizeof *reply);
     reply->seq = engine->seq;
     return OUTCOME_OK;

@@ -277,7 +277,7 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
         return REJECT_FULL(engine, moneys);
     if (arena_room(&engine->tallies) < plan->tallies_new)
         return REJECT_FULL(engine, tallies);
-    if (!confirmed && !deadlines_has_room(&engine->deadlines, engine->time_us, plan->deadline_us))
+    if (!confirmed && !deadlines_has_room(&engine->deadlines))
         return REJECT_FULL(engine, deadlines);
     struct points_need need = plan->need;
     if (confirmed)
@@ -381,7 +381,7 @@ static void write_effects(struct engine *engine, const struct plan *plan, uint32
     struct order *order = order_new(engine, index);
     if (!plan->is_confirmed) {
         engine->orders_by_state[order_state_PENDING]++;
-        deadlines_add(&engine->deadlines, plan->deadline_us, index);
+        timer_set(engine, TIMER_hold, index, plan->deadline_us);
         return;
     }
     int64_t due = plan->total - plan->points_value;

@@ -330,6 +330,26 @@ static inline uint64_t engine_kept_us(const struct engine *engine)
     return engine->time_us - engine->jumped_us;
 }
 
+/* What ends at a time: when, and what is due then. */
+#define TIMER(number, name, table, since, text)                                                    \
+    uint64_t timer_##name##_us(const struct engine *engine, uint32_t record);                      \
+    void timer_##name(struct engine *engine, uint32_t record);
+#include "engine/tables/tables.h"
+
+enum timer_number {
+#define TIMER(number, name, table, since, text) TIMER_##name = (number),
+#include "engine/tables/tables.h"
+};
+
+static inline void timer_set(struct engine *engine, enum timer_number timer, uint32_t record,
+                             uint64_t deadline_us)
+{
+    deadlines_add(&engine->deadlines, engine->time_us, deadline_us, deadline_entry(timer, record));
+}
+
+/* timers.c: takes an entry that is due, and does what is due with it; false when there is none. */
+bool timer_run(struct engine *engine);
+
 /* memory.c: the arena of a table, NULL for the one that has none; the ring that a table is, or
  * NULL. The `_at` functions are for reading. */
 struct arena *table_arena(struct engine *engine, enum engine_table table);

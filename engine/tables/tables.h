@@ -23,7 +23,13 @@
  *
  *   CAPACITY(number, name, default, text)
  *       number    what a CAPACITY rejection carries; never used again
- *       an option of `till serve`, and a row of the memory table it prints */
+ *       an option of `till serve`, and a row of the memory table it prints
+ *
+ *   TIMER(number, name, table, since, text)
+ *       something of a record of the table ends at a time (engine/deadlines.h)
+ *       number    0 to 15, part of each entry; never used again
+ *       uint64_t timer_<name>_us(engine, record) tells when, 0 if nothing is to come, and
+ *       void timer_<name>(engine, record) does what is due then, if it still is */
 #ifndef TABLE
 #define TABLE(number, KIND, name, record, capacity, since, text)
 #endif
@@ -36,6 +42,9 @@
 #ifndef CAPACITY
 #define CAPACITY(number, name, default, text)
 #endif
+#ifndef TIMER
+#define TIMER(number, name, table, since, text)
+#endif
 
 TABLE(1, ARENA, skus, sku, skus, 1, "what is sold")
 TABLE(2, ARENA, stocks, stock, stocks, 1, "units of a SKU in a warehouse")
@@ -45,8 +54,8 @@ TABLE(5, ARENA, tallies, tally, tallies, 1, "units that a customer has in a sale
 TABLE(6, ARENA, customers, customer, customers, 1, "points of customers")
 TABLE(7, ARENA, lots, lot, lots, 1, "lots of points")
 TABLE(8, ARENA, point_takes, point_take, point_takes, 1, "points that orders took from lots")
-TABLE(9, BUCKETS, deadline_buckets, deadline_bucket, deadlines, 1, "quarters of a second")
-TABLE(10, CHUNKS, deadline_chunks, deadline_chunk, deadlines, 1, "orders by their deadline")
+TABLE(9, BUCKETS, deadline_buckets, deadline_bucket, deadlines, 1, "near and far times")
+TABLE(10, CHUNKS, deadline_chunks, deadline_chunk, deadlines, 1, "what ends at those times")
 TABLE(11, ARENA, moneys, money, moneys, 1, "money of orders that have points or payments")
 TABLE(12, ARENA, orders, order, orders, 1, "orders")
 TABLE(13, RING, keys, key_record, keys, 1, "idempotency keys with their first answers")
@@ -90,10 +99,15 @@ SCALAR(20, STATE, parked_count, parked_count, 1, "payment events parked")
 SCALAR(21, STATE, refund_order_count, refund_order_count, 1, "orders with a refund due")
 SCALAR(22, STATE, keys_first, keys.first, 1, "keys ever forgotten")
 SCALAR(23, STATE, keys_end, keys.end, 1, "keys ever added")
-SCALAR(24, STATE, deadlines_bucket_first, deadlines.bucket_first, 1, "first bucket in use")
-SCALAR(25, STATE, deadlines_bucket_last, deadlines.bucket_last, 1, "last bucket in use")
-SCALAR(26, STATE, deadlines_count, deadlines.count, 1, "entries")
+SCALAR(24, STATE, near_first, deadlines.near.first, 1, "first near bucket in use")
+SCALAR(25, STATE, near_last, deadlines.near.last, 1, "last near bucket in use")
+SCALAR(26, STATE, near_count, deadlines.near.count, 1, "entries in near buckets")
 SCALAR(27, STATE, deadlines_chunks_free, deadlines.chunks_free, 1, "first of the free list")
+SCALAR(28, STATE, far_first, deadlines.far.first, 1, "first far bucket in use")
+SCALAR(29, STATE, far_last, deadlines.far.last, 1, "last far bucket in use")
+SCALAR(30, STATE, far_count, deadlines.far.count, 1, "entries in far buckets")
+
+TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
 CAPACITY(1, skus, 64u << 10, "SKUs")
 CAPACITY(2, stocks, 128u << 10, "(SKU, warehouse) pairs")
@@ -117,3 +131,4 @@ CAPACITY(17, keys, 1u << 20, "idempotency keys in the last 24 hours")
 #undef INDEX
 #undef SCALAR
 #undef CAPACITY
+#undef TIMER

@@ -1,4 +1,5 @@
-/* The ring of deadlines against a naive list, with a clock that creeps and jumps by days. */
+/* The deadlines against a naive list, near and far, with a clock that creeps and jumps by days and
+ * by years. An entry's record is its place in the list. */
 #include "engine/deadlines.h"
 
 #include <stdlib.h>
@@ -6,197 +7,242 @@
 
 #include "tests/test.h"
 
-enum { CAPACITY = 500, STEPS = 3000, ROUNDS = 6 };
+enum { CAPACITY = 500, STEPS = 3000, ROUNDS = 6, RECORDS_MAX = 1 << 20 };
 
 #define DAY_US       (24 * 3600 * US_PER_SECOND)
+#define YEAR_US      (365 * DAY_US)
 #define START_US     (1700000000 * US_PER_SECOND)
-#define RING_SPAN_US ((uint64_t)DEADLINE_BUCKETS << DEADLINE_BUCKET_SHIFT)
+#define NEAR_SPAN_US ((uint64_t)DEADLINE_NEAR_BUCKETS << DEADLINE_NEAR_SHIFT)
+#define FAR_US       (1ULL << DEADLINE_FAR_SHIFT)
 
-struct entry {
-    uint64_t bucket_us;
-    uint32_t order;
-};
-
-/* The ring, and a list of what it should have: by quarter-second, and in each as it was set. */
-struct ring {
+/* What was set and not yet taken as due: by record, the time; 0 when it is done. */
+struct naive {
     struct deadlines deadlines;
-    struct entry entries[CAPACITY];
+    uint64_t *times;
+    uint32_t record_last;
     uint32_t count;
-    uint32_t order_last;
     uint64_t now_us;
+    bool has_moved; /* some were set again: they no longer come in order */
 };
 
-static struct ring *ring_create(void)
+static struct naive *naive_create(void)
 {
-    struct ring *ring = calloc(1, sizeof *ring);
-    CHECK(ring != NULL && deadlines_init(&ring->deadlines, CAPACITY));
-    ring->now_us = START_US + test_random_below(RING_SPAN_US);
-    return ring;
+    struct naive *naive = calloc(1, sizeof *naive);
+    CHECK(naive != NULL && deadlines_init(&naive->deadlines, CAPACITY));
+    naive->times = calloc(RECORDS_MAX, sizeof naive->times[0]);
+    CHECK(naive->times != NULL);
+    naive->now_us = START_US + test_random_below(NEAR_SPAN_US);
+    return naive;
 }
 
-static void ring_destroy(struct ring *ring)
+static void naive_destroy(struct naive *naive)
 {
-    deadlines_deinit(&ring->deadlines);
-    free(ring);
+    deadlines_deinit(&naive->deadlines);
+    free(naive->times);
+    free(naive);
 }
 
-static void ring_add(struct ring *ring, uint64_t deadline_us)
+static void add(struct naive *naive, uint64_t deadline_us)
 {
-    struct entry entry = {deadline_bucket_us(deadline_us), ++ring->order_last};
-    uint32_t place = ring->count;
-    while (place > 0 && ring->entries[place - 1].bucket_us > entry.bucket_us)
-        place--;
-    memmove(&ring->entries[place + 1], &ring->entries[place], (ring->count - place) * sizeof entry);
-    ring->entries[place] = entry;
-    ring->count++;
-    deadlines_add(&ring->deadlines, deadline_us, entry.order);
+    uint32_t record = ++naive->record_last;
+    CHECK(record < RECORDS_MAX);
+    naive->times[record] = deadline_us;
+    naive->count++;
+    deadlines_add(&naive->deadlines, naive->now_us, deadline_us, deadline_entry(3, record));
 }
 
-static bool has_passed(const struct ring *ring, const struct entry *entry)
+static void add_some(struct naive *naive, uint64_t count, uint64_t span_us)
 {
-    return entry->bucket_us < deadline_bucket_us(ring->now_us);
+    for (; count > 0 && naive->count < CAPACITY; count--) {
+        CHECK(deadlines_has_room(&naive->deadlines));
+        add(naive, naive->now_us + 1 + (test_random_below(span_us) >> test_random_below(30)));
+    }
+    CHECK_EQUAL(deadlines_has_room(&naive->deadlines), naive->count < CAPACITY);
 }
 
-static bool has_room(const struct ring *ring, uint64_t deadline_us)
+/* Takes up to count entries as the engine does; the bucket of the last one that was due, or 0. */
+static void take(struct naive *naive, uint64_t count)
 {
-    uint64_t first_us = deadline_bucket_us(deadline_us);
-    uint64_t last_us = first_us;
-    if (ring->count == CAPACITY)
-        return false;
-    if (ring->count > 0 && ring->entries[0].bucket_us < first_us)
-        first_us = ring->entries[0].bucket_us;
-    if (ring->count > 0 && ring->entries[ring->count - 1].bucket_us > last_us)
-        last_us = ring->entries[ring->count - 1].bucket_us;
-    return last_us - first_us < RING_SPAN_US;
-}
-
-static void check_counts(struct ring *ring)
-{
-    uint32_t due_count = 0;
-    while (due_count < ring->count && has_passed(ring, &ring->entries[due_count]))
-        due_count++;
-    CHECK_EQUAL(deadlines_due(&ring->deadlines, ring->now_us), due_count);
-    uint64_t next_us =
-        ring->count == 0 ? UINT64_MAX : ring->entries[0].bucket_us + (1 << DEADLINE_BUCKET_SHIFT);
-    CHECK_EQUAL(deadlines_next_us(&ring->deadlines), next_us);
-}
-
-/* Takes up to count entries: each must be the first of the list, and must have passed. */
-static void take(struct ring *ring, uint64_t count)
-{
+    uint64_t bucket_us = 0;
+    uint32_t entry;
     for (; count > 0; count--) {
-        uint32_t order = deadlines_take(&ring->deadlines, ring->now_us);
-        bool due = ring->count > 0 && has_passed(ring, &ring->entries[0]);
-        CHECK_EQUAL(order, due ? ring->entries[0].order : 0);
-        if (!due)
+        enum deadline_taken taken = deadlines_take(&naive->deadlines, naive->now_us, &entry);
+        if (taken == DEADLINE_NONE)
             return;
-        memmove(&ring->entries[0], &ring->entries[1], --ring->count * sizeof ring->entries[0]);
+        CHECK_EQUAL(deadline_timer(entry), 3);
+        uint32_t record = deadline_record(entry);
+        uint64_t time_us = naive->times[record];
+        CHECK(time_us > 0);
+        if (taken == DEADLINE_FAR) {
+            deadlines_add(&naive->deadlines, naive->now_us, time_us, entry);
+            naive->has_moved = true;
+            continue;
+        }
+        /* Never before its time. */
+        CHECK(deadline_bucket_us(time_us) < deadline_bucket_us(naive->now_us));
+        CHECK(naive->has_moved || deadline_bucket_us(time_us) >= bucket_us);
+        bucket_us = deadline_bucket_us(time_us);
+        naive->times[record] = 0;
+        naive->count--;
     }
 }
 
-static void add_some(struct ring *ring, uint64_t count)
+/* After everything that is due was taken, none is left whose time has passed by a tick, and the
+ * next time to look is not later than the first one's. What a far bucket had that opened after its
+ * time is due a near bucket later. */
+static void check_none_is_late(struct naive *naive)
 {
-    for (; count > 0; count--) {
-        uint64_t hold_us =
-            1 + (test_random_below(HOLD_MAX_S * US_PER_SECOND) >> test_random_below(30));
-        uint64_t deadline_us = ring->now_us + hold_us;
-        bool room = has_room(ring, deadline_us);
-        CHECK_EQUAL(deadlines_has_room(&ring->deadlines, ring->now_us, deadline_us), room);
-        if (room)
-            ring_add(ring, deadline_us);
+    uint64_t first_us = UINT64_MAX;
+    take(naive, UINT64_MAX);
+    naive->now_us += 1u << DEADLINE_NEAR_SHIFT;
+    take(naive, UINT64_MAX);
+    CHECK_EQUAL(deadlines_due(&naive->deadlines, naive->now_us), 0);
+    CHECK_EQUAL(deadlines_count(&naive->deadlines), naive->count);
+    for (uint32_t record = 1; record <= naive->record_last; record++) {
+        uint64_t time_us = naive->times[record];
+        if (time_us > 0 && time_us < first_us)
+            first_us = time_us;
     }
+    CHECK(first_us > naive->now_us - TICK_US);
+    uint64_t next_us = deadlines_next_us(&naive->deadlines);
+    if (naive->count == 0)
+        CHECK_EQUAL(next_us, UINT64_MAX);
+    else
+        CHECK(next_us > naive->now_us && next_us <= first_us + TICK_US);
 }
 
-static void play(struct ring *ring, uint64_t jump_us_max)
+static void play(struct naive *naive, uint64_t span_us, uint64_t jump_us_max)
 {
     for (int step = 0; step < STEPS; step++) {
-        add_some(ring, test_random_below(8));
-        check_counts(ring);
-        ring->now_us += test_random_below(10) == 0 ? test_random_below(jump_us_max)
-                                                   : test_random_below(US_PER_SECOND);
-        check_counts(ring);
-        take(ring, test_random_below(12));
-        check_counts(ring);
+        add_some(naive, test_random_below(8), span_us);
+        naive->now_us += test_random_below(10) == 0 ? test_random_below(jump_us_max)
+                                                    : test_random_below(US_PER_SECOND);
+        take(naive, test_random_below(12));
+        if (test_random_below(50) == 0)
+            check_none_is_late(naive);
     }
-    ring->now_us += 8 * DAY_US;
-    take(ring, UINT64_MAX);
-    CHECK_EQUAL(ring->count, 0);
-    check_counts(ring);
-}
-
-TEST(deadlines_come_due_in_order_while_the_clock_creeps)
-{
-    for (int round = 0; round < ROUNDS; round++) {
-        struct ring *ring = ring_create();
-        play(ring, 60 * US_PER_SECOND);
-        ring_destroy(ring);
+    check_none_is_late(naive);
+    while (naive->count > 0) {
+        naive->now_us = deadlines_next_us(&naive->deadlines);
+        CHECK(naive->now_us != UINT64_MAX);
+        check_none_is_late(naive);
     }
 }
 
-TEST(deadlines_come_due_in_order_when_the_clock_jumps_by_days)
+static void play_rounds(uint64_t span_us, uint64_t jump_us_max)
 {
     for (int round = 0; round < ROUNDS; round++) {
-        struct ring *ring = ring_create();
-        play(ring, 20 * DAY_US);
-        ring_destroy(ring);
+        struct naive *naive = naive_create();
+        play(naive, span_us, jump_us_max);
+        naive_destroy(naive);
     }
+}
+
+TEST(deadlines_of_holds_come_due_while_the_clock_creeps)
+{
+    play_rounds(HOLD_MAX_S * US_PER_SECOND, 60 * US_PER_SECOND);
+}
+
+TEST(deadlines_of_holds_come_due_when_the_clock_jumps_by_days)
+{
+    play_rounds(HOLD_MAX_S * US_PER_SECOND, 20 * DAY_US);
+}
+
+TEST(deadlines_years_ahead_come_due_in_their_time)
+{
+    play_rounds(30 * YEAR_US, 20 * DAY_US);
+}
+
+TEST(deadlines_beyond_every_bucket_come_due_in_their_time)
+{
+    play_rounds(500 * YEAR_US, 3 * YEAR_US);
+}
+
+TEST(deadlines_come_due_when_the_clock_jumps_by_decades)
+{
+    play_rounds(100 * YEAR_US, 40 * YEAR_US);
 }
 
 TEST(deadlines_of_one_moment_come_in_the_order_they_were_set)
 {
-    struct ring *ring = ring_create();
+    struct naive *naive = naive_create();
     for (int i = 0; i < CAPACITY; i++)
-        ring_add(ring, ring->now_us + HOLD_DEFAULT_S * US_PER_SECOND);
-    CHECK(!deadlines_has_room(&ring->deadlines, ring->now_us, ring->now_us + 1));
-    take(ring, 1);
-    ring->now_us += HOLD_DEFAULT_S * US_PER_SECOND;
-    take(ring, 1);
-    ring->now_us += US_PER_SECOND;
-    CHECK_EQUAL(deadlines_due(&ring->deadlines, ring->now_us), CAPACITY);
-    take(ring, CAPACITY / 2);
-    add_some(ring, CAPACITY);
-    check_counts(ring);
-    take(ring, UINT64_MAX);
-    ring_destroy(ring);
+        add(naive, naive->now_us + HOLD_DEFAULT_S * US_PER_SECOND);
+    CHECK(!deadlines_has_room(&naive->deadlines));
+    naive->now_us += HOLD_DEFAULT_S * US_PER_SECOND + US_PER_SECOND;
+    CHECK_EQUAL(deadlines_due(&naive->deadlines, naive->now_us), CAPACITY);
+    for (uint32_t i = 1; i <= CAPACITY; i++) {
+        uint32_t entry;
+        CHECK_EQUAL(deadlines_take(&naive->deadlines, naive->now_us, &entry), DEADLINE_DUE);
+        CHECK_EQUAL(deadline_record(entry), i);
+    }
+    naive_destroy(naive);
 }
 
-TEST(deadlines_refuse_what_the_ring_does_not_span)
+TEST(deadline_that_has_passed_is_due_at_once)
 {
-    struct ring *ring = ring_create();
-    ring_add(ring, ring->now_us + 1);
-    ring->now_us += RING_SPAN_US;
-    CHECK(deadlines_has_room(&ring->deadlines, ring->now_us - US_PER_SECOND,
-                             ring->now_us - US_PER_SECOND / 2));
-    CHECK(!deadlines_has_room(&ring->deadlines, ring->now_us, ring->now_us + US_PER_SECOND));
-    take(ring, 1);
-    CHECK(deadlines_has_room(&ring->deadlines, ring->now_us, ring->now_us + US_PER_SECOND));
-    ring_destroy(ring);
+    struct naive *naive = naive_create();
+    uint32_t entry;
+    add(naive, naive->now_us + 1);
+    naive->now_us += US_PER_SECOND;
+    CHECK_EQUAL(deadlines_due(&naive->deadlines, naive->now_us), 1);
+    deadlines_add(&naive->deadlines, naive->now_us, START_US / 2, deadline_entry(5, 77));
+    naive->now_us += US_PER_SECOND;
+    CHECK_EQUAL(deadlines_take(&naive->deadlines, naive->now_us, &entry), DEADLINE_DUE);
+    CHECK_EQUAL(deadline_record(entry), 1);
+    CHECK_EQUAL(deadlines_take(&naive->deadlines, naive->now_us, &entry), DEADLINE_DUE);
+    CHECK_EQUAL(deadline_timer(entry), 5);
+    CHECK_EQUAL(deadline_record(entry), 77);
+    naive_destroy(naive);
+}
+
+TEST(deadlines_far_ahead_cost_nothing_until_their_bucket_opens)
+{
+    struct naive *naive = naive_create();
+    uint64_t deadline_us = naive->now_us + YEAR_US;
+    add(naive, deadline_us);
+    CHECK_EQUAL(naive->deadlines.far.count, 1);
+    CHECK(deadlines_next_us(&naive->deadlines) > naive->now_us + YEAR_US - 3 * FAR_US);
+    naive->now_us = deadline_us - 2 * FAR_US;
+    CHECK_EQUAL(deadlines_due(&naive->deadlines, naive->now_us), 0);
+    naive->now_us = deadline_us - FAR_US + 1;
+    take(naive, 1);
+    CHECK_EQUAL(naive->deadlines.far.count, 0);
+    CHECK_EQUAL(naive->deadlines.near.count, 1);
+    CHECK_EQUAL(naive->count, 1);
+    naive->now_us = deadline_us + US_PER_SECOND;
+    take(naive, 1);
+    CHECK_EQUAL(naive->count, 0);
+    naive_destroy(naive);
 }
 
 struct visits {
-    const struct ring *ring;
+    const struct naive *naive;
     uint32_t count;
 };
 
-static void visit(void *context, uint64_t bucket_us, uint32_t order)
+static void visit(void *context, uint64_t bucket_us, bool is_far, uint32_t entry)
 {
     struct visits *visits = context;
-    CHECK(visits->count < visits->ring->count);
-    CHECK_EQUAL(bucket_us, visits->ring->entries[visits->count].bucket_us);
-    CHECK_EQUAL(order, visits->ring->entries[visits->count].order);
+    uint64_t time_us = visits->naive->times[deadline_record(entry)];
+    CHECK(time_us > 0);
+    if (is_far)
+        CHECK_EQUAL(bucket_us, time_us >> DEADLINE_FAR_SHIFT << DEADLINE_FAR_SHIFT);
+    else
+        CHECK_EQUAL(bucket_us, deadline_bucket_us(time_us));
     visits->count++;
 }
 
-TEST(deadlines_are_visited_each_once_and_in_order)
+TEST(deadlines_are_visited_each_once)
 {
-    struct ring *ring = ring_create();
+    struct naive *naive = naive_create();
     for (int round = 0; round < ROUNDS; round++) {
-        struct visits visits = {.ring = ring};
-        add_some(ring, 40);
-        ring->now_us += test_random_below(DAY_US);
-        take(ring, 20);
-        deadlines_each(&ring->deadlines, visit, &visits);
-        CHECK_EQUAL(visits.count, ring->count);
+        struct visits visits = {.naive = naive};
+        add_some(naive, 40, YEAR_US);
+        naive->now_us += test_random_below(DAY_US);
+        take(naive, 20);
+        deadlines_each(&naive->deadlines, visit, &visits);
+        CHECK_EQUAL(visits.count, naive->count);
     }
-    ring_destroy(ring);
+    naive_destroy(naive);
 }

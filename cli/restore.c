@@ -3,8 +3,8 @@
  * Good path: the newest snapshot before the moment and the log after it, from the folder and the
  * archive, are replayed to the moment; the invariants are checked; the state is written as a
  * snapshot, of the next epoch, by the same writer that a server uses. Then what was written is
- * read again, and replayed to the end of the block that the moment lies in: only the right state
- * reaches the digest that is in that block.
+ * read again, must have the checksum of the state that was replayed, and is replayed to the end of
+ * the block that the moment lies in: only the right state reaches the digest that is in that block.
  *
  * The new folder has no log: a server goes on from the snapshot. Its epoch keeps the two histories
  * apart from there on.
@@ -21,6 +21,7 @@
 #include "cli/paths.h"
 #include "cli/value.h"
 #include "engine/image.h"
+#include "engine/sum.h"
 #include "snapshot/image.h"
 #include "snapshot/writer.h"
 
@@ -34,6 +35,7 @@ struct restore {
     bool is_new; /* the folder was made by this run */
     uint64_t seq;
     uint64_t digest;
+    uint64_t checksum; /* of the state that is restored */
 };
 
 static bool complain(const char *what, const char *why)
@@ -150,7 +152,7 @@ static bool check_written(struct restore *restore)
     uint64_t seq_whole = replay->seq_whole;
     if (!engine_clear(replay->engine) || !loader_run(&loader))
         return complain("what was written cannot be read", loader.error);
-    if (loader.seq != restore->seq || engine_digest(replay->engine) != restore->digest)
+    if (loader.seq != restore->seq || engine_checksum(replay->engine) != restore->checksum)
         return complain(restore->data,
                         "what was written is not what was restored: see to the disk");
     if (seq_whole == restore->seq)
@@ -185,6 +187,7 @@ static bool run(struct restore *restore)
     uint64_t time_us = engine_time_us(*engine);
     restore->seq = engine_seq(*engine);
     restore->digest = engine_digest(*engine);
+    restore->checksum = engine_checksum(*engine);
     uint64_t epoch = restore->folder.replay.epoch + 1;
     bool has_stopped = restore->folder.replay.has_stopped;
     if (!open_target(restore) || !write_snapshot(restore) ||

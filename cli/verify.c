@@ -1,7 +1,8 @@
 /* Replays a data folder's log into a fresh engine and checks everything that can be checked
  * without another copy: every block's checksum and chain (the reader), that every command is
  * accepted and every block's digest is reached again (net/replay.h), every invariant of the state
- * at the end (engine_check), and that each snapshot with the log after it leads to that very state.
+ * at the end (engine_check), and that each snapshot with the log after it leads to that very state,
+ * by every record and number of it (engine_checksum).
  * Where the log's beginning is gone, the oldest sound snapshot takes its place. A snapshot that is
  * damaged is named, with what a start would do about it; the others are checked all the same.
  * Nothing in the folder is changed. */
@@ -14,6 +15,7 @@
 #include "cli/folder.h"
 #include "cli/value.h"
 #include "engine/image.h"
+#include "engine/sum.h"
 #include "snapshot/image.h"
 
 struct verification {
@@ -122,8 +124,8 @@ static void print_summary(struct verification *verification)
            " pooled, %" PRId64 " reserved, %" PRId64 " committed\n",
            stats.skus, totals.on_hand, totals.available, totals.pooled, totals.reserved,
            totals.committed);
-    printf("state    seq %" PRIu64 ", digest %016" PRIx64 "\n", engine_seq(engine),
-           engine_digest(engine));
+    printf("state    seq %" PRIu64 ", digest %016" PRIx64 ", checksum %016" PRIx64 "\n",
+           engine_seq(engine), engine_digest(engine), engine_checksum(engine));
     for (uint32_t i = verification->snapshots.seq_count; i-- > 0;) {
         if (!verification->damaged[i])
             printf("snapshot seq %" PRIu64 ", and the log after it, lead to this state too\n",
@@ -217,6 +219,7 @@ static bool verify_snapshots(struct verification *verification)
     const struct loader *snapshots = &verification->snapshots;
     uint64_t seq = engine_seq(engine);
     uint64_t digest = engine_digest(engine);
+    uint64_t checksum = engine_checksum(engine);
     for (uint32_t i = snapshots->seq_count; i-- > 0;) {
         if (verification->damaged[i])
             continue;
@@ -226,13 +229,16 @@ static bool verify_snapshots(struct verification *verification)
         }
         if (!replay_from(verification, snapshots->seqs[i]) || !check_invariants(engine))
             return false;
-        if (engine_seq(engine) == seq && engine_digest(engine) == digest)
+        uint64_t checksum_led_to = engine_checksum(engine);
+        if (engine_seq(engine) == seq && engine_digest(engine) == digest &&
+            checksum_led_to == checksum)
             continue;
         fprintf(stderr,
                 "till verify: the snapshot of seq %" PRIu64 " and the log after it lead to seq "
-                "%" PRIu64 ", digest %016" PRIx64 ", not to seq %" PRIu64 ", digest %016" PRIx64
-                "\n",
-                snapshots->seqs[i], engine_seq(engine), engine_digest(engine), seq, digest);
+                "%" PRIu64 ", digest %016" PRIx64 ", checksum %016" PRIx64 ", not to seq %" PRIu64
+                ", digest %016" PRIx64 ", checksum %016" PRIx64 "\n",
+                snapshots->seqs[i], engine_seq(engine), engine_digest(engine), checksum_led_to, seq,
+                digest, checksum);
         return false;
     }
     return true;

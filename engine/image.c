@@ -125,7 +125,10 @@ enum engine_load engine_load_begin(struct engine *engine,
 #define SCALAR(number, KIND, name, place, since, text)                                             \
     engine->place = (__typeof__(engine->place))scalars[SCALAR_##name];
 #include "engine/tables/tables.h"
-    if (!rings_are_sound(engine, counts)) {
+    uint64_t taken[ENGINE_SCALAR_COUNT];
+    engine_scalars(engine, taken);
+    /* What is wider than the engine keeps it would be taken for another number. */
+    if (memcmp(taken, scalars, sizeof taken) != 0 || !rings_are_sound(engine, counts)) {
         snprintf(error, error_size, "its numbers contradict each other");
         return ENGINE_LOAD_UNSOUND;
     }

@@ -195,7 +195,8 @@ static enum loaded header_compare(struct loading *loading)
     if (ready != ENGINE_LOAD_READY)
         return say(loading, ready == ENGINE_LOAD_UNSOUND ? LOAD_DAMAGED : LOAD_REFUSED, "%s",
                    error);
-    if (engine_seq(engine) != fixed->seq || engine_digest(engine) != fixed->digest)
+    if (engine_seq(engine) != fixed->seq || engine_digest(engine) != fixed->digest ||
+        engine_time_us(engine) != fixed->time_us)
         return say(loading, LOAD_DAMAGED, "its header contradicts itself");
     return LOADED;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "engine/sum.h"
 #include "tests/model/generate.h"
 #include "tests/model/imager.h"
 #include "tests/model/play.h"
@@ -284,6 +285,74 @@ TEST(forged_numbers_are_refused_or_lived_with)
 {
     forge_rounds(&profiles[PROFILE_MIXED], change_scalar);
     forge_rounds(&profiles[PROFILE_POINTS], change_scalar);
+}
+
+/* Does any bit that differs in this record change the sum of its chunk? A byte in turn, one of its
+ * bits. */
+static bool record_is_summed(const struct imager *imager, const struct imager_chunk *chunk,
+                             uint32_t record)
+{
+    const struct keep_chunk *place = &chunk->place;
+    enum engine_table table = (enum engine_table)place->table;
+    uint32_t capacity = imager->counts.capacity[table];
+    uint32_t size = place->size_bytes / place->count;
+    uint8_t *bytes = chunk->bytes + (size_t)record * size;
+    uint64_t before =
+        sum_records(imager->scalars, table, capacity, place->first, place->count, chunk->bytes);
+    bool is_summed = true;
+    for (uint32_t i = 0; is_summed && i < size; i++) {
+        uint8_t bit = (uint8_t)(1u << test_random_below(8));
+        bytes[i] ^= bit;
+        is_summed = sum_records(imager->scalars, table, capacity, place->first, place->count,
+                                chunk->bytes) != before;
+        bytes[i] ^= bit;
+    }
+    return is_summed;
+}
+
+/* Records of these that nothing refers to any more are no part of the state. */
+static bool may_be_unsummed(enum engine_table table)
+{
+    return table == TABLE_keys || table == TABLE_deadline_buckets;
+}
+
+TEST(checksum_covers_every_byte_of_every_record_in_use)
+{
+    enum { RECORDS_OF_A_CHUNK = 20 };
+    struct forgery forgery;
+    forgery_init(&forgery, &profiles[PROFILE_MIXED]);
+    const struct imager *imager = &forgery.imager;
+    uint32_t summed[ENGINE_TABLE_COUNT] = {0};
+    for (uint32_t i = 0; i < imager->chunk_count; i++) {
+        const struct imager_chunk *chunk = &imager->chunks[i];
+        enum engine_table table = (enum engine_table)chunk->place.table;
+        uint32_t skipped = chunk->place.first == 0;
+        for (uint32_t tries = 0; tries < RECORDS_OF_A_CHUNK; tries++) {
+            uint32_t record = skipped + (uint32_t)test_random_below(chunk->place.count - skipped);
+            bool is_summed = record_is_summed(imager, chunk, record);
+            CHECK(is_summed || may_be_unsummed(table));
+            summed[table] += is_summed;
+        }
+    }
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++)
+        CHECK(summed[i] > 0 || i == TABLE_deadline_buckets);
+    forgery_deinit(&forgery);
+}
+
+TEST(checksum_covers_every_number_of_the_state)
+{
+    struct forgery forgery;
+    forgery_init(&forgery, &profiles[PROFILE_MIXED]);
+    uint64_t *scalars = forgery.imager.scalars;
+    uint64_t before = sum_scalars(scalars);
+    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++) {
+        for (unsigned bit = 0; bit < 64; bit++) {
+            scalars[i] ^= 1ULL << bit;
+            CHECK_EQUAL(sum_scalars(scalars) != before, i != SCALAR_time_us);
+            scalars[i] ^= 1ULL << bit;
+        }
+    }
+    forgery_deinit(&forgery);
 }
 
 /* A PENDING order whose hold was extended has a step kept for its end: tables that have room for

@@ -68,6 +68,10 @@ def table_names():
                                                              re.MULTILINE)}
 
 
+def image_scalar_count(data):
+    return struct.unpack_from("<I", data, IMAGE_VERSION_AT + 12)[0]
+
+
 def image_rows(data):
     """The rows of an image's tables, in order: (name, record size, count, capacity)."""
     table_count, scalar_count = struct.unpack_from("<II", data, IMAGE_VERSION_AT + 8)

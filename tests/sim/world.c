@@ -385,6 +385,19 @@ static void judge_archive(struct world *world, struct disk *data)
     disk_close(archive);
 }
 
+/* Where the log is whole, a start comes to the state that the log alone leads to. */
+static void judge_start(struct disk *data)
+{
+    uint64_t first, last;
+    log_span(data, &first, &last);
+    if (first != 1)
+        return;
+    struct led_to started = lead(data, NULL, false, 0);
+    struct led_to whole = lead(data, NULL, true, 0);
+    CHECK_EQUAL(started.seq, whole.seq);
+    CHECK_EQUAL(started.checksum, whole.checksum);
+}
+
 void world_judge(struct world *world)
 {
     struct disk *disk;
@@ -392,5 +405,7 @@ void world_judge(struct world *world)
     CHECK(ledger_check_log(world->ledger, disk) >= world->ledger->seq_seen);
     if (world->has_archive)
         judge_archive(world, disk);
+    else
+        judge_start(disk);
     disk_close(disk);
 }

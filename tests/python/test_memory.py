@@ -99,7 +99,8 @@ def lazy_memory_starts_with_a_warning(run):
 
 @test
 def tables_above_what_the_machine_has_are_refused(run):
-    result = serve(run, "--orders", "1g", "--deadlines", "1g")
+    every = ("orders", "moneys", "keys", "payments", "steps")
+    result = serve(run, *(word for name in every for word in (f"--{name}", "255m")))
     check_equal(result.returncode, 1, f"the exit code, with {result.stderr},")
     check("--orders" in result.stderr and "MiB" in result.stderr, result.stderr)
 

@@ -4,6 +4,10 @@
  * from a stock already, it cannot take again. */
 #include "engine/plan.h"
 
+#include "engine/handlers.h"
+#include "engine/order_parts.h"
+#include "engine/source.h"
+
 /* What a source gives once an order that holds something has given it back. */
 static int64_t source_gives_after(const struct engine *engine, uint32_t pool, uint32_t stock,
                                   uint32_t index)

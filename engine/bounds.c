@@ -15,7 +15,8 @@
 #include <stdlib.h>
 
 #include "engine/image.h"
-#include "engine/state.h"
+#include "engine/keys.h"
+#include "engine/order.h"
 
 /* CLAIM(name, table, arena, text): the lists, and what a record is that is in none. */
 #define CLAIMS(CLAIM)                                                                              \

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 
 #include "engine/image.h"
-#include "engine/state.h"
+#include "engine/keys.h"
+#include "engine/order.h"
+#include "engine/payment.h"
+#include "engine/points.h"
+#include "engine/stock.h"
+#include "engine/tally.h"
+#include "engine/timers.h"
 
 struct check {
     const struct engine *engine;

@@ -5,7 +5,9 @@
  * commands pass through the memory of keys before and after their handler. */
 #include "engine/engine.h"
 
-#include "engine/state.h"
+#include "engine/keys.h"
+#include "engine/place.h"
+#include "engine/stock.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/state.h"
+#include "engine/memory.h"
 
 static uint32_t ring_slots_used(const struct memory_ring *ring)
 {

@@ -18,18 +18,7 @@
  * The last part of the table of keys is a reserve: commands that spare it are refused while no more
  * than that is left, so that a load cannot lock out whoever must cancel an order or close a sale.
  */
-#include "engine/state.h"
-
-uint64_t memory_ring_count(const struct memory_ring *ring)
-{
-    return ring->end - ring->first;
-}
-
-/* Records stand at 1 + position modulo capacity. */
-static uint32_t ring_slot(const struct memory_ring *ring, uint64_t position)
-{
-    return (uint32_t)(position % ring->records.capacity) + 1;
-}
+#include "engine/keys.h"
 
 enum { KEYS_RESERVE_SHARE = 16 };
 
@@ -59,7 +48,7 @@ static bool oldest_key_is_kept(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;
     return ring->first == ring->end ||
-           is_kept(engine, key_record_at(engine, ring_slot(ring, ring->first))->kept_us,
+           is_kept(engine, key_record_at(engine, memory_ring_slot(ring, ring->first))->kept_us,
                    KEY_RETENTION_US);
 }
 
@@ -70,7 +59,7 @@ bool key_has_room(const struct engine *engine)
     const struct memory_ring *ring = &engine->keys;
     if (!engine->keeps_key || memory_ring_count(ring) < engine->keys_max)
         return true;
-    uint32_t slot = ring_slot(ring, ring->end - engine->keys_max);
+    uint32_t slot = memory_ring_slot(ring, ring->end - engine->keys_max);
     return !is_kept(engine, key_record_at(engine, slot)->kept_us, KEY_RETENTION_US);
 }
 
@@ -85,7 +74,7 @@ static void keys_forget(struct engine *engine)
     if (oldest_key_is_kept(engine))
         return;
     struct memory_ring *ring = &engine->keys;
-    uint32_t slot = ring_slot(ring, ring->first++);
+    uint32_t slot = memory_ring_slot(ring, ring->first++);
     index_remove(&ring->index, hash_id(engine, key_record_at(engine, slot)->key), slot);
 }
 
@@ -94,7 +83,7 @@ void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const v
 {
     keys_forget(engine);
     struct memory_ring *ring = &engine->keys;
-    uint32_t slot = ring_slot(ring, ring->end++);
+    uint32_t slot = memory_ring_slot(ring, ring->end++);
     struct key_record *record = key_record_edit(engine, slot);
     *record = (struct key_record){
         .key = key, .fingerprint = fingerprint, .kept_us = engine_kept_us(engine)};
@@ -112,7 +101,7 @@ uint64_t keys_kept(const struct engine *engine)
     uint64_t end = ring->end;
     while (first < end) {
         uint64_t middle = first + (end - first) / 2;
-        if (is_kept(engine, key_record_at(engine, ring_slot(ring, middle))->kept_us,
+        if (is_kept(engine, key_record_at(engine, memory_ring_slot(ring, middle))->kept_us,
                     KEY_RETENTION_US))
             end = middle;
         else
@@ -127,7 +116,7 @@ bool keys_are_in_order(const struct engine *engine)
     const struct memory_ring *ring = &engine->keys;
     uint64_t before_us = 0;
     for (uint64_t at = ring->first; at < ring->end; at++) {
-        uint64_t kept_us = key_record_at(engine, ring_slot(ring, at))->kept_us;
+        uint64_t kept_us = key_record_at(engine, memory_ring_slot(ring, at))->kept_us;
         if (kept_us < before_us || kept_us > engine_kept_us(engine))
             return false;
         before_us = kept_us;

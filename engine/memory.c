@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #include "engine/image.h"
-#include "engine/state.h"
+#include "engine/keys.h"
+#include "engine/memory.h"
 
 const struct engine_options engine_options_default = {
 #define CAPACITY(number, name, default, text) .name = (default),

@@ -15,17 +15,13 @@
  * point takes, so that giving back returns it to where it came from, exactly once. A PENDING order
  * can always end: its first transition stands inside of it, and once that is taken by an extended
  * hold, a step is kept in reserve. */
-#include "engine/state.h"
+#include "engine/order.h"
 
-struct line order_line(const struct engine *engine, const struct order *order, unsigned number)
-{
-    if (!order_is_inline(order))
-        return *line_at(engine, order->parts.lines + number);
-    const struct piece *piece = &order->parts.piece;
-    return (struct line){.price = order->total / (int64_t)piece->quantity,
-                         .sku = stock_at(engine, piece->stock)->sku,
-                         .quantity = piece->quantity};
-}
+#include "engine/keys.h"
+#include "engine/points.h"
+#include "engine/stock.h"
+#include "engine/tally.h"
+#include "engine/timers.h"
 
 struct piece *order_pieces_edit(struct engine *engine, struct order *order)
 {
@@ -161,27 +157,6 @@ void order_enter(struct engine *engine, uint32_t index, uint8_t state)
     order_step(engine, index);
 }
 
-/* Counts a piece for its customer's limits, or with a negative sign takes it off. */
-static void piece_tally(struct engine *engine, const struct order *order, const struct piece *piece,
-                        int64_t sign)
-{
-    if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
-        return;
-    int64_t quantity = sign * (int64_t)piece->quantity;
-    uint32_t sku = stock_at(engine, piece->stock)->sku;
-    tally_add(engine, order->customer, order->sale, sku, quantity);
-    tally_add(engine, order->customer, order->sale, 0, quantity);
-}
-
-/* Counts what an order holds or has: for a sale that begins to count. */
-void order_tally(struct engine *engine, uint32_t index)
-{
-    const struct order *order = order_at(engine, index);
-    struct pieces pieces = order_pieces(engine, order);
-    for (uint32_t i = 0; i < pieces.count; i++)
-        piece_tally(engine, order, &pieces.first[i], 1);
-}
-
 /* Stock from reserved to committed, points from held to spent: the order is sold. */
 void order_commit(struct engine *engine, uint32_t index)
 {
@@ -196,14 +171,6 @@ void order_commit(struct engine *engine, uint32_t index)
     }
     if (order->money != 0)
         points_spend(engine, index);
-}
-
-/* The pool that a piece would be given back to; 0: to what is available. */
-uint32_t piece_returns_to(const struct engine *engine, const struct order *order,
-                          const struct piece *piece)
-{
-    bool to_pool = piece->pool != 0 && sale_at(engine, order->sale)->state != sale_state_CLOSED;
-    return to_pool ? piece->pool : 0;
 }
 
 static void piece_give_back(struct engine *engine, const struct order *order,

@@ -6,7 +6,11 @@
  *
  * payment_effect is docs/rules.md's table: from the order's state and the event it tells what to
  * do, before anything is done. */
-#include "engine/plan.h"
+#include "engine/payment.h"
+
+#include "engine/handlers.h"
+#include "engine/order.h"
+#include "engine/retake.h"
 
 enum effect {
     EFFECT_RECORD,  /* nothing but a note on the order */

@@ -2,7 +2,15 @@
  *
  * Everything is judged on a plan, in docs/rules.md's order, before anything is written: what is
  * refused leaves no trace, and refusing is the fastest path. The plan then becomes the order. */
+#include "engine/place.h"
+
+#include "engine/handlers.h"
+#include "engine/order.h"
 #include "engine/plan.h"
+#include "engine/sale.h"
+#include "engine/source.h"
+#include "engine/tally.h"
+#include "engine/timers.h"
 
 void place_prefetch_slots(struct engine *engine, struct command *command)
 {

@@ -1,9 +1,9 @@
 /* The plan of an order: what it would get, from where, at what price, before anything is written.
- * Private to engine/; place.c plans new orders, retake.c what a late payment takes again. */
+ * place.c plans new orders, retake.c what a late payment takes again. Private to engine/. */
 #ifndef TILL_ENGINE_PLAN_H
 #define TILL_ENGINE_PLAN_H
 
-#include "engine/state.h"
+#include "engine/points.h"
 
 __extension__ typedef __int128 wide;
 
@@ -48,19 +48,5 @@ enum outcome plan_reject_remaining(struct engine *engine, uint64_t sku, int64_t 
 /* Takes up to *missing from a stock, and off *missing. False when the plan is full. */
 bool plan_take(const struct engine *engine, struct plan *plan, unsigned line, uint32_t stock,
                uint32_t *missing);
-
-/* retake.c: what a late payment takes again. */
-struct retake {
-    struct plan plan;
-    struct order_place_body body; /* the order's request, as far as its allocation needs it */
-    struct line_body lines[ORDER_LINES_MAX];
-    bool is_elsewhere; /* not all of it from the places that the order had */
-};
-
-/* Is everything there that an order had which is EXPIRED, FAILED, or PENDING with an ended hold?
- * Fills in how it would be taken. */
-bool retake_judge(struct engine *engine, uint32_t order, struct retake *retake);
-enum outcome retake_check_room(struct engine *engine, uint32_t order, const struct retake *retake);
-void retake_write(struct engine *engine, uint32_t order, const struct retake *retake);
 
 #endif

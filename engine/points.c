@@ -15,7 +15,9 @@
  * and it sweeps first and looks at all three. So no sum of points can leave its range, whatever
  * comes back. For every held take two ledger entries are kept in reserve (that it came back, and
  * that it expired with that), and a lot when its own may expire: an order can always end. */
-#include "engine/state.h"
+#include "engine/points.h"
+
+#include "engine/keys.h"
 
 enum { LEDGER_ENTRIES_PER_TAKE = 2 };
 
@@ -119,7 +121,7 @@ static bool lot_may_expire(const struct lot *lot)
 }
 
 /* From then on nothing that comes back of these points is good any more. */
-uint64_t lot_last_us(const struct engine *engine, const struct lot *lot)
+static uint64_t lot_last_us(const struct engine *engine, const struct lot *lot)
 {
     uint64_t expires_us =
         lot->origin != 0 ? lot_at(engine, lot->origin)->expires_us : lot->expires_us;

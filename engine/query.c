@@ -1,6 +1,8 @@
 /* Queries: they read, and change nothing. What they show may be held back by the server until it
  * is durable; here it is simply the state. */
-#include "engine/state.h"
+#include "engine/handlers.h"
+#include "engine/order.h"
+#include "engine/stock.h"
 
 static void stock_row_add(struct stock_row_body *row, const struct stock *stock, bool clamp)
 {

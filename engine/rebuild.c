@@ -5,7 +5,9 @@
  * before it is filled, so that the memory latencies overlap. The hash seed is the engine's own;
  * nothing here depends on the engine that the image was taken of. */
 #include "engine/image.h"
-#include "engine/state.h"
+#include "engine/payment.h"
+#include "engine/stock.h"
+#include "engine/tally.h"
 
 enum { AHEAD = 32 };
 

@@ -6,7 +6,12 @@
  * A hold that has just ended gives back first, so what it still holds counts as given back.
  * retake_write does what was planned. The pieces that the order was placed with stay as they are,
  * since they answer its placing; units from other places get pieces of their own. */
-#include "engine/plan.h"
+#include "engine/retake.h"
+
+#include "engine/handlers.h"
+#include "engine/order.h"
+#include "engine/source.h"
+#include "engine/tally.h"
 
 /* Plans the pieces from where they were; false when not all of it is there. */
 static bool plan_same_places(const struct engine *engine, struct plan *plan,

@@ -5,44 +5,12 @@
  *
  * A pool's units are in its stock's `pooled` while nobody has them, and in `reserved` or
  * `committed` while `taken` counts them. */
-#include "engine/state.h"
+#include "engine/sale.h"
 
-uint32_t tally_hash(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku)
-{
-    return hash_words(engine, (uint64_t)customer << 32 | sale, sku);
-}
-
-uint32_t tally_find(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku)
-{
-    struct index_walk walk =
-        index_walk(&engine->tally_index, tally_hash(engine, customer, sale, sku));
-    uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0) {
-        const struct tally *tally = tally_at(engine, index);
-        if (tally->customer == customer && tally->sale == sale && tally->sku == sku)
-            return index;
-    }
-    return 0;
-}
-
-uint64_t tally_of(const struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku)
-{
-    return tally_at(engine, tally_find(engine, customer, sale, sku))->quantity;
-}
-
-void tally_add(struct engine *engine, uint32_t customer, uint32_t sale, uint32_t sku,
-               int64_t quantity)
-{
-    uint32_t index = tally_find(engine, customer, sale, sku);
-    if (index == 0) {
-        index = arena_take(&engine->tallies, 1);
-        TILL_ASSERT(index != 0);
-        *tally_edit(engine, index) =
-            (struct tally){.customer = customer, .sale = sale, .sku = sku, .quantity = 0};
-        index_insert(&engine->tally_index, tally_hash(engine, customer, sale, sku), index);
-    }
-    tally_edit(engine, index)->quantity += (uint64_t)quantity;
-}
+#include "engine/keys.h"
+#include "engine/order_parts.h"
+#include "engine/source.h"
+#include "engine/tally.h"
 
 static void sale_reply(struct engine *engine, struct command *command, uint32_t index)
 {
@@ -177,19 +145,13 @@ static void pool_resize(struct engine *engine, uint32_t sale, const struct pool_
     stock_digest(engine, change->stock);
 }
 
-static bool order_counts(const struct order *order, uint32_t sale)
-{
-    return order->sale == sale &&
-           (order->state == order_state_PENDING || order->state == order_state_CONFIRMED);
-}
-
 /* A sale that had orders before it got limits must count them: one pass over all orders. */
 static bool tallies_have_room(const struct engine *engine, uint32_t sale)
 {
     uint64_t needed = 0;
     for (uint32_t i = 1; i <= engine->orders.count; i++) {
         const struct order *order = order_at(engine, i);
-        if (order_counts(order, sale))
+        if (order->sale == sale && order_has_pieces(order))
             needed += order->line_count + 1u;
     }
     return needed <= arena_room(&engine->tallies);
@@ -198,7 +160,8 @@ static bool tallies_have_room(const struct engine *engine, uint32_t sale)
 static void tallies_count(struct engine *engine, uint32_t sale)
 {
     for (uint32_t i = 1; i <= engine->orders.count; i++) {
-        if (order_counts(order_at(engine, i), sale))
+        const struct order *order = order_at(engine, i);
+        if (order->sale == sale && order_has_pieces(order))
             order_tally(engine, i);
     }
 }

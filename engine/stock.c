@@ -8,7 +8,10 @@
  * most QUANTITY_MAX too, and available at least -QUANTITY_MAX. What is held or sold in all is below
  * 2^63: there are at most 2^31 pieces of at most 2^32 - 1 units; and so is what is pooled, by 2^30
  * pools. */
-#include "engine/state.h"
+#include "engine/stock.h"
+
+#include "engine/keys.h"
+#include "engine/order_parts.h"
 
 uint32_t name_hash(const struct engine *engine, const struct name *name)
 {
@@ -196,11 +199,6 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-static bool order_holds_stock(const struct order *order)
-{
-    return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
-}
-
 /* One that was moved is chained to the stocks that it was taken from first, too. */
 static bool is_piece_of_now(const struct engine *engine, const struct order *order, uint32_t place)
 {
@@ -209,8 +207,7 @@ static bool is_piece_of_now(const struct engine *engine, const struct order *ord
     return piece >= pieces.first && piece < pieces.first + pieces.count;
 }
 
-/* Counts the orders that hold this stock, and appends the newest to the reply just written. Reads
- * whatever was ever taken of the stock: a deficit is a rare thing. */
+/* Reads whatever was ever taken of the stock: a deficit is a rare thing. */
 void list_concerned(const struct engine *engine, struct command *command, uint32_t stock)
 {
     struct stock_level_body *reply = (struct stock_level_body *)command->reply;
@@ -222,7 +219,7 @@ void list_concerned(const struct engine *engine, struct command *command, uint32
     while (place != 0) {
         const struct piece *piece = piece_of(engine, place);
         const struct order *order = order_at(engine, piece->order);
-        if (piece->order != last && order_holds_stock(order) &&
+        if (piece->order != last && order_has_pieces(order) &&
             is_piece_of_now(engine, order, place)) {
             if (reply->order_count < CONCERNED_ORDERS_MAX)
                 row[reply->order_count++].order = order->id;

@@ -1,5 +1,5 @@
 /* What is due: the entry's timer and record tell what to do, or nothing. */
-#include "engine/state.h"
+#include "engine/timers.h"
 
 #define TIMER(number, name, table, since, text)                                                    \
     static_assert((number) < TIMERS_MAX, "an entry has room for the number");

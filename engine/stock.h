@@ -1,0 +1,40 @@
+/* SKUs, and their stock in each warehouse. Private to engine/. */
+#ifndef TILL_ENGINE_STOCK_H
+#define TILL_ENGINE_STOCK_H
+
+#include "engine/state.h"
+
+/* The SKU with this number; 0: there is none. */
+static inline uint32_t sku_find(const struct engine *engine, uint64_t sku)
+{
+    struct index_walk walk = index_walk(&engine->sku_index, hash_words(engine, sku, 1));
+    uint32_t index = 0;
+    while ((index = index_next(&walk)) != 0 && sku_at(engine, index)->sku != sku) {
+    }
+    return index;
+}
+
+/* The SKU with this name; 0: there is none. */
+uint32_t name_hash(const struct engine *engine, const struct name *name);
+uint32_t sku_find_name(const struct engine *engine, const struct name *name);
+
+/* The stock of a SKU (its index) in a warehouse (its number); 0: there is none. */
+uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehouse);
+
+/* Units that are in the warehouse and may not be promised again. */
+int64_t stock_promised(const struct stock *stock);
+
+/* Counts the orders that hold this stock, and appends the newest to the stock_level reply that was
+ * just written. */
+void list_concerned(const struct engine *engine, struct command *command, uint32_t stock);
+
+/* Every change of a stock ends with this. */
+static inline void stock_digest(struct engine *engine, uint32_t index)
+{
+    const struct stock *stock = stock_at(engine, index);
+    digest_mix(engine, (uint64_t)stock->available ^ (uint64_t)stock->pooled << 32,
+               (uint64_t)stock->reserved ^ (uint64_t)stock->committed << 32 ^
+                   (uint64_t)stock->on_hand << 16 ^ index);
+}
+
+#endif

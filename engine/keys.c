@@ -27,9 +27,11 @@ uint32_t keys_reserve(const struct engine *engine)
     return engine->keys.records.capacity / KEYS_RESERVE_SHARE;
 }
 
-static bool is_kept(const struct engine *engine, uint64_t kept_us, uint64_t retention_us)
+static bool key_is_old(const void *context, const void *record)
 {
-    return kept_us + retention_us > engine_kept_us(engine);
+    const struct engine *engine = context;
+    const struct key_record *key = record;
+    return key->kept_us + KEY_RETENTION_US <= engine_kept_us(engine);
 }
 
 const struct key_record *key_find(const struct engine *engine, struct id key)
@@ -38,18 +40,10 @@ const struct key_record *key_find(const struct engine *engine, struct id key)
     uint32_t slot = 0;
     while ((slot = index_next(&walk)) != 0) {
         const struct key_record *record = key_record_at(engine, slot);
-        if (id_equal(record->key, key) && is_kept(engine, record->kept_us, KEY_RETENTION_US))
+        if (id_equal(record->key, key) && !key_is_old(engine, record))
             return record;
     }
     return NULL;
-}
-
-static bool oldest_key_is_kept(const struct engine *engine)
-{
-    const struct memory_ring *ring = &engine->keys;
-    return ring->first == ring->end ||
-           is_kept(engine, key_record_at(engine, memory_ring_slot(ring, ring->first))->kept_us,
-                   KEY_RETENTION_US);
 }
 
 /* Fewer than keys_max of the keys are still kept. Times only grow along the ring, so that is so
@@ -60,7 +54,7 @@ bool key_has_room(const struct engine *engine)
     if (!engine->keeps_key || memory_ring_count(ring) < engine->keys_max)
         return true;
     uint32_t slot = memory_ring_slot(ring, ring->end - engine->keys_max);
-    return !is_kept(engine, key_record_at(engine, slot)->kept_us, KEY_RETENTION_US);
+    return key_is_old(engine, key_record_at(engine, slot));
 }
 
 enum outcome reject_keys_full(struct engine *engine)
@@ -68,49 +62,35 @@ enum outcome reject_keys_full(struct engine *engine)
     return reject(engine, OUTCOME_CAPACITY, CAPACITY_keys, engine->keys_max);
 }
 
-/* Forgets the front of the ring when its retention has passed. */
+/* Forgets the oldest key when its retention has passed: one for each that is added is enough. */
 static void keys_forget(struct engine *engine)
 {
-    if (oldest_key_is_kept(engine))
-        return;
     struct memory_ring *ring = &engine->keys;
-    uint32_t slot = memory_ring_slot(ring, ring->first++);
-    index_remove(&ring->index, hash_id(engine, key_record_at(engine, slot)->key), slot);
+    if (memory_ring_count(ring) == 0)
+        return;
+    const struct key_record *oldest = key_record_at(engine, memory_ring_slot(ring, ring->first));
+    if (key_is_old(engine, oldest))
+        memory_ring_forget(ring, hash_id(engine, oldest->key));
 }
 
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size)
 {
     keys_forget(engine);
-    struct memory_ring *ring = &engine->keys;
-    uint32_t slot = memory_ring_slot(ring, ring->end++);
+    uint32_t slot = memory_ring_add(&engine->keys, hash_id(engine, key));
     struct key_record *record = key_record_edit(engine, slot);
     *record = (struct key_record){
         .key = key, .fingerprint = fingerprint, .kept_us = engine_kept_us(engine)};
     TILL_ASSERT(reply_size <= sizeof record->reply.bytes);
     memcpy(record->reply.bytes, reply, reply_size);
-    index_insert(&ring->index, hash_id(engine, key), slot);
     digest_mix(engine, fingerprint, key.low);
 }
 
-/* Records that are still kept: those behind the last one that is not. */
 uint64_t keys_kept(const struct engine *engine)
 {
-    const struct memory_ring *ring = &engine->keys;
-    uint64_t first = ring->first;
-    uint64_t end = ring->end;
-    while (first < end) {
-        uint64_t middle = first + (end - first) / 2;
-        if (is_kept(engine, key_record_at(engine, memory_ring_slot(ring, middle))->kept_us,
-                    KEY_RETENTION_US))
-            end = middle;
-        else
-            first = middle + 1;
-    }
-    return ring->end - first;
+    return memory_ring_kept(&engine->keys, key_is_old, engine);
 }
 
-/* Is each record as old as the one after it, or older, and none from times to come? */
 bool keys_are_in_order(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;

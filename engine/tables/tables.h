@@ -4,8 +4,10 @@
  *
  *   TABLE(number, KIND, name, record, capacity, since, text)
  *       number    what an image calls it; never used again
- *       KIND      ARENA: records by index, from 1. RING: forgotten in the order in which they came,
- *                 with an index of its own. BUCKETS, CHUNKS: of the deadlines (engine/deadlines.h)
+ *       KIND      ARENA: records by index, from 1. RING: records that are forgotten in the order in
+ *                 which they came (engine/memory_ring.h), with an index of its own, whose hash is
+ *                 <name>_hash in engine/rebuild.c. BUCKETS, CHUNKS: of the deadlines
+ *                 (engine/deadlines.h)
  *       record    of engine/tables/records.h
  *       capacity  the option that sizes it
  *       since     the schema that brought it

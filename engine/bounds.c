@@ -16,6 +16,7 @@
 
 #include "engine/image.h"
 #include "engine/keys.h"
+#include "engine/memory.h"
 #include "engine/order.h"
 
 /* CLAIM(name, table, arena, text): the lists, and what a record is that is in none. */
@@ -489,6 +490,8 @@ static bool check_tables(struct bounds *bounds)
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         struct engine_table_view view = engine_table_view(bounds->engine, tables[i].table);
         for (uint32_t record = 1; record < view.count; record++) {
+            if (table_record_is_free(bounds->engine, tables[i].table, record))
+                continue;
             const char *text = tables[i].check(bounds, record);
             if (text != NULL)
                 return refuse_record(bounds, tables[i].table, record, text);
@@ -639,18 +642,40 @@ static bool check_deadlines(struct bounds *bounds)
     return true;
 }
 
-static bool check_free_takes(struct bounds *bounds)
+/* The records of a POOL's free list are free, and no others are. */
+static bool check_free_list(struct bounds *bounds, enum engine_table table, enum claim kind)
 {
     const struct engine *engine = bounds->engine;
-    uint32_t count = 0;
-    for (uint32_t at = engine->point_takes_free; at != 0; at = point_take_at(engine, at)->next) {
-        if (!claim(bounds, CLAIM_point_takes, at))
-            return refuse_record(bounds, TABLE_point_takes, at, twice_in_lists);
-        count++;
+    const struct arena *arena = table_arena_at(engine, table);
+    struct free_list list = table_free_list(engine, table);
+    uint32_t listed = 0;
+    uint32_t free_count = 0;
+    for (uint32_t at = list.first; at != 0; at = free_list_next(arena, at, list.link_offset)) {
+        if (!claim(bounds, kind, at))
+            return refuse_record(bounds, table, at, twice_in_lists);
+        if (!table_record_is_free(engine, table, at))
+            return refuse_record(bounds, table, at, "it is in the free list, and not zero");
+        listed++;
     }
-    return count == engine->point_takes_free_count ||
-           refuse(bounds, "%u point takes are free, %u are counted", count,
-                  engine->point_takes_free_count);
+    for (uint32_t record = 1; record <= arena->count; record++)
+        free_count += table_record_is_free(engine, table, record);
+    return (listed == list.count && listed == free_count) ||
+           refuse(bounds,
+                  "%u records of table %s are in its free list, %u are free, %u are counted",
+                  listed, table_info(table)->name, free_count, list.count);
+}
+
+static bool check_free_lists(struct bounds *bounds)
+{
+#define FREE_LIST_ARENA(name)
+#define FREE_LIST_POOL(name) &&check_free_list(bounds, TABLE_##name, CLAIM_##name)
+#define FREE_LIST_RING(name)
+#define FREE_LIST_CHUNKS(name)
+#define FREE_LIST_BUCKETS(name)
+#define TABLE(number, KIND, name, ...) FREE_LIST_##KIND(name)
+    return true
+#include "engine/tables/tables.h"
+        ;
 }
 
 /* Need this record not be in a list of this kind? */
@@ -705,7 +730,7 @@ bool engine_check_bounds(const struct engine *engine, char *error, size_t error_
     struct bounds bounds = {.engine = engine, .error = error, .error_size = error_size};
     bool holds = claims_init(&bounds) && check_time(&bounds) && check_nones(&bounds) &&
                  check_tables(&bounds) && check_keys(&bounds) && check_deadlines(&bounds) &&
-                 check_free_takes(&bounds) && check_claims(&bounds);
+                 check_free_lists(&bounds) && check_claims(&bounds);
     for (unsigned i = 0; i < CLAIM_COUNT; i++)
         free(bounds.claimed[i]);
     return holds;

@@ -8,6 +8,9 @@
 #include "engine/deadlines.h"
 
 #include "base/assert.h"
+#include "engine/free_list.h"
+
+enum { CHUNK_LINK = offsetof(struct deadline_chunk, next) };
 
 static uint64_t near_of(uint64_t time_us)
 {
@@ -112,11 +115,7 @@ static uint64_t next_in_use(const struct deadlines *deadlines, const struct whee
 
 static uint32_t chunk_take(struct deadlines *deadlines)
 {
-    uint32_t index = deadlines->chunks_free;
-    if (index != 0)
-        deadlines->chunks_free = chunk_at(deadlines, index)->next;
-    else
-        index = arena_take(&deadlines->chunks, 1);
+    uint32_t index = free_list_take(&deadlines->chunks, &deadlines->chunks_free, CHUNK_LINK);
     TILL_ASSERT(index != 0);
     struct deadline_chunk *chunk = chunk_edit(deadlines, index);
     chunk->next = 0;
@@ -235,8 +234,7 @@ static uint32_t bucket_take(struct deadlines *deadlines, struct wheel *wheel, ui
     wheel->count--;
     if (chunk->first == chunk->end) {
         bucket->head = chunk->next;
-        chunk->next = deadlines->chunks_free;
-        deadlines->chunks_free = index;
+        free_list_give(&deadlines->chunks_free, &chunk->next, index);
     }
     if (bucket->count == 0) {
         deadlines->in_use[slot / 64] &= ~(1ULL << (slot % 64));

@@ -27,6 +27,7 @@ static uint32_t capacity_of(const struct engine_options *options, size_t offset)
 
 /* Where the arena of each table is in the engine; of the buckets, which are none, 0. */
 #define PLACE_ARENA(name)   offsetof(struct engine, name)
+#define PLACE_POOL(name)    offsetof(struct engine, name)
 #define PLACE_RING(name)    offsetof(struct engine, name.records)
 #define PLACE_CHUNKS(name)  offsetof(struct engine, deadlines.chunks)
 #define PLACE_BUCKETS(name) 0
@@ -50,6 +51,7 @@ const struct arena *table_arena_at(const struct engine *engine, enum engine_tabl
 }
 
 #define RING_PLACE_ARENA(name)   0
+#define RING_PLACE_POOL(name)    0
 #define RING_PLACE_RING(name)    offsetof(struct engine, name)
 #define RING_PLACE_CHUNKS(name)  0
 #define RING_PLACE_BUCKETS(name) 0
@@ -72,12 +74,72 @@ const struct memory_ring *table_ring_at(const struct engine *engine, enum engine
     return (const void *)((const uint8_t *)engine + ring_places[table]);
 }
 
+/* Where the free list of each POOL is: its two numbers in the engine, the link in a record. */
+struct free_places {
+    size_t first;
+    size_t count;
+    uint32_t link;
+};
+
+#define FREE_ARENA(name, record)
+#define FREE_POOL(name, record)                                                                    \
+    [TABLE_##name] = {offsetof(struct engine, name##_free),                                        \
+                      offsetof(struct engine, name##_free_count), offsetof(struct record, next)},
+#define FREE_RING(name, record)
+#define FREE_CHUNKS(name, record)
+#define FREE_BUCKETS(name, record)
+static const struct free_places free_places[ENGINE_TABLE_COUNT] = {
+#define TABLE(number, KIND, name, record, ...) FREE_##KIND(name, record)
+#include "engine/tables/tables.h"
+};
+
+/* A snapshot must have both numbers. */
+#define SAVED_ARENA(name)
+#define SAVED_POOL(name)                                                                           \
+    static_assert(SCALAR_##name##_free != SCALAR_##name##_free_count, "both are scalars");
+#define SAVED_RING(name) static_assert(SCALAR_##name##_first != SCALAR_##name##_end, "as these");
+#define SAVED_CHUNKS(name)
+#define SAVED_BUCKETS(name)
+#define TABLE(number, KIND, name, ...) SAVED_##KIND(name)
+#include "engine/tables/tables.h"
+
+static uint32_t number_at(const struct engine *engine, size_t place)
+{
+    uint32_t number = 0;
+    memcpy(&number, (const uint8_t *)engine + place, sizeof number);
+    return number;
+}
+
+struct free_list table_free_list(const struct engine *engine, enum engine_table table)
+{
+    const struct free_places *places = &free_places[table];
+    if (places->first == 0)
+        return (struct free_list){.first = 0};
+    return (struct free_list){.first = number_at(engine, places->first),
+                              .count = number_at(engine, places->count),
+                              .link_offset = places->link};
+}
+
+bool table_record_is_free(const struct engine *engine, enum engine_table table, uint32_t record)
+{
+    static const uint8_t zeros[KEEP_RECORD_SIZE_MAX];
+    const struct free_places *places = &free_places[table];
+    if (places->first == 0)
+        return false;
+    const struct arena *arena = table_arena_at(engine, table);
+    const uint8_t *bytes = arena_at(arena, record);
+    uint32_t behind = places->link + (uint32_t)sizeof(uint32_t);
+    return memcmp(bytes, zeros, places->link) == 0 &&
+           memcmp(bytes + behind, zeros, arena->record_size - behind) == 0;
+}
+
 /* Each index, and the table whose records it finds: the rings' own ones last. */
 static const struct {
     size_t place;
     enum engine_table table;
 } indexes[] = {
 #define INDEX_ARENA(name)
+#define INDEX_POOL(name)
 #define INDEX_RING(name) {offsetof(struct engine, name.index), TABLE_##name},
 #define INDEX_CHUNKS(name)
 #define INDEX_BUCKETS(name)
@@ -113,12 +175,18 @@ static bool options_are_valid(const struct engine_options *options, char *error,
     return true;
 }
 
+/* Buckets and chunks are the deadlines' own. */
+static bool is_of_deadlines(const struct table_info *table)
+{
+    return table->kind == TABLE_KIND_BUCKETS || table->kind == TABLE_KIND_CHUNKS;
+}
+
 static bool tables_init(struct engine *engine)
 {
     bool all = deadlines_init(&engine->deadlines, engine->options.deadlines);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
-        if (table->kind == TABLE_KIND_ARENA || table->kind == TABLE_KIND_RING)
+        if (!is_of_deadlines(table))
             all &= arena_init(table_arena(engine, (enum engine_table)i), table->record->size_bytes,
                               capacity_of(&engine->options, table->capacity_offset));
     }
@@ -154,7 +222,7 @@ static void tables_deinit(struct engine *engine)
     deadlines_deinit(&engine->deadlines);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
-        if (table->kind == TABLE_KIND_ARENA || table->kind == TABLE_KIND_RING)
+        if (!is_of_deadlines(table))
             arena_deinit(table_arena(engine, (enum engine_table)i));
     }
     for (unsigned i = 0; i < INDEX_COUNT; i++)
@@ -246,15 +314,17 @@ void engine_print_memory(const struct engine *engine,
     print(context, line);
 }
 
-/* Of the arenas that this capacity sizes, the one with most records. */
+/* Of the arenas that this capacity sizes, the records in use of the one that has most. */
 static uint64_t arenas_used(const struct engine *engine, size_t capacity_offset)
 {
     uint64_t used = 0;
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
-        if (table->kind != TABLE_KIND_ARENA || table->capacity_offset != capacity_offset)
+        if (is_of_deadlines(table) || table->kind == TABLE_KIND_RING ||
+            table->capacity_offset != capacity_offset)
             continue;
-        uint32_t count = table_arena_at(engine, (enum engine_table)i)->count;
+        uint32_t count = table_arena_at(engine, (enum engine_table)i)->count -
+                         table_free_list(engine, (enum engine_table)i).count;
         used = count > used ? count : used;
     }
     return used;
@@ -264,8 +334,6 @@ static uint64_t table_used(const struct engine *engine, const struct capacity_in
 {
     uint64_t used = arenas_used(engine, capacity->offset);
     switch (capacity->number) {
-    case CAPACITY_point_takes:
-        return used - engine->point_takes_free_count;
     case CAPACITY_steps:
         return used + engine->steps_reserved;
     case CAPACITY_ledger:

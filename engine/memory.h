@@ -10,6 +10,18 @@
 struct arena *table_arena(struct engine *engine, enum engine_table table);
 const struct arena *table_arena_at(const struct engine *engine, enum engine_table table);
 
+/* The free list of a POOL; all zero for any other table. */
+struct free_list {
+    uint32_t first; /* the record that was given back last; 0: none is free */
+    uint32_t count;
+    uint32_t link_offset; /* in a record, of the next free one */
+};
+
+struct free_list table_free_list(const struct engine *engine, enum engine_table table);
+
+/* Is a record of a table free, that is, zero but for the link of a free list? */
+bool table_record_is_free(const struct engine *engine, enum engine_table table, uint32_t record);
+
 /* The ring of a table; NULL for one that is no ring. */
 struct memory_ring *table_ring(struct engine *engine, enum engine_table table);
 const struct memory_ring *table_ring_at(const struct engine *engine, enum engine_table table);

@@ -186,10 +186,8 @@ struct points_need points_return_needed(const struct engine *engine, const struc
 /* OK, or the CAPACITY rejection of the table that lacks room. */
 enum outcome check_points_room(struct engine *engine, const struct points_need *need)
 {
-    uint64_t takes_room =
-        engine->point_takes_free_count + (uint64_t)arena_room(&engine->point_takes);
     uint64_t entries = (uint64_t)need->takes * (1 + LEDGER_ENTRIES_PER_TAKE) + need->entries;
-    if (takes_room < need->takes)
+    if (point_take_room(engine) < need->takes)
         return REJECT_FULL(engine, point_takes);
     if (lots_room(engine) < need->lots)
         return REJECT_FULL(engine, lots);
@@ -198,24 +196,11 @@ enum outcome check_points_room(struct engine *engine, const struct points_need *
     return OUTCOME_OK;
 }
 
-static uint32_t take_new(struct engine *engine)
-{
-    uint32_t index = engine->point_takes_free;
-    if (index == 0)
-        return arena_take(&engine->point_takes, 1);
-    engine->point_takes_free = point_take_at(engine, index)->next;
-    engine->point_takes_free_count--;
-    return index;
-}
-
 static void takes_free(struct engine *engine, struct money *money)
 {
     for (uint32_t index = money->takes; index != 0;) {
-        struct point_take *take = point_take_edit(engine, index);
-        uint32_t next = take->next;
-        take->next = engine->point_takes_free;
-        engine->point_takes_free = index;
-        engine->point_takes_free_count++;
+        uint32_t next = point_take_at(engine, index)->next;
+        point_take_free(engine, index);
         index = next;
     }
     money->takes = 0;
@@ -239,9 +224,9 @@ static uint32_t hold_from_lot(struct engine *engine, uint32_t order, uint32_t in
     lot->held += points;
     customer->spendable -= points;
     customer->held += points;
-    uint32_t take = take_new(engine);
+    uint32_t take = point_take_alloc(engine);
     TILL_ASSERT(take != 0);
-    *point_take_edit(engine, take) = (struct point_take){.points = points, .lot = index};
+    *point_take_new(engine, take) = (struct point_take){.points = points, .lot = index};
     engine->ledger_reserved += LEDGER_ENTRIES_PER_TAKE;
     engine->lots_reserved += lot_may_expire(lot);
     ledger_add(engine, LEDGER_HOLD, index, order, points);

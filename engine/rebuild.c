@@ -5,6 +5,7 @@
  * before it is filled, so that the memory latencies overlap. The hash seed is the engine's own;
  * nothing here depends on the engine that the image was taken of. */
 #include "engine/image.h"
+#include "engine/memory.h"
 #include "engine/payment.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
@@ -76,10 +77,12 @@ static uint32_t record_after(uint32_t record, uint32_t capacity)
     return record == capacity ? 1 : record + 1;
 }
 
-/* Indexes `count` records from `record` on, which go round at the capacity. */
+/* Indexes `count` records of a table from `record` on, which go round at the capacity, but for
+ * those that are free. */
 static void index_records(struct engine *engine, struct index *index, record_hash *hash,
-                          uint32_t record, uint64_t count, uint32_t capacity)
+                          enum engine_table table, uint32_t record, uint64_t count)
 {
+    uint32_t capacity = table_arena_at(engine, table)->capacity;
     uint64_t hashes[AHEAD] = {0};
     uint32_t filled = record;
     for (uint64_t i = 0; i < count + AHEAD; i++) {
@@ -90,7 +93,8 @@ static void index_records(struct engine *engine, struct index *index, record_has
         }
         if (i >= count)
             continue;
-        hashes[i % AHEAD] = hash(engine, record);
+        hashes[i % AHEAD] =
+            table_record_is_free(engine, table, record) ? NOT_INDEXED : hash(engine, record);
         if (hashes[i % AHEAD] != NOT_INDEXED)
             index_prefetch(index, (uint32_t)hashes[i % AHEAD]);
         record = record_after(record, capacity);
@@ -99,22 +103,22 @@ static void index_records(struct engine *engine, struct index *index, record_has
 
 /* The hash of each index, and of each ring's, is <name>_hash. */
 #define REBUILD_ARENA(name)
-#define REBUILD_RING(name) ring_rebuild(engine, &engine->name, name##_hash);
+#define REBUILD_POOL(name)
+#define REBUILD_RING(name) ring_rebuild(engine, &engine->name, TABLE_##name, name##_hash);
 #define REBUILD_CHUNKS(name)
 #define REBUILD_BUCKETS(name)
 
-static void ring_rebuild(struct engine *engine, struct memory_ring *ring, record_hash *hash)
+static void ring_rebuild(struct engine *engine, struct memory_ring *ring, enum engine_table table,
+                         record_hash *hash)
 {
-    uint32_t capacity = ring->records.capacity;
-    index_records(engine, &ring->index, hash, (uint32_t)(ring->first % capacity) + 1,
-                  memory_ring_count(ring), capacity);
+    index_records(engine, &ring->index, hash, table, memory_ring_slot(ring, ring->first),
+                  memory_ring_count(ring));
 }
 
 void engine_rebuild(struct engine *engine)
 {
 #define INDEX(name, table)                                                                         \
-    index_records(engine, &engine->name, name##_hash, 1, engine->table.count,                      \
-                  engine->table.capacity);
+    index_records(engine, &engine->name, name##_hash, TABLE_##table, 1, engine->table.count);
 #define TABLE(number, KIND, name, ...) REBUILD_##KIND(name)
 #include "engine/tables/tables.h"
     deadlines_rebuild(&engine->deadlines);

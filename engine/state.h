@@ -10,6 +10,7 @@
 #include "base/checksum.h"
 #include "engine/deadlines.h"
 #include "engine/engine.h"
+#include "engine/free_list.h"
 #include "engine/index.h"
 #include "engine/keep.h"
 #include "engine/memory_ring.h"
@@ -34,20 +35,23 @@ struct engine {
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 
 #define TABLE_MEMBER_ARENA(name) struct arena name;
-#define TABLE_MEMBER_RING(name)  struct memory_ring name;
+#define TABLE_MEMBER_POOL(name)                                                                    \
+    struct arena name;                                                                             \
+    uint32_t name##_free; /* the record that was given back last; 0: none is free */               \
+    uint32_t name##_free_count;
+#define TABLE_MEMBER_RING(name) struct memory_ring name;
 #define TABLE_MEMBER_BUCKETS(name)
 #define TABLE_MEMBER_CHUNKS(name)
 #define TABLE(number, KIND, name, ...) TABLE_MEMBER_##KIND(name)
 #define INDEX(name, table)             struct index name;
 #include "engine/tables/tables.h"
 #undef TABLE_MEMBER_ARENA
+#undef TABLE_MEMBER_POOL
 #undef TABLE_MEMBER_RING
 #undef TABLE_MEMBER_BUCKETS
 #undef TABLE_MEMBER_CHUNKS
     struct deadlines deadlines;
 
-    uint32_t point_takes_free; /* chain of free ones, and how many */
-    uint32_t point_takes_free_count;
     /* What PENDING orders still need to end, whatever else fills the tables: a step, once the one
      * inside of the order is taken; two ledger entries for each of their point takes; a lot for
      * each of those whose lot may have expired by then. */
@@ -87,14 +91,45 @@ struct engine {
     {                                                                                              \
         return (struct type *)(void *)engine->memory.records + index;                              \
     }
+
+/* Records of a POOL come and go: `_alloc` gives one that is zero (0: there is no room), which the
+ * caller may write like a new one; `_free` takes it back, and leaves it zero but for its `next`. So
+ * a free record can be told from any other. `_room` is how many may be taken. */
+#define POOL_ACCESS(type, table)                                                                   \
+    static_assert(sizeof(((struct type *)NULL)->next) == sizeof(uint32_t), "links the free ones"); \
+    static inline uint32_t type##_alloc(struct engine *engine)                                     \
+    {                                                                                              \
+        bool is_reused = engine->table##_free != 0;                                                \
+        uint32_t index =                                                                           \
+            free_list_take(&engine->table, &engine->table##_free, offsetof(struct type, next));    \
+        if (is_reused) {                                                                           \
+            engine->table##_free_count--;                                                          \
+            type##_edit(engine, index)->next = 0;                                                  \
+        }                                                                                          \
+        return index;                                                                              \
+    }                                                                                              \
+    static inline void type##_free(struct engine *engine, uint32_t index)                          \
+    {                                                                                              \
+        struct type *record = type##_edit(engine, index);                                          \
+        memset(record, 0, sizeof *record);                                                         \
+        free_list_give(&engine->table##_free, &record->next, index);                               \
+        engine->table##_free_count++;                                                              \
+    }                                                                                              \
+    static inline uint32_t type##_room(const struct engine *engine)                                \
+    {                                                                                              \
+        return arena_room(&engine->table) + engine->table##_free_count;                            \
+    }
 #define ACCESS_ARENA(record, table) RECORD_ACCESS(record, table, table)
+#define ACCESS_POOL(record, table)  RECORD_ACCESS(record, table, table) POOL_ACCESS(record, table)
 #define ACCESS_RING(record, table)  RECORD_ACCESS(record, table, table.records)
 #define ACCESS_BUCKETS(record, table)
 #define ACCESS_CHUNKS(record, table)
 #define TABLE(number, KIND, name, record, ...) ACCESS_##KIND(record, name)
 #include "engine/tables/tables.h"
 #undef RECORD_ACCESS
+#undef POOL_ACCESS
 #undef ACCESS_ARENA
+#undef ACCESS_POOL
 #undef ACCESS_RING
 #undef ACCESS_BUCKETS
 #undef ACCESS_CHUNKS

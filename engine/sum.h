@@ -3,7 +3,8 @@
  * It is a sum, modulo 2^64, of one XXH3-64 for each record, seeded with the table's number and the
  * record's place, so records may be added in any order: a snapshot adds them up as it writes them.
  * A record's place is its index, of a ring its position since the ring began. Both follow from the
- * log alone, like the rest of the state: they are the same after a replay, after a snapshot and on
+ * log alone, like the rest of the state (which record a POOL takes next follows from its free
+ * records, so these count as well): they are the same after a replay, after a snapshot and on
  * a replica, whatever the capacities, the hash seed and the slots of a ring are. Records that are
  * all zero and numbers that are add nothing, so a table or a number that a later schema has beside
  * these changes no sum while it is empty. Numbers that a query may move on (SCALAR_KIND_CLOCK) and

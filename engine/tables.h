@@ -16,7 +16,13 @@ enum engine_table {
     TABLE_none = ENGINE_TABLE_COUNT,
 };
 
-enum table_kind { TABLE_KIND_ARENA, TABLE_KIND_RING, TABLE_KIND_BUCKETS, TABLE_KIND_CHUNKS };
+enum table_kind {
+    TABLE_KIND_ARENA,
+    TABLE_KIND_POOL,
+    TABLE_KIND_RING,
+    TABLE_KIND_BUCKETS,
+    TABLE_KIND_CHUNKS,
+};
 
 enum engine_scalar {
 #define SCALAR(number, KIND, name, place, since, text) SCALAR_##name,

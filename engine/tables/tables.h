@@ -4,9 +4,12 @@
  *
  *   TABLE(number, KIND, name, record, capacity, since, text)
  *       number    what an image calls it; never used again
- *       KIND      ARENA: records by index, from 1. RING: records that are forgotten in the order in
+ *       KIND      ARENA: records by index, from 1. POOL: an arena whose records are given back and
+ *                 used again: they have a member `next`, and the numbers <name>_free and
+ *                 <name>_free_count are rows of SCALAR. RING: records that are forgotten in the order in
  *                 which they came (engine/memory_ring.h), with an index of its own, whose hash is
- *                 <name>_hash in engine/rebuild.c. BUCKETS, CHUNKS: of the deadlines
+ *                 <name>_hash in engine/rebuild.c; <name>_first and <name>_end are rows of SCALAR.
+ *                 BUCKETS, CHUNKS: of the deadlines
  *                 (engine/deadlines.h)
  *       record    of engine/tables/records.h
  *       capacity  the option that sizes it
@@ -55,7 +58,7 @@ TABLE(4, ARENA, pools, pool, pools, 1, "what a sale may give of a stock")
 TABLE(5, ARENA, tallies, tally, tallies, 1, "units that a customer has in a sale")
 TABLE(6, ARENA, customers, customer, customers, 1, "points of customers")
 TABLE(7, ARENA, lots, lot, lots, 1, "lots of points")
-TABLE(8, ARENA, point_takes, point_take, point_takes, 1, "points that orders took from lots")
+TABLE(8, POOL, point_takes, point_take, point_takes, 1, "points that orders took from lots")
 TABLE(9, BUCKETS, deadline_buckets, deadline_bucket, deadlines, 1, "near and far times")
 TABLE(10, CHUNKS, deadline_chunks, deadline_chunk, deadlines, 1, "what ends at those times")
 TABLE(11, ARENA, moneys, money, moneys, 1, "money of orders that have points or payments")
@@ -83,8 +86,8 @@ SCALAR(2, STATE, digest, digest, 1, "after it")
 SCALAR(3, CLOCK, time_us, time_us, 1, "of the last decision")
 SCALAR(4, STATE, changed_us, changed_us, 1, "time_us of the last change")
 SCALAR(5, STATE, jumped_us, jumped_us, 1, "of all time so far, what no clock has shown to pass")
-SCALAR(6, STATE, point_takes_free, point_takes_free, 1, "first of the free list")
-SCALAR(7, STATE, point_takes_free_count, point_takes_free_count, 1, "records in it")
+SCALAR(6, STATE, point_takes_free, point_takes_free, 1, "the record that was given back last")
+SCALAR(7, STATE, point_takes_free_count, point_takes_free_count, 1, "records given back")
 SCALAR(8, STATE, steps_reserved, steps_reserved, 1, "steps that PENDING orders still need")
 SCALAR(9, STATE, ledger_reserved, ledger_reserved, 1, "ledger entries that they still need")
 SCALAR(10, STATE, lots_reserved, lots_reserved, 1, "lots that they may still need")

@@ -7,7 +7,6 @@
 
 #include "engine/keys.h"
 #include "engine/place.h"
-#include "engine/stock.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
 
@@ -27,22 +26,54 @@ static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
 #undef HANDLER_ADMIN
 };
 
-/* The first answer of a keyed command again. Which orders a deficit concerns is listed anew. */
+/* What makes the rows of a kept answer again: replay_rows_<name> of each KEYED_ROWS message. */
+typedef void rows_replayer(struct engine *engine, struct command *command);
+
+static rows_replayer *const rows_replayers[MESSAGE_NUMBER_MAX + 1] = {
+#define REPLAY_FREE(name)
+#define REPLAY_KEYED(name)
+#define REPLAY_KEYED_ROWS(name) [MESSAGE_##name] = replay_rows_##name,
+
+#define MESSAGE(number, name, text_name, KIND, role, KEY, ...) REPLAY_##KEY(name)
+#include "engine/tables/messages.h"
+#undef REPLAY_FREE
+#undef REPLAY_KEYED
+#undef REPLAY_KEYED_ROWS
+};
+
+/* The key comes first in a KEYED request, and the fixed part of the answer fits its record. */
+#define KEPT_FREE(text_name, request, reply)
+#define KEPT_KEYED(text_name, request, reply)                                                      \
+    static_assert(offsetof(struct request##_body, key) == 0, text_name ": begins with its key");   \
+    static_assert(sizeof(struct reply##_body) <= KEY_REPLY_SIZE, text_name ": its answer is "      \
+                                                                           "kept");
+#define KEPT_KEYED_ROWS(text_name, request, reply) KEPT_KEYED(text_name, request, reply)
+#define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row, rows_max, reply,    \
+                ...)                                                                               \
+    KEPT_##KEY(text_name, request, reply)
+#include "engine/tables/messages.h"
+#undef KEPT_FREE
+#undef KEPT_KEYED
+#undef KEPT_KEYED_ROWS
+
+/* The first answer of a keyed command again. */
 static enum outcome replay_key(struct engine *engine, struct command *command,
                                const struct message_info *message, const struct key_record *known)
 {
-    memcpy(reply_begin(engine, command, message->reply->size_bytes), known->reply.bytes,
+    memcpy(reply_room(engine, command, message->reply->size_bytes), known->reply.bytes,
            message->reply->size_bytes);
-    if (command->number != MESSAGE_stock_set)
-        return OUTCOME_REPLAYED;
-    const struct stock_set_body *body = command->body;
-    struct stock_level_body *reply = (struct stock_level_body *)command->reply;
-    reply->order_count = 0;
-    reply->orders_concerned = 0;
-    if (reply->available < 0)
-        list_concerned(engine, command,
-                       stock_find(engine, sku_find(engine, body->sku), body->warehouse));
+    if (rows_replayers[command->number] != NULL)
+        rows_replayers[command->number](engine, command);
     return OUTCOME_REPLAYED;
+}
+
+static enum outcome handle_keyed(struct engine *engine, struct command *command)
+{
+    engine->awaits_key_accept = true;
+    enum outcome outcome = handlers[command->number](engine, command);
+    TILL_ASSERT(engine->accepted != engine->awaits_key_accept);
+    engine->awaits_key_accept = false;
+    return outcome;
 }
 
 static enum outcome decide_keyed(struct engine *engine, struct command *command,
@@ -53,9 +84,9 @@ static enum outcome decide_keyed(struct engine *engine, struct command *command,
     engine->keeps_key = !id_is_zero(key);
     engine->keys_max = engine->options.keys - (command->spares_keys ? keys_reserve(engine) : 0);
     if (!engine->keeps_key && message->request->fields[0].type == FIELD_key)
-        return reject_field(engine, 1);
+        return reject_field(engine, message->request->fields[0].number);
     if (!engine->keeps_key)
-        return handlers[command->number](engine, command);
+        return handle_keyed(engine, command);
     uint64_t fingerprint = checksum64_seeded(command->body, command->size, command->number);
     const struct key_record *known = key_find(engine, key);
     if (known != NULL) {
@@ -63,7 +94,7 @@ static enum outcome decide_keyed(struct engine *engine, struct command *command,
             return reject(engine, OUTCOME_IDEM_MISMATCH, 0, 0);
         return replay_key(engine, command, message, known);
     }
-    enum outcome outcome = handlers[command->number](engine, command);
+    enum outcome outcome = handle_keyed(engine, command);
     if (engine->accepted)
         key_add(engine, key, fingerprint, command->reply, message->reply->size_bytes);
     return outcome;
@@ -81,10 +112,21 @@ static void decide_one(struct engine *engine, struct command *command)
     command->accepted = engine->accepted;
     if (command->reply != NULL || command->accepted)
         return;
-    struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
-    *reply = (struct rejection_body){
-        .seq = engine->seq, .subject = engine->subject, .value = engine->value};
+    reply_rejection(engine, command);
     engine->rejected_count++;
+}
+
+void engine_refuse(struct command *command, enum outcome outcome, uint64_t seq)
+{
+    command->accepted = false;
+    command->outcome = (uint16_t)outcome;
+    if (command->sink == NULL)
+        return;
+    struct rejection_body body = rejection_make(seq, 0, 0);
+    command->reply = command->sink->cursor + command->sink->gap;
+    command->reply_size = sizeof body;
+    memcpy(command->reply, &body, sizeof body);
+    command->sink->cursor = command->reply + sizeof body;
 }
 
 void engine_fetch_slots(struct engine *engine, struct command *command)

@@ -85,6 +85,10 @@ void engine_fetch_records(struct engine *engine, struct command *command);
 void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct command *commands,
                            uint32_t count);
 
+/* Answers a command that is not decided, for a reason outside of the engine: a rejection without
+ * numbers, which shows the changes up to seq. */
+void engine_refuse(struct command *command, enum outcome outcome, uint64_t seq);
+
 /* The most bytes of body that the reply to this request may take. */
 uint32_t engine_reply_bound(unsigned number, const void *body);
 

@@ -22,6 +22,18 @@
 #undef HANDLER_SESSION
 #undef HANDLER_ADMIN
 
+/* Of each KEYED_ROWS message: appends the rows to its first answer, which was kept without them and
+ * has just been written again. */
+#define REPLAY_FREE(name)
+#define REPLAY_KEYED(name)
+#define REPLAY_KEYED_ROWS(name) void replay_rows_##name(struct engine *, struct command *);
+
+#define MESSAGE(number, name, text_name, KIND, role, KEY, ...) REPLAY_##KEY(name)
+#include "engine/tables/messages.h"
+#undef REPLAY_FREE
+#undef REPLAY_KEYED
+#undef REPLAY_KEYED_ROWS
+
 /* A rejection: the outcome, and the two numbers that base/status.h names for it. */
 static inline enum outcome reject(struct engine *engine, enum outcome outcome, uint64_t subject,
                                   int64_t value)
@@ -67,6 +79,14 @@ static inline void *reply_room(struct engine *engine, struct command *command, u
 static inline void *reply_begin(struct engine *engine, struct command *command, uint32_t size)
 {
     return memset(reply_room(engine, command, size), 0, size);
+}
+
+/* The reply that tells the last rejection. */
+static inline struct rejection_body *reply_rejection(struct engine *engine, struct command *command)
+{
+    struct rejection_body *reply = reply_room(engine, command, sizeof *reply);
+    *reply = rejection_make(engine->seq, engine->subject, engine->value);
+    return reply;
 }
 
 #endif

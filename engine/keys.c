@@ -48,13 +48,23 @@ const struct key_record *key_find(const struct engine *engine, struct id key)
 
 /* Fewer than keys_max of the keys are still kept. Times only grow along the ring, so that is so
  * when the keys_max-th from its end is not. */
-bool key_has_room(const struct engine *engine)
+static bool key_has_room(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;
     if (!engine->keeps_key || memory_ring_count(ring) < engine->keys_max)
         return true;
     uint32_t slot = memory_ring_slot(ring, ring->end - engine->keys_max);
     return key_is_old(engine, key_record_at(engine, slot));
+}
+
+bool key_accept(struct engine *engine)
+{
+    TILL_ASSERT(engine->awaits_key_accept);
+    if (!key_has_room(engine))
+        return false;
+    engine->awaits_key_accept = false;
+    engine_accept(engine);
+    return true;
 }
 
 enum outcome reject_keys_full(struct engine *engine)

@@ -13,13 +13,13 @@ static inline uint64_t engine_kept_us(const struct engine *engine)
 /* The key's record; NULL when it is not known, or no longer. */
 const struct key_record *key_find(const struct engine *engine, struct id key);
 
-/* Remembers a key with its command's answer; key_has_room said yes. */
+/* Remembers a key with its command's answer; its command was accepted. */
 void key_add(struct engine *engine, struct id key, uint64_t fingerprint, const void *reply,
              size_t reply_size);
 
-/* Is there room for the key of the command that is being decided, if it has one? And the rejection
- * when there is none. */
-bool key_has_room(const struct engine *engine);
+/* Accepts a KEYED command, the last thing that is judged: false when it has a key and there is no
+ * room for it. Then the rejection. */
+bool key_accept(struct engine *engine);
 enum outcome reject_keys_full(struct engine *engine);
 
 /* Keys that only operators may fill, and those that are remembered now. */

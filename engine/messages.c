@@ -118,8 +118,9 @@ static inline bool field_is_valid(unsigned type, const void *field)
 static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
 
 const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {
-#define IS_KEYED true
-#define IS_FREE  false
+#define IS_KEYED      true
+#define IS_KEYED_ROWS true
+#define IS_FREE       false
 #define MESSAGE(message_number, c_name, text_name, KIND, message_role, KEY, message_since,         \
                 request_shape, row, rows_max, reply_shape, reply_row_shape, reply_max,             \
                 message_help)                                                                      \
@@ -140,6 +141,7 @@ const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {
     },
 #include "engine/tables/messages.h"
 #undef IS_KEYED
+#undef IS_KEYED_ROWS
 #undef IS_FREE
 };
 

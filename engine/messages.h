@@ -186,6 +186,12 @@ static inline uint16_t shape_rows(const struct shape_info *shape, const void *bo
     return rows;
 }
 
+/* The body of a rejection: every one that is sent is made here. */
+static inline struct rejection_body rejection_make(uint64_t seq, uint64_t subject, int64_t value)
+{
+    return (struct rejection_body){.seq = seq, .subject = subject, .value = value};
+}
+
 /* Is this a well-formed request of that message: known enum values and flags, reserved bytes zero,
  * row count within its bound and consistent with size? On failure *reason says what is wrong. */
 bool message_check_request(const struct message_info *message, const void *body, size_t size,

@@ -257,10 +257,9 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
         if (outcome != OUTCOME_OK)
             return outcome;
     }
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    engine_accept(engine);
     const struct money *money = money_at(engine, order->money);
     if (money->captured > money->refund_due)
         order_refund_due_add(engine, index, money->captured - money->refund_due);
@@ -304,10 +303,9 @@ enum outcome handle_hold_extend(struct engine *engine, struct command *command)
         return REJECT_FULL(engine, steps);
     if (!deadlines_has_room(&engine->deadlines))
         return REJECT_FULL(engine, deadlines);
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    engine_accept(engine);
     order_edit(engine, index)->deadline_us = deadline_us;
     timer_set(engine, TIMER_hold, index, deadline_us);
     order_step(engine, index);
@@ -325,10 +323,9 @@ enum outcome handle_hold_release(struct engine *engine, struct command *command)
     enum outcome outcome = check_hold(engine, index);
     if (outcome != OUTCOME_OK)
         return outcome;
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    engine_accept(engine);
     order_edit(engine, index)->deadline_us = engine->time_us;
     order_give_back(engine, index, order_state_EXPIRED);
     order_status_reply(engine, index,

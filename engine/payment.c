@@ -145,11 +145,11 @@ static enum outcome payment_replay(struct engine *engine, struct command *comman
         payment->currency != body->currency)
         return reject(engine, OUTCOME_EVENT_CONFLICT, body->provider, 0);
     if (payment->outcome != OUTCOME_OK) {
-        struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
+        struct rejection_body *reply = reply_room(engine, command, sizeof *reply);
         *reply = payment->reply.parked;
         return (enum outcome)payment->outcome;
     }
-    struct order_status_body *reply = reply_begin(engine, command, sizeof *reply);
+    struct order_status_body *reply = reply_room(engine, command, sizeof *reply);
     *reply = payment->reply.applied;
     return OUTCOME_REPLAYED;
 }
@@ -211,12 +211,9 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     payment->status = body->status;
     payment->currency = body->currency;
     if (effect == EFFECT_PARK) {
-        payment->outcome = OUTCOME_AMOUNT_MISMATCH;
-        struct rejection_body *reply = reply_begin(engine, command, sizeof *reply);
-        reply->seq = engine->seq;
-        reply->subject = order->currency;
-        reply->value = order_money_due(engine, order);
-        payment->reply.parked = *reply;
+        payment->outcome = (uint8_t)reject(engine, OUTCOME_AMOUNT_MISMATCH, order->currency,
+                                           order_money_due(engine, order));
+        payment->reply.parked = *reply_rejection(engine, command);
     } else {
         struct order_status_body *reply = reply_begin(engine, command, sizeof *reply);
         order_status_reply(engine, index, reply);

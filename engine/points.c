@@ -398,10 +398,9 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
     enum outcome outcome = check_points_room(engine, &need);
     if (outcome != OUTCOME_OK)
         return outcome;
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    engine_accept(engine);
     if (index == 0)
         index = customer_add(engine, body->customer, hash);
     sweep_expired(engine, index);

@@ -188,10 +188,9 @@ enum outcome handle_sale_put(struct engine *engine, struct command *command)
     bool begins_to_count = terms.counted && !old->counted && old->has_orders;
     if (begins_to_count && !tallies_have_room(engine, index))
         return REJECT_FULL(engine, tallies);
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    engine_accept(engine);
     if (index == 0) {
         index = arena_take(&engine->sales, 1);
         index_insert(&engine->sale_index, hash_words(engine, body->sale, 2), index);
@@ -237,10 +236,9 @@ static enum outcome sale_change(struct engine *engine, struct command *command, 
     uint8_t state = sale_at(engine, index)->state;
     if ((from_mask >> state & 1) == 0)
         return reject(engine, OUTCOME_BAD_TRANSITION, state, 0);
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    engine_accept(engine);
     sale_edit(engine, index)->state = to;
     digest_mix(engine, index, to);
     if (to == sale_state_CLOSED)

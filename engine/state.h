@@ -29,8 +29,9 @@ struct engine {
     uint64_t subject;
     int64_t value;
     bool accepted;
-    bool keeps_key;    /* there is a key, which is to be remembered if the command is accepted */
-    uint32_t keys_max; /* that may be remembered for the command to be accepted */
+    bool keeps_key;         /* there is a key, to be remembered if the command is accepted */
+    bool awaits_key_accept; /* the command is KEYED: key_accept must accept it */
+    uint32_t keys_max;      /* keys that may be remembered with this one */
 
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 

@@ -81,10 +81,9 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     }
     if (index == 0 && arena_room(&engine->skus) == 0)
         return REJECT_FULL(engine, skus);
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    engine_accept(engine);
     if (index == 0) {
         index = arena_take(&engine->skus, 1);
         sku_edit(engine, index)->sku = body->sku;
@@ -116,6 +115,42 @@ static uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehous
     return index;
 }
 
+/* One that was moved is chained to the stocks that it was taken from first, too. */
+static bool is_piece_of_now(const struct engine *engine, const struct order *order, uint32_t place)
+{
+    const struct piece *piece = piece_of(engine, place);
+    struct pieces pieces = order_pieces(engine, order);
+    return piece >= pieces.first && piece < pieces.first + pieces.count;
+}
+
+/* Counts the orders that hold this stock, and appends the newest to the reply that was just
+ * written. Reads whatever was ever taken of the stock: a deficit is a rare thing. */
+static void list_concerned(const struct engine *engine, struct command *command, uint32_t stock)
+{
+    struct stock_level_body *reply = (struct stock_level_body *)command->reply;
+    struct order_id_body *row = (struct order_id_body *)(reply + 1);
+    uint32_t last = 0;
+    uint32_t place = stock_at(engine, stock)->pieces;
+    reply->order_count = 0;
+    reply->orders_concerned = 0;
+    while (place != 0) {
+        const struct piece *piece = piece_of(engine, place);
+        const struct order *order = order_at(engine, piece->order);
+        if (piece->order != last && order_has_pieces(order) &&
+            is_piece_of_now(engine, order, place)) {
+            if (reply->order_count < CONCERNED_ORDERS_MAX)
+                row[reply->order_count++].order = order->id;
+            reply->orders_concerned++;
+            last = piece->order;
+        }
+        place = piece->next;
+    }
+    uint32_t size = (uint32_t)sizeof(struct order_id_body) * reply->order_count;
+    command->reply_size += size;
+    if (command->sink != NULL)
+        command->sink->cursor += size;
+}
+
 static void stock_level_reply(const struct engine *engine, uint32_t index,
                               struct stock_level_body *reply)
 {
@@ -125,11 +160,11 @@ static void stock_level_reply(const struct engine *engine, uint32_t index,
     reply->available = stock->available;
 }
 
-/* The last of a stock command: on_hand and available become what they should. */
+/* The end of a stock command, which has been accepted: on_hand and available become what they
+ * should. */
 static void stock_change(struct engine *engine, struct command *command, uint32_t sku,
                          uint32_t index, uint32_t warehouse, int64_t on_hand)
 {
-    engine_accept(engine);
     if (index == 0)
         index = stock_add(engine, sku, warehouse);
     struct stock *stock = stock_edit(engine, index);
@@ -165,8 +200,9 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
     if (index == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
+
     stock_change(engine, command, sku, index, body->warehouse, stock->on_hand + body->delta);
     return OUTCOME_OK;
 }
@@ -193,43 +229,21 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
     if (index == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
-    if (!key_has_room(engine))
+    if (!key_accept(engine))
         return reject_keys_full(engine);
+
     stock_change(engine, command, sku, index, body->warehouse, body->on_hand);
     return OUTCOME_OK;
 }
 
-/* One that was moved is chained to the stocks that it was taken from first, too. */
-static bool is_piece_of_now(const struct engine *engine, const struct order *order, uint32_t place)
+/* Which orders a deficit concerns now, which may be others than at first. */
+void replay_rows_stock_set(struct engine *engine, struct command *command)
 {
-    const struct piece *piece = piece_of(engine, place);
-    struct pieces pieces = order_pieces(engine, order);
-    return piece >= pieces.first && piece < pieces.first + pieces.count;
-}
-
-/* Reads whatever was ever taken of the stock: a deficit is a rare thing. */
-void list_concerned(const struct engine *engine, struct command *command, uint32_t stock)
-{
+    const struct stock_set_body *body = command->body;
     struct stock_level_body *reply = (struct stock_level_body *)command->reply;
-    struct order_id_body *row = (struct order_id_body *)(reply + 1);
-    uint32_t last = 0;
-    uint32_t place = stock_at(engine, stock)->pieces;
     reply->order_count = 0;
     reply->orders_concerned = 0;
-    while (place != 0) {
-        const struct piece *piece = piece_of(engine, place);
-        const struct order *order = order_at(engine, piece->order);
-        if (piece->order != last && order_has_pieces(order) &&
-            is_piece_of_now(engine, order, place)) {
-            if (reply->order_count < CONCERNED_ORDERS_MAX)
-                row[reply->order_count++].order = order->id;
-            reply->orders_concerned++;
-            last = piece->order;
-        }
-        place = piece->next;
-    }
-    uint32_t size = (uint32_t)sizeof(struct order_id_body) * reply->order_count;
-    command->reply_size += size;
-    if (command->sink != NULL)
-        command->sink->cursor += size;
+    if (reply->available < 0)
+        list_concerned(engine, command,
+                       stock_find(engine, sku_find(engine, body->sku), body->warehouse));
 }

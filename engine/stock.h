@@ -24,10 +24,6 @@ uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehous
 /* Units that are in the warehouse and may not be promised again. */
 int64_t stock_promised(const struct stock *stock);
 
-/* Counts the orders that hold this stock, and appends the newest to the stock_level reply that was
- * just written. */
-void list_concerned(const struct engine *engine, struct command *command, uint32_t stock);
-
 /* Every change of a stock ends with this. */
 static inline void stock_digest(struct engine *engine, uint32_t index)
 {

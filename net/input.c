@@ -153,7 +153,7 @@ static const char *frame_problem(const struct session *session, struct frame *fr
 static enum handled handle_forbidden(struct server *server, uint32_t number,
                                      const struct frame *frame)
 {
-    struct rejection_body body = {.seq = engine_seq(server->engine)};
+    struct rejection_body body = rejection_make(engine_seq(server->engine), 0, 0);
     enum handled reserved = reserve_answer(server, number, sizeof body);
     if (reserved != HANDLED)
         return reserved;

@@ -230,16 +230,7 @@ static void batch_refuse_commands(struct server *server)
             engine_decide(server->engine, now_us, command, 1);
             continue;
         }
-        command->accepted = false;
-        command->outcome = OUTCOME_STORAGE_FULL;
-        if (command->sink == NULL)
-            continue;
-        struct rejection_body *body =
-            (struct rejection_body *)(command->sink->cursor + command->sink->gap);
-        *body = (struct rejection_body){.seq = wal_seq_durable(server->wal)};
-        command->reply = (uint8_t *)body;
-        command->reply_size = sizeof *body;
-        command->sink->cursor = command->reply + sizeof *body;
+        engine_refuse(command, OUTCOME_STORAGE_FULL, wal_seq_durable(server->wal));
     }
 }
 

@@ -6,14 +6,18 @@
  *
  *   number         of the frame and of the log; never used again
  *
+ *   name           in C. Its handler is handle_<name>(engine, command), if the engine decides it
+ *
  *   KIND           SESSION: belongs to a connection. QUERY: reads. COMMAND: changes state, logged
  *                  when accepted. INTERNAL: logged, made by the server alone. ADMIN: for the
  *                  server, not for the engine
  *
  *   role           which category of user may send it: engine/messages.h lists them
  *
- *   KEY            KEYED: its first field is an idempotency key, and the answer is kept with it,
- *                  but for a zero of the type key_or_none; FREE
+ *   KEY            KEYED: its first field, `key`, is an idempotency key, and the answer is kept
+ *                  with it, but for a zero of the type key_or_none. KEYED_ROWS: the same, and the
+ *                  answer's rows, which are not kept, are made again by
+ *                  replay_rows_<name>(engine, command). FREE: without a key
  *
  *   since          the schema that brought it
  *
@@ -34,7 +38,7 @@ MESSAGE(16, sku_put, "sku.put", COMMAND, stock, KEYED, 1, sku_put, none, 0, seq_
         "adds a SKU, or changes its price, currency and name")
 MESSAGE(17, stock_adjust, "stock.adjust", COMMAND, stock, KEYED, 1, stock_adjust, none, 0,
         stock_level, order_id, CONCERNED_ORDERS_MAX, "adds to or takes from what may be promised")
-MESSAGE(18, stock_set, "stock.set", COMMAND, stock, KEYED, 1, stock_set, none, 0, stock_level,
+MESSAGE(18, stock_set, "stock.set", COMMAND, stock, KEYED_ROWS, 1, stock_set, none, 0, stock_level,
         order_id, CONCERNED_ORDERS_MAX, "sets on_hand if it is what the caller expects")
 MESSAGE(19, stock_get, "stock.get", QUERY, read, FREE, 1, stock_get, item, STOCK_ITEMS_MAX,
         stock_get_reply, stock_row, STOCK_ITEMS_MAX, "stock and price of up to 64 SKUs")

@@ -56,7 +56,10 @@
 enum outcome { OUTCOMES(OUTCOME_ENUM) };
 #undef OUTCOME_ENUM
 
-enum { OUTCOME_COUNT = 32 };
+/* Numbers go from 0 on without a gap. */
+#define OUTCOME_ONE(number, NAME, ...) +1
+enum { OUTCOME_COUNT = 0 OUTCOMES(OUTCOME_ONE) };
+#undef OUTCOME_ONE
 
 struct outcome_info {
     const char *name;

@@ -59,12 +59,13 @@ static const struct habit habits[] = {
     {10, 2, {{ACT_PAY, 1, 0}, {ACT_CANCEL, 2, 0}}},
 };
 
-#define OUTCOME_BIT(NAME) (1u << OUTCOME_##NAME)
+static_assert(OUTCOME_COUNT <= 64, "a word has a bit for each outcome");
+#define OUTCOME_BIT(NAME) (1ULL << OUTCOME_##NAME)
 
 /* The answers that each act may get besides OK and REPLAYED. */
 static const struct {
     uint16_t message;
-    uint32_t rejections;
+    uint64_t rejections;
 } acts[ACT_COUNT] = {
     [ACT_PLACE] = {MESSAGE_order_place, OUTCOME_BIT(SOLD_OUT) | OUTCOME_BIT(INSUFFICIENT_STOCK) |
                                             OUTCOME_BIT(CUSTOMER_LIMIT) |
@@ -485,7 +486,7 @@ static bool reply_fits(const struct load_reply *reply, enum act act, bool done)
     if (!reply->in_order || frame->type != (acts[act].message | FRAME_REPLY) ||
         frame->outcome >= OUTCOME_COUNT)
         return false;
-    return done || ((acts[act].rejections & 1u << frame->outcome) != 0 &&
+    return done || ((acts[act].rejections >> frame->outcome & 1) != 0 &&
                     frame->size == sizeof *frame + sizeof(struct rejection_body));
 }
 

@@ -97,8 +97,8 @@ uint64_t engine_seq(const struct engine *engine);
 uint64_t engine_digest(const struct engine *engine);
 uint64_t engine_time_us(const struct engine *engine);
 
-/* Deadlines that hold.expire would look at now (those of extended and ended holds count until it
- * has), and the time from which on there is one: UINT64_MAX when there is none at all. */
+/* Entries of all timers that hold.expire would run now, stale ones included (of holds that were
+ * extended or have ended), and the time from which on there is one: UINT64_MAX without any. */
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us);
 uint64_t engine_next_due_us(const struct engine *engine);
 

@@ -345,8 +345,8 @@ void timer_hold(struct engine *engine, uint32_t order)
         order_give_back(engine, order, order_state_EXPIRED);
 }
 
-/* Accepted whenever an entry was looked at, a stale one included: the same entries must be gone
- * after a replay. */
+/* Runs what is due, of all timers. Accepted whenever an entry was taken, a stale one too: a replay
+ * must take the same entries. */
 enum outcome handle_hold_expire(struct engine *engine, struct command *command)
 {
     const struct hold_expire_body *body = command->body;

@@ -1,4 +1,9 @@
-/* What is due: the entry's timer and record tell what to do, or nothing. */
+/* Running what is due.
+ *
+ * Every entry costs one call of its timer's function, so the number of entries bounds the work of a
+ * hold.expire. Which entries are due follows from the log's time and from what was set before, in
+ * the log's order: a replay runs the same ones. An entry of a far bucket is set again by its
+ * record's time; that counts as one as well. */
 #include "engine/timers.h"
 
 #define TIMER(number, name, table, since, text)                                                    \

@@ -65,7 +65,7 @@ MESSAGE(29, hold_extend, "hold.extend", COMMAND, order, KEYED, 1, hold_extend, n
 MESSAGE(30, hold_release, "hold.release", COMMAND, order, KEYED, 1, order_change, none, 0,
         order_status, none, 0, "ends a hold now; the order is EXPIRED")
 MESSAGE(31, hold_expire, "hold.expire", INTERNAL, server, FREE, 1, hold_expire, none, 0, seq_reply,
-        none, 0, "ends the holds whose deadline has passed")
+        none, 0, "does what is due: ends the holds whose deadline has passed")
 MESSAGE(32, order_get, "order.get", QUERY, read, FREE, 1, order_id, none, 0, order_get_reply, piece,
         ORDER_PIECES_MAX + ORDER_LINES_MAX, "an order with its lines")
 MESSAGE(33, order_history, "order.history", QUERY, read, FREE, 1, order_history, none, 0,

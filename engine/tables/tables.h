@@ -4,13 +4,13 @@
  *
  *   TABLE(number, KIND, name, record, capacity, since, text)
  *       number    what an image calls it; never used again
- *       KIND      ARENA: records by index, from 1. POOL: an arena whose records are given back and
- *                 used again: they have a member `next`, and the numbers <name>_free and
- *                 <name>_free_count are rows of SCALAR. RING: records that are forgotten in the order in
- *                 which they came (engine/memory_ring.h), with an index of its own, whose hash is
- *                 <name>_hash in engine/rebuild.c; <name>_first and <name>_end are rows of SCALAR.
- *                 BUCKETS, CHUNKS: of the deadlines
- *                 (engine/deadlines.h)
+ *       KIND      ARENA: records by index, from 1
+ *                 POOL: an arena whose records are given back and used again. They have a member
+ *                 `next`; <name>_free and <name>_free_count are rows of SCALAR
+ *                 RING: records that are forgotten in the order in which they came
+ *                 (engine/memory_ring.h), with an index of its own, whose hash is <name>_hash in
+ *                 engine/rebuild.c; <name>_first and <name>_end are rows of SCALAR
+ *                 BUCKETS, CHUNKS: of the deadlines (engine/deadlines.h)
  *       record    of engine/tables/records.h
  *       capacity  the option that sizes it
  *       since     the schema that brought it
@@ -33,8 +33,12 @@
  *   TIMER(number, name, table, since, text)
  *       something of a record of the table ends at a time (engine/deadlines.h)
  *       number    0 to 15, part of each entry; never used again
- *       uint64_t timer_<name>_us(engine, record) tells when, 0 if nothing is to come, and
- *       void timer_<name>(engine, record) does what is due then, if it still is */
+ *       uint64_t timer_<name>_us(engine, record) tells when, 0 if never, and
+ *       void timer_<name>(engine, record) does what is due, if it is: a bounded amount of work
+ *     Entries are not taken out when a record changes, so either may be called for a record whose
+ *     time was moved, that has ended, or, in a POOL, is free or in use for something else. Both
+ *     judge by the record alone, and whoever moves its time sets a new entry. hold.expire runs the
+ *     entries of all timers, each counted once */
 #ifndef TABLE
 #define TABLE(number, KIND, name, record, capacity, since, text)
 #endif
@@ -92,13 +96,17 @@ SCALAR(8, STATE, steps_reserved, steps_reserved, 1, "steps that PENDING orders s
 SCALAR(9, STATE, ledger_reserved, ledger_reserved, 1, "ledger entries that they still need")
 SCALAR(10, STATE, lots_reserved, lots_reserved, 1, "lots that they may still need")
 SCALAR(11, STATE, orders_PENDING, orders_by_state[order_state_PENDING], 1, "orders in this state")
-SCALAR(12, STATE, orders_CONFIRMED, orders_by_state[order_state_CONFIRMED], 1, "")
-SCALAR(13, STATE, orders_PARTIALLY_SHIPPED, orders_by_state[order_state_PARTIALLY_SHIPPED], 1, "")
-SCALAR(14, STATE, orders_SHIPPED, orders_by_state[order_state_SHIPPED], 1, "")
-SCALAR(15, STATE, orders_DELIVERED, orders_by_state[order_state_DELIVERED], 1, "")
-SCALAR(16, STATE, orders_EXPIRED, orders_by_state[order_state_EXPIRED], 1, "")
-SCALAR(17, STATE, orders_FAILED, orders_by_state[order_state_FAILED], 1, "")
-SCALAR(18, STATE, orders_CANCELLED, orders_by_state[order_state_CANCELLED], 1, "")
+SCALAR(12, STATE, orders_CONFIRMED, orders_by_state[order_state_CONFIRMED], 1,
+       "orders in this state")
+SCALAR(13, STATE, orders_PARTIALLY_SHIPPED, orders_by_state[order_state_PARTIALLY_SHIPPED], 1,
+       "orders in this state")
+SCALAR(14, STATE, orders_SHIPPED, orders_by_state[order_state_SHIPPED], 1, "orders in this state")
+SCALAR(15, STATE, orders_DELIVERED, orders_by_state[order_state_DELIVERED], 1,
+       "orders in this state")
+SCALAR(16, STATE, orders_EXPIRED, orders_by_state[order_state_EXPIRED], 1, "orders in this state")
+SCALAR(17, STATE, orders_FAILED, orders_by_state[order_state_FAILED], 1, "orders in this state")
+SCALAR(18, STATE, orders_CANCELLED, orders_by_state[order_state_CANCELLED], 1,
+       "orders in this state")
 SCALAR(19, STATE, on_hand_total, on_hand_total, 1, "on_hand of all stock")
 SCALAR(20, STATE, parked_count, parked_count, 1, "payment events parked")
 SCALAR(21, STATE, refund_order_count, refund_order_count, 1, "orders with a refund due")

@@ -37,7 +37,7 @@ static const struct deadline_chunk *chunk_at(const struct deadlines *deadlines, 
     return arena_at(&deadlines->chunks, index);
 }
 
-/* Whoever changes a chunk or a bucket takes it from one of these. */
+/* To change a chunk or a bucket, which a snapshot may have to keep. */
 static struct deadline_chunk *chunk_edit(struct deadlines *deadlines, uint32_t index)
 {
     keep(deadlines->keeper, TABLE_deadline_chunks, index);
@@ -67,7 +67,8 @@ static struct deadline_chunk *chunk_appended(struct deadlines *deadlines, uint32
     return arena_at(&deadlines->chunks, index);
 }
 
-/* Every chunk in use holds an entry, and all but two of a bucket are full. */
+/* A chunk in use holds at least one entry, and of a bucket all but the first and the last are full.
+ */
 static uint32_t chunks_for(uint32_t capacity)
 {
     uint64_t spread = (uint64_t)capacity / DEADLINE_CHUNK_ORDERS + 2ULL * DEADLINE_BUCKETS;
@@ -154,8 +155,9 @@ static inline bool wheel_spans(const struct wheel *wheel, uint64_t number, uint6
     return wheel->count == 0 || last - first < buckets;
 }
 
-/* No far bucket in use is older than the time at which it was set and not opened since, and none is
- * set more than a round less two ahead: so an earlier one than the first is never asked for. */
+/* A deadline goes to a far bucket that is not before the current one, at most a round less two
+ * ahead of it, and less than a round ahead of the first in use, which may be older. So all that are
+ * in use lie within one round. */
 static void far_add(struct deadlines *deadlines, uint64_t now_us, uint64_t deadline_us,
                     uint32_t entry)
 {

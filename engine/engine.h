@@ -16,7 +16,7 @@
 #include "engine/messages.h"
 #include "engine/tables.h"
 
-/* The most of any capacity: the top bits of an index have other uses. */
+/* The largest capacity that a table may have: the top bits of an index have other uses. */
 enum { CAPACITY_MAX = (1 << 28) - 1 };
 
 /* How many of each the engine has room for (engine/tables/tables.h). */
@@ -77,9 +77,9 @@ void engine_print_memory(const struct engine *engine,
 void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands,
                    uint32_t count);
 
-/* The same in three steps, for a caller that has other work to do while memory comes: first the
- * slots of each command, a while later its records, a while later all of them are decided. Every
- * command goes through all three. */
+/* The same in three steps, for a caller that has other work to do while the prefetched memory
+ * arrives: first the index slots of each command, a while later its records, a while later all of
+ * them are decided. Every command goes through all three. */
 void engine_fetch_slots(struct engine *engine, struct command *command);
 void engine_fetch_records(struct engine *engine, struct command *command);
 void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct command *commands,
@@ -102,13 +102,13 @@ uint64_t engine_time_us(const struct engine *engine);
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us);
 uint64_t engine_next_due_us(const struct engine *engine);
 
-/* How full the table of a capacity is. What is kept for orders to end counts as used, and what is
- * to be forgotten does not. */
+/* How full the table of a capacity is. Records that are reserved for orders to end count as used;
+ * records that are due to be forgotten do not. */
 struct table_fill {
     const char *name; /* of the capacity */
     uint64_t used;
     uint64_t capacity;
-    uint64_t reserve; /* of the capacity, kept for operators */
+    uint64_t reserve; /* part of the capacity that only operators may use */
 };
 
 struct table_fill engine_table_fill(const struct engine *engine, enum capacity_number number);

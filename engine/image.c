@@ -95,7 +95,7 @@ static bool has_room_to_end(const struct engine *engine, char *error, size_t err
     return true;
 }
 
-/* Is there room for all tables? Takes it. */
+/* Takes room in all tables; false when one is too small. */
 static bool tables_take(struct engine *engine, const struct engine_counts *counts, char *error,
                         size_t error_size)
 {
@@ -127,7 +127,7 @@ enum engine_load engine_load_begin(struct engine *engine,
 #include "engine/tables/tables.h"
     uint64_t taken[ENGINE_SCALAR_COUNT];
     engine_scalars(engine, taken);
-    /* What is wider than the engine keeps it would be taken for another number. */
+    /* A number that is wider than its member of the engine has been cut to another one. */
     if (memcmp(taken, scalars, sizeof taken) != 0 || !rings_are_sound(engine, counts)) {
         snprintf(error, error_size, "its numbers contradict each other");
         return ENGINE_LOAD_UNSOUND;
@@ -163,7 +163,7 @@ void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t c
         uint32_t slot = first + i;
         if (slot == 0 || ring->end == ring->first)
             continue;
-        /* The only position from `first` on, less than a round further, that stands there. */
+        /* The one position from `first` on, within one round, whose slot this is. */
         uint64_t ahead = (slot - 1 + slots - ring->first % slots) % slots;
         if (ahead >= memory_ring_count(ring))
             continue;

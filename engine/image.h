@@ -46,8 +46,8 @@ struct engine_counts {
 
 enum engine_load {
     ENGINE_LOAD_READY,
-    ENGINE_LOAD_UNSOUND, /* its numbers are not such as any engine has */
-    ENGINE_LOAD_LARGE,   /* the tables have not the room; error says what to do */
+    ENGINE_LOAD_UNSOUND, /* its numbers contradict each other: no engine wrote it */
+    ENGINE_LOAD_LARGE,   /* it does not fit the tables; error says what to do */
 };
 
 /* Makes a fresh (or cleared) engine ready to take an image's records. */
@@ -56,8 +56,8 @@ enum engine_load engine_load_begin(struct engine *engine,
                                    const struct engine_counts *counts, char *error,
                                    size_t error_size);
 
-/* Where records of the image belong: the caller writes all of them there. NULL for a ring of
- * another capacity, whose records are handed to engine_load_ring instead. */
+/* Where to write records of the image. NULL for a ring of another capacity: its records are handed
+ * to engine_load_ring instead. */
 uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first);
 void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t capacity,
                       uint32_t first, uint32_t count, const uint8_t *records);
@@ -68,15 +68,16 @@ void engine_rebuild(struct engine *engine);
 
 /* Is every number of every record within its bounds, everything that is referred to in use, and
  * does every list end? Then, do the numbers beside the records follow from them? False: error says
- * of which record what is wrong. Both together: nothing that is decided on this state can go
- * astray. */
+ * of which record what is wrong. A state that has passed both can be decided on: no index leaves
+ * its table, no sum its range. */
 bool engine_check_bounds(const struct engine *engine, char *error, size_t error_size);
 bool engine_check_totals(const struct engine *engine, char *error, size_t error_size);
 
 /* Back to what engine_create made; memory that was populated is not any more. */
 bool engine_clear(struct engine *engine);
 
-/* The SKUs in the order they came, from 1; 0 past the last. */
+/* The number of the SKU that was added as the first (index 1), the second, and so on; 0 when there
+ * are fewer. */
 uint64_t engine_sku_number(const struct engine *engine, uint32_t index);
 
 #endif

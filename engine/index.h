@@ -1,9 +1,9 @@
 /* An index: open addressing from a 32-bit hash to record numbers, 8 bytes a slot.
  *
  * A slot holds the hash and the record; record 0 is an empty slot. The hash gives the home slot by
- * multiplication, so the table has exactly the size that its capacity asks for, and what is left of
- * it serves as a tag: the caller compares keys only where the whole hash agrees. Collisions probe
- * linearly; removal shifts back, so there are no tombstones. */
+ * multiplication, so the table may have any size, and needs no power of two. The slot has the whole
+ * hash, so the caller compares keys only where that agrees. Collisions probe linearly; removal
+ * shifts back, so there are no tombstones. */
 #ifndef TILL_ENGINE_INDEX_H
 #define TILL_ENGINE_INDEX_H
 

@@ -3,7 +3,7 @@
  * Good path: keeper_touch finds the record's bit unset, sets it, and puts the old content into
  * slots, chained by chunk. keeper_next copies a chunk of records, lays the chain's slots over them,
  * frees these, clears the chunk's bits, and moves the mark: from then on its records may change
- * freely. So everything is empty again when the last chunk was passed.
+ * freely. So all bitmaps, chains and slots are empty again when the last chunk has been passed.
  *
  * What can fail: the slots run out. The writer is told early (keeper_is_pressed) and hurries; one
  * batch that touches more than the last quarter of all slots still overflows, which ends this
@@ -20,7 +20,7 @@
 #include "base/assert.h"
 #include "engine/image.h"
 
-enum { ZEROS_MAX = 16 }; /* chunks that are all zero, looked at in one go */
+enum { ZEROS_MAX = 16 }; /* chunks that are all zero, passed by one keeper_next */
 
 static uint64_t bitmap_bytes(const struct keep_table *table)
 {
@@ -136,7 +136,7 @@ void keeper_touch(struct keeper *keeper, enum engine_table number, uint32_t reco
     }
 }
 
-/* Lays what was kept of a chunk over its records, and frees it. */
+/* Copies the old states that were kept of a chunk over its records, and frees their slots. */
 static void chain_apply(struct keeper *keeper, struct keep_table *table, uint32_t first,
                         uint8_t *raw)
 {

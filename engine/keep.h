@@ -3,10 +3,10 @@
  * A snapshot shows the state of one moment, but is written over many turns. Whoever is about to
  * change a record that existed at that moment, and that the writer has not passed yet, has its old
  * content copied to a slot of a bounded undo memory first, once. When the writer reaches a chunk of
- * records it takes them as they are and lays the kept ones over them. Records that were added later
- * need nothing. Without a running snapshot, keep() is one branch that is never taken.
+ * records it takes them as they are and copies the kept ones over them. Records that were added
+ * later need nothing. Without a running snapshot, keep() is one branch that is never taken.
  *
- * The grain is the record. */
+ * What is kept is whole records, never pages or chunks: docs/architecture.md says why. */
 #ifndef TILL_ENGINE_KEEP_H
 #define TILL_ENGINE_KEEP_H
 
@@ -32,7 +32,7 @@ struct keep_slot {
 };
 
 struct keep_table {
-    const uint8_t *records; /* record 0 stands here */
+    const uint8_t *records; /* from record 0 on */
     uint64_t *is_kept;      /* bitmap of the records */
     uint32_t *chunks;       /* newest slot of each chunk */
     uint32_t capacity;      /* records, record 0 included */

@@ -11,9 +11,9 @@
  * the time without the jumps of the clock (engine_kept_us), and the server logs each jump as
  * time.jump before anything else is decided at the new time. A jump is a part of the time since
  * the last change, so this time too never goes back from one change to the next: a key that was
- * forgotten when another command took it stays forgotten, and the ring is in order. What was in
- * truth a long rest only keeps records longer, which costs room that a server at rest does not
- * fill.
+ * forgotten when another command took it stays forgotten, and the ring is in order. If the server
+ * was really down for that long, records are kept longer than they need be: that costs only room
+ * that a server which was down has not filled.
  *
  * The last part of the table of keys is a reserve: commands that spare it are refused while no more
  * than that is left, so that a load cannot lock out whoever must cancel an order or close a sale.
@@ -46,8 +46,8 @@ const struct key_record *key_find(const struct engine *engine, struct id key)
     return NULL;
 }
 
-/* Fewer than keys_max of the keys are still kept. Times only grow along the ring, so that is so
- * when the keys_max-th from its end is not. */
+/* Are fewer than keys_max keys still kept, or needs the command no room? Ages only fall along the
+ * ring, so it is enough that the keys_max-th key from its end is old. */
 static bool key_has_room(const struct engine *engine)
 {
     const struct memory_ring *ring = &engine->keys;

@@ -1,5 +1,4 @@
-/* The memory behind the tables, for whatever walks tables that it does not know. Private to
- * engine/. */
+/* The memory behind the tables, for code that handles any table. Private to engine/. */
 #ifndef TILL_ENGINE_MEMORY_H
 #define TILL_ENGINE_MEMORY_H
 

@@ -93,8 +93,8 @@ static inline bool field_is_valid(unsigned type, const void *field)
     }
 #include "engine/tables/shapes.h"
 
-/* The offset of a shape's count field, plus one; 0 without one: a sum in which only `count` fields
- * have a weight. */
+/* The offset of a shape's count field, plus one; 0 without one. It is a sum to which only the
+ * `count` field adds. */
 #define SHAPE(shape) enum { shape##_count_place = 0
 #define FIELD(shape, number, type, name, since, text)                                              \
     +(FIELD_##type == FIELD_count ? offsetof(struct shape##_body, name) + 1 : 0)

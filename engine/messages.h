@@ -90,7 +90,7 @@ enum named_value {
 #include "engine/tables/fields.h"
 };
 
-/* The same as data, for whatever must walk messages it does not know. */
+/* The same as data, for code that handles any message. */
 enum field_type {
 #define FIELD_TYPE(name, c_type, coding, separator) FIELD_##name,
 #include "engine/tables/fields.h"

@@ -59,14 +59,12 @@ uint64_t order_hold_max_us(const struct engine *engine, const struct order *orde
     return order->placed_us + hold_max_s * US_PER_SECOND;
 }
 
-/* Is there room for a transition that is not the end of a PENDING order? */
 bool order_has_step_room(const struct engine *engine, const struct order *order)
 {
     bool is_free = order->version == 1 && order->state != order_state_PENDING;
     return is_free || arena_room(&engine->steps) > engine->steps_reserved;
 }
 
-/* The order's money record, made when there is none; the caller has checked for room. */
 struct money *order_money_edit(struct engine *engine, uint32_t index)
 {
     struct order *order = order_edit(engine, index);
@@ -97,7 +95,6 @@ uint32_t step_jump(const struct engine *engine, uint32_t previous)
     return is_pair ? target->jump : previous;
 }
 
-/* The step of a version, from the newest one back; 0 when it has none. */
 uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t version)
 {
     uint32_t index = newest;
@@ -134,7 +131,6 @@ static void write_first_step(struct engine *engine, struct order *order)
     engine->steps_reserved += order->state == order_state_PENDING;
 }
 
-/* Records a transition or change: one more version. */
 void order_step(struct engine *engine, uint32_t index)
 {
     struct order *order = order_edit(engine, index);
@@ -157,7 +153,6 @@ void order_enter(struct engine *engine, uint32_t index, uint8_t state)
     order_step(engine, index);
 }
 
-/* Stock from reserved to committed, points from held to spent: the order is sold. */
 void order_commit(struct engine *engine, uint32_t index)
 {
     const struct order *order = order_at(engine, index);
@@ -194,8 +189,6 @@ static void piece_give_back(struct engine *engine, const struct order *order,
     stock_digest(engine, piece->stock);
 }
 
-/* Everything a PENDING or CONFIRMED order holds or has goes back, and it enters a state that holds
- * nothing. */
 void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
 {
     const struct order *order = order_at(engine, index);

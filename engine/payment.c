@@ -1,8 +1,8 @@
 /* What payment providers say: applied once per (provider, event id).
  *
  * An event is remembered as long as its order is: a webhook that is sent again, however late, is
- * found, and never counted twice. An event of an order that nobody knows is not remembered, so
- * the table holds no more than its orders have.
+ * found, and never counted twice. An event whose order is unknown is not remembered, so the table
+ * grows with the orders alone.
  *
  * payment_effect is docs/rules.md's table: from the order's state and the event it tells what to
  * do, before anything is done. */
@@ -14,7 +14,7 @@
 
 enum effect {
     EFFECT_RECORD,  /* nothing but a note on the order */
-    EFFECT_TELL,    /* the word of the payment that the order was placed with */
+    EFFECT_TELL,    /* confirms the payment that the order was placed with */
     EFFECT_CONFIRM, /* sold */
     EFFECT_RETAKE,  /* sold after all, if what it had is there again */
     EFFECT_FAIL,    /* given back */

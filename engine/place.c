@@ -109,8 +109,8 @@ static enum outcome check_prices(struct engine *engine, struct plan *plan)
     return OUTCOME_OK;
 }
 
-/* SINGLE for one line, the commonest order, needs no cursors: the first warehouse that has all of
- * it, or for a partial order the first of those that have the most. */
+/* The most common order, one line with SINGLE, needs no cursors: the first warehouse that has all
+ * of it, or for a partial order the first of those that have the most. */
 static enum outcome allocate_line(struct engine *engine, struct plan *plan)
 {
     const struct line_body *line = plan->lines;
@@ -220,7 +220,7 @@ static int64_t points_cap(const struct sale *sale, int64_t total)
     return cap < fits ? cap : fits;
 }
 
-/* Plans what that many points are worth, and the fewest that are worth as much. */
+/* Plans the value of so many points, rounded down, and the fewest points that have this value. */
 static void plan_points(const struct engine *engine, struct plan *plan, int64_t points)
 {
     const struct sale *sale = sale_at(engine, plan->sale);

@@ -120,7 +120,7 @@ static bool lot_may_expire(const struct lot *lot)
     return lot->expires_us != UINT64_MAX;
 }
 
-/* From then on nothing that comes back of these points is good any more. */
+/* The time from which on points of this lot that come back are lost. */
 static uint64_t lot_last_us(const struct engine *engine, const struct lot *lot)
 {
     uint64_t expires_us =
@@ -128,7 +128,8 @@ static uint64_t lot_last_us(const struct engine *engine, const struct lot *lot)
     return expires_us != UINT64_MAX ? expires_us + POINTS_GRACE_MAX_US : UINT64_MAX;
 }
 
-/* Until when points of an expired lot are good that come back now; not later than now: not at all.
+/* Until when points of an expired lot that come back now may be spent. Not after now: they are
+ * lost.
  */
 static uint64_t grace_ends_us(const struct engine *engine, const struct lot *lot)
 {
@@ -137,8 +138,8 @@ static uint64_t grace_ends_us(const struct engine *engine, const struct lot *lot
     return ends_us < last_us ? ends_us : last_us;
 }
 
-/* To hold so many points, which are there, and to give them back: the takes, the lots that may have
- * expired by then, and the sweeping of those that have already. */
+/* Counts the takes, the lots that may have expired by the time that their points come back, and the
+ * entries for sweeping those that have expired already. */
 struct points_need points_needed(const struct engine *engine, uint32_t customer, int64_t points)
 {
     struct points_need need = {.takes = 0};
@@ -156,7 +157,6 @@ struct points_need points_needed(const struct engine *engine, uint32_t customer,
     return need;
 }
 
-/* What a PENDING order would give back now that is good any longer. */
 int64_t points_coming_back(const struct engine *engine, const struct order *order)
 {
     int64_t points = 0;
@@ -170,7 +170,6 @@ int64_t points_coming_back(const struct engine *engine, const struct order *orde
     return points;
 }
 
-/* To give back what a CONFIRMED order has spent. */
 struct points_need points_return_needed(const struct engine *engine, const struct order *order)
 {
     struct points_need need = {.takes = 0};
@@ -183,7 +182,6 @@ struct points_need points_return_needed(const struct engine *engine, const struc
     return need;
 }
 
-/* OK, or the CAPACITY rejection of the table that lacks room. */
 enum outcome check_points_room(struct engine *engine, const struct points_need *need)
 {
     uint64_t entries = (uint64_t)need->takes * (1 + LEDGER_ENTRIES_PER_TAKE) + need->entries;
@@ -235,7 +233,6 @@ static uint32_t hold_from_lot(struct engine *engine, uint32_t order, uint32_t in
     return take;
 }
 
-/* Holds points for an order, from the lots that expire first; check_points_room said yes. */
 void points_hold(struct engine *engine, uint32_t order, int64_t points)
 {
     uint32_t customer = order_at(engine, order)->customer;
@@ -294,7 +291,7 @@ static void take_give_back(struct engine *engine, uint32_t order, const struct p
         ledger_add(engine, LEDGER_EXPIRE, index, order, take->points);
 }
 
-/* A held take is held no longer. */
+/* The points of a take are held no longer. */
 static void take_end(struct engine *engine, const struct point_take *take)
 {
     struct lot *lot = lot_edit(engine, take->lot);
@@ -304,7 +301,6 @@ static void take_end(struct engine *engine, const struct point_take *take)
     engine->lots_reserved -= lot_may_expire(lot);
 }
 
-/* The order is PENDING no longer, and gives its points back. */
 void points_release(struct engine *engine, uint32_t order)
 {
     if (order_at(engine, order)->money == 0)
@@ -319,7 +315,6 @@ void points_release(struct engine *engine, uint32_t order)
     takes_free(engine, money);
 }
 
-/* The order is CONFIRMED. */
 void points_spend(struct engine *engine, uint32_t order)
 {
     const struct order *spender = order_at(engine, order);
@@ -332,7 +327,6 @@ void points_spend(struct engine *engine, uint32_t order)
     }
 }
 
-/* Spent points come back: the order is cancelled after it was confirmed. */
 void points_return(struct engine *engine, uint32_t order)
 {
     const struct order *spender = order_at(engine, order);

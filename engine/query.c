@@ -124,7 +124,7 @@ enum outcome handle_order_get(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-/* The placing. */
+/* The step of the placing, which follows from the order. */
 static struct step_body step_1(const struct order *order)
 {
     bool confirmed = (order->flags & ORDER_BORN_CONFIRMED) != 0;
@@ -140,7 +140,7 @@ static struct step_body step_1(const struct order *order)
     };
 }
 
-/* The first transition, which stands in the order too. */
+/* The step of the first transition, which the order has too. */
 static struct step_body step_2(const struct order *order)
 {
     return (struct step_body){.seq = order->first_seq,

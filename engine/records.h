@@ -16,12 +16,12 @@ enum ledger_kind {
 
 enum { PIECE_IS_FIXED = 1 }; /* the request named this warehouse for it */
 
-/* Flags of an order: how it was placed, where its parts stand, and what is known of it. */
+/* Flags of an order: how it was placed, where its parts are, and what has happened to it. */
 enum {
     ORDER_BORN_CONFIRMED = 1,
     ORDER_BORN_PAID = 2, /* money that was due is captured from the placing on */
     ORDER_IS_INLINE = 4,
-    ORDER_IS_TOLD = 8,   /* an event has told of the payment that it was placed with */
+    ORDER_IS_TOLD = 8,   /* an event has confirmed the payment that it was placed with */
     ORDER_IS_MOVED = 16, /* a late payment took it from other places: its money has the pieces */
     ORDER_ALLOCATION_SHIFT = 6,
 };

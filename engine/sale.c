@@ -69,7 +69,7 @@ static enum outcome check_terms(struct engine *engine, const struct sale_put_bod
     return OUTCOME_OK;
 }
 
-/* Does each row name a pair, and another one than those before it? */
+/* Does each row name a SKU and a warehouse, and no two rows the same? */
 static enum outcome check_rows(struct engine *engine, const struct sale_put_body *body)
 {
     const struct pool_body *rows = (const struct pool_body *)(body + 1);
@@ -86,7 +86,7 @@ static enum outcome check_rows(struct engine *engine, const struct sale_put_body
     return OUTCOME_OK;
 }
 
-/* One pool row, judged: stock found, enough to give or to take back. */
+/* What a row of pools changes, once it has been judged. */
 struct pool_change {
     uint32_t stock;
     uint32_t pool; /* 0: a new one */

@@ -23,7 +23,7 @@ struct engine {
     uint64_t digest;
     uint64_t time_us;
     uint64_t changed_us; /* time_us of the last change */
-    uint64_t jumped_us;  /* of all time so far, what no clock has shown to pass: keys.c */
+    uint64_t jumped_us;  /* what jumps of the clock have added to time_us in all: keys.c */
 
     /* Of the command being decided. */
     uint64_t subject;
@@ -61,21 +61,21 @@ struct engine {
     uint32_t lots_reserved;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
-    int64_t on_hand_total; /* of all stock: any sum over stocks is within it */
+    int64_t on_hand_total; /* of all stocks: no sum over some of them is larger */
     uint64_t parked_count;
     uint64_t refund_order_count;
-    uint64_t rejected_count;
+    uint64_t rejected_count;   /* since the server's start */
     uint64_t clock_jump_count; /* as it, since the server's start */
 
     uint32_t loaded_capacity[ENGINE_TABLE_COUNT]; /* of the image being loaded */
 
-    uint64_t scratch[FRAME_SIZE_MAX / 8]; /* where replies go that nobody wants */
+    uint64_t scratch[FRAME_SIZE_MAX / 8]; /* a reply that no caller wants is written here */
 };
 
 /* Typed access to the tables. The `_at` functions read; whoever changes a record takes it from an
  * `_edit` function, so that every change of a record can be seen in the code, and so that a
- * snapshot keeps what it was. A record that the same command has just added was nothing before:
- * `_new` gives it without that look. */
+ * snapshot keeps its old content. A record that the same command has just added has none to be
+ * kept: `_new` gives it without that check. */
 #define RECORD_ACCESS(type, table, memory)                                                         \
     static inline const struct type *type##_at(const struct engine *engine, uint32_t index)        \
     {                                                                                              \

@@ -115,7 +115,8 @@ static uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehous
     return index;
 }
 
-/* One that was moved is chained to the stocks that it was taken from first, too. */
+/* Does its order have this piece now? The first pieces of an order that was moved stay in the lists
+ * of their stocks. */
 static bool is_piece_of_now(const struct engine *engine, const struct order *order, uint32_t place)
 {
     const struct piece *piece = piece_of(engine, place);

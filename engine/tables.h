@@ -1,6 +1,5 @@
-/* The engine's tables as data, for whatever must walk tables that it does not know: images, their
- * checksum, the check of references, the memory table, docs. engine/tables/tables.h and records.h
- * declare them. */
+/* The engine's tables as data, for code that handles any table: images, their checksum, the check
+ * of references, the memory table, docs. engine/tables/tables.h and records.h declare them. */
 #ifndef TILL_ENGINE_TABLES_H
 #define TILL_ENGINE_TABLES_H
 

@@ -73,7 +73,7 @@ MESSAGE(33, order_history, "order.history", QUERY, read, FREE, 1, order_history,
 MESSAGE(34, stats, "stats", QUERY, read, FREE, 1, empty, none, 0, stats_reply, none, 0,
         "counts, the last seq and the state digest")
 MESSAGE(35, time_jump, "time.jump", INTERNAL, server, FREE, 1, time_jump, none, 0, seq_reply, none,
-        0, "the log's time went ahead at a start: what is kept for a while is no older for it")
+        0, "the clock jumped ahead while the server was down: keys do not age by that")
 MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply, table, TABLES_MAX,
         "how full each table is")
 

@@ -21,7 +21,7 @@
 static bool print_block(const struct wal_reader *reader, struct logged_command *command)
 {
     const struct wal_block *block = &reader->block;
-    struct column_reader columns = {.schema = SCHEMA,
+    struct column_reader columns = {.schema = block->schema,
                                     .ids = reader_init(reader->ids, block->ids_size),
                                     .fields = reader_init(reader->fields, block->fields_size),
                                     .time_us = block->time_us};

@@ -2,6 +2,7 @@
  * when it is there. */
 #include "cli/version.h"
 
+#include "base/schema.h"
 #include "net/frame.h"
 #include "snapshot/image.h"
 #include "wal/block.h"
@@ -19,6 +20,7 @@ void version_print(FILE *out)
         {"protocol", PROTOCOL_VERSION},
         {"log format", WAL_BLOCK_VERSION},
         {"snapshot format", IMAGE_VERSION},
+        {"schema", SCHEMA},
     };
     fprintf(out, "till %s%s\n", TILL_VERSION, TILL_SOURCE[0] != '\0' ? " (" TILL_SOURCE ")" : "");
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)

@@ -221,7 +221,7 @@ bool command_decode(struct column_reader *reader, struct logged_command *command
             continue;
         }
         const struct message_info *message = message_info(number);
-        *malformed = message == NULL ||
+        *malformed = message == NULL || message->since > reader->schema ||
                      (message->kind != KIND_COMMAND && message->kind != KIND_INTERNAL) ||
                      !decode_message(reader, message, command);
         command->number = number;

@@ -15,8 +15,8 @@
 #define TILL_ENGINE_CODEC_H
 
 #include "base/bytes.h"
+#include "base/schema.h"
 #include "engine/messages.h"
-#include "engine/schema.h"
 
 struct column_writer {
     uint8_t *ids;

@@ -141,7 +141,7 @@ static bool replay_block(struct replay *replay, const struct wal_reader *reader,
                          struct replay_batches *batches)
 {
     const struct wal_block *block = &reader->block;
-    struct column_reader columns = {.schema = SCHEMA,
+    struct column_reader columns = {.schema = block->schema,
                                     .ids = reader_init(reader->ids, block->ids_size),
                                     .fields = reader_init(reader->fields, block->fields_size),
                                     .time_us = block->time_us};

@@ -4,7 +4,8 @@
  * other way and believes nothing before the checksum holds: sizes are bounded before they are
  * used, and the decompressor is bounded by the raw size.
  *
- * A newer version is told by the header alone, whose beginning all versions share. A version that
+ * A newer version or schema is told by the header alone, whose beginning all versions share. A
+ * version that
  * is older than this one gets a reader of its own in the table of versions. */
 #include "snapshot/image.h"
 
@@ -17,6 +18,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/checksum.h"
+#include "base/schema.h"
 
 /* Of LZ4: on the records of real orders 8 takes two thirds of the time of 1, and 8 % more room. */
 enum { CHECKSUM_FROM = 16, ACCELERATION = 8 };
@@ -88,7 +90,7 @@ enum image_found image_header_read(const uint8_t bytes[IMAGE_HEADER_SIZE],
     if (fixed->magic != IMAGE_MAGIC ||
         fixed->checksum != checksum64(bytes + CHECKSUM_FROM, IMAGE_HEADER_SIZE - CHECKSUM_FROM))
         return IMAGE_DAMAGED;
-    if (fixed->version > IMAGE_VERSION)
+    if (fixed->version > IMAGE_VERSION || fixed->schema > SCHEMA)
         return IMAGE_NEWER;
     if (header_readers[fixed->version] == NULL || !header_readers[fixed->version](bytes, header))
         return IMAGE_DAMAGED;

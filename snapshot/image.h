@@ -5,12 +5,12 @@
  * records that follow: each number, table and field is known by the number that engine/tables gives
  * it, so that a later till finds what it knows, and has zero for what it does not find.
  *
- *   header, IMAGE_HEADER_SIZE bytes
+ *   struct image_fixed, the beginning of the header, which has IMAGE_HEADER_SIZE bytes
  *   offset size field
  *        0    8 magic             "tillsnap"
  *        8    8 checksum          XXH3-64 of the header from offset 16 on
  *       16    4 version           2
- *       20    4 schema            of the tables
+ *       20    4 schema            of the tables (base/schema.h)
  *       24    4 table_count
  *       28    4 scalar_count
  *       32    4 member_count
@@ -20,21 +20,27 @@
  *       56    8 digest            of the engine after it
  *       64    8 time_us           of the engine then
  *       72    8 raw_bytes         of all records, for progress; those that are zero included
- *       80      scalars, table rows, and member rows, one behind the other:
  *
- *   scalar   0   4 number, 4 zero, 8 value
- *   table    0   4 number
- *            4   4 record_size
- *            8   4 count          records, record 0 included
- *           12   4 capacity       of the engine that wrote it, record 0 included
- *           16   4 member_first   its first member row, from 0
- *           20   4 member_count
- *   member   0   2 number
- *            2   2 offset         in the record
- *            4   2 size
- *            6   2 zero
+ *   struct image_scalar, so many of them behind it
+ *        0    4 number            of the SCALAR row
+ *        4    4 zero
+ *        8    8 value
  *
- *   chunk, at a multiple of 8
+ *   struct image_table, behind those, in the order of the chunks
+ *        0    4 number            of the TABLE row
+ *        4    4 record_size
+ *        8    4 count             records, record 0 included
+ *       12    4 capacity          of the engine that wrote it, record 0 included
+ *       16    4 member_first      its first member row, from 0
+ *       20    4 member_count
+ *
+ *   struct image_member, behind those; zeros up to the end of the header
+ *        0    2 number            of the MEMBER row
+ *        2    2 offset            in the record
+ *        4    2 size
+ *        6    2 zero
+ *
+ *   struct image_chunk, at a multiple of 8
  *        0    8 checksum          XXH3-64 of the chunk from offset 8 on, payload included
  *        8    8 previous          checksum of the chunk before; of the header for the first
  *       16    4 number            from 1, without a gap
@@ -43,8 +49,9 @@
  *       28    4 count             records; of the end: chunks before it
  *       32    4 raw_size
  *       36    4 stored_size       equal to raw_size: not compressed
- *       40      payload: records (LZ4 block format where compressed), then zeros to a multiple of
- * 8; of the end: 8 bytes, the checksum of the state (engine_checksum)
+ *
+ * The payload follows the chunk's header: records, in LZ4 block format where compressed, then zeros
+ * to a multiple of 8; of the end 8 bytes, the checksum of the state (engine_checksum).
  *
  * Records that no chunk has are zero. A missing, moved or repeated chunk breaks the chain; the end
  * carries the count, and through `previous` the checksum of everything. */
@@ -148,7 +155,7 @@ struct image_header {
 enum image_found {
     IMAGE_FOUND,
     IMAGE_DAMAGED, /* it is no image, or not a whole one */
-    IMAGE_NEWER,   /* of a version that this till does not know */
+    IMAGE_NEWER,   /* of a version, or a schema, that this till does not know */
 };
 
 /* Fills in magic, version and checksum, of the header too. */

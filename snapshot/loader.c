@@ -30,8 +30,8 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/schema.h"
 #include "engine/image.h"
-#include "engine/schema.h"
 #include "engine/sum.h"
 #include "snapshot/reader.h"
 
@@ -180,11 +180,6 @@ static enum loaded header_compare(struct loading *loading)
 {
     const struct image_fixed *fixed = &loading->reader.header.fixed;
     struct engine *engine = loading->loader->engine;
-    if (fixed->schema > SCHEMA)
-        return say(loading, LOAD_REFUSED,
-                   "written in schema %" PRIu32 "; this till knows up to schema %d: use the till "
-                   "that wrote it, or a newer one",
-                   fixed->schema, SCHEMA);
     if (fixed->schema < SCHEMA_FIRST || !tables_map(loading))
         return say(loading, LOAD_DAMAGED, "its tables are not those of schema %" PRIu32,
                    fixed->schema);
@@ -267,13 +262,16 @@ static enum loaded chunks_load(struct loading *loading, uint64_t bytes_total)
     return read == IMAGE_READ_END ? LOADED : say_read(loading, read);
 }
 
-/* The end carries the checksum of the state that the image shows. That of an older schema was added
- * up over records that this till lays out otherwise. */
+/* The end carries the checksum of the state that the image shows: the same one, as long as the
+ * records are laid out as they were, since what is zero adds nothing to it. Over records that were
+ * moved it is another one. */
 static enum loaded sum_compare(struct loading *loading)
 {
     uint64_t sum = 0;
-    if (loading->reader.header.fixed.schema != SCHEMA)
-        return LOADED;
+    for (uint32_t i = 0; i < loading->reader.header.fixed.table_count; i++) {
+        if (!loading->sources[i].is_same)
+            return LOADED;
+    }
     if (!image_chunk_unpack(&loading->reader.chunk, loading->reader.bytes, (uint8_t *)&sum) ||
         sum != engine_checksum(loading->loader->engine))
         return say(loading, LOAD_DAMAGED,

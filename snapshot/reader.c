@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/schema.h"
+
 static_assert(IMAGE_WINDOW_SIZE >= 2 * (int)IMAGE_CHUNK_SIZE_MAX, "a chunk fits the window");
 
 __attribute__((format(printf, 3, 4))) static enum image_read say(struct image_reader *reader,
@@ -61,6 +63,9 @@ static enum image_read read_header(struct image_reader *reader, uint64_t seq)
     case IMAGE_DAMAGED:
         return say(reader, IMAGE_READ_DAMAGED, "its header is damaged");
     case IMAGE_NEWER:
+        if (reader->header.fixed.version <= IMAGE_VERSION)
+            return say(reader, IMAGE_READ_NEWER, SCHEMA_NEWER_TEXT, reader->header.fixed.schema,
+                       SCHEMA);
         return say(reader, IMAGE_READ_NEWER,
                    "written in format version %" PRIu32 "; this till reads up to version %d: use "
                    "the till that wrote it, or a newer one",

@@ -22,8 +22,8 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/schema.h"
 #include "engine/image.h"
-#include "engine/schema.h"
 #include "engine/sum.h"
 #include "snapshot/image.h"
 

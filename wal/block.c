@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "base/checksum.h"
+#include "base/schema.h"
 
 enum {
     CHECKSUM_START = offsetof(struct wal_block, previous),
@@ -92,7 +93,7 @@ void wal_block_seal(struct wal_packer *packer, struct wal_block *block, const ui
     }
     block->magic = WAL_BLOCK_MAGIC;
     block->version = WAL_BLOCK_VERSION;
-    block->zero = 0;
+    block->schema = SCHEMA;
     block->block_size = align_up(payload_end(block));
     memset(image + payload_end(block), 0, block->block_size - payload_end(block));
     memcpy(image, block, sizeof *block);
@@ -104,8 +105,9 @@ bool wal_block_read(const uint8_t *bytes, struct wal_block *block)
 {
     memcpy(block, bytes, sizeof *block);
     return block->magic == WAL_BLOCK_MAGIC && block->version == WAL_BLOCK_VERSION &&
-           block->ids_size <= WAL_COLUMN_SIZE_MAX && block->fields_size <= WAL_COLUMN_SIZE_MAX &&
-           block->ids_stored <= block->ids_size && block->fields_stored <= block->fields_size &&
+           block->schema >= SCHEMA_FIRST && block->ids_size <= WAL_COLUMN_SIZE_MAX &&
+           block->fields_size <= WAL_COLUMN_SIZE_MAX && block->ids_stored <= block->ids_size &&
+           block->fields_stored <= block->fields_size &&
            block->block_size == align_up(payload_end(block)) && block->time_us <= TIME_US_MAX &&
            is_sound(block);
 }

@@ -4,6 +4,7 @@
  * after the payload is zero. All integers are little-endian. An empty block has no commands: it
  * seals the log behind the block before it (wal/wal.h).
  *
+ *   struct wal_block
  *   offset size field
  *        0    8 magic             "tillblk1"
  *        8    8 checksum          XXH3-64 of all of the block from offset 16 on
@@ -19,10 +20,10 @@
  *       76    4 ids_stored        as stored; equal to ids_size: not compressed
  *       80    4 fields_size       of the fields column, raw
  *       84    4 fields_stored     as stored; equal to fields_size: not compressed
- *       88    4 version           2; it and magic stand here in every version
- *       92    4 zero
- *       96      payload: ids column, then fields column (LZ4 block format where compressed)
+ *       88    4 version           3; it and magic stand here in every version
+ *       92    4 schema            of the commands (base/schema.h)
  *
+ * The payload follows: the ids column, then the fields column (LZ4 block format where compressed).
  * The columns' content is engine/codec.h's. */
 #ifndef TILL_WAL_BLOCK_H
 #define TILL_WAL_BLOCK_H
@@ -35,7 +36,7 @@
 #include "base/limits.h"
 
 #define WAL_BLOCK_MAGIC       0x316b6c626c6c6974ULL
-#define WAL_BLOCK_VERSION     2
+#define WAL_BLOCK_VERSION     3
 #define WAL_BLOCK_VERSION_MAX 255 /* that will ever be */
 
 struct wal_block {
@@ -54,7 +55,7 @@ struct wal_block {
     uint32_t fields_size;
     uint32_t fields_stored;
     uint32_t version;
-    uint32_t zero;
+    uint32_t schema;
 };
 
 static_assert(sizeof(struct wal_block) == 96, "the header's layout is the file format");
@@ -62,6 +63,7 @@ static_assert(offsetof(struct wal_block, checksum) == 8, "checksum");
 static_assert(offsetof(struct wal_block, seq_first) == 32, "seq_first");
 static_assert(offsetof(struct wal_block, command_count) == 64, "command_count");
 static_assert(offsetof(struct wal_block, version) == 88, "version");
+static_assert(offsetof(struct wal_block, schema) == 92, "schema");
 
 /* What recovery fills the pages of a write with that it cuts, word by word: neither zeros, which
  * only stand where nothing was ever written, nor a block. */
@@ -86,8 +88,8 @@ struct wal_packer {
 void wal_block_seal(struct wal_packer *packer, struct wal_block *block, const uint8_t *ids,
                     const uint8_t *fields, uint8_t *image);
 
-/* Reads the header and tells whether it may be one: the magic, and sizes that agree with each
- * other and with the format's bounds. `bytes` has WAL_ALIGN bytes at least. */
+/* Reads the header and tells whether it may be one, of any schema: the magic, and sizes that agree
+ * with each other and with the format's bounds. `bytes` has WAL_ALIGN bytes at least. */
 bool wal_block_read(const uint8_t *bytes, struct wal_block *block);
 
 /* Is the block that wal_block_read found whole, padding included? `bytes` has its block_size bytes.

@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/schema.h"
 #include "wal/reader_state.h"
 
 enum { LIST_TRIES_MAX = 10 };
@@ -130,6 +131,21 @@ static bool is_foreign(struct wal_reader *reader, struct wal_spot place, const u
     return true;
 }
 
+/* A whole block whose commands may have what this till does not know. A schema changes what the
+ * commands are, not the layout of a block: its checksum tells that it is no torn write. */
+static bool is_newer(struct wal_reader *reader, struct wal_spot place,
+                     const struct wal_block *block)
+{
+    const struct wal_reader_files *files = reader->files;
+    if (block->schema <= SCHEMA)
+        return false;
+    wal_reader_finish(reader, WAL_READ_ERROR,
+                      "%s/%s, offset %" PRIu64 ", seq %" PRIu64 ": " SCHEMA_NEWER_TEXT,
+                      disk_path(files->disk), segment_name(files, place.segment), place.offset,
+                      block->seq_first, block->schema, SCHEMA);
+    return true;
+}
+
 static bool is_cut(const uint8_t *bytes)
 {
     uint64_t word;
@@ -162,7 +178,9 @@ enum wal_standing wal_reader_look(struct wal_reader *reader, struct wal_spot pla
     bytes = wal_reader_bytes(reader, place, block->block_size);
     if (bytes == NULL)
         return STANDS_ERROR;
-    return wal_block_verify(block, bytes) ? STANDS_BLOCK : STANDS_BROKEN;
+    if (!wal_block_verify(block, bytes))
+        return STANDS_BROKEN;
+    return is_newer(reader, place, block) ? STANDS_ERROR : STANDS_BLOCK;
 }
 
 bool wal_reader_is_next(const struct wal_reader *reader, const struct wal_block *block)

@@ -5,7 +5,7 @@
  *   FIELD(shape, number, type, name, since, text)
  *       number   what an INVALID rejection and a schema call it; never used again in this shape
  *       type     of engine/tables/fields.h
- *       since    the schema that brought it; engine/schema.h tells what that means
+ *       since    the schema that brought it; base/schema.h tells what that means
  *       text     what it means
  *   SHAPE_END(shape)
  *   REQUIRED(shape, field)

@@ -16,10 +16,11 @@ FOLDER = ROOT / "tests" / "formats"
 
 Block = namedtuple("Block", "magic checksum previous epoch seq_first seq_durable time_us digest "
                             "command_count block_size ids_size ids_stored fields_size "
-                            "fields_stored version zero offset")
+                            "fields_stored version schema offset")
 BLOCK = struct.Struct("<8Q8I")
 BLOCK_MAGIC = int.from_bytes(b"tillblk1", "little")
 BLOCK_VERSION_AT, IMAGE_VERSION_AT = 88, 16
+BLOCK_SCHEMA_AT, IMAGE_SCHEMA_AT = 92, 20
 CHECKSUM_AT, CHECKSUM_FROM = 8, 16
 IMAGE_HEADER_SIZE = 16 * 1024
 IMAGE_FIXED_SIZE, IMAGE_SCALAR_SIZE = 80, 16
@@ -31,7 +32,7 @@ VERSIONS = {
 }
 
 # The oldest that is read: those before were never released.
-VERSIONS_FIRST = {"WAL_BLOCK_VERSION": 2, "IMAGE_VERSION": 2}
+VERSIONS_FIRST = {"WAL_BLOCK_VERSION": 3, "IMAGE_VERSION": 2}
 
 
 def version_written(name):
@@ -53,12 +54,24 @@ def blocks(path):
         offset += block.block_size
 
 
+def schema_written():
+    return int(re.search(r"\bSCHEMA = (\d+)", (ROOT / "base" / "schema.h").read_text())[1])
+
+
+def schemas_recorded():
+    return {int(path.stem) for path in (ROOT / "tests" / "schema").glob("*.txt")}
+
+
 def image_seq(path):
     return int(path.stem.split("-")[1])
 
 
 def image_version(path):
     return struct.unpack_from("<I", path.read_bytes(), IMAGE_VERSION_AT)[0]
+
+
+def image_schema(path):
+    return struct.unpack_from("<I", path.read_bytes(), IMAGE_SCHEMA_AT)[0]
 
 
 def table_names():
@@ -104,6 +117,15 @@ def raise_block_version(path, version):
 
 def raise_image_version(path, version):
     reseal(path, 0, IMAGE_VERSION_AT, version, IMAGE_HEADER_SIZE)
+
+
+def raise_block_schema(path, schema):
+    last = list(blocks(path))[-1]
+    reseal(path, last.offset, BLOCK_SCHEMA_AT, schema, last.block_size)
+
+
+def raise_image_schema(path, schema):
+    reseal(path, 0, IMAGE_SCHEMA_AT, schema, IMAGE_HEADER_SIZE)
 
 
 def capacity_options(capacities):

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import harness
-from formats import version_written
+from formats import schema_written, version_written
 from harness import check, check_equal, test
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +54,7 @@ def version_tells_the_protocol_and_the_formats(run):
     check(re.fullmatch(rf"till {re.escape(version)}( \([\w.-]+\))?", lines[0]), lines[0])
     check(f"log format {version_written('WAL_BLOCK_VERSION')}" in lines, f"{lines}")
     check(f"snapshot format {version_written('IMAGE_VERSION')}" in lines, f"{lines}")
+    check(f"schema {schema_written()}" in lines, f"{lines}")
     check("protocol 1" in lines, f"{lines}")
 
 

@@ -79,6 +79,19 @@ def every_version_has_a_folder_that_is_kept(run):
 
 
 @test
+def every_recorded_schema_has_a_folder_that_is_kept(run):
+    logged, imaged = set(), set()
+    for _, data, archive in unpacked(run):
+        for path in [*segments(data), *archive.glob("log-*.till")]:
+            logged.update(block.schema for block in formats.blocks(path))
+        imaged.update(map(formats.image_schema, snapshots(data)))
+    recorded = formats.schemas_recorded()
+    check(recorded <= logged and recorded <= imaged,
+          f"tests/schema has {recorded}, folders of {logged} are kept, with snapshots of {imaged}: "
+          f"write one, as tests/formats/README.md says")
+
+
+@test
 def kept_folders_are_small_and_have_what_they_should(run):
     for generation, data, archive in unpacked(run):
         check(generation.path.stat().st_size < 100 * 1024, f"{generation.path} is not small")
@@ -201,15 +214,28 @@ def shop_is_served_on_from_a_kept_folder(run):
         check_moments(run, generation, 1, "--data", data, "--archive", archive)
 
 
-def check_refused(run, generation, data, archive, victim, version, commands):
-    """Each command names the version and the file, and changes nothing."""
+def check_refused(run, words, data, archive, victim, commands):
+    """Each command says why and names the file, and changes nothing."""
     before = files(data, archive)
     for command in commands:
         result = run.till(*command)
         check_equal(result.returncode, 1, f"the exit code of {command}: {result.stdout}")
-        check(f"format version {version};" in result.stderr and victim.name in result.stderr,
+        check(words in result.stderr and victim.name in result.stderr,
               f"{command}: {result.stderr}")
         check_equal(files(data, archive) == before, True, f"{command} leaves the files alone")
+
+
+def raised(version_raise, schema_raise, version_name):
+    """What makes a file a newer till's, and what is said then: of a newer version, of a newer
+    schema."""
+    version, schema = version_written(version_name) + 1, formats.schema_written()
+    yield lambda path: version_raise(path, version), f"format version {version};"
+    yield (lambda path: schema_raise(path, schema + 1),
+           f"written by a newer till: schema {schema + 1}, this one knows {schema}")
+
+
+def newer_blocks():
+    return raised(formats.raise_block_version, formats.raise_block_schema, "WAL_BLOCK_VERSION")
 
 
 def commands_that_read(run, generation, data, archive):
@@ -224,36 +250,37 @@ def commands_that_read(run, generation, data, archive):
 
 
 @test
-def log_of_a_newer_version_is_refused_and_kept(run):
-    version = version_written("WAL_BLOCK_VERSION") + 1
-    for generation, data, archive in unpacked(run):
-        victim = [path for path in segments(data) if any(formats.blocks(path))][-1]
-        formats.raise_block_version(victim, version)
-        check_refused(run, generation, data, archive, victim, version,
-                      [("log", data), *commands_that_read(run, generation, data, archive)])
+def log_of_a_newer_version_or_schema_is_refused_and_kept(run):
+    for make_newer, words in newer_blocks():
+        for generation, data, archive in unpacked(run):
+            victim = [path for path in segments(data) if any(formats.blocks(path))][-1]
+            make_newer(victim)
+            check_refused(run, words, data, archive, victim,
+                          [("log", data), *commands_that_read(run, generation, data, archive)])
 
 
 @test
-def archive_of_a_newer_version_is_refused_and_kept(run):
-    version = version_written("WAL_BLOCK_VERSION") + 1
-    for generation, data, archive in unpacked(run):
-        victim = sorted(archive.glob("log-*.till"))[-1]
-        formats.raise_block_version(victim, version)
-        check_refused(run, generation, data, archive, victim, version,
-                      [("log", archive), ("verify", archive, *generation.capacities),
-                       ("restore", "--from", archive, "--data", run.folder(),
-                        *generation.capacities),
-                       ("verify", data, "--archive", archive, *generation.capacities)])
+def archive_of_a_newer_version_or_schema_is_refused_and_kept(run):
+    for make_newer, words in newer_blocks():
+        for generation, data, archive in unpacked(run):
+            victim = sorted(archive.glob("log-*.till"))[-1]
+            make_newer(victim)
+            check_refused(run, words, data, archive, victim,
+                          [("log", archive), ("verify", archive, *generation.capacities),
+                           ("restore", "--from", archive, "--data", run.folder(),
+                            *generation.capacities),
+                           ("verify", data, "--archive", archive, *generation.capacities)])
 
 
 @test
-def snapshot_of_a_newer_version_is_refused_and_kept(run):
-    version = version_written("IMAGE_VERSION") + 1
-    for generation, data, archive in unpacked(run):
-        victim = snapshots(data)[-1]
-        formats.raise_image_version(victim, version)
-        check_refused(run, generation, data, archive, victim, version,
-                      commands_that_read(run, generation, data, archive))
+def snapshot_of_a_newer_version_or_schema_is_refused_and_kept(run):
+    for make_newer, words in raised(formats.raise_image_version, formats.raise_image_schema,
+                                    "IMAGE_VERSION"):
+        for generation, data, archive in unpacked(run):
+            victim = snapshots(data)[-1]
+            make_newer(victim)
+            check_refused(run, words, data, archive, victim,
+                          commands_that_read(run, generation, data, archive))
 
 
 harness.main()

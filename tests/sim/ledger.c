@@ -427,7 +427,7 @@ static void check_command(struct replay *replay, const struct logged_command *lo
 static void check_block(struct replay *replay, const struct wal_reader *reader)
 {
     struct column_reader columns = {
-        .schema = SCHEMA,
+        .schema = reader->block.schema,
         .ids = reader_init(reader->ids, reader->block.ids_size),
         .fields = reader_init(reader->fields, reader->block.fields_size),
         .time_us = reader->block.time_us,

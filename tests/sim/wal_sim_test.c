@@ -64,7 +64,7 @@ static void journal_deinit(struct journal *journal)
 static void check_block(struct journal *journal, struct wal_reader *reader, uint64_t *seq)
 {
     struct column_reader columns = {
-        .schema = SCHEMA,
+        .schema = reader->block.schema,
         .ids = reader_init(reader->ids, reader->block.ids_size),
         .fields = reader_init(reader->fields, reader->block.fields_size),
         .time_us = reader->block.time_us,

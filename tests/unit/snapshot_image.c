@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/schema.h"
 #include "tests/test.h"
 
 static void make_header(struct image_header *header, uint8_t bytes[IMAGE_HEADER_SIZE])
@@ -59,6 +60,18 @@ TEST(image_header_with_any_bit_flipped_is_damaged)
         CHECK_EQUAL(image_header_read(bytes, &read), IMAGE_DAMAGED);
         bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
+}
+
+TEST(image_of_a_newer_schema_is_told_from_damage)
+{
+    static struct image_header header, read;
+    uint8_t bytes[IMAGE_HEADER_SIZE];
+    make_header(&header, bytes);
+    header.fixed.schema = SCHEMA + 1;
+    image_header_write(&header, bytes);
+    CHECK_EQUAL(image_header_read(bytes, &read), IMAGE_NEWER);
+    bytes[IMAGE_HEADER_SIZE - 1] ^= 1;
+    CHECK_EQUAL(image_header_read(bytes, &read), IMAGE_DAMAGED);
 }
 
 TEST(image_of_a_newer_version_is_told_from_damage)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/schema.h"
 #include "tests/test.h"
 
 /* A block with columns of given sizes, and what came of it. */
@@ -61,6 +62,7 @@ static void check_comes_back(struct sealed *sealed)
     CHECK(wal_block_read(sealed->image, &block));
     CHECK(memcmp(&block, &sealed->block, sizeof block) == 0);
     CHECK(wal_block_verify(&block, sealed->image));
+    CHECK_EQUAL(block.schema, SCHEMA);
     CHECK(wal_block_unpack(&block, sealed->image, sealed->ids_room, sealed->fields_room, &ids,
                            &fields));
     CHECK(memcmp(ids, sealed->ids, block.ids_size) == 0);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/schema.h"
 #include "tests/unit/wal_log.h"
 
 enum { SEGMENT_SIZE = 1 << 20, COMMANDS = 10, NOISE = 0x5a };
@@ -605,6 +606,26 @@ TEST(blocks_of_a_version_that_changes_everything_else_are_not_taken_for_a_torn_w
         segment_write(forge->segment, forge_offset(forge), forge->image, block.block_size);
         check_version_refused(WAL_BLOCK_VERSION + 1);
     }
+    free(forge);
+}
+
+/* Whole, and written by a till that knows more: named, and never cut. */
+TEST(block_of_a_newer_schema_is_refused_by_name)
+{
+    struct forge *forge = forge_create(2);
+    char named[80];
+    snprintf(named, sizeof named, "written by a newer till: schema %d, this one knows %d",
+             SCHEMA + 7, SCHEMA);
+    forge_block(forge);
+    forge_make(forge);
+    struct wal_block block = forge->block;
+    block.schema = SCHEMA + 7;
+    forge_rewrite(forge, block);
+    struct log_found *found = log_read(NULL);
+    CHECK_EQUAL(found->result, WAL_READ_ERROR);
+    if (strstr(found->error, named) == NULL)
+        test_fail(__FILE__, __LINE__, "the message is: %s", found->error);
+    free(found);
     free(forge);
 }
 

@@ -56,6 +56,14 @@ static void print_outcomes(FILE *out)
     }
 }
 
+/* Ends a row of the tables. */
+static void print_since(FILE *out, unsigned since)
+{
+    if (since > SCHEMA_FIRST)
+        fprintf(out, " (since schema %u)", since);
+    fputs(" |\n", out);
+}
+
 static void print_rows_cell(FILE *out, const struct shape_info *row, unsigned rows_max)
 {
     if (row == NULL)
@@ -84,7 +92,8 @@ static void print_messages(FILE *out)
         print_rows_cell(out, message->request_row, message->request_rows_max);
         fprintf(out, " %s |", message->reply->name);
         print_rows_cell(out, message->reply_row, message->reply_rows_max);
-        fprintf(out, " %s |\n", message->help);
+        fprintf(out, " %s", message->help);
+        print_since(out, message->since);
     }
 }
 
@@ -98,9 +107,10 @@ static void print_shape(FILE *out, const struct shape_info *shape)
         const struct field_info *field = &shape->fields[i];
         const struct field_type_info *type = field_type_info(field->type);
         bool is_required = field_is_required(shape, i);
-        fprintf(out, "| %u | %u | %s | %s | %s%s%s |\n", field->offset, type->size_bytes,
-                type->name, field->name, is_required ? "required" : "",
+        fprintf(out, "| %u | %u | %s | %s | %s%s%s", field->offset, type->size_bytes, type->name,
+                field->name, is_required ? "required" : "",
                 is_required && field->text[0] != '\0' ? ": " : "", field->text);
+        print_since(out, field->since);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 
 #include "engine/keys.h"
+#include "engine/layout.h"
 #include "engine/place.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
@@ -87,7 +88,8 @@ static enum outcome decide_keyed(struct engine *engine, struct command *command,
         return reject_field(engine, message->request->fields[0].number);
     if (!engine->keeps_key)
         return handle_keyed(engine, command);
-    uint64_t fingerprint = checksum64_seeded(command->body, command->size, command->number);
+    uint64_t fingerprint =
+        request_fingerprint(message, command->body, command->size, command->number);
     const struct key_record *known = key_find(engine, key);
     if (known != NULL) {
         if (known->fingerprint != fingerprint)

@@ -116,6 +116,7 @@ static inline bool field_is_valid(unsigned type, const void *field)
 
 /* Named by messages without rows; never reached. */
 static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
+enum { none_has_grown = false };
 
 const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {
 #define IS_KEYED      true
@@ -131,6 +132,7 @@ const struct message_info message_table[MESSAGE_NUMBER_MAX + 1] = {
         .kind = KIND_##KIND,                                                                       \
         .role = ROLE_##message_role,                                                               \
         .is_keyed = IS_##KEY,                                                                      \
+        .has_grown = request_shape##_has_grown || row##_has_grown,                                 \
         .since = message_since,                                                                    \
         .request_rows_max = rows_max,                                                              \
         .reply_rows_max = reply_max,                                                               \

@@ -21,6 +21,7 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/schema.h"
 
 struct name {
     char bytes[NAME_SIZE]; /* zero-padded; all zero is "no name" */
@@ -69,6 +70,14 @@ enum message_role {
 #define SHAPE(shape)                                  static_assert(sizeof(struct shape##_body) == 0
 #define FIELD(shape, number, type, name, since, text) +sizeof(field_##type)
 #define SHAPE_END(shape)                              , "padding is explicit");
+#include "engine/tables/shapes.h"
+
+/* Has the shape fields that came after the first schema? */
+#define SHAPE(shape)                                  enum { shape##_has_grown = false
+#define FIELD(shape, number, type, name, since, text) || (since) > SCHEMA_FIRST
+#define SHAPE_END(shape)                                                                           \
+    }                                                                                              \
+    ;
 #include "engine/tables/shapes.h"
 
 /* The number of each field in its shape: what an INVALID rejection names, and ROW_FIELD more for
@@ -129,8 +138,9 @@ struct message_info {
     const char *help;
     uint8_t number;
     uint8_t kind;
-    uint8_t role;  /* enum message_role */
-    bool is_keyed; /* its first field is an idempotency key */
+    uint8_t role;   /* enum message_role */
+    bool is_keyed;  /* its first field is an idempotency key */
+    bool has_grown; /* its request has fields that came after the first schema */
     uint16_t since;
     uint16_t request_rows_max;
     uint16_t reply_rows_max;
@@ -192,8 +202,9 @@ static inline struct rejection_body rejection_make(uint64_t seq, uint64_t subjec
     return (struct rejection_body){.seq = seq, .subject = subject, .value = value};
 }
 
-/* Is this a well-formed request of that message: known enum values and flags, reserved bytes zero,
- * row count within its bound and consistent with size? On failure *reason says what is wrong. */
+/* Is this a well-formed request of that message, of today's shapes: known enum values and flags,
+ * reserved bytes zero, row count within its bound and consistent with size? On failure *reason says
+ * what is wrong. */
 bool message_check_request(const struct message_info *message, const void *body, size_t size,
                            const char **reason);
 

@@ -12,6 +12,8 @@
 #include "engine/tally.h"
 #include "engine/timers.h"
 
+#include "engine/layout.h"
+
 void place_prefetch_slots(struct engine *engine, struct command *command)
 {
     const struct order_place_body *body = command->body;
@@ -453,6 +455,13 @@ static enum outcome judge(struct engine *engine, struct plan *plan)
     return check_room(engine, plan);
 }
 
+static uint64_t fingerprint_of(const struct command *command)
+{
+    if (order_place_has_grown || line_has_grown)
+        return layout_fingerprint(message_info(command->number), command->body, command->size, 0);
+    return checksum64(command->body, command->size);
+}
+
 enum outcome handle_order_place(struct engine *engine, struct command *command)
 {
     struct plan plan;
@@ -470,7 +479,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
         return outcome;
     uint32_t known = order_find_hashed(engine, plan.body->order, plan.order_hash);
     if (known != 0) {
-        if (order_at(engine, known)->fingerprint != checksum64(command->body, command->size))
+        if (order_at(engine, known)->fingerprint != fingerprint_of(command))
             return reject(engine, OUTCOME_IDEM_MISMATCH, 0, 0);
         place_reply(engine, command, known);
         return OUTCOME_REPLAYED;
@@ -479,7 +488,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     if (outcome != OUTCOME_OK)
         return outcome;
     engine_accept(engine);
-    uint32_t index = write_order(engine, &plan, checksum64(command->body, command->size));
+    uint32_t index = write_order(engine, &plan, fingerprint_of(command));
     write_effects(engine, &plan, index);
     if (command->sink != NULL)
         place_reply(engine, command, index);

@@ -29,7 +29,7 @@
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "base/status.h"
-#include "engine/messages.h"
+#include "engine/layout.h"
 
 enum {
     CLIENT_OUT_SIZE = 256 * 1024,
@@ -192,6 +192,22 @@ static bool peek_frame(struct client *client, const uint8_t *bytes, struct frame
     return true;
 }
 
+/* Lays the reply of a server of another schema out as this client knows it. What is no reply to the
+ * message is left as it came. */
+static void fit_reply(struct client *client, struct client_reply *reply)
+{
+    const struct message_info *message = message_info(reply->number);
+    bool is_done = reply->outcome == OUTCOME_OK || reply->outcome == OUTCOME_REPLAYED;
+    uint32_t size = reply->size;
+    if (message == NULL)
+        return;
+    const void *body = layout_reply(message, is_done, reply->body, &size, client->fitted);
+    if (body == NULL)
+        return;
+    reply->body = body;
+    reply->size = size;
+}
+
 /* Takes a whole reply from the buffer. *complete is false when there is none yet. */
 static bool take_reply(struct client *client, struct client_reply *reply, bool *complete)
 {
@@ -215,6 +231,7 @@ static bool take_reply(struct client *client, struct client_reply *reply, bool *
                                    .outcome = frame.outcome,
                                    .size = frame.size - (uint32_t)sizeof frame,
                                    .body = bytes + sizeof frame};
+    fit_reply(client, reply);
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "net/frame.h"
 
 enum { CLIENT_ERROR_SIZE = 256 };
@@ -22,7 +23,7 @@ struct client_reply {
     uint32_t request;
     uint16_t number;  /* message number */
     uint16_t outcome; /* enum outcome */
-    uint32_t size;    /* of the body */
+    uint32_t size;    /* of the body, as this client knows it, whatever the server's schema */
     const void *body; /* valid until the next call */
 };
 
@@ -44,6 +45,7 @@ struct client {
     size_t in_capacity;
     size_t in_start;
     size_t in_end;
+    uint64_t fitted[FRAME_SIZE_MAX / 8]; /* the last reply, when the server's schema is another */
 };
 
 /* Connects to ADDR:PORT ([ADDR]:PORT for IPv6) and says hello, asking for FRAME_FEATURE_* bits.

@@ -23,6 +23,7 @@
 
 #include "base/assert.h"
 #include "base/checksum.h"
+#include "engine/layout.h"
 #include "net/server_state.h"
 
 enum {
@@ -69,17 +70,27 @@ static enum handled refuse(struct server *server, uint32_t number, const struct 
     return HANDLED_LAST;
 }
 
-static const char *hello_problem(const struct frame *frame)
+/* The body as today's shapes have it, when it is a well-formed request of an older schema; returns
+ * its size, else 0. */
+static uint32_t widen(const struct message_info *message, const struct frame *frame, void *room)
 {
-    const struct hello_body *hello = (const struct hello_body *)(frame + 1);
+    const char *reason = NULL;
+    uint32_t size = layout_widen(message, frame + 1, frame->size - sizeof *frame, room);
+    return size > 0 && message_check_request(message, room, size, &reason) ? size : 0;
+}
+
+static const char *hello_problem(const struct frame *frame, struct hello_body *hello)
+{
+    const struct message_info *message = message_info(MESSAGE_hello);
     static const struct name no_token = {{0}};
     const char *reason = NULL;
     if (frame->type != MESSAGE_hello)
         return "the first frame must be hello";
     if (frame->outcome != 0 || frame->checksum != 0)
         return "hello: outcome and checksum must be zero";
-    if (!message_check_request(message_info(MESSAGE_hello), hello,
-                               frame->size - (uint32_t)sizeof *frame, &reason))
+    if (message_check_request(message, frame + 1, frame->size - sizeof *frame, &reason))
+        memcpy(hello, frame + 1, sizeof *hello);
+    else if (widen(message, frame, hello) == 0)
         return reason;
     if (hello->magic != FRAME_MAGIC)
         return "hello: the magic is not till-rpc";
@@ -95,8 +106,8 @@ static const char *hello_problem(const struct frame *frame)
 static enum handled handle_hello(struct server *server, uint32_t number, const struct frame *frame)
 {
     struct session *session = session_at(server, number);
-    const struct hello_body *hello = (const struct hello_body *)(frame + 1);
-    const char *problem = hello_problem(frame);
+    struct hello_body hello;
+    const char *problem = hello_problem(frame, &hello);
     if (problem != NULL)
         return refuse(server, number, frame, problem);
     struct hello_reply_body reply = {
@@ -106,15 +117,15 @@ static enum handled handle_hello(struct server *server, uint32_t number, const s
         .frame_size_max = FRAME_SIZE_MAX,
         .in_flight_max = FRAME_IN_FLIGHT_MAX,
         .version = PROTOCOL_VERSION,
-        .features = hello->features,
+        .features = hello.features,
         .role = server_role_PRIMARY,
     };
     enum handled reserved = reserve_answer(server, number, sizeof reply);
     if (reserved != HANDLED)
         return reserved;
     pipeline_answer(server, number, frame, OUTCOME_OK, &reply, sizeof reply);
-    session->checksum = (hello->features & FRAME_FEATURE_CHECKSUM) != 0;
-    session->is_operator = (hello->features & FRAME_FEATURE_OPERATOR) != 0;
+    session->checksum = (hello.features & FRAME_FEATURE_CHECKSUM) != 0;
+    session->is_operator = (hello.features & FRAME_FEATURE_OPERATOR) != 0;
     pressure_greeting_remove(server, number);
     session->state = SESSION_OPEN;
     return HANDLED;
@@ -131,11 +142,10 @@ static bool checksum_is_right(const struct session *session, struct frame *frame
     return right;
 }
 
-/* Why this request breaks the protocol; NULL when it does not. */
-static const char *frame_problem(const struct session *session, struct frame *frame)
+/* Why this request's header breaks the protocol; NULL when it does not. */
+static const char *frame_problem(const struct session *session, const struct message_info *message,
+                                 struct frame *frame)
 {
-    const char *reason = NULL;
-    const struct message_info *message = message_info(frame->type);
     if (frame->outcome != 0)
         return "a request's outcome must be zero";
     if (!checksum_is_right(session, frame))
@@ -145,8 +155,6 @@ static const char *frame_problem(const struct session *session, struct frame *fr
         return "there is no message of this type";
     if (message->kind == KIND_SESSION)
         return "this message is not for an open connection";
-    if (!message_check_request(message, frame + 1, frame->size - (uint32_t)sizeof *frame, &reason))
-        return reason;
     return NULL;
 }
 
@@ -173,15 +181,10 @@ static enum handled handle_snapshot(struct server *server, uint32_t number,
     return HANDLED;
 }
 
-/* Handles one whole frame, 8-byte aligned. */
-static enum handled handle_frame(struct server *server, uint32_t number, struct frame *frame)
+/* A well-formed request of an open connection. It stays where it is until it is decided. */
+static enum handled handle_request(struct server *server, uint32_t number,
+                                   const struct frame *frame)
 {
-    struct session *session = session_at(server, number);
-    if (session->state == SESSION_GREETING)
-        return handle_hello(server, number, frame);
-    const char *problem = frame_problem(session, frame);
-    if (problem != NULL)
-        return refuse(server, number, frame, problem);
     if (message_info(frame->type)->kind == KIND_INTERNAL)
         return handle_forbidden(server, number, frame);
     if (frame->type == MESSAGE_snapshot)
@@ -195,6 +198,49 @@ static enum handled handle_frame(struct server *server, uint32_t number, struct 
         room = pipeline_add(server, number, frame);
     }
     return room == OUTPUT_ROOM ? HANDLED : HANDLED_FULL;
+}
+
+/* A request that has not today's shapes: one of an older schema is handled as today's, which takes
+ * room of its own until the batch is decided; any other breaks the protocol. */
+static enum handled handle_other_shape(struct server *server, uint32_t number,
+                                       const struct frame *frame, const char *problem)
+{
+    struct older *older = &server->older;
+    if (older->batch != server->batch_number)
+        older->used_bytes = 0;
+    if (OLDER_SIZE - older->used_bytes < FRAME_SIZE_MAX) {
+        if (!pipeline_decide(server))
+            return HANDLED_STALLED;
+        older->used_bytes = 0;
+    }
+    struct frame *room = (struct frame *)(older->bytes + older->used_bytes);
+    uint32_t size = widen(message_info(frame->type), frame, room + 1);
+    if (size == 0)
+        return refuse(server, number, frame, problem);
+    *room = *frame;
+    room->size = (uint32_t)sizeof *room + size;
+    enum handled handled = handle_request(server, number, room);
+    if (handled == HANDLED) {
+        older->batch = server->batch_number;
+        older->used_bytes += room->size;
+    }
+    return handled;
+}
+
+/* Handles one whole frame, 8-byte aligned. */
+static enum handled handle_frame(struct server *server, uint32_t number, struct frame *frame)
+{
+    struct session *session = session_at(server, number);
+    const struct message_info *message = message_info(frame->type);
+    const char *problem = NULL;
+    if (session->state == SESSION_GREETING)
+        return handle_hello(server, number, frame);
+    problem = frame_problem(session, message, frame);
+    if (problem != NULL)
+        return refuse(server, number, frame, problem);
+    if (!message_check_request(message, frame + 1, frame->size - sizeof *frame, &problem))
+        return handle_other_shape(server, number, frame, problem);
+    return handle_request(server, number, frame);
 }
 
 static const char *size_problem(uint32_t size)

@@ -86,6 +86,15 @@ struct timekeeping {
     bool has_complained;
 };
 
+/* Requests of older schemas, laid out as today's, while they are in the open batch. */
+enum { OLDER_SIZE = 64 * 1024 };
+
+struct older {
+    uint64_t batch; /* number of the batch that they are in */
+    uint32_t used_bytes;
+    _Alignas(8) uint8_t bytes[OLDER_SIZE];
+};
+
 struct server {
     struct server_options options;
     struct io *io;
@@ -140,6 +149,7 @@ struct server {
     uint32_t turn_cost;          /* bytes of requests and replies that this turn has handled */
     struct session_list marked[SESSION_MARKS]; /* by block: whose output it releases */
     uint64_t block_released;                   /* every block up to it has released its output */
+    struct older older;
 };
 
 static inline struct session *session_at(struct server *server, uint32_t number)

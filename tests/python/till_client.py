@@ -204,9 +204,11 @@ def decode_reply(frame, checksum=False):
     body = shape.unpack(frame, HEADER.size)
     count = body[shape.count] if row else 0
     offset = HEADER.size + shape.size
-    if size != offset + count * (row.size if row else 0):
+    # A server of a newer schema sends more: longer rows or, without rows, a longer body.
+    row_size = (size - offset) // count if count else 0
+    if (count and (row_size < row.size or size != offset + count * row_size)) or size < offset:
         raise ValueError(f"the size of a {message.name} reply does not match its rows")
-    rows = [row.unpack(frame, offset + i * row.size) for i in range(count)]
+    rows = [row.unpack(frame, offset + i * row_size) for i in range(count)]
     return Reply(request, message.name, outcome, body, rows)
 
 

@@ -24,7 +24,7 @@ LIB      := $(call objects,base/*.c engine/*.c wal/*.c snapshot/*.c net/*.c cli/
 REAL     := $(B)/base/disk_posix.o $(filter $(B)/net/io_uring%.o,$(LIB))
 PROGRAMS := $(B)/till $(B)/test-unit $(B)/test-model $(B)/test-sim
 FUZZERS  := $(B)/fuzz-block $(B)/fuzz-frames $(B)/fuzz-text
-TARGETS  := all run bench test sanitize fuzz coverage tidy format install help
+TARGETS  := all run bench test sanitize fuzz coverage tidy schema-check format install help
 BUILD     = +$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: $(TARGETS) programs fuzzers deps deps-check clean
@@ -52,6 +52,8 @@ fuzz: ## each fuzzer for FUZZ_SECONDS (30)
 	$(Q)tests/fuzz/run
 tidy: all ## layout, include rules, clang-tidy, cppcheck
 	$(Q)tests/tidy/run
+schema-check: ## the rows of engine/tables against the recorded schemas
+	$(Q)tests/schema/run
 format: ## settle the layout of all sources
 	clang-format -i $$(find . -path ./build -prune -o -name '*.[ch]' -print)
 install: all ## to PREFIX (/usr/local), under DESTDIR

@@ -1,0 +1,200 @@
+"""The rows of engine/tables are those of the recorded schemas, and every change of them that a file
+or a client would suffer from is refused (`make schema-check`); docs/formats.md has them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import harness
+import schema2
+from harness import check, check_equal, test
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDED = ROOT / "tests" / "schema"
+sys.path.insert(0, str(RECORDED))
+
+import docs  # noqa: E402
+import rows  # noqa: E402
+
+SHAPES, MESSAGES, FIELDS = ("engine/tables/shapes.h", "engine/tables/messages.h",
+                            "engine/tables/fields.h")
+RECORDS, TABLES, OUTCOMES = ("engine/tables/records.h", "engine/tables/tables.h", "base/status.h")
+
+
+def tree(run, *changes, schema=1):
+    """A copy of the rows in which (file, old text, new text) were changed, with this SCHEMA."""
+    root = run.folder()
+    for path in {kind.file for kind in rows.KINDS} | {rows.SCHEMA_HEADER}:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, root / path)
+    for path, old, new in [*changes, (rows.SCHEMA_HEADER, " SCHEMA = 1 ", f" SCHEMA = {schema} ")]:
+        text = (root / path).read_text()
+        check(text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times")
+        (root / path).write_text(text.replace(old, new))
+    return root
+
+
+def check_refused(run, words, *changes, schema=1):
+    found = rows.problems(tree(run, *changes, schema=schema), RECORDED)
+    check(any(words in line for line in found), f"{words!r} is said of {changes}: {found}")
+
+
+def check_accepted(run, *changes, schema=1, recorded=RECORDED):
+    check_equal(rows.problems(tree(run, *changes, schema=schema), recorded), [], f"{changes}")
+
+
+NEW_FIELD = (SHAPES, "SHAPE_END(order_place)",
+             'FIELD(order_place, 11, u64, gift, 2, "")\nSHAPE_END(order_place)')
+
+
+@test
+def rows_agree_with_the_recorded_schemas(run):
+    result = subprocess.run([sys.executable, RECORDED / "run"], capture_output=True, text=True,
+                            check=False)
+    check_equal((result.returncode, result.stderr), (0, ""), f"schema-check: {result.stdout}")
+    tree_rows = rows.Rows(ROOT)
+    counts = {kind.macro: len(tree_rows.of(kind.macro)) for kind in rows.KINDS}
+    check(all(counts.values()), f"rows of each kind were read: {counts}")
+    for macro, file in (("FIELD", SHAPES), ("MEMBER", RECORDS), ("SCALAR", TABLES)):
+        written = (ROOT / file).read_text().count(f"\n{macro}(")
+        check_equal(counts[macro], written, f"rows of {macro}")
+
+
+@test
+def a_changed_or_removed_row_is_refused(run):
+    for path, old, new in (
+            (SHAPES, "FIELD(line, 2, quantity,", "FIELD(line, 2, u64,"),
+            (SHAPES, "FIELD(line, 2, quantity, quantity,", "FIELD(line, 2, quantity, units,"),
+            (SHAPES, "FIELD(line, 4, money, price, 1,", "FIELD(line, 4, money, price, 2,"),
+            (FIELDS, "FIELD_TYPE(seconds, uint32_t,", "FIELD_TYPE(seconds, uint64_t,"),
+            (FIELDS, "NAMED(order_state, 1, PENDING)", "NAMED(order_state, 1, WAITING)"),
+            (MESSAGES, 'MESSAGE(26, order_place, "order.place"',
+             'MESSAGE(26, order_place, "order.put"'),
+            (RECORDS, "MEMBER(order, 4, uint64_t, deadline_us",
+             "MEMBER(order, 4, uint64_t, ends_us"),
+            (RECORDS, "PARTS(order_parts, piece,", "PARTS(order_parts, line,"),
+            (TABLES, "TABLE(12, ARENA, orders,", "TABLE(12, RING, orders,"),
+            (TABLES, "SCALAR(20, STATE,", "SCALAR(20, CLOCK,"),
+            (TABLES, "CAPACITY(9, orders,", "CAPACITY(9, holds,"),
+            (TABLES, "TIMER(0, hold, orders,", "TIMER(0, hold, payments,"),
+            (OUTCOMES, "OUTCOME(17, IN_PROGRESS,", "OUTCOME(17, IN_WORK,")):
+        check_refused(run, "has become", (path, old, new), schema=2)
+    for path, old in ((FIELDS, "NAMED(order_state, 5, DELIVERED)\n"),
+                      (SHAPES, 'FIELD(piece, 6, u16, line, 1, "1 is the first")\n'),
+                      (FIELDS, "FLAGS(sale_flags)\n"),
+                      (RECORDS, 'MEMBER(sku, 2, int64_t, price, none, 1, "of one unit, now")\n')):
+        check_refused(run, "is gone", (path, old, ""), schema=2)
+
+
+@test
+def a_field_that_is_moved_is_refused(run):
+    first = 'FIELD(order_change, 1, key, key, 1, "idempotency key")\n'
+    second = 'FIELD(order_change, 2, id, order, 1, "")\n'
+    check_refused(run, "has become", (SHAPES, first + second, second + first), schema=2)
+
+
+@test
+def a_number_or_a_key_used_twice_is_refused(run):
+    for path, old, new in (
+            (SHAPES, *NEW_FIELD[1:2], NEW_FIELD[2].replace("11", "9")),
+            (RECORDS, "RECORD_END(sale)", 'MEMBER(sale, 3, uint64_t, gift, none, 2, "")\n'
+             "RECORD_END(sale)"),
+            (FIELDS, "FLAGS(place_flags)", "NAMED(order_state, 8, LOST)\nFLAGS(place_flags)"),
+            (TABLES, "INDEX(sku_index, skus)",
+             'TABLE(19, ARENA, gifts, sku, skus, 2, "")\nINDEX(sku_index, skus)')):
+        check_refused(run, "has the number of", (path, old, new), schema=2)
+
+
+@test
+def a_new_row_must_be_of_the_next_schema(run):
+    check_accepted(run, NEW_FIELD, schema=2)
+    check_refused(run, "is since a later schema than SCHEMA", NEW_FIELD)
+    check_refused(run, "is not in the recorded schema 1",
+                  (*NEW_FIELD[:2], NEW_FIELD[2].replace("gift, 2", "gift, 1")), schema=2)
+    named = (FIELDS, "FLAGS(place_flags)", "NAMED(order_state, 9, LOST)\nFLAGS(place_flags)")
+    check_refused(run, "is not in the recorded schema 1", named)
+    check_accepted(run, named, schema=2)
+    check_refused(run, "one at a time", NEW_FIELD, schema=3)
+
+
+@test
+def a_recorded_schema_is_not_gone_back_behind(run):
+    recorded = run.folder()
+    recorded.mkdir()
+    shutil.copy(RECORDED / "1.txt", recorded)
+    newer = tree(run, NEW_FIELD, schema=2)
+    (recorded / "2.txt").write_text("".join(f"{line}\n" for line in rows.Rows(newer).lines()))
+    check_accepted(run, NEW_FIELD, schema=2, recorded=recorded)
+    for changes, schema, words in (((), 2, "is gone"), ((NEW_FIELD,), 1, "schema 2 is recorded")):
+        found = rows.problems(tree(run, *changes, schema=schema), recorded)
+        check(any(words in line for line in found), f"{words!r}: {found}")
+
+
+@test
+def reserved_bytes_may_be_given_a_meaning_and_their_number_is_not_used_again(run):
+    old = 'FIELD(order_place, 10, zero8, reserved, 1, "")'
+    check_accepted(run, (SHAPES, old, 'FIELD(order_place, 11, u8x, gift, 2, "")'),
+                   (FIELDS, "FIELD_TYPE(zero8,", "FIELD_TYPE(u8x, uint8_t, UNSIGNED, ':')\n"
+                    "FIELD_TYPE(zero8,"), schema=2)
+    old = 'FIELD(stock_adjust, 5, zero32, reserved, 1, "")'
+    check_accepted(run, (SHAPES, old, 'FIELD(stock_adjust, 6, u16, gift, 2, "")\n'
+                         'FIELD(stock_adjust, 5, zero16, reserved, 1, "")'), schema=2)
+    check_refused(run, "has become", (SHAPES, old, 'FIELD(stock_adjust, 5, u32, gift, 2, "")'),
+                  schema=2)
+    check_refused(run, "has become", (SHAPES, old, old.replace("zero32", "zero64")), schema=2)
+
+
+@test
+def what_older_clients_could_not_give_or_read_is_refused(run):
+    required = (SHAPES, "REQUIRED(order_place, order)",
+                "REQUIRED(order_place, order)\nREQUIRED(order_place, gift)")
+    check_refused(run, "clients of schema 1 cannot give it", NEW_FIELD, required, schema=2)
+    check_refused(run, "names no field", required)
+    check_refused(run, "order_get_reply has grown",
+                  (SHAPES, "SHAPE_END(order_get_reply)",
+                   'FIELD(order_get_reply, 20, u64, gift, 2, "")\nSHAPE_END(order_get_reply)'),
+                  schema=2)
+    check_accepted(run, (SHAPES, "SHAPE_END(stats_reply)",
+                         'FIELD(stats_reply, 30, u64, gift, 2, "")\nSHAPE_END(stats_reply)'),
+                   schema=2)
+
+
+@test
+def rows_of_the_made_up_schema_are_accepted(run):
+    folder = run.folder()
+    schema2.write_sources(folder)
+    check_equal(rows.problems(folder, RECORDED), [], "problems of schema 2")
+
+
+@test
+def formats_page_has_the_tables_of_the_sources(run):
+    check(docs.is_current(ROOT), "the tables in docs/formats.md are not those of the sources: run "
+          "tests/schema/run --docs")
+    root = run.folder()
+    for path in (*docs.HEADERS, docs.DOCUMENT, rows.SCHEMA_HEADER,
+                 *{kind.file for kind in rows.KINDS}):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, root / path)
+    text = (root / RECORDS).read_text()
+    (root / RECORDS).write_text(text.replace('"units in the warehouse"', '"units there"'))
+    check(not docs.is_current(root), "a changed meaning is seen")
+    docs.write(root)
+    check(docs.is_current(root) and "units there" in (root / docs.DOCUMENT).read_text(),
+          "the page is written")
+
+
+@test
+def described_headers_are_the_structs(run):
+    """The offsets and sizes in the comments of block.h and image.h."""
+    described = 0
+    for path in docs.HEADERS:
+        text = (ROOT / path).read_text()
+        for name, found in docs.header_tables(text):
+            described += 1
+            check_equal([row[:3] for row in found], list(docs.struct_fields(text, name)),
+                        f"struct {name}")
+    check_equal(described, 6, "structs that are described")
+
+
+harness.main()

@@ -10,11 +10,11 @@
  *
  * Holds for every state that was decided, and for each that is loaded or refused. What can fail:
  * memory for the claims, a bit or two a record. */
-#include <stdarg.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "engine/image.h"
+#include "engine/invariants.h"
 #include "engine/keys.h"
 #include "engine/memory.h"
 #include "engine/order.h"
@@ -40,27 +40,17 @@ enum claim { CLAIMS(CLAIM_ENUM) CLAIM_COUNT };
 
 struct bounds {
     const struct engine *engine;
-    char *error;
-    size_t error_size;
+    struct report report;
     uint64_t *claimed[CLAIM_COUNT]; /* bitmaps by record */
     uint32_t counts[CLAIM_COUNT];   /* of the records that may be claimed */
 };
 
 /* Always false. */
-__attribute__((format(printf, 2, 3))) static bool refuse(struct bounds *bounds, const char *format,
-                                                         ...)
+static bool broken_at(struct bounds *bounds, enum engine_table table, uint32_t record,
+                      enum invariant invariant)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(bounds->error, bounds->error_size, format, arguments);
-    va_end(arguments);
-    return false;
-}
-
-static bool refuse_record(struct bounds *bounds, enum engine_table table, uint32_t record,
-                          const char *text)
-{
-    return refuse(bounds, "record %u of table %s: %s", record, table_info(table)->name, text);
+    report_look(&bounds->report, table, record);
+    return report_broken(&bounds->report, invariant);
 }
 
 static bool is_claimed(const struct bounds *bounds, enum claim claim, uint32_t record)
@@ -93,11 +83,6 @@ static bool is_past(const struct bounds *bounds, uint64_t seq, uint64_t time_us)
     return seq <= bounds->engine->seq && time_us <= bounds->engine->time_us;
 }
 
-static const char not_zero[] = "a reserved byte is not zero";
-static const char out_of_range[] = "a number is out of its range";
-static const char leads_astray[] = "it refers to a record that is not there, or not its own";
-static const char twice_in_lists[] = "its list goes to a record that is not there, or in two lists";
-
 /* A name ends at its first zero byte, and only zeros follow. */
 static bool name_is_padded(const struct name *name)
 {
@@ -109,110 +94,116 @@ static bool name_is_padded(const struct name *name)
     return true;
 }
 
-static const char *check_sku(struct bounds *bounds, uint32_t index)
+static enum invariant check_sku(struct bounds *bounds, uint32_t index)
 {
     const struct sku *sku = sku_at(bounds->engine, index);
     if (sku->sku == 0 || !is_within(sku->price, 0, PRICE_MAX) || sku->currency == 0 ||
         sku->currency > CURRENCY_MAX)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (sku->zero != 0 || sku->zero2 != 0 || !name_is_padded(&sku->name))
-        return not_zero;
+        return INVARIANT_record_zero;
     if (sku->stocks == 0)
-        return NULL;
+        return INVARIANT_holds;
     if (!claim(bounds, CLAIM_stocks, sku->stocks))
-        return twice_in_lists;
-    return stock_at(bounds->engine, sku->stocks)->sku != index ? leads_astray : NULL;
+        return INVARIANT_record_list;
+    return stock_at(bounds->engine, sku->stocks)->sku != index ? INVARIANT_record_refers
+                                                               : INVARIANT_holds;
 }
 
 /* A place in the list of a stock: an order that has its piece inside, or a piece of the arena. */
-static const char *check_place(struct bounds *bounds, uint32_t place, uint32_t stock)
+static enum invariant check_place(struct bounds *bounds, uint32_t place, uint32_t stock)
 {
     bool is_claim = (place & PIECE_IN_ARENA) != 0
                         ? claim(bounds, CLAIM_piece_places, place & ~PIECE_IN_ARENA)
                         : claim(bounds, CLAIM_order_places, place);
     if (place == 0)
-        return NULL;
+        return INVARIANT_holds;
     if (!is_claim)
-        return twice_in_lists;
+        return INVARIANT_record_list;
     if ((place & PIECE_IN_ARENA) == 0 && !order_is_inline(order_at(bounds->engine, place)))
-        return leads_astray;
-    return piece_of(bounds->engine, place)->stock != stock ? leads_astray : NULL;
+        return INVARIANT_record_refers;
+    return piece_of(bounds->engine, place)->stock != stock ? INVARIANT_record_refers
+                                                           : INVARIANT_holds;
 }
 
-static const char *check_stock(struct bounds *bounds, uint32_t index)
+static enum invariant check_stock(struct bounds *bounds, uint32_t index)
 {
     const struct stock *stock = stock_at(bounds->engine, index);
     const struct stock *next = NULL;
+    if (stock->warehouse == 0)
+        return INVARIANT_record_range;
     if (!is_within(stock->on_hand, 0, QUANTITY_MAX) ||
         !is_within(stock->available, -QUANTITY_MAX, QUANTITY_MAX) ||
         !is_within(stock->pooled, 0, QUANTITY_MAX) ||
         !is_within(stock->reserved, 0, QUANTITY_MAX) ||
         !is_within(stock->committed, 0, QUANTITY_MAX) ||
-        !is_within(stock->unsellable, 0, QUANTITY_MAX) || stock->warehouse == 0)
-        return out_of_range;
+        !is_within(stock->unsellable, 0, QUANTITY_MAX))
+        return INVARIANT_stock_range;
     if (!is_one_of(stock->sku, &bounds->engine->skus))
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (stock->next != 0) {
         if (!claim(bounds, CLAIM_stocks, stock->next))
-            return twice_in_lists;
+            return INVARIANT_record_list;
         next = stock_at(bounds->engine, stock->next);
         if (next->sku != stock->sku || next->warehouse <= stock->warehouse)
-            return leads_astray;
+            return INVARIANT_record_refers;
     }
     return check_place(bounds, stock->pieces, index);
 }
 
-static const char *check_sale(struct bounds *bounds, uint32_t index)
+static enum invariant check_sale(struct bounds *bounds, uint32_t index)
 {
     const struct sale *sale = sale_at(bounds->engine, index);
     if (sale->sale == 0 || sale->state < sale_state_READY || sale->state > sale_state_CLOSED ||
         sale->counted > 1 || sale->has_orders > 1 || sale->flags > sale_flags_FAIL_AT_ONCE)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (sale->opens_us > TIME_US_MAX ||
         (sale->closes_us > TIME_US_MAX && sale->closes_us != UINT64_MAX) || sale->hold_s == 0 ||
         sale->hold_s > sale->hold_max_s || sale->hold_max_s > HOLD_MAX_S)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (sale->points_max < 0 || sale->points_share > POINTS_SHARE_WHOLE ||
         (sale->rate_points == 0) != (sale->rate_money == 0))
-        return out_of_range;
+        return INVARIANT_record_range;
     if (sale->zero != 0 || sale->zero2 != 0 || sale->zero3 != 0)
-        return not_zero;
+        return INVARIANT_record_zero;
     if (sale->pools == 0)
-        return NULL;
+        return INVARIANT_holds;
     if (!claim(bounds, CLAIM_pools, sale->pools))
-        return twice_in_lists;
-    return pool_at(bounds->engine, sale->pools)->sale != index ? leads_astray : NULL;
+        return INVARIANT_record_list;
+    return pool_at(bounds->engine, sale->pools)->sale != index ? INVARIANT_record_refers
+                                                               : INVARIANT_holds;
 }
 
-static const char *check_pool(struct bounds *bounds, uint32_t index)
+static enum invariant check_pool(struct bounds *bounds, uint32_t index)
 {
     const struct pool *pool = pool_at(bounds->engine, index);
     if (!is_within(pool->left, 0, UINT32_MAX) || !is_within(pool->taken, 0, UINT32_MAX))
-        return out_of_range;
+        return INVARIANT_pool_range;
     if (pool->zero != 0)
-        return not_zero;
+        return INVARIANT_record_zero;
     if (!is_one_of(pool->sale, &bounds->engine->sales) ||
         !is_one_of(pool->stock, &bounds->engine->stocks))
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (pool->next == 0)
-        return NULL;
+        return INVARIANT_holds;
     if (!claim(bounds, CLAIM_pools, pool->next))
-        return twice_in_lists;
-    return pool_at(bounds->engine, pool->next)->sale != pool->sale ? leads_astray : NULL;
+        return INVARIANT_record_list;
+    return pool_at(bounds->engine, pool->next)->sale != pool->sale ? INVARIANT_record_refers
+                                                                   : INVARIANT_holds;
 }
 
-static const char *check_tally(struct bounds *bounds, uint32_t index)
+static enum invariant check_tally(struct bounds *bounds, uint32_t index)
 {
     const struct tally *tally = tally_at(bounds->engine, index);
     if (tally->quantity > INT64_MAX)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (tally->zero != 0)
-        return not_zero;
+        return INVARIANT_record_zero;
     if (!is_one_of(tally->customer, &bounds->engine->customers) ||
         !is_one_of(tally->sale, &bounds->engine->sales) ||
         (tally->sku != 0 && !is_one_of(tally->sku, &bounds->engine->skus)))
-        return leads_astray;
-    return NULL;
+        return INVARIANT_record_refers;
+    return INVARIANT_holds;
 }
 
 /* The customer of a ledger entry; 0 when it has none. */
@@ -222,22 +213,23 @@ static uint32_t entry_customer(const struct engine *engine, uint32_t index)
     return is_one_of(lot, &engine->lots) ? lot_at(engine, lot)->customer : 0;
 }
 
-static const char *check_customer(struct bounds *bounds, uint32_t index)
+static enum invariant check_customer(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct customer *customer = customer_at(engine, index);
     if (!is_within(customer->spendable, 0, POINTS_MAX) ||
         !is_within(customer->held, 0, POINTS_MAX) || !is_within(customer->spent, 0, POINTS_MAX) ||
-        customer->spendable + customer->held + customer->spent > POINTS_MAX ||
-        id_is_zero(customer_id_at(engine, index)->id))
-        return out_of_range;
+        customer->spendable + customer->held + customer->spent > POINTS_MAX)
+        return INVARIANT_points_range;
+    if (id_is_zero(customer_id_at(engine, index)->id))
+        return INVARIANT_record_range;
     if ((customer->lots != 0 && !claim(bounds, CLAIM_lots, customer->lots)) ||
         (customer->ledger != 0 && !claim(bounds, CLAIM_ledger, customer->ledger)))
-        return twice_in_lists;
+        return INVARIANT_record_list;
     if ((customer->lots != 0 && lot_at(engine, customer->lots)->customer != index) ||
         (customer->ledger != 0 && entry_customer(engine, customer->ledger) != index))
-        return leads_astray;
-    return NULL;
+        return INVARIANT_record_refers;
+    return INVARIANT_holds;
 }
 
 /* Is b a lot that stands behind a in their customer's list? */
@@ -261,126 +253,131 @@ static bool lot_follows(const struct engine *engine, const struct lot *lot)
            lot->expires_us <= origin->expires_us + POINTS_GRACE_MAX_US;
 }
 
-static const char *check_lot(struct bounds *bounds, uint32_t index)
+static enum invariant check_lot(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct lot *lot = lot_at(engine, index);
-    if (!is_within(lot->left, 0, POINTS_MAX) || !is_within(lot->held, 0, POINTS_MAX) ||
-        lot->linked != (lot->left > 0) || (lot->linked == 0 && lot->next != 0))
-        return out_of_range;
+    if (!is_within(lot->left, 0, POINTS_MAX) || !is_within(lot->held, 0, POINTS_MAX))
+        return INVARIANT_points_range;
+    if (lot->linked != (lot->left > 0) || (lot->linked == 0 && lot->next != 0))
+        return INVARIANT_record_range;
     if (lot->origin == 0 && lot->expires_us > TIME_US_MAX && lot->expires_us != UINT64_MAX)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (!is_one_of(lot->customer, &engine->customers) ||
         (lot->origin != 0 && !lot_follows(engine, lot)))
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (lot->next == 0)
-        return NULL;
+        return INVARIANT_holds;
     if (!claim(bounds, CLAIM_lots, lot->next))
-        return twice_in_lists;
-    return !lot_is_behind(engine, lot->next, index) ? leads_astray : NULL;
+        return INVARIANT_record_list;
+    return !lot_is_behind(engine, lot->next, index) ? INVARIANT_record_refers : INVARIANT_holds;
 }
 
-static const char *check_entry(struct bounds *bounds, uint32_t index)
+static enum invariant check_entry(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct ledger_entry *entry = ledger_entry_at(engine, index);
     if (!is_past(bounds, entry->seq, entry->time_us) || !is_within(entry->points, 1, POINTS_MAX) ||
         entry->kind < LEDGER_CREDIT || entry->kind > LEDGER_EXPIRE)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (entry_customer(engine, index) == 0 || entry->order > engine->orders.count)
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (entry->previous == 0)
-        return NULL;
+        return INVARIANT_holds;
     if (!claim(bounds, CLAIM_ledger, entry->previous))
-        return twice_in_lists;
-    return entry_customer(engine, entry->previous) != entry_customer(engine, index) ? leads_astray
-                                                                                    : NULL;
+        return INVARIANT_record_list;
+    return entry_customer(engine, entry->previous) != entry_customer(engine, index)
+               ? INVARIANT_record_refers
+               : INVARIANT_holds;
 }
 
-static const char *check_piece(struct bounds *bounds, const struct piece *piece, uint32_t index)
+static enum invariant check_piece(struct bounds *bounds, const struct piece *piece, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct order *order = order_at(engine, index);
-    if (piece->quantity == 0 || piece->line >= order->line_count || piece->flags > PIECE_IS_FIXED)
-        return out_of_range;
+    if (piece->quantity == 0 || piece->flags > PIECE_IS_FIXED)
+        return INVARIANT_record_range;
+    if (piece->line >= order->line_count)
+        return INVARIANT_line_piece;
     if (piece->order != index || !is_one_of(piece->stock, &engine->stocks))
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (piece->pool != 0) {
         if (!is_one_of(piece->pool, &engine->pools))
-            return leads_astray;
+            return INVARIANT_record_refers;
         const struct pool *pool = pool_at(engine, piece->pool);
         if (pool->stock != piece->stock || pool->sale != order->sale)
-            return leads_astray;
+            return INVARIANT_record_refers;
     }
     return check_place(bounds, piece->next, piece->stock);
 }
 
 /* A row of pieces in the arena that an order has for itself. */
-static const char *check_pieces(struct bounds *bounds, uint32_t first, uint32_t count,
-                                uint32_t order)
+static enum invariant check_pieces(struct bounds *bounds, uint32_t first, uint32_t count,
+                                   uint32_t order)
 {
     if (count == 0 || count > ORDER_PIECES_MAX)
-        return out_of_range;
+        return INVARIANT_record_range;
     for (uint32_t i = 0; i < count; i++) {
         if (!claim(bounds, CLAIM_pieces, first + i))
-            return leads_astray;
-        const char *text = check_piece(bounds, piece_at(bounds->engine, first + i), order);
-        if (text != NULL)
-            return text;
+            return INVARIANT_record_refers;
+        enum invariant invariant = check_piece(bounds, piece_at(bounds->engine, first + i), order);
+        if (invariant != INVARIANT_holds)
+            return invariant;
     }
-    return NULL;
+    return INVARIANT_holds;
 }
 
 /* The lines and pieces that it was placed with. */
-static const char *check_parts(struct bounds *bounds, const struct order *order, uint32_t index)
+static enum invariant check_parts(struct bounds *bounds, const struct order *order, uint32_t index)
 {
     if (order->line_count == 0 || order->line_count > ORDER_LINES_MAX)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (order_is_inline(order))
         return order->line_count != 1 || order->piece_count != 1
-                   ? out_of_range
+                   ? INVARIANT_record_range
                    : check_piece(bounds, &order->parts.piece, index);
     for (uint32_t i = 0; i < order->line_count; i++) {
         if (!claim(bounds, CLAIM_lines, order->parts.lines + i))
-            return leads_astray;
+            return INVARIANT_record_refers;
     }
     return check_pieces(bounds, order->parts.pieces, order->piece_count, index);
 }
 
-static const char *check_order_money(struct bounds *bounds, const struct order *order,
-                                     uint32_t index)
+static enum invariant check_order_money(struct bounds *bounds, const struct order *order,
+                                        uint32_t index)
 {
     bool is_moved = (order->flags & ORDER_IS_MOVED) != 0;
     if (order->money == 0)
-        return is_moved ? leads_astray : NULL;
+        return is_moved ? INVARIANT_record_refers : INVARIANT_holds;
     if (!claim(bounds, CLAIM_moneys, order->money))
-        return leads_astray;
+        return INVARIANT_record_refers;
     const struct money *money = money_at(bounds->engine, order->money);
     if (money->order != index || is_moved != (money->pieces != 0) ||
         is_moved != (money->piece_count != 0))
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (money->points_value > order->total)
-        return out_of_range;
+        return INVARIANT_points_value;
     for (uint32_t at = money->takes; at != 0; at = point_take_at(bounds->engine, at)->next) {
         if (!claim(bounds, CLAIM_point_takes, at))
-            return twice_in_lists;
+            return INVARIANT_record_list;
     }
-    return is_moved ? check_pieces(bounds, money->pieces, money->piece_count, index) : NULL;
+    return is_moved ? check_pieces(bounds, money->pieces, money->piece_count, index)
+                    : INVARIANT_holds;
 }
 
-static const char *check_history(struct bounds *bounds, const struct order *order)
+static enum invariant check_history(struct bounds *bounds, const struct order *order)
 {
     if ((order->version > 2) != (order->steps != 0))
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (order->steps == 0)
-        return NULL;
+        return INVARIANT_holds;
     if (!claim(bounds, CLAIM_steps, order->steps))
-        return twice_in_lists;
+        return INVARIANT_record_list;
     const struct step *step = step_at(bounds->engine, order->steps);
-    return step->version != order->version ? leads_astray : NULL;
+    return step->version != order->version ? INVARIANT_record_refers : INVARIANT_holds;
 }
 
-static const char *check_order(struct bounds *bounds, uint32_t index)
+static enum invariant check_order(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct order *order = order_at(engine, index);
@@ -389,69 +386,71 @@ static const char *check_order(struct bounds *bounds, uint32_t index)
         order->state > order_state_CANCELLED || order->version == 0 ||
         order_allocation(order) > allocation_EXPLICIT || order->currency == 0 ||
         order->currency > CURRENCY_MAX || !is_within(order->total, 0, TOTAL_MAX))
-        return out_of_range;
+        return INVARIANT_record_range;
     if (!is_past(bounds, order->placed_seq, order->placed_us) ||
         !is_past(bounds, order->first_seq, order->first_us) ||
         order->deadline_us > deadline_us_max || order->hold_s == 0 || order->hold_s > HOLD_MAX_S ||
+        (order->version > 1 && order->first_state < order_state_PENDING) ||
         order->first_state > order_state_CANCELLED || order->first_money > money_state_REFUNDED)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (!is_one_of(order->customer, &engine->customers) || order->sale > engine->sales.count)
-        return leads_astray;
-    const char *text = check_parts(bounds, order, index);
-    if (text == NULL)
-        text = check_order_money(bounds, order, index);
-    return text != NULL ? text : check_history(bounds, order);
+        return INVARIANT_record_refers;
+    enum invariant invariant = check_parts(bounds, order, index);
+    if (invariant == INVARIANT_holds)
+        invariant = check_order_money(bounds, order, index);
+    return invariant != INVARIANT_holds ? invariant : check_history(bounds, order);
 }
 
-static const char *check_line(struct bounds *bounds, uint32_t index)
+static enum invariant check_line(struct bounds *bounds, uint32_t index)
 {
     const struct line *line = line_at(bounds->engine, index);
     if (!is_within(line->price, 0, PRICE_MAX) || line->quantity == 0)
-        return out_of_range;
-    return !is_one_of(line->sku, &bounds->engine->skus) ? leads_astray : NULL;
+        return INVARIANT_record_range;
+    return !is_one_of(line->sku, &bounds->engine->skus) ? INVARIANT_record_refers : INVARIANT_holds;
 }
 
-static const char *check_take(struct bounds *bounds, uint32_t index)
+static enum invariant check_take(struct bounds *bounds, uint32_t index)
 {
     const struct point_take *take = point_take_at(bounds->engine, index);
     if (!is_within(take->points, 1, POINTS_MAX))
-        return out_of_range;
-    return !is_one_of(take->lot, &bounds->engine->lots) ? leads_astray : NULL;
+        return INVARIANT_record_range;
+    return !is_one_of(take->lot, &bounds->engine->lots) ? INVARIANT_record_refers : INVARIANT_holds;
 }
 
-static const char *check_money(struct bounds *bounds, uint32_t index)
+static enum invariant check_money(struct bounds *bounds, uint32_t index)
 {
     const struct money *money = money_at(bounds->engine, index);
     if (!is_within(money->points_used, 0, POINTS_MAX) ||
-        !is_within(money->points_value, 0, TOTAL_MAX) ||
-        !is_within(money->captured, 0, TOTAL_MAX) ||
-        !is_within(money->refund_due, 0, money->captured))
-        return out_of_range;
-    return money->zero != 0 ? not_zero : NULL;
+        !is_within(money->points_value, 0, TOTAL_MAX) || !is_within(money->captured, 0, TOTAL_MAX))
+        return INVARIANT_record_range;
+    if (!is_within(money->refund_due, 0, money->captured))
+        return INVARIANT_money_refund;
+    return money->zero != 0 ? INVARIANT_record_zero : INVARIANT_holds;
 }
 
-static const char *check_step(struct bounds *bounds, uint32_t index)
+static enum invariant check_step(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct step *step = step_at(engine, index);
     if (!is_past(bounds, step->seq, step->time_us) || step->state < order_state_PENDING ||
         step->state > order_state_CANCELLED || step->money > money_state_REFUNDED ||
         step->version < 3)
-        return out_of_range;
+        return INVARIANT_record_range;
     if (step->zero != 0)
-        return not_zero;
+        return INVARIANT_record_zero;
     /* Older steps were written, and have been checked, before. */
     if (step->previous >= index || step->jump >= index ||
         (step->previous == 0) != (step->version == 3))
-        return leads_astray;
+        return INVARIANT_record_refers;
     if (step->previous != 0 && !claim(bounds, CLAIM_steps, step->previous))
-        return twice_in_lists;
+        return INVARIANT_record_list;
     if (step->previous != 0 && step_at(engine, step->previous)->version != step->version - 1)
-        return leads_astray;
-    return step->jump != step_jump(engine, step->previous) ? leads_astray : NULL;
+        return INVARIANT_record_refers;
+    return step->jump != step_jump(engine, step->previous) ? INVARIANT_record_refers
+                                                           : INVARIANT_holds;
 }
 
-static const char *check_payment(struct bounds *bounds, uint32_t index)
+static enum invariant check_payment(struct bounds *bounds, uint32_t index)
 {
     const struct payment *payment = payment_at(bounds->engine, index);
     if (id_is_zero(payment->event) || payment->provider == 0 || payment->amount < 0 ||
@@ -459,24 +458,26 @@ static const char *check_payment(struct bounds *bounds, uint32_t index)
         payment->currency > CURRENCY_MAX || payment->status < payment_status_SUCCESS ||
         payment->status > payment_status_FAILURE ||
         (payment->outcome != OUTCOME_OK && payment->outcome != OUTCOME_AMOUNT_MISMATCH))
-        return out_of_range;
+        return INVARIANT_record_range;
     if (payment->zero != 0)
-        return not_zero;
-    return !is_one_of(payment->order, &bounds->engine->orders) ? leads_astray : NULL;
+        return INVARIANT_record_zero;
+    return !is_one_of(payment->order, &bounds->engine->orders) ? INVARIANT_record_refers
+                                                               : INVARIANT_holds;
 }
 
-static const char *check_key(struct bounds *bounds, uint32_t slot)
+static enum invariant check_key(struct bounds *bounds, uint32_t slot)
 {
     const struct key_record *key = key_record_at(bounds->engine, slot);
-    return id_is_zero(key->key) || key->kept_us > engine_kept_us(bounds->engine) ? out_of_range
-                                                                                 : NULL;
+    return id_is_zero(key->key) || key->kept_us > engine_kept_us(bounds->engine)
+               ? INVARIANT_record_range
+               : INVARIANT_holds;
 }
 
 /* The arenas, in an order in which what a check looks at may not be checked yet: it reads no
  * further than the record itself, or through what it has found to be in use. */
 static const struct {
     enum engine_table table;
-    const char *(*check)(struct bounds *bounds, uint32_t index);
+    enum invariant (*check)(struct bounds *bounds, uint32_t index);
 } tables[] = {
     {TABLE_skus, check_sku},     {TABLE_stocks, check_stock},     {TABLE_sales, check_sale},
     {TABLE_pools, check_pool},   {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
@@ -492,9 +493,9 @@ static bool check_tables(struct bounds *bounds)
         for (uint32_t record = 1; record < view.count; record++) {
             if (table_record_is_free(bounds->engine, tables[i].table, record))
                 continue;
-            const char *text = tables[i].check(bounds, record);
-            if (text != NULL)
-                return refuse_record(bounds, tables[i].table, record, text);
+            enum invariant invariant = tables[i].check(bounds, record);
+            if (invariant != INVARIANT_holds)
+                return broken_at(bounds, tables[i].table, record, invariant);
         }
     }
     return true;
@@ -508,7 +509,7 @@ static bool check_nones(struct bounds *bounds)
         enum engine_table table = (enum engine_table)i;
         struct engine_table_view view = engine_table_view(bounds->engine, table);
         if (table != TABLE_deadline_buckets && memcmp(view.records, zeros, view.record_size) != 0)
-            return refuse_record(bounds, table, 0, "it is not zero");
+            return broken_at(bounds, table, 0, INVARIANT_record_none);
     }
     return true;
 }
@@ -517,13 +518,15 @@ static bool check_keys(struct bounds *bounds)
 {
     const struct memory_ring *ring = &bounds->engine->keys;
     if (ring->first > ring->end || ring->end > bounds->engine->seq ||
-        memory_ring_count(ring) > ring->records.capacity)
-        return refuse(bounds, "the numbers of its keys contradict each other");
+        memory_ring_count(ring) > ring->records.capacity) {
+        report_look_number(&bounds->report, SCALAR_keys_end);
+        return report_broken(&bounds->report, INVARIANT_key_ring);
+    }
     for (uint64_t position = ring->first; position < ring->end; position++) {
         uint32_t slot = (uint32_t)(position % ring->records.capacity) + 1;
-        const char *text = check_key(bounds, slot);
-        if (text != NULL)
-            return refuse_record(bounds, TABLE_keys, slot, text);
+        enum invariant invariant = check_key(bounds, slot);
+        if (invariant != INVARIANT_holds)
+            return broken_at(bounds, TABLE_keys, slot, invariant);
     }
     return true;
 }
@@ -551,15 +554,15 @@ static bool check_bucket(struct bounds *bounds, uint32_t slot)
     uint32_t last = 0;
     for (uint32_t index = bucket->head; index != 0;) {
         if (!claim(bounds, CLAIM_chunks, index))
-            return refuse_record(bounds, TABLE_deadline_buckets, slot, twice_in_lists);
+            return broken_at(bounds, TABLE_deadline_buckets, slot, INVARIANT_record_list);
         const struct deadline_chunk *chunk = arena_at(&deadlines->chunks, index);
         bool is_whole = (index == bucket->head || chunk->first == 0) &&
                         (chunk->next == 0 || chunk->end == DEADLINE_CHUNK_ORDERS);
         if (chunk->first >= chunk->end || chunk->end > DEADLINE_CHUNK_ORDERS || !is_whole)
-            return refuse_record(bounds, TABLE_deadline_chunks, index, out_of_range);
+            return broken_at(bounds, TABLE_deadline_chunks, index, INVARIANT_record_range);
         for (unsigned i = chunk->first; i < chunk->end; i++) {
             if (!entry_is_sound(bounds->engine, chunk->orders.at[i]))
-                return refuse_record(bounds, TABLE_deadline_chunks, index, leads_astray);
+                return broken_at(bounds, TABLE_deadline_chunks, index, INVARIANT_record_refers);
         }
         entries += chunk->end - chunk->first;
         last = index;
@@ -567,7 +570,7 @@ static bool check_bucket(struct bounds *bounds, uint32_t slot)
         index = chunk->next;
     }
     if (entries != bucket->count || last != bucket->tail)
-        return refuse_record(bounds, TABLE_deadline_buckets, slot, "it does not count its chunks");
+        return broken_at(bounds, TABLE_deadline_buckets, slot, INVARIANT_deadline_count);
     return true;
 }
 
@@ -591,13 +594,15 @@ static bool check_buckets(struct bounds *bounds, const struct wheel *wheel, uint
         if (!slot_is_in_use(deadlines, slot))
             continue;
         if ((i - wheel->first) % slot_count > wheel->last - wheel->first)
-            return refuse_record(bounds, TABLE_deadline_buckets, slot,
-                                 "it is in use, and outside of those that may be");
+            return broken_at(bounds, TABLE_deadline_buckets, slot, INVARIANT_deadline_count);
         if (!check_bucket(bounds, slot))
             return false;
         count += deadlines->buckets[slot].count;
     }
-    return count == wheel->count || refuse(bounds, "it has not as many deadlines as it says");
+    if (count == wheel->count)
+        return true;
+    return report_violated(&bounds->report, INVARIANT_deadline_count,
+                           "%" PRIu64 ", its buckets have %" PRIu64, wheel->count, count);
 }
 
 /* Buckets in use lie less than a round from each other, and none further ahead than one may be set;
@@ -615,8 +620,10 @@ static bool check_wheel(struct bounds *bounds, const struct wheel *wheel, uint64
                         uint32_t slot_first, uint32_t slot_count)
 {
     const struct deadlines *deadlines = &bounds->engine->deadlines;
+    report_look_number(&bounds->report,
+                       wheel == &deadlines->near ? SCALAR_near_count : SCALAR_far_count);
     if (!wheel_is_sound(deadlines, wheel, last_max, slot_first, slot_count))
-        return refuse(bounds, "the numbers of its deadlines contradict each other");
+        return report_broken(&bounds->report, INVARIANT_deadline_count);
     return check_buckets(bounds, wheel, slot_first, slot_count);
 }
 
@@ -633,17 +640,19 @@ static bool check_deadlines(struct bounds *bounds)
         return false;
     if (deadlines->near.count > deadlines->capacity ||
         deadlines->far.count > deadlines->capacity - deadlines->near.count)
-        return refuse(bounds, "it has more deadlines than there is room for");
+        return report_violated(&bounds->report, INVARIANT_deadline_count,
+                               "there is room for %u in all", deadlines->capacity);
     for (uint32_t index = deadlines->chunks_free; index != 0;) {
         if (!claim(bounds, CLAIM_chunks, index))
-            return refuse_record(bounds, TABLE_deadline_chunks, index, twice_in_lists);
+            return broken_at(bounds, TABLE_deadline_chunks, index, INVARIANT_record_list);
         index = ((const struct deadline_chunk *)arena_at(&deadlines->chunks, index))->next;
     }
     return true;
 }
 
 /* The records of a POOL's free list are free, and no others are. */
-static bool check_free_list(struct bounds *bounds, enum engine_table table, enum claim kind)
+static bool check_free_list(struct bounds *bounds, enum engine_table table, enum claim kind,
+                            enum engine_scalar count)
 {
     const struct engine *engine = bounds->engine;
     const struct arena *arena = table_arena_at(engine, table);
@@ -651,24 +660,23 @@ static bool check_free_list(struct bounds *bounds, enum engine_table table, enum
     uint32_t listed = 0;
     uint32_t free_count = 0;
     for (uint32_t at = list.first; at != 0; at = free_list_next(arena, at, list.link_offset)) {
-        if (!claim(bounds, kind, at))
-            return refuse_record(bounds, table, at, twice_in_lists);
-        if (!table_record_is_free(engine, table, at))
-            return refuse_record(bounds, table, at, "it is in the free list, and not zero");
+        if (!claim(bounds, kind, at) || !table_record_is_free(engine, table, at))
+            return broken_at(bounds, table, at, INVARIANT_record_list);
         listed++;
     }
     for (uint32_t record = 1; record <= arena->count; record++)
         free_count += table_record_is_free(engine, table, record);
+    report_look_number(&bounds->report, count);
     return (listed == list.count && listed == free_count) ||
-           refuse(bounds,
-                  "%u records of table %s are in its free list, %u are free, %u are counted",
-                  listed, table_info(table)->name, free_count, list.count);
+           report_violated(&bounds->report, INVARIANT_free_count, "%u, %u in the list, %u free",
+                           list.count, listed, free_count);
 }
 
 static bool check_free_lists(struct bounds *bounds)
 {
 #define FREE_LIST_ARENA(name)
-#define FREE_LIST_POOL(name) &&check_free_list(bounds, TABLE_##name, CLAIM_##name)
+#define FREE_LIST_POOL(name)                                                                       \
+    &&check_free_list(bounds, TABLE_##name, CLAIM_##name, SCALAR_##name##_free_count)
 #define FREE_LIST_RING(name)
 #define FREE_LIST_CHUNKS(name)
 #define FREE_LIST_BUCKETS(name)
@@ -696,8 +704,10 @@ static bool check_claims(struct bounds *bounds)
     for (unsigned i = 0; i < CLAIM_COUNT; i++) {
         for (uint32_t record = 1; record <= bounds->counts[i]; record++) {
             bool may_be = may_be_unclaimed(bounds->engine, (enum claim)i, record);
-            if (is_claimed(bounds, (enum claim)i, record) == may_be)
-                return refuse_record(bounds, claims[i].table, record, claims[i].text);
+            if (is_claimed(bounds, (enum claim)i, record) != may_be)
+                continue;
+            report_look(&bounds->report, claims[i].table, record);
+            return report_violated(&bounds->report, INVARIANT_record_listed, "%s", claims[i].text);
         }
     }
     return true;
@@ -706,9 +716,10 @@ static bool check_claims(struct bounds *bounds)
 static bool check_time(struct bounds *bounds)
 {
     const struct engine *engine = bounds->engine;
+    report_look_number(&bounds->report, SCALAR_changed_us);
     return (engine->time_us <= TIME_US_MAX && engine->changed_us <= engine->time_us &&
             engine->jumped_us <= engine->changed_us && engine->seq <= UINT64_MAX / 2) ||
-           refuse(bounds, "its seq or its time is out of range");
+           report_broken(&bounds->report, INVARIANT_time_order);
 }
 
 static bool claims_init(struct bounds *bounds)
@@ -722,12 +733,15 @@ static bool claims_init(struct bounds *bounds)
         bounds->claimed[i] = calloc(bounds->counts[i] / 64 + 1, sizeof(uint64_t));
         is_made &= bounds->claimed[i] != NULL;
     }
-    return is_made || refuse(bounds, "no memory to check it");
+    return is_made || report_no_memory(&bounds->report);
 }
 
 bool engine_check_bounds(const struct engine *engine, char *error, size_t error_size)
 {
-    struct bounds bounds = {.engine = engine, .error = error, .error_size = error_size};
+    struct bounds bounds = {
+        .engine = engine,
+        .report = {.engine = engine, .error = error, .error_size = error_size},
+    };
     bool holds = claims_init(&bounds) && check_time(&bounds) && check_nones(&bounds) &&
                  check_tables(&bounds) && check_keys(&bounds) && check_deadlines(&bounds) &&
                  check_free_lists(&bounds) && check_claims(&bounds);

@@ -1,13 +1,14 @@
 /* Every invariant of the state, restated as plainly as can be and checked over everything: first
  * that records can be followed (bounds.c) and the numbers beside them (totals.c), then what they
  * mean. Sums are made anew from the orders and compared with what the tables say. A sum that leaves
- * its range is a violation, whatever it is compared with. */
+ * its range is a violation, whatever it is compared with.
+ *
+ * What is named, and how, says engine/invariants.h. What can fail beside: memory for the sums. */
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/image.h"
+#include "engine/invariants.h"
 #include "engine/keys.h"
 #include "engine/order.h"
 #include "engine/payment.h"
@@ -18,8 +19,7 @@
 
 struct check {
     const struct engine *engine;
-    char *error;
-    size_t error_size;
+    struct report report;
     int64_t *reserved; /* by stock */
     int64_t *committed;
     int64_t *pooled;
@@ -29,28 +29,23 @@ struct check {
     int64_t *parked;
     int64_t *ledger;    /* by customer */
     bool *has_deadline; /* by order */
-    bool has_wrapped;   /* some sum has left its range */
 };
 
-__attribute__((format(printf, 2, 3))) static bool violated(struct check *check, const char *format,
-                                                           ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(check->error, check->error_size, format, arguments);
-    va_end(arguments);
-    return false;
-}
+/* The transitions of order.c's drawing, those that leave the state as it is included: to which
+ * states each leads. */
+static const uint32_t transitions[order_state_CANCELLED + 1] = {
+    [order_state_PENDING] = 1u << order_state_PENDING | 1u << order_state_CONFIRMED |
+                            1u << order_state_EXPIRED | 1u << order_state_FAILED |
+                            1u << order_state_CANCELLED,
+    [order_state_CONFIRMED] = 1u << order_state_CONFIRMED | 1u << order_state_CANCELLED,
+    [order_state_EXPIRED] = 1u << order_state_EXPIRED | 1u << order_state_CONFIRMED,
+    [order_state_FAILED] = 1u << order_state_FAILED | 1u << order_state_CONFIRMED,
+    [order_state_CANCELLED] = 1u << order_state_CANCELLED,
+};
 
-static void sum_add(struct check *check, int64_t *sum, int64_t amount)
+static bool is_legal(uint8_t from, uint8_t to)
 {
-    check->has_wrapped |= __builtin_add_overflow(*sum, amount, sum);
-}
-
-/* Did all sums that were made stay numbers? */
-static bool sums_hold(struct check *check, const char *what)
-{
-    return !check->has_wrapped || violated(check, "a sum of %s leaves its range", what);
+    return (transitions[from] >> to & 1) != 0;
 }
 
 static bool order_has(const struct order *order)
@@ -58,90 +53,137 @@ static bool order_has(const struct order *order)
     return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
 }
 
-static void sum_pieces(struct check *check, const struct order *order)
+static bool sum_pieces(struct check *check, const struct order *order)
 {
     const struct engine *engine = check->engine;
+    struct report *report = &check->report;
     struct pieces pieces = order_pieces(engine, order);
     for (uint32_t i = 0; i < pieces.count; i++) {
         const struct piece *piece = &pieces.first[i];
         int64_t *sums = order->state == order_state_PENDING ? check->reserved : check->committed;
-        sum_add(check, &sums[piece->stock], piece->quantity);
+        report_add(report, &sums[piece->stock], piece->quantity);
         if (piece->pool != 0)
-            sum_add(check, &check->taken[piece->pool], piece->quantity);
+            report_add(report, &check->taken[piece->pool], piece->quantity);
         if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
             continue;
         uint32_t sku = stock_at(engine, piece->stock)->sku;
         uint32_t of_sku = tally_find(engine, order->customer, order->sale, sku);
         uint32_t of_sale = tally_find(engine, order->customer, order->sale, 0);
-        sum_add(check, &check->tally[of_sku], piece->quantity);
-        sum_add(check, &check->tally[of_sale], piece->quantity);
+        if (of_sku == 0 || of_sale == 0)
+            return report_violated(report, INVARIANT_tally_quantity, "%u units are not counted",
+                                   piece->quantity);
+        report_add(report, &check->tally[of_sku], piece->quantity);
+        report_add(report, &check->tally[of_sale], piece->quantity);
     }
+    return true;
 }
 
 /* Lines against pieces: nothing allocated beyond what was asked for, and the total is theirs. */
-static bool check_lines(struct check *check, const struct order *order, struct pieces pieces,
-                        const char *id)
+static bool check_lines(struct check *check, const struct order *order, struct pieces pieces)
 {
     const struct engine *engine = check->engine;
+    struct report *report = &check->report;
     uint64_t allocated[ORDER_LINES_MAX] = {0};
     int64_t total = 0;
     for (uint32_t i = 0; i < pieces.count; i++) {
         const struct piece *piece = &pieces.first[i];
-        if (piece->line >= order->line_count || piece->quantity == 0)
-            return violated(check, "order %s has a piece of no line, or of nothing", id);
         struct line line = order_line(engine, order, piece->line);
         if (stock_at(engine, piece->stock)->sku != line.sku)
-            return violated(check, "order %s has a piece of another SKU than its line", id);
+            return report_violated(report, INVARIANT_line_piece, "line %u", piece->line + 1u);
         allocated[piece->line] += piece->quantity;
         int64_t price = 0;
-        check->has_wrapped |= __builtin_mul_overflow(line.price, piece->quantity, &price);
-        sum_add(check, &total, price);
+        if (__builtin_mul_overflow(line.price, piece->quantity, &price))
+            price = INT64_MAX;
+        report_add(report, &total, price);
     }
     for (unsigned i = 0; i < order->line_count; i++) {
-        if (allocated[i] > order_line(engine, order, i).quantity)
-            return violated(check, "order %s has more allocated than asked for on line %u", id,
-                            i + 1);
+        uint32_t quantity = order_line(engine, order, i).quantity;
+        if (allocated[i] > quantity)
+            return report_violated(report, INVARIANT_line_allocated,
+                                   "%" PRIu64 " allocated of %u on line %u", allocated[i], quantity,
+                                   i + 1);
     }
-    if (total != order->total)
-        return violated(check, "order %s: the lines make %" PRId64 ", the total is %" PRId64, id,
-                        total, order->total);
-    return true;
+    return total == order->total ||
+           report_violated(report, INVARIANT_order_total, "%" PRId64 ", the lines make %" PRId64,
+                           order->total, total);
 }
 
-static bool check_order_money(struct check *check, uint32_t index, const char *id)
+/* The points of a money record are worth what the order's rate says. */
+static bool check_points_value(struct check *check, const struct money *money)
+{
+    __int128 value = 0;
+    if (money->rate_points != 0)
+        value = (__int128)money->points_used * money->rate_money / money->rate_points;
+    if (value == money->points_value)
+        return true;
+    return report_violated(&check->report, INVARIANT_points_value,
+                           "%" PRId64 " for %" PRId64 " points at %u to %u", money->points_value,
+                           money->points_used, money->rate_points, money->rate_money);
+}
+
+static bool check_order_money(struct check *check, uint32_t index)
 {
     const struct order *order = order_at(check->engine, index);
     const struct money *money = money_at(check->engine, order->money);
+    struct report *report = &check->report;
     bool has_word_to_come = (order->flags & (ORDER_BORN_PAID | ORDER_IS_TOLD)) == ORDER_BORN_PAID;
-    int64_t told =
-        check->captured[index] + (has_word_to_come ? order->total - money->points_value : 0);
+    int64_t due = order->total - money->points_value;
+    int64_t told = check->captured[index];
+    int64_t kept = order->state == order_state_CONFIRMED ? due : 0;
+    if (order->money != 0)
+        report_look(report, TABLE_moneys, order->money);
+    report_add(report, &told, has_word_to_come ? due : 0);
+    if (!check_points_value(check, money))
+        return false;
     if (money->captured != told)
-        return violated(check, "order %s: %" PRId64 " captured, its payments make %" PRId64, id,
-                        money->captured, told);
-    if (money->parked != check->parked[index])
-        return violated(check, "order %s: %u payments parked, not %" PRId64, id, money->parked,
-                        check->parked[index]);
-    return true;
+        return report_violated(report, INVARIANT_money_captured,
+                               "%" PRId64 " captured, its payments make %" PRId64, money->captured,
+                               told);
+    if (money->captured - money->refund_due != kept)
+        return report_violated(report, INVARIANT_money_kept,
+                               "%" PRId64 " captured, %" PRId64 " due for refund, %" PRId64
+                               " to be kept",
+                               money->captured, money->refund_due, kept);
+    return money->parked == check->parked[index] ||
+           report_violated(report, INVARIANT_money_parked, "%u, its payments make %" PRId64,
+                           money->parked, check->parked[index]);
 }
 
-static bool check_history(struct check *check, const struct order *order, const char *id)
+/* The steps from the newest back to the second version, which stands in the order, as the first
+ * does. */
+static bool check_history(struct check *check, const struct order *order)
 {
     const struct engine *engine = check->engine;
+    struct report *report = &check->report;
     uint32_t version = order->version;
     uint64_t seq = UINT64_MAX;
-    uint8_t state = order->steps != 0 ? step_at(engine, order->steps)->state : order->first_state;
-    if (version > 1 && state != order->state)
-        return violated(check, "order %s: its newest step is not into its state", id);
+    uint8_t newest = order->steps != 0 ? step_at(engine, order->steps)->state : order->first_state;
+    uint8_t placed =
+        (order->flags & ORDER_BORN_CONFIRMED) != 0 ? order_state_CONFIRMED : order_state_PENDING;
+    if (version > 1 && newest != order->state)
+        return report_violated(report, INVARIANT_history_whole, "the newest is into another state");
     for (uint32_t at = order->steps; at != 0; at = step_at(engine, at)->previous, version--) {
         const struct step *step = step_at(engine, at);
         if (step->seq > seq || step->seq < order->first_seq)
-            return violated(check, "order %s: its history breaks at version %u", id, version);
+            return report_violated(report, INVARIANT_history_whole, "it breaks at version %u",
+                                   version);
+        uint8_t from =
+            step->previous != 0 ? step_at(engine, step->previous)->state : order->first_state;
+        if (!is_legal(from, step->state))
+            return report_violated(report, INVARIANT_history_legal, "%s to %s, version %u",
+                                   named_value_name(FIELD_order_state, from),
+                                   named_value_name(FIELD_order_state, step->state), version);
         seq = step->seq;
     }
     if (version > 2 || (version == 2) != (order->first_seq >= order->placed_seq))
-        return violated(check, "order %s has version %u and %u steps", id, order->version,
-                        order->version - version + 1);
-    return true;
+        return report_violated(report, INVARIANT_history_whole, "version %u, and %u steps",
+                               order->version, order->version - version + 1);
+    uint8_t next = version == 2 ? order->first_state : order->state;
+    if (version == 2 ? is_legal(placed, next) : next == placed)
+        return true;
+    return report_violated(report, INVARIANT_history_legal, "placed %s, then %s",
+                           named_value_name(FIELD_order_state, placed),
+                           named_value_name(FIELD_order_state, next));
 }
 
 /* An entry in a far bucket is set again before its time. */
@@ -156,53 +198,86 @@ static void note_deadline(void *context, uint64_t bucket_us, bool is_far, uint32
         is_far ? bucket_us <= deadline_us : bucket_us == deadline_bucket_us(deadline_us);
 }
 
-static bool check_orders(struct check *check)
+static bool check_order(struct check *check, uint32_t index)
 {
     const struct engine *engine = check->engine;
-    char id[ID_TEXT_SIZE];
-    deadlines_each(&engine->deadlines, note_deadline, check);
-    for (uint32_t i = 1; i <= engine->orders.count; i++) {
-        const struct order *order = order_at(engine, i);
-        id_format(order->id, id);
-        if (order_find(engine, order->id) != i)
-            return violated(check, "order %s is there twice, or is not found", id);
-        if (!check_lines(check, order, order_pieces_placed(engine, order), id) ||
-            !check_lines(check, order, order_pieces(engine, order), id) ||
-            !check_order_money(check, i, id) || !check_history(check, order, id))
+    const struct order *order = order_at(engine, index);
+    struct report *report = &check->report;
+    report_look(report, TABLE_orders, index);
+    if (order_find(engine, order->id) != index)
+        return report_broken(report, INVARIANT_order_once);
+    if (!check_lines(check, order, order_pieces_placed(engine, order)) ||
+        !check_lines(check, order, order_pieces(engine, order)) || !check_history(check, order))
+        return false;
+    if (order->sale != 0 && !sale_at(engine, order->sale)->has_orders)
+        return report_broken(report, INVARIANT_sale_has_orders);
+    if (order->state == order_state_PENDING && !check->has_deadline[index])
+        return report_broken(report, INVARIANT_hold_deadline);
+    if (order_has(order) && !sum_pieces(check, order))
+        return false;
+    return check_order_money(check, index);
+}
+
+static bool check_orders(struct check *check)
+{
+    deadlines_each(&check->engine->deadlines, note_deadline, check);
+    for (uint32_t i = 1; i <= check->engine->orders.count; i++) {
+        if (!check_order(check, i))
             return false;
-        if (order_has(order))
-            sum_pieces(check, order);
-        if (order->state == order_state_PENDING && !check->has_deadline[i])
-            return violated(check, "order %s is PENDING without a deadline to come", id);
     }
-    return sums_hold(check, "what orders have");
+    return report_sums_hold(&check->report);
 }
 
 static bool check_payments(struct check *check)
 {
     const struct engine *engine = check->engine;
-    char id[ID_TEXT_SIZE];
     for (uint32_t i = 1; i <= engine->payments.count; i++) {
         const struct payment *payment = payment_at(engine, i);
         bool is_parked = payment->outcome != OUTCOME_OK;
+        report_look(&check->report, TABLE_payments, i);
         if (payment_find(engine, payment->event, payment->provider) != i)
-            return violated(check,
-                            "payment event %s of provider %u is there twice, or is not found",
-                            id_format(payment->event, id), payment->provider);
+            return report_broken(&check->report, INVARIANT_payment_once);
         if (payment->status == payment_status_SUCCESS && !is_parked)
-            sum_add(check, &check->captured[payment->order], payment->amount);
+            report_add(&check->report, &check->captured[payment->order], payment->amount);
         check->parked[payment->order] += is_parked;
     }
-    return sums_hold(check, "payments");
+    return report_sums_hold(&check->report);
 }
 
-static bool check_times(struct check *check)
+/* The ring is in order, and of the records that are still kept, its last ones, each is the one that
+ * its key finds. */
+static bool check_keys(struct check *check)
 {
     const struct engine *engine = check->engine;
-    if (engine->jumped_us > engine->changed_us || engine->changed_us > engine->time_us)
-        return violated(check, "the time of the last change is before its jumps, or to come");
-    return keys_are_in_order(engine) ||
-           violated(check, "keys are not in the order in which they were added");
+    const struct memory_ring *ring = &engine->keys;
+    uint64_t kept_first = ring->end - keys_kept(engine);
+    uint64_t before_us = 0;
+    for (uint64_t position = ring->first; position < ring->end; position++) {
+        uint32_t slot = (uint32_t)(position % ring->records.capacity) + 1;
+        const struct key_record *key = key_record_at(engine, slot);
+        report_look(&check->report, TABLE_keys, slot);
+        if (key->kept_us < before_us)
+            return report_violated(&check->report, INVARIANT_key_once, "older than the one before");
+        if (position >= kept_first && key_find(engine, key->key) != key)
+            return report_violated(&check->report, INVARIANT_key_once, "there twice, or not found");
+        before_us = key->kept_us;
+    }
+    return true;
+}
+
+static bool check_sales(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->sales.count; i++) {
+        const struct sale *sale = sale_at(engine, i);
+        bool has_limits = sale->customer_sku_max != 0 || sale->customer_sale_max != 0;
+        report_look(&check->report, TABLE_sales, i);
+        if (sale_find(engine, sale->sale) != i)
+            return report_broken(&check->report, INVARIANT_number_once);
+        if (has_limits && !sale->counted)
+            return report_broken(&check->report, INVARIANT_sale_counted);
+    }
+    return true;
 }
 
 static bool check_pools(struct check *check)
@@ -210,22 +285,51 @@ static bool check_pools(struct check *check)
     const struct engine *engine = check->engine;
     for (uint32_t i = 1; i <= engine->pools.count; i++) {
         const struct pool *pool = pool_at(engine, i);
-        uint32_t sale = sale_at(engine, pool->sale)->sale;
+        report_look(&check->report, TABLE_pools, i);
+        if (pool_find(engine, pool->sale, pool->stock) != i)
+            return report_broken(&check->report, INVARIANT_number_once);
         if (pool->taken != check->taken[i])
-            return violated(check, "sale %u: a pool counts %" PRId64 " taken, orders have %" PRId64,
-                            sale, pool->taken, check->taken[i]);
-        sum_add(check, &check->pooled[pool->stock], pool->left);
+            return report_violated(&check->report, INVARIANT_pool_taken,
+                                   "%" PRId64 " taken, orders have %" PRId64, pool->taken,
+                                   check->taken[i]);
+        report_add(&check->report, &check->pooled[pool->stock], pool->left);
     }
-    if (check->tally[0] != 0)
-        return violated(check, "%" PRId64 " units of a sale with limits are counted for nobody",
-                        check->tally[0]);
+    return report_sums_hold(&check->report);
+}
+
+static bool check_tallies(struct check *check)
+{
+    const struct engine *engine = check->engine;
     for (uint32_t i = 1; i <= engine->tallies.count; i++) {
         const struct tally *tally = tally_at(engine, i);
+        report_look(&check->report, TABLE_tallies, i);
+        if (tally_find(engine, tally->customer, tally->sale, tally->sku) != i)
+            return report_broken(&check->report, INVARIANT_number_once);
         if ((int64_t)tally->quantity != check->tally[i])
-            return violated(check, "sale %u: a customer's count is %" PRIu64 ", not %" PRId64,
-                            sale_at(engine, tally->sale)->sale, tally->quantity, check->tally[i]);
+            return report_violated(&check->report, INVARIANT_tally_quantity,
+                                   "%" PRIu64 ", orders have %" PRId64, tally->quantity,
+                                   check->tally[i]);
     }
-    return sums_hold(check, "pools");
+    return true;
+}
+
+static bool check_skus(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->skus.count; i++) {
+        const struct sku *sku = sku_at(engine, i);
+        report_look(&check->report, TABLE_skus, i);
+        if (sku_find(engine, sku->sku) != i ||
+            (sku->name.bytes[0] != '\0' && sku_find_name(engine, &sku->name) != i))
+            return report_broken(&check->report, INVARIANT_number_once);
+    }
+    return true;
+}
+
+static bool check_sum(struct check *check, enum invariant invariant, int64_t kept, int64_t sum)
+{
+    return kept == sum || report_violated(&check->report, invariant,
+                                          "%" PRId64 ", the sum is %" PRId64, kept, sum);
 }
 
 static bool check_stocks(struct check *check)
@@ -233,24 +337,21 @@ static bool check_stocks(struct check *check)
     const struct engine *engine = check->engine;
     for (uint32_t i = 1; i <= engine->stocks.count; i++) {
         const struct stock *stock = stock_at(engine, i);
-        uint64_t sku = sku_at(engine, stock->sku)->sku;
         int64_t promised = stock_promised(stock);
-        if (stock->on_hand != stock->available + promised)
-            return violated(check, "sku %" PRIu64 " in warehouse %u: on_hand is not its parts' sum",
-                            sku, stock->warehouse);
+        report_look(&check->report, TABLE_stocks, i);
+        if (stock_find(engine, stock->sku, stock->warehouse) != i)
+            return report_broken(&check->report, INVARIANT_number_once);
+        if (!check_sum(check, INVARIANT_stock_parts, stock->on_hand, stock->available + promised))
+            return false;
         if (promised > QUANTITY_MAX)
-            return violated(check, "sku %" PRIu64 " in warehouse %u: more than there may be", sku,
-                            stock->warehouse);
-        if (stock->reserved != check->reserved[i] || stock->committed != check->committed[i] ||
-            stock->pooled != check->pooled[i])
-            return violated(check,
-                            "sku %" PRIu64 " in warehouse %u: reserved %" PRId64
-                            " committed %" PRId64 " pooled %" PRId64 ", orders and pools have "
-                            "%" PRId64 " %" PRId64 " %" PRId64,
-                            sku, stock->warehouse, stock->reserved, stock->committed, stock->pooled,
-                            check->reserved[i], check->committed[i], check->pooled[i]);
+            return report_violated(&check->report, INVARIANT_stock_range, "%" PRId64 " promised",
+                                   promised);
+        if (!check_sum(check, INVARIANT_stock_reserved, stock->reserved, check->reserved[i]) ||
+            !check_sum(check, INVARIANT_stock_committed, stock->committed, check->committed[i]) ||
+            !check_sum(check, INVARIANT_stock_pooled, stock->pooled, check->pooled[i]))
+            return false;
     }
-    return sums_hold(check, "stock");
+    return true;
 }
 
 static void sum_ledger(struct check *check)
@@ -261,25 +362,30 @@ static void sum_ledger(struct check *check)
         int64_t sign = entry->kind == LEDGER_CREDIT || entry->kind == LEDGER_RETURN  ? 1
                        : entry->kind == LEDGER_SPEND || entry->kind == LEDGER_EXPIRE ? -1
                                                                                      : 0;
-        sum_add(check, &check->ledger[lot_at(engine, entry->lot)->customer], sign * entry->points);
+        report_look(&check->report, TABLE_ledger, i);
+        report_add(&check->report, &check->ledger[lot_at(engine, entry->lot)->customer],
+                   sign * entry->points);
     }
 }
 
 static bool check_customers(struct check *check)
 {
     const struct engine *engine = check->engine;
-    char id[ID_TEXT_SIZE];
     sum_ledger(check);
+    if (!report_sums_hold(&check->report))
+        return false;
     for (uint32_t i = 1; i <= engine->customers.count; i++) {
         const struct customer *customer = customer_at(engine, i);
-        struct id known = customer_id_at(engine, i)->id;
-        id_format(known, id);
-        if (customer_find(engine, known, hash_id(engine, known)) != i)
-            return violated(check, "customer %s is there twice, or is not found", id);
-        if (customer->spendable + customer->held != check->ledger[i])
-            return violated(check, "customer %s: points are not the sum of the ledger", id);
+        struct id id = customer_id_at(engine, i)->id;
+        report_look(&check->report, TABLE_customer_ids, i);
+        if (customer_find(engine, id, hash_id(engine, id)) != i)
+            return report_broken(&check->report, INVARIANT_customer_once);
+        report_look(&check->report, TABLE_customers, i);
+        if (!check_sum(check, INVARIANT_points_ledger, customer->spendable + customer->held,
+                       check->ledger[i]))
+            return false;
     }
-    return sums_hold(check, "points");
+    return true;
 }
 
 static bool sums_init(struct check *check)
@@ -300,7 +406,8 @@ static bool sums_init(struct check *check)
         made &= *all[i].sums != NULL;
     }
     check->has_deadline = calloc(engine->orders.count + 1u, sizeof(bool));
-    return made && check->has_deadline != NULL;
+    made &= check->has_deadline != NULL;
+    return made || report_no_memory(&check->report);
 }
 
 static void sums_deinit(struct check *check)
@@ -318,11 +425,14 @@ static void sums_deinit(struct check *check)
 
 static bool check_meaning(const struct engine *engine, char *error, size_t error_size)
 {
-    struct check check = {.engine = engine, .error = error, .error_size = error_size};
-    bool holds = sums_init(&check)
-                     ? check_times(&check) && check_payments(&check) && check_orders(&check) &&
-                           check_pools(&check) && check_stocks(&check) && check_customers(&check)
-                     : violated(&check, "out of memory while checking");
+    struct check check = {
+        .engine = engine,
+        .report = {.engine = engine, .error = error, .error_size = error_size},
+    };
+    bool holds = sums_init(&check) && check_keys(&check) && check_payments(&check) &&
+                 check_sales(&check) && check_skus(&check) && check_orders(&check) &&
+                 check_pools(&check) && check_tallies(&check) && check_stocks(&check) &&
+                 check_customers(&check);
     sums_deinit(&check);
     return holds;
 }

@@ -101,19 +101,6 @@ uint64_t keys_kept(const struct engine *engine)
     return memory_ring_kept(&engine->keys, key_is_old, engine);
 }
 
-bool keys_are_in_order(const struct engine *engine)
-{
-    const struct memory_ring *ring = &engine->keys;
-    uint64_t before_us = 0;
-    for (uint64_t at = ring->first; at < ring->end; at++) {
-        uint64_t kept_us = key_record_at(engine, memory_ring_slot(ring, at))->kept_us;
-        if (kept_us < before_us || kept_us > engine_kept_us(engine))
-            return false;
-        before_us = kept_us;
-    }
-    return true;
-}
-
 enum outcome handle_time_jump(struct engine *engine, struct command *command)
 {
     const struct time_jump_body *body = command->body;

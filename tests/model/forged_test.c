@@ -10,9 +10,8 @@
 
 #include "base/assert.h"
 #include "engine/sum.h"
-#include "tests/model/generate.h"
-#include "tests/model/imager.h"
 #include "tests/model/play.h"
+#include "tests/model/shop.h"
 #include "tests/test.h"
 
 enum {
@@ -25,52 +24,16 @@ enum {
 };
 
 struct forgery {
-    struct sequence sequence;
-    struct engine *engine; /* the one that is loaded anew for each round */
-    struct imager imager;
+    struct shop shop; /* its engine is loaded anew for each round */
     unsigned refused;
     unsigned violated; /* what was not refused, but has other violated invariants */
     unsigned sound;
 };
 
-static void decide_items(struct engine *engine, const struct sequence *sequence, int first,
-                         int last)
-{
-    static uint64_t room[FRAME_SIZE_MAX / 8];
-    for (int i = first; i < last; i++) {
-        struct model_request request = sequence_request(sequence, i);
-        struct reply_sink sink = {(uint8_t *)room, 0};
-        struct command command = {
-            .body = request.body, .sink = &sink, .size = request.size, .number = request.number};
-        uint64_t time = sequence->items[i].time;
-        engine_decide(engine, time, &command, 1);
-    }
-}
-
 static void forgery_init(struct forgery *forgery, const struct profile *profile)
 {
-    char error[ERROR_SIZE];
-    struct play_options options = play_options_for(REQUESTS);
-    struct engine *engine = engine_create(&options.engine, error, sizeof error);
     memset(forgery, 0, sizeof *forgery);
-    CHECK(engine != NULL);
-    sequence_generate(&forgery->sequence, profile, test_random(), REQUESTS);
-    decide_items(engine, &forgery->sequence, 0, forgery->sequence.count - DECIDED_LATER);
-    imager_init(&forgery->imager, engine);
-    imager_begin(&forgery->imager, engine);
-    imager_step(&forgery->imager, engine, UINT32_MAX);
-    CHECK(forgery->imager.is_done);
-    engine_destroy(engine);
-    options.engine.hash_seed ^= 77;
-    forgery->engine = engine_create(&options.engine, error, sizeof error);
-    CHECK(forgery->engine != NULL);
-}
-
-static void forgery_deinit(struct forgery *forgery)
-{
-    engine_destroy(forgery->engine);
-    imager_deinit(&forgery->imager);
-    sequence_deinit(&forgery->sequence);
+    shop_init(&forgery->shop, profile, REQUESTS, DECIDED_LATER);
 }
 
 /* Beside what is there, or at a bound. */
@@ -170,11 +133,11 @@ static void ask_everything(struct engine *engine)
 /* Loads what was forged, and lives with it when it is not refused. */
 static void live_with(struct forgery *forgery)
 {
-    struct engine *engine = forgery->engine;
-    const struct sequence *sequence = &forgery->sequence;
+    struct engine *engine = forgery->shop.engine;
+    int count = forgery->shop.sequence.count;
     char error[ERROR_SIZE] = "";
     CHECK(engine_clear(engine));
-    if (!imager_load(&forgery->imager, engine, error, sizeof error)) {
+    if (!imager_load(&forgery->shop.imager, engine, error, sizeof error)) {
         CHECK(error[0] != '\0');
         forgery->refused++;
         return;
@@ -184,7 +147,7 @@ static void live_with(struct forgery *forgery)
     else
         forgery->violated++;
     ask_everything(engine);
-    decide_items(engine, sequence, sequence->count - DECIDED_LATER, sequence->count);
+    shop_decide(&forgery->shop, engine, count - DECIDED_LATER, count);
     ask_everything(engine);
 }
 
@@ -214,20 +177,20 @@ static void forge_rounds(const struct profile *profile, void (*change)(struct im
 {
     struct forgery forgery;
     forgery_init(&forgery, profile);
-    struct imager original = forgery.imager;
+    struct imager original = forgery.shop.imager;
     live_with(&forgery);
     CHECK_EQUAL(forgery.sound, 1);
     for (int round = 0; round < ROUNDS; round++) {
-        forgery.imager = imager_copy(&original);
+        forgery.shop.imager = imager_copy(&original);
         for (uint64_t changes = 1 + test_random_below(CHANGES_MAX); changes > 0; changes--)
-            change(&forgery.imager);
+            change(&forgery.shop.imager);
         live_with(&forgery);
-        copy_deinit(&forgery.imager);
+        copy_deinit(&forgery.shop.imager);
     }
     /* Most are refused, and some are not: both ways are taken. */
     CHECK(forgery.refused > ROUNDS / 4 && forgery.refused < ROUNDS);
-    forgery.imager = original;
-    forgery_deinit(&forgery);
+    forgery.shop.imager = original;
+    shop_deinit(&forgery.shop);
 }
 
 /* Every field of a record in turn, to values that lead far away. */
@@ -240,15 +203,15 @@ static void forge_fields(struct forgery *forgery, const struct imager *original,
     for (uint32_t at = 0; at < size; at += sizeof(uint32_t)) {
         size_t width = at % 8 == 0 ? sizeof(uint64_t) : sizeof(uint32_t);
         for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
-            uint8_t *bytes = forgery->imager.chunks[chunk].bytes;
+            uint8_t *bytes = forgery->shop.imager.chunks[chunk].bytes;
             memcpy(bytes + (size_t)record * size + at, &values[i], sizeof(uint32_t));
             live_with(forgery);
             memcpy(bytes, from->bytes, from->place.size_bytes);
         }
         uint64_t all = UINT64_MAX;
-        memcpy(forgery->imager.chunks[chunk].bytes + (size_t)record * size + at, &all, width);
+        memcpy(forgery->shop.imager.chunks[chunk].bytes + (size_t)record * size + at, &all, width);
         live_with(forgery);
-        memcpy(forgery->imager.chunks[chunk].bytes, from->bytes, from->place.size_bytes);
+        memcpy(forgery->shop.imager.chunks[chunk].bytes, from->bytes, from->place.size_bytes);
     }
 }
 
@@ -256,8 +219,8 @@ TEST(forged_fields_are_refused_or_lived_with)
 {
     struct forgery forgery;
     forgery_init(&forgery, &profiles[PROFILE_MIXED]);
-    struct imager original = forgery.imager;
-    forgery.imager = imager_copy(&original);
+    struct imager original = forgery.shop.imager;
+    forgery.shop.imager = imager_copy(&original);
     uint32_t table = UINT32_MAX;
     for (uint32_t chunk = 0; chunk < original.chunk_count; chunk++) {
         const struct keep_chunk *place = &original.chunks[chunk].place;
@@ -268,9 +231,9 @@ TEST(forged_fields_are_refused_or_lived_with)
         forge_fields(&forgery, &original, chunk, 1 + (uint32_t)test_random_below(place->count - 1));
     }
     CHECK_EQUAL(table, TABLE_customer_ids);
-    copy_deinit(&forgery.imager);
-    forgery.imager = original;
-    forgery_deinit(&forgery);
+    copy_deinit(&forgery.shop.imager);
+    forgery.shop.imager = original;
+    shop_deinit(&forgery.shop);
 }
 
 TEST(forged_records_are_refused_or_lived_with)
@@ -321,7 +284,7 @@ TEST(checksum_covers_every_byte_of_every_record_in_use)
     enum { RECORDS_OF_A_CHUNK = 20 };
     struct forgery forgery;
     forgery_init(&forgery, &profiles[PROFILE_MIXED]);
-    const struct imager *imager = &forgery.imager;
+    const struct imager *imager = &forgery.shop.imager;
     uint32_t summed[ENGINE_TABLE_COUNT] = {0};
     for (uint32_t i = 0; i < imager->chunk_count; i++) {
         const struct imager_chunk *chunk = &imager->chunks[i];
@@ -336,14 +299,67 @@ TEST(checksum_covers_every_byte_of_every_record_in_use)
     }
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++)
         CHECK(summed[i] > 0 || i == TABLE_deadline_buckets);
-    forgery_deinit(&forgery);
+    shop_deinit(&forgery.shop);
+}
+
+/* Does some bit of this field, in some record of the table that was loaded, change what its record
+ * adds to the checksum? */
+static bool member_is_summed(const struct forgery *forgery, enum engine_table table,
+                             const struct member_info *member)
+{
+    struct engine_table_view view = engine_table_view(forgery->shop.engine, table);
+    const uint64_t *scalars = forgery->shop.imager.scalars;
+    bool is_summed = false;
+    for (uint32_t i = 1; !is_summed && i < view.count; i++) {
+        uint8_t *record = view.records + (uint64_t)i * view.record_size;
+        uint8_t *byte = record + member->offset + test_random_below(member->size_bytes);
+        uint8_t bit = (uint8_t)(1u << test_random_below(8));
+        uint64_t before = sum_records(scalars, table, view.capacity, i, 1, record);
+        *byte ^= bit;
+        is_summed = sum_records(scalars, table, view.capacity, i, 1, record) != before;
+        *byte ^= bit;
+        if (!may_be_unsummed(table))
+            break;
+    }
+    return is_summed;
+}
+
+/* Has the image records of every table? */
+static bool has_all_tables(const struct imager *imager)
+{
+    unsigned i = 0;
+    while (i < ENGINE_TABLE_COUNT && imager->counts.count[i] > 1)
+        i++;
+    return i == ENGINE_TABLE_COUNT;
+}
+
+TEST(field_that_a_loader_spoils_changes_the_checksum)
+{
+    char error[ERROR_SIZE] = "";
+    struct forgery forgery;
+    forgery_init(&forgery, &profiles[PROFILE_MIXED]);
+    for (int shops = 1; !has_all_tables(&forgery.shop.imager); shops++) {
+        CHECK(shops < SHOPS_MAX);
+        shop_deinit(&forgery.shop);
+        forgery_init(&forgery, &profiles[PROFILE_MIXED]);
+    }
+    CHECK(imager_load(&forgery.shop.imager, forgery.shop.engine, error, sizeof error));
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        const struct record_info *record = table_info((enum engine_table)i)->record;
+        for (unsigned j = 0; j < record->member_count; j++) {
+            if (!member_is_summed(&forgery, (enum engine_table)i, &record->members[j]))
+                test_fail(__FILE__, __LINE__, "%s.%s adds nothing",
+                          table_info((enum engine_table)i)->name, record->members[j].name);
+        }
+    }
+    shop_deinit(&forgery.shop);
 }
 
 TEST(checksum_covers_every_number_of_the_state)
 {
     struct forgery forgery;
     forgery_init(&forgery, &profiles[PROFILE_MIXED]);
-    uint64_t *scalars = forgery.imager.scalars;
+    uint64_t *scalars = forgery.shop.imager.scalars;
     uint64_t before = sum_scalars(scalars);
     for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++) {
         for (unsigned bit = 0; bit < 64; bit++) {
@@ -352,7 +368,7 @@ TEST(checksum_covers_every_number_of_the_state)
             scalars[i] ^= 1ULL << bit;
         }
     }
-    forgery_deinit(&forgery);
+    shop_deinit(&forgery.shop);
 }
 
 /* A PENDING order whose hold was extended has a step kept for its end: tables that have room for
@@ -363,22 +379,22 @@ TEST(image_needs_room_for_what_its_orders_need_to_end)
     char error[ERROR_SIZE] = "";
     struct forgery forgery;
     forgery_init(&forgery, &profiles[PROFILE_HOLDS]);
-    for (int shops = 1; forgery.imager.scalars[SCALAR_steps_reserved] == 0; shops++) {
+    for (int shops = 1; forgery.shop.imager.scalars[SCALAR_steps_reserved] == 0; shops++) {
         CHECK(shops < SHOPS_MAX);
-        forgery_deinit(&forgery);
+        shop_deinit(&forgery.shop);
         forgery_init(&forgery, &profiles[PROFILE_HOLDS]);
     }
-    uint32_t reserved = (uint32_t)forgery.imager.scalars[SCALAR_steps_reserved];
-    uint32_t count = forgery.imager.counts.count[TABLE_steps] - 1;
+    uint32_t reserved = (uint32_t)forgery.shop.imager.scalars[SCALAR_steps_reserved];
+    uint32_t count = forgery.shop.imager.counts.count[TABLE_steps] - 1;
     for (uint32_t less = 0; less < 2; less++) {
         struct engine_options options = play_options_for(REQUESTS).engine;
         options.steps = count + reserved - less;
         struct engine *engine = engine_create(&options, error, sizeof error);
         CHECK(engine != NULL);
-        bool is_loaded = imager_load(&forgery.imager, engine, error, sizeof error);
+        bool is_loaded = imager_load(&forgery.shop.imager, engine, error, sizeof error);
         CHECK_EQUAL(is_loaded, less == 0);
         CHECK(is_loaded || strstr(error, "steps to end") != NULL);
         engine_destroy(engine);
     }
-    forgery_deinit(&forgery);
+    shop_deinit(&forgery.shop);
 }

@@ -1,8 +1,9 @@
 /* Replays a data folder's log into a fresh engine and checks everything that can be checked
  * without another copy: every block's checksum and chain (the reader), that every command is
- * accepted and every block's digest is reached again (net/replay.h), every invariant of the state
- * at the end (engine_check), and that each snapshot with the log after it leads to that very state,
- * by every record and number of it (engine_checksum).
+ * accepted and every block's digest is reached again (net/replay.h), every invariant (engine_check)
+ * of each state that is reached, which is what each snapshot shows and what the log leads to from
+ * there, that each snapshot shows the state that the log leads to at its seq, and that each with
+ * the log after it leads to one and the same state: by every record and number (engine_checksum).
  * Where the log's beginning is gone, the oldest sound snapshot takes its place. A snapshot that is
  * damaged is named, with what a start would do about it; the others are checked all the same.
  * Nothing in the folder is changed. */
@@ -22,6 +23,7 @@ struct verification {
     struct folder folder;
     struct loader snapshots; /* those that are there, the newest first */
     bool damaged[LOADER_SNAPSHOTS_MAX];
+    uint64_t checksums[LOADER_SNAPSHOTS_MAX]; /* of what each sound one shows */
     uint32_t damaged_count;
     bool is_whole; /* the log begins with the first change */
 };
@@ -141,21 +143,35 @@ static void print_summary(struct verification *verification)
         printf("all invariants hold\n");
 }
 
-/* Replays the log from its beginning, or what is there of it after the snapshot `seq`. */
+/* Replays what is there of the log after the snapshot `seq`. */
 static bool replay_from(struct verification *verification, uint64_t seq)
 {
     struct folder *folder = &verification->folder;
-    struct replay *replay = &folder->replay;
-    char what[64] = "replaying the log";
-    if (seq > 0)
-        snprintf(what, sizeof what, "replaying after snapshot %" PRIu64, seq);
+    char what[64];
+    snprintf(what, sizeof what, "replaying after snapshot %" PRIu64, seq);
     folder->reading = what;
-    replay->ignores_snapshots = seq == 0;
-    replay->seq_max = seq;
+    folder->replay.ignores_snapshots = false;
+    folder->replay.seq_max = seq;
     return folder_read(folder);
 }
 
-/* Loads each snapshot by itself; those that are damaged are named by the loader. */
+/* Comes after every state that was reached: from the snapshot of that seq, 0: from none, and the
+ * log after it. */
+static bool check_invariants(const struct engine *engine, uint64_t snapshot_seq)
+{
+    char error[REPLAY_ERROR_SIZE];
+    char name[DISK_NAME_SIZE] = "the log";
+    if (engine_check(engine, error, sizeof error))
+        return true;
+    if (snapshot_seq > 0)
+        image_name(snapshot_seq, name);
+    fprintf(stderr, "till verify: %s leads to a state, at seq %" PRIu64 ", that cannot be: %s\n",
+            name, engine_seq(engine), error);
+    return false;
+}
+
+/* Loads each snapshot by itself, and checks the state that it shows. Those that are damaged are
+ * named by the loader. */
 static bool try_snapshots(struct verification *verification)
 {
     struct folder *folder = &verification->folder;
@@ -169,6 +185,9 @@ static bool try_snapshots(struct verification *verification)
                                 .context = folder};
         bool is_loaded = loader_run(&loader);
         progress_end(&folder->progress);
+        if (is_loaded && !check_invariants(loader.engine, loader.seq))
+            return false;
+        verification->checksums[i] = engine_checksum(loader.engine);
         if (!is_loaded || !engine_clear(folder->replay.engine)) {
             fprintf(stderr, "till verify: %s\n", is_loaded ? "not enough memory" : loader.error);
             return false;
@@ -203,15 +222,6 @@ static void print_fallback(const struct verification *verification)
         fprintf(stderr, "till verify: a start has nothing to fall back to\n");
 }
 
-static bool check_invariants(const struct engine *engine)
-{
-    char error[REPLAY_ERROR_SIZE];
-    if (engine_check(engine, error, sizeof error))
-        return true;
-    fprintf(stderr, "till verify: after seq %" PRIu64 ": %s\n", engine_seq(engine), error);
-    return false;
-}
-
 /* Every snapshot must lead to the state that the engine has. */
 static bool verify_snapshots(struct verification *verification)
 {
@@ -227,7 +237,8 @@ static bool verify_snapshots(struct verification *verification)
             fprintf(stderr, "till verify: not enough memory\n");
             return false;
         }
-        if (!replay_from(verification, snapshots->seqs[i]) || !check_invariants(engine))
+        if (!replay_from(verification, snapshots->seqs[i]) ||
+            !check_invariants(engine, snapshots->seqs[i]))
             return false;
         uint64_t checksum_led_to = engine_checksum(engine);
         if (engine_seq(engine) == seq && engine_digest(engine) == digest &&
@@ -285,10 +296,66 @@ static int verify_archive(struct verification *verification)
     return EXIT_OK;
 }
 
+/* Replays on to the snapshot's seq: the log must lead to the state that the snapshot shows. One
+ * that goes beyond the log is left to verify_snapshots. */
+static bool replay_to(struct verification *verification, uint32_t snapshot)
+{
+    struct folder *folder = &verification->folder;
+    struct replay *replay = &folder->replay;
+    uint64_t seq = verification->snapshots.seqs[snapshot];
+    replay->seq_last = seq;
+    bool is_replayed = replay_run(replay);
+    progress_end(&folder->progress);
+    replay->seq_last = 0;
+    replay->ignores_snapshots = true;
+    if (!is_replayed) {
+        fprintf(stderr, "till verify: %s\n", replay->error);
+        return false;
+    }
+    uint64_t checksum = engine_checksum(replay->engine);
+    if (engine_seq(replay->engine) != seq || checksum == verification->checksums[snapshot])
+        return true;
+    fprintf(stderr,
+            "till verify: the snapshot of seq %" PRIu64 " shows a state of checksum %016" PRIx64
+            ", and the log leads to one of %016" PRIx64 "\n",
+            seq, verification->checksums[snapshot], checksum);
+    return false;
+}
+
+/* Replays what is there after the snapshot `seq`, 0: from the beginning, with a stop at each later
+ * snapshot. What the replay tells then is of all of it together. */
+static bool replay_all(struct verification *verification, uint64_t seq)
+{
+    struct replay *replay = &verification->folder.replay;
+    const struct loader *snapshots = &verification->snapshots;
+    struct replay passed = {0};
+    replay->ignores_snapshots = seq == 0;
+    replay->seq_max = seq;
+    for (uint32_t i = snapshots->seq_count; i-- > 0;) {
+        if (verification->damaged[i] || snapshots->seqs[i] <= seq)
+            continue;
+        if (!replay_to(verification, i))
+            return false;
+        if (passed.loader.seq == 0)
+            passed.loader = replay->loader;
+        /* A block that the stop lies in is read, and counted, once more. */
+        bool is_whole = replay->seq_whole == engine_seq(replay->engine);
+        passed.blocks += replay->blocks - !is_whole;
+        passed.commands += replay->commands;
+    }
+    if (!folder_read(&verification->folder))
+        return false;
+    replay->blocks += passed.blocks;
+    replay->commands += passed.commands;
+    if (passed.loader.seq > 0)
+        replay->loader = passed.loader;
+    return true;
+}
+
 static int verify_state(struct verification *verification, uint64_t snapshot_seq)
 {
     struct replay *replay = &verification->folder.replay;
-    if (!replay_from(verification, snapshot_seq) || !check_invariants(replay->engine))
+    if (!replay_all(verification, snapshot_seq) || !check_invariants(replay->engine, snapshot_seq))
         return EXIT_FAILED;
     struct replay first = *replay;
     if (!verify_snapshots(verification))
@@ -347,11 +414,12 @@ int cli_verify(int argc, char **argv)
     capacity_rows(&folder->capacities, rows + ARCHIVE_ROW + 1);
     int operands = options_parse(argc, argv, rows, VERIFY_ROWS);
     if (operands == OPTIONS_HELP) {
-        printf("usage: till verify DIR [options]\n\n"
-               "Replays the log in DIR, a data folder, a backup or an archive, and checks it:\n"
-               "checksums, decisions, digests, every invariant of the state that it leads to, and\n"
-               "that each snapshot leads there too. Changes nothing. The capacities must be at\n"
-               "least what the server ran with.\n\n");
+        printf(
+            "usage: till verify DIR [options]\n\n"
+            "Replays the log in DIR, a data folder, a backup or an archive, and checks it:\n"
+            "checksums, decisions, digests, every invariant of each state that it leads to, and\n"
+            "that each snapshot shows one of these and leads to the last. Changes nothing. The\n"
+            "capacities must be at least what the server ran with.\n\n");
         options_print(stdout, rows, VERIFY_ROWS);
         return EXIT_OK;
     }

@@ -94,6 +94,19 @@ def image_rows(data):
         yield names[row[0]], *row[1:4]
 
 
+def image_fields(data):
+    """The fields of an image's records: (table, number, offset in the record, size)."""
+    table_count, scalar_count, member_count = struct.unpack_from("<III", data, IMAGE_VERSION_AT + 8)
+    first = IMAGE_FIXED_SIZE + IMAGE_SCALAR_SIZE * scalar_count
+    names = table_names()
+    rows = list(struct.iter_unpack("<6I", data[first : first + 24 * table_count]))
+    first += 24 * table_count
+    members = list(struct.iter_unpack("<4H", data[first : first + 8 * member_count]))
+    for row in rows:
+        for number, offset, size, _ in members[row[4] : row[4] + row[5]]:
+            yield names[row[0]], number, offset, size
+
+
 def image_tables(path):
     """How many records an image has of each table, record 0 included."""
     return {name: count for name, _, count, _ in image_rows(path.read_bytes())}

@@ -1,9 +1,10 @@
-"""XXH3-64 for inputs of 17 bytes and more, up to 128 with a seed: the checksum of frames, and of
+"""XXH3-64 for inputs of 9 bytes and more, up to 128 with a seed: the checksum of frames, and of
 records.
 
-A frame is 24 to 8192 bytes, so the algorithm's special cases for shorter inputs are left out. Three
-ways remain: up to 128 bytes mixed in pairs from both ends, up to 240 bytes mixed in a row, and
-beyond that eight lanes over stripes of 64 bytes, scrambled after each block of 1024.
+A frame is 24 to 8192 bytes and a record 12 to 128, so the algorithm's special cases for shorter
+inputs are left out. Four ways remain: up to 16 bytes from both ends at once, up to 128 mixed in
+pairs from both ends, up to 240 bytes mixed in a row, and beyond that eight lanes over stripes of 64
+bytes, scrambled after each block of 1024.
 """
 
 import struct
@@ -52,6 +53,13 @@ def mix16(data, offset, secret_offset, seed=0):
         word(data, offset) ^ (word(SECRET, secret_offset) + seed & MASK),
         word(data, offset + 8) ^ (word(SECRET, secret_offset + 8) - seed & MASK),
     )
+
+
+def hash_9_to_16(data, seed=0):
+    low = word(data, 0) ^ ((word(SECRET, 24) ^ word(SECRET, 32)) + seed & MASK)
+    high = word(data, len(data) - 8) ^ ((word(SECRET, 40) ^ word(SECRET, 48)) - seed & MASK)
+    swapped = int.from_bytes(low.to_bytes(8, "little"), "big")
+    return avalanche(len(data) + swapped + high + fold(low, high) & MASK)
 
 
 def hash_17_to_128(data, seed=0):
@@ -108,8 +116,10 @@ def hash_long(data):
 
 
 def xxh3_64(data, seed=0):
-    if len(data) <= 16 or (seed != 0 and len(data) > 128):
+    if len(data) < 9 or (seed != 0 and len(data) > 128):
         raise ValueError("no frame and no record is that")
+    if len(data) <= 16:
+        return hash_9_to_16(data, seed)
     if len(data) <= 128:
         return hash_17_to_128(data, seed)
     if len(data) <= 240:

@@ -13,6 +13,8 @@
 #include "engine/order.h"
 #include "engine/payment.h"
 #include "engine/points.h"
+#include "engine/sale.h"
+#include "engine/source.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
 #include "engine/timers.h"

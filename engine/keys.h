@@ -26,7 +26,4 @@ enum outcome reject_keys_full(struct engine *engine);
 uint32_t keys_reserve(const struct engine *engine);
 uint64_t keys_kept(const struct engine *engine);
 
-/* Is each record as old as the one after it, or older, and none from times to come? */
-bool keys_are_in_order(const struct engine *engine);
-
 #endif

@@ -8,7 +8,12 @@
 
 #include "engine/image.h"
 #include "engine/invariants.h"
+#include "engine/keys.h"
+#include "engine/order.h"
+#include "engine/order_parts.h"
 #include "engine/state.h"
+#include "engine/stock.h"
+#include "engine/tally.h"
 #include "tests/model/shop.h"
 #include "tests/test.h"
 
@@ -698,7 +703,7 @@ static const struct {
     {INVARIANT_record_refers, break_reference},
     {INVARIANT_record_list, break_list},
     {INVARIANT_record_listed, break_membership},
-    {INVARIANT_take_free, break_free_takes},
+    {INVARIANT_free_count, break_free_takes},
     {INVARIANT_key_ring, break_key_numbers},
     {INVARIANT_deadline_count, break_near_count},
     {INVARIANT_deadline_count, break_far_count},

@@ -18,13 +18,18 @@
  * are short, whatever is sent: of each session a turn handles no more than one stash and one
  * buffer, and of all together about TURN_COST_MAX. What is more waits in the queue, and has its
  * turn in the order it came; a few bytes do not wait behind others' many. */
+#include "net/input.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "engine/layout.h"
+#include "net/pipeline.h"
+#include "net/pressure.h"
 #include "net/server_state.h"
+#include "net/snapshots.h"
 
 enum {
     TURN_COST_MAX = 1 << 20, /* bytes of requests and their replies: a millisecond or two */
@@ -96,7 +101,7 @@ static const char *hello_problem(const struct frame *frame, struct hello_body *h
         return "hello: the magic is not till-rpc";
     if (hello->version != PROTOCOL_VERSION)
         return "hello: this server speaks protocol version 1";
-    if ((hello->features & ~FRAME_FEATURES) != 0)
+    if ((hello.features & ~FRAME_FEATURES) != 0)
         return "hello: an unknown feature is asked for";
     if (memcmp(&hello->token, &no_token, sizeof no_token) != 0)
         return "hello: no token is asked for; it must be zero";
@@ -126,8 +131,7 @@ static enum handled handle_hello(struct server *server, uint32_t number, const s
     pipeline_answer(server, number, frame, OUTCOME_OK, &reply, sizeof reply);
     session->checksum = (hello.features & FRAME_FEATURE_CHECKSUM) != 0;
     session->is_operator = (hello.features & FRAME_FEATURE_OPERATOR) != 0;
-    pressure_greeting_remove(server, number);
-    session->state = SESSION_OPEN;
+    session_open(server, number);
     return HANDLED;
 }
 
@@ -367,19 +371,6 @@ static enum handled handle_input(struct server *server, uint32_t number)
     return handled;
 }
 
-/* The session is done with its buffer; the batch may still point into it. */
-static void input_pop(struct server *server, struct session *session)
-{
-    if (session->input.buffer != 0)
-        server->buffers_done[server->buffers_done_count++] = session->input.buffer - 1;
-    session->input = (struct input){.bytes = NULL};
-}
-
-void input_drop(struct server *server, uint32_t number)
-{
-    input_pop(server, session_at(server, number));
-}
-
 /* Puts what was received behind what is in the stash already. Where commands of an undecided batch
  * stand in it, the buffer is kept instead: so many sessions can't have some. */
 static void input_keep(struct server *server, uint32_t number)
@@ -392,23 +383,14 @@ static void input_keep(struct server *server, uint32_t number)
     TILL_ASSERT(end + input->size <= STASH_SIZE);
     memcpy(stash_of(server, number) + end, input->bytes, input->size);
     session->stash_size += input->size;
-    input_pop(server, session);
-}
-
-/* Whoever comes while others wait for their turn waits behind them. */
-void input_queue(struct server *server, uint32_t number)
-{
-    struct session *session = session_at(server, number);
-    if (!session->is_waiting)
-        session_list_add(&server->waiting, number);
-    session->is_waiting = true;
+    session_input_done(server, session);
 }
 
 static void input_wait(struct server *server, uint32_t number, enum handled why)
 {
     struct session *session = session_at(server, number);
     if (why == HANDLED_STALLED) {
-        input_queue(server, number);
+        session_queue(server, number);
     } else if (session->output.chunk_count > 0) {
         session->is_full = true;
     } else {
@@ -417,11 +399,6 @@ static void input_wait(struct server *server, uint32_t number, enum handled why)
         session->is_starved = true;
     }
     input_keep(server, number);
-}
-
-static bool session_reads(const struct session *session)
-{
-    return session->state == SESSION_GREETING || session->state == SESSION_OPEN;
 }
 
 /* Handles what the session has sent, as far as there is room. */
@@ -435,7 +412,7 @@ static void input_handle(struct server *server, uint32_t number)
         input_wait(server, number, handled);
         return;
     }
-    input_pop(server, session);
+    session_input_done(server, session);
     if (handled == HANDLED_LAST)
         return;
     if (session->has_ended || server->is_stopping) {
@@ -514,7 +491,7 @@ void input_received(struct server *server, uint32_t number, const struct io_even
         input_handle(server, number);
         return;
     }
-    input_queue(server, number);
+    session_queue(server, number);
     if (server->is_stalled)
         input_keep(server, number);
 }

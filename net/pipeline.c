@@ -10,10 +10,13 @@
  * is durable: nothing is ever shown that a crash could take back. When the log has no room, the
  * batch stays undecided and everything behind it waits. When its disk is full, commands are
  * answered STORAGE_FULL and queries go on. */
+#include "net/pipeline.h"
+
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "engine/codec.h"
 #include "net/server_state.h"
+#include "net/snapshots.h"
 
 enum {
     TIME_RECORD_SIZE_MAX = 16,

@@ -12,6 +12,8 @@
  * that a round trip is longer than the time that is left can be among them.
  *
  * Receive buffers need no such care: no session holds any from one turn to the next. */
+#include "net/pressure.h"
+
 #include "base/limits.h"
 #include "net/server_state.h"
 
@@ -27,34 +29,6 @@ enum {
 static uint64_t share_us(uint64_t whole_us, uint32_t free, uint32_t reserve)
 {
     return free < reserve ? whole_us * free / reserve : whole_us;
-}
-
-void pressure_greeting_add(struct server *server, uint32_t number)
-{
-    struct session *session = session_at(server, number);
-    session->greeting_next = 0;
-    session->greeting_previous = server->greeting_last;
-    if (server->greeting_last != 0)
-        session_at(server, server->greeting_last)->greeting_next = number;
-    else
-        server->greeting_first = number;
-    server->greeting_last = number;
-}
-
-/* Nothing, when the session has said hello before. */
-void pressure_greeting_remove(struct server *server, uint32_t number)
-{
-    const struct session *session = session_at(server, number);
-    if (session->state != SESSION_GREETING)
-        return;
-    if (session->greeting_previous != 0)
-        session_at(server, session->greeting_previous)->greeting_next = session->greeting_next;
-    else
-        server->greeting_first = session->greeting_next;
-    if (session->greeting_next != 0)
-        session_at(server, session->greeting_next)->greeting_previous = session->greeting_previous;
-    else
-        server->greeting_last = session->greeting_previous;
 }
 
 static uint64_t since_us(const struct server *server, const struct session *session)
@@ -75,7 +49,7 @@ void pressure_close_silent(struct server *server)
 {
     while (server->greeting_first != 0 && !server->is_stalled) {
         const struct session *oldest = session_at(server, server->greeting_first);
-        if (input_is_pending(oldest) || since_us(server, oldest) <= silence_us(server))
+        if (session_is_pending(oldest) || since_us(server, oldest) <= silence_us(server))
             return;
         session_close(server, server->greeting_first);
     }

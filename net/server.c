@@ -16,8 +16,13 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "net/input.h"
+#include "net/pipeline.h"
+#include "net/pressure.h"
 #include "net/replay.h"
 #include "net/server_state.h"
+#include "net/snapshots.h"
+#include "net/timekeeping.h"
 #include "snapshot/backup_label.h"
 #include "snapshot/image.h"
 
@@ -52,121 +57,16 @@ uint64_t server_connections_bytes(const struct server_options *options)
            (uint64_t)options->connections_max * STASH_SIZE;
 }
 
-void server_notice(const struct server *server, const char *text)
-{
-    if (server->options.notice != NULL)
-        server->options.notice(server->options.context, text);
-}
-
-void session_make_sendable(struct server *server, uint32_t number)
-{
-    struct session *session = session_at(server, number);
-    if (!session->is_sendable)
-        session_list_add(&server->sendable, number);
-    session->is_sendable = true;
-}
-
-/* A number's list memberships outlive its session: they belong to the lists. */
-static void session_reset(struct session *session)
-{
-    struct session fresh = {
-        .fd = -1,
-        .generation = (uint16_t)(session->generation + 1),
-        .is_sendable = session->is_sendable,
-        .is_waiting = session->is_waiting,
-        .is_starved = session->is_starved,
-    };
-    for (unsigned i = 0; i < SESSION_MARKS; i++)
-        fresh.marks[i].block = session->marks[i].block;
-    *session = fresh;
-}
-
-void session_free(struct server *server, uint32_t number)
-{
-    struct session *session = session_at(server, number);
-    output_deinit(&session->output, &server->outputs);
-    session_reset(session);
-    session->next = server->session_free;
-    server->session_free = number;
-    server->session_count--;
-    server->closing_count--;
-}
-
-void session_close(struct server *server, uint32_t number)
-{
-    struct session *session = session_at(server, number);
-    TILL_ASSERT(session->state != SESSION_FREE && session->state != SESSION_CLOSING);
-    pressure_greeting_remove(server, number);
-    session->state = SESSION_CLOSING;
-    server->closing_count++;
-    input_drop(server, number);
-    io_close(server->io, session->fd, session_user(server, number));
-}
-
-/* Nothing more is read; what was asked for is answered, sent, and then the connection closes. */
-void session_drain(struct server *server, uint32_t number)
-{
-    struct session *session = session_at(server, number);
-    pressure_greeting_remove(server, number);
-    session->state = SESSION_DRAINING;
-    if (session->receiving)
-        io_receive_cancel(server->io, session->fd, session_user(server, number));
-    session_make_sendable(server, number);
-}
-
-static void session_accept(struct server *server, int fd)
-{
-    pressure_close_silent(server);
-    uint32_t number = server->session_free;
-    if (number == 0 || server->is_stopping) {
-        io_close(server->io, fd, user_of(USER_REFUSED, 0, 0));
-        return;
-    }
-    struct session *session = session_at(server, number);
-    server->session_free = session->next;
-    server->session_count++;
-    if (number > server->session_high)
-        server->session_high = number;
-    session->fd = fd;
-    session->state = SESSION_GREETING;
-    session->since_us = server->turn_us;
-    pressure_greeting_add(server, number);
-    output_init(&session->output, sizeof(struct frame));
-    session->receiving = true;
-    io_receive(server->io, fd, session_user(server, number));
-}
-
-static void session_sent(struct server *server, uint32_t number, int32_t result)
-{
-    struct session *session = session_at(server, number);
-    session->sending = false;
-    if (session->since_us > server->settled_us)
-        server->settled_us = session->since_us;
-    if (session->state == SESSION_CLOSING)
-        return;
-    if (result < 0) {
-        session_close(server, number);
-        return;
-    }
-    output_sent(&session->output, &server->outputs, (size_t)result);
-    if (session->is_full)
-        input_queue(server, number);
-    session_make_sendable(server, number);
-}
-
 static void session_event(struct server *server, const struct io_event *event)
 {
     uint32_t number = (uint32_t)event->user;
-    struct session *session = session_at(server, number);
-    TILL_ASSERT((uint16_t)(event->user >> 32) == session->generation);
+    TILL_ASSERT((uint16_t)(event->user >> 32) == session_at(server, number)->generation);
     if (event->kind == IO_RECEIVED) {
         input_received(server, number, event);
     } else if (event->kind == IO_SENT) {
         session_sent(server, number, event->result);
     } else if (event->kind == IO_CLOSED) {
-        session->is_closed = session->undecided > 0;
-        if (!session->is_closed)
-            session_free(server, number);
+        session_closed(server, number);
     }
 }
 
@@ -226,8 +126,7 @@ static void stop_begin(struct server *server)
     atomic_store_explicit(&server->memory_stop, true, memory_order_relaxed);
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
-        bool reads = session->state == SESSION_OPEN || session->state == SESSION_GREETING;
-        if (reads && !input_is_pending(session))
+        if (session_reads(session) && !session_is_pending(session))
             session_drain(server, i);
     }
 }
@@ -238,8 +137,10 @@ static bool handle_event(struct server *server, const struct io_event *event)
     int result = 0;
     switch (user_kind(event->user)) {
     case USER_LISTEN:
-        if (event->kind == IO_ACCEPTED && event->result >= 0)
+        if (event->kind == IO_ACCEPTED && event->result >= 0) {
+            pressure_close_silent(server);
             session_accept(server, event->result);
+        }
         break;
     case USER_SESSION:
         session_event(server, event);
@@ -412,36 +313,6 @@ int server_turn(struct server *server, uint64_t timeout_us)
     return is_done && is_idle ? 0 : 1;
 }
 
-/* Room for the numbers of all sessions in each list, and twice in `waiting` and `starved`, where a
- * session may be added again before its old place is cleared. */
-static uint64_t lists_size(const struct server *server)
-{
-    uint64_t sessions = server->options.connections_max + 1ULL;
-    return sessions * (SESSION_MARKS + 5) * sizeof(uint32_t);
-}
-
-static bool tables_init(struct server *server)
-{
-    uint32_t sessions = server->options.connections_max + 1;
-    uint32_t *lists = memory_map(lists_size(server));
-    server->sessions = memory_map(sessions * sizeof(struct session));
-    server->stashes = memory_map_sparse((uint64_t)sessions * STASH_SIZE);
-    bool outputs = output_pool_init(&server->outputs, server->options.output_chunks);
-    server->sendable.numbers = lists;
-    if (lists == NULL || server->sessions == NULL || server->stashes == NULL || !outputs)
-        return false;
-    for (unsigned i = 0; i < SESSION_MARKS; i++)
-        server->marked[i].numbers = lists + (size_t)sessions * (i + 1);
-    server->starved.numbers = lists + (size_t)sessions * (SESSION_MARKS + 1);
-    server->waiting.numbers = lists + (size_t)sessions * (SESSION_MARKS + 3);
-    for (uint32_t i = server->options.connections_max; i > 0; i--) {
-        server->sessions[i].next = server->session_free;
-        server->session_free = i;
-    }
-    server->batch_number = 1;
-    return true;
-}
-
 /* Snapshots that could not be used get out of the way, so that the two newest are two good ones. */
 static bool damaged_set_aside(struct server *server, const struct loader *loader)
 {
@@ -604,9 +475,10 @@ struct server *server_create(const struct server_options *options, struct io *io
     server->options = *options;
     server->io = io;
     server->disk = disk;
+    server->batch_number = 1;
     server->engine = engine_create(&options->engine, server->error, sizeof server->error);
     bool made = server->engine != NULL;
-    if (made && !tables_init(server)) {
+    if (made && !sessions_init(server)) {
         snprintf(server->error, sizeof server->error, "out of memory for connections");
         made = false;
     }
@@ -625,17 +497,13 @@ struct server *server_create(const struct server_options *options, struct io *io
 
 void server_destroy(struct server *server)
 {
-    uint32_t sessions = server->options.connections_max + 1;
     if (server->wal != NULL)
         wal_close(server->wal);
     writer_destroy(server->snapshots.writer);
     archive_close(server->archive);
     timekeeping_close(server);
     engine_destroy(server->engine);
-    output_pool_deinit(&server->outputs);
-    memory_unmap(server->sendable.numbers, lists_size(server));
-    memory_unmap(server->sessions, sessions * sizeof(struct session));
-    memory_unmap(server->stashes, (uint64_t)sessions * STASH_SIZE);
+    sessions_deinit(server);
     free(server);
 }
 

@@ -1,7 +1,17 @@
-/* The server's insides, shared by the files that make it up: server.c (life and turn), input.c
- * (bytes to commands), pipeline.c (commands to decisions, log and replies), output.c (chunks of
- * replies), pressure.c (who has to go when connections take too much), timekeeping.c, snapshots.c
- * and watch.c (how full tables are). */
+/* The state that the files of the server share. Each file calls only those below it:
+ *
+ *   server.c       start, loop and stop
+ *   input.c        received bytes to frames, frames to commands
+ *   pressure.c     which connections are closed when they take too much
+ *   pipeline.c     a batch of commands to decisions, log and replies
+ *   snapshots.c    when snapshots are taken, and how much time they get
+ *   timekeeping.c  the clocks, once a turn
+ *   session.c      the life of connections, and the lists that they stand in
+ *   output.c, watch.c and clock.c know no server: replies of one connection, tables that fill up,
+ *   the log's time
+ *
+ * What a file offers is declared in the header of its name. `tests/tidy/run includes` checks the
+ * order. */
 #ifndef TILL_NET_SERVER_STATE_H
 #define TILL_NET_SERVER_STATE_H
 
@@ -12,7 +22,6 @@
 #include "net/server.h"
 #include "net/session.h"
 #include "net/watch.h"
-#include "snapshot/loader.h"
 #include "snapshot/writer.h"
 
 /* Receive buffers, the size of each (what a turn takes in from one connection), and what a session
@@ -174,61 +183,19 @@ static inline void session_list_shift(struct session_list *list, uint32_t count)
     memmove(list->numbers, list->numbers + count, list->count * sizeof *list->numbers);
 }
 
-/* input.c */
-void input_received(struct server *server, uint32_t number, const struct io_event *event);
-void input_queue(struct server *server, uint32_t number);
-void input_handle_waiting(struct server *server);
-void input_drop(struct server *server, uint32_t number);
-static inline bool input_is_pending(const struct session *session)
+/* The session is done with its receive buffer; the open batch may still point into it. */
+static inline void session_input_done(struct server *server, struct session *session)
 {
-    return session->is_waiting || session->is_starved || session->is_full;
+    if (session->input.buffer != 0)
+        server->buffers_done[server->buffers_done_count++] = session->input.buffer - 1;
+    session->input = (struct input){.bytes = NULL};
 }
 
-/* pipeline.c */
-enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame);
-bool pipeline_decide(struct server *server);
-void pipeline_log_jump(struct server *server);
-void pipeline_expire_holds(struct server *server);
-void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,
-                     enum outcome outcome, const void *body, uint32_t size);
-void pipeline_release(struct server *server);
-void pipeline_send(struct server *server);
-
-/* snapshots.c: turn comes once a turn, make_room before each batch (false: the disk is behind,
- * decide nothing), wait_us bounds how long a turn may wait, stop is true when none is under way. */
-bool snapshots_open(struct server *server, const struct loader *loader);
-void snapshots_turn(struct server *server, bool is_idle);
-void snapshots_archive_turn(struct server *server);
-bool snapshots_make_room(struct server *server);
-uint64_t snapshots_wait_us(const struct server *server);
-bool snapshots_stop(struct server *server);
-void snapshots_ask(struct server *server, const struct snapshot_body *request,
-                   struct snapshot_reply_body *reply);
-
-/* timekeeping.c: open after the replay, turn before anything is decided in a turn, note at its end.
- * Until is_writing is false again, the server's memory stays. */
-bool timekeeping_open(struct server *server);
-void timekeeping_close(struct server *server);
-void timekeeping_turn(struct server *server);
-void timekeeping_note(struct server *server);
-void timekeeping_event(struct server *server, const struct io_event *event);
-
-/* pressure.c */
-void pressure_greeting_add(struct server *server, uint32_t number);
-void pressure_greeting_remove(struct server *server, uint32_t number);
-void pressure_close_silent(struct server *server);
-void pressure_each_second(struct server *server);
-void pressure_turn(struct server *server, bool is_settled);
-uint64_t pressure_wait_us(const struct server *server);
-
-/* Is a send under way that waits for its reader? */
-bool pressure_is_stuck(const struct server *server, const struct session *session);
-
-/* server.c */
-void server_notice(const struct server *server, const char *text);
-void session_close(struct server *server, uint32_t number);
-void session_drain(struct server *server, uint32_t number);
-void session_free(struct server *server, uint32_t number);
-void session_make_sendable(struct server *server, uint32_t number);
+/* Tells a person. */
+static inline void server_notice(const struct server *server, const char *text)
+{
+    if (server->options.notice != NULL)
+        server->options.notice(server->options.context, text);
+}
 
 #endif

@@ -1,7 +1,13 @@
 /* A session: one client connection, from accept to close.
  *
- *   GREETING --hello--> OPEN --end of stream, error, stop--> DRAINING --all sent--> CLOSING -->
- * free
+ *   FREE           --session_accept------------------------------------------> GREETING
+ *   GREETING       --session_open, hello-------------------------------------> OPEN
+ *   GREETING, OPEN --session_drain, end of stream, broken protocol or stop---> DRAINING
+ *   GREETING, OPEN --session_close, I/O error, silent or slow----------------> CLOSING
+ *   DRAINING       --session_close, the same, or all replies are sent--------> CLOSING
+ *   CLOSING        --session_free, IO_CLOSED and no command is undecided-----> FREE
+ *
+ * session_check (net/session.c) asserts this at each transition.
  *
  * It receives one buffer at a time and asks for the next when all of that one is handled. Frames
  * are parsed where they were received. What of a frame came without its end goes to the session's
@@ -22,6 +28,7 @@ enum session_state {
     SESSION_OPEN,
     SESSION_DRAINING, /* nothing more is read; closes when everything written is sent */
     SESSION_CLOSING,  /* waits for IO_CLOSED */
+    SESSION_STATE_COUNT,
 };
 
 enum { SESSION_MARKS = 16 };
@@ -47,7 +54,7 @@ struct session {
     uint32_t greeting_next; /* in the list of those that have not said hello */
     uint32_t greeting_previous;
     uint16_t generation;
-    uint8_t state;
+    uint8_t state; /* enum session_state */
     bool checksum;
     bool is_operator; /* the hello said so */
     bool receiving;
@@ -68,5 +75,48 @@ struct session {
     struct output output;
     struct session_mark marks[SESSION_MARKS]; /* by block modulo SESSION_MARKS */
 };
+
+/* Does it read, so that what it has received is to be handled? */
+static inline bool session_reads(const struct session *session)
+{
+    return session->state == SESSION_GREETING || session->state == SESSION_OPEN;
+}
+
+/* Has it input that waits for its turn or for room? */
+static inline bool session_is_pending(const struct session *session)
+{
+    return session->is_waiting || session->is_starved || session->is_full;
+}
+
+/* Sessions live in the server's table and go by their number there. */
+struct server;
+
+/* The memory of all sessions and their lists; false when there is not enough of it. deinit undoes
+ * what there is, after a failure too. */
+bool sessions_init(struct server *server);
+void sessions_deinit(struct server *server);
+
+/* Takes a connection in, or closes it at once when there is no place for it. */
+void session_accept(struct server *server, int fd);
+
+/* It has said hello. */
+void session_open(struct server *server, uint32_t number);
+
+/* Nothing more is read; what was asked for is answered, sent, and then the connection closes. */
+void session_drain(struct server *server, uint32_t number);
+void session_close(struct server *server, uint32_t number);
+
+/* IO_CLOSED came: its place is free once none of its commands is undecided, which whoever decides
+ * them sees to with session_free. */
+void session_closed(struct server *server, uint32_t number);
+void session_free(struct server *server, uint32_t number);
+
+/* An IO_SENT event: result is the number of bytes, or -errno. */
+void session_sent(struct server *server, uint32_t number, int32_t result);
+
+/* Puts it on the list of those to send from in this turn; in the queue of those with input to
+ * handle, behind whoever waits there already. */
+void session_make_sendable(struct server *server, uint32_t number);
+void session_queue(struct server *server, uint32_t number);
 
 #endif

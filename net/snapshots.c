@@ -10,6 +10,8 @@
  * Once a snapshot is published, the log is needed from the snapshot before it on: if the newest
  * is found damaged, that one and the log after it still give the whole state. Where an archive is
  * kept, a segment goes there as soon as the log has left it, and is released once it is in both. */
+#include "net/snapshots.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -9,6 +9,8 @@
  * disk that does not take it is told of once, and nothing else comes of it. It waits until the
  * log's own word on how the start was (time.jump) is durable: else a start after a crash would
  * take the note for proof that the jump was time that passed. */
+#include "net/timekeeping.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +20,8 @@
 
 static void notice(struct server *server, const char *text)
 {
-    if (text[0] != '\0' && server->options.notice != NULL)
-        server->options.notice(server->options.context, text);
+    if (text[0] != '\0')
+        server_notice(server, text);
 }
 
 static void say_unreadable(struct server *server)

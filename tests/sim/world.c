@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "net/replay.h"
 #include "net/server_state.h"
+#include "net/timekeeping.h"
 #include "tests/test.h"
 
 enum {

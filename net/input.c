@@ -26,15 +26,36 @@
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "engine/layout.h"
+#include "net/admin.h"
 #include "net/pipeline.h"
 #include "net/pressure.h"
 #include "net/server_state.h"
-#include "net/snapshots.h"
 
 enum {
     TURN_COST_MAX = 1 << 20, /* bytes of requests and their replies: a millisecond or two */
     SMALL_SIZE_MAX = 1024,   /* of what was received: handled at once */
 };
+
+static admin_handler *const admin_handlers[MESSAGE_NUMBER_MAX + 1] = {
+#define HANDLER_SESSION(name)
+#define HANDLER_QUERY(name)
+#define HANDLER_COMMAND(name)
+#define HANDLER_INTERNAL(name)
+#define HANDLER_ADMIN(name)                         [MESSAGE_##name] = admin_##name,
+#define MESSAGE(number, name, text_name, KIND, ...) HANDLER_##KIND(name)
+#include "engine/tables/messages.h"
+#undef HANDLER_SESSION
+#undef HANDLER_QUERY
+#undef HANDLER_COMMAND
+#undef HANDLER_INTERNAL
+#undef HANDLER_ADMIN
+};
+
+/* A client that sends what the server alone makes is refused by the message's role. */
+#define MESSAGE(number, name, text_name, KIND, role, ...)                                          \
+    static_assert((KIND_##KIND == KIND_INTERNAL) == (ROLE_##role == ROLE_server),                  \
+                  text_name ": INTERNAL messages are those of the role server");
+#include "engine/tables/messages.h"
 
 /* How far a frame got. */
 enum handled {
@@ -101,7 +122,7 @@ static const char *hello_problem(const struct frame *frame, struct hello_body *h
         return "hello: the magic is not till-rpc";
     if (hello->version != PROTOCOL_VERSION)
         return "hello: this server speaks protocol version 1";
-    if ((hello.features & ~FRAME_FEATURES) != 0)
+    if ((hello->features & ~FRAME_FEATURES) != 0)
         return "hello: an unknown feature is asked for";
     if (memcmp(&hello->token, &no_token, sizeof no_token) != 0)
         return "hello: no token is asked for; it must be zero";
@@ -131,6 +152,7 @@ static enum handled handle_hello(struct server *server, uint32_t number, const s
     pipeline_answer(server, number, frame, OUTCOME_OK, &reply, sizeof reply);
     session->checksum = (hello.features & FRAME_FEATURE_CHECKSUM) != 0;
     session->is_operator = (hello.features & FRAME_FEATURE_OPERATOR) != 0;
+    session->roles = SESSION_ROLES_CLIENT;
     session_open(server, number);
     return HANDLED;
 }
@@ -173,15 +195,17 @@ static enum handled handle_forbidden(struct server *server, uint32_t number,
     return HANDLED;
 }
 
-static enum handled handle_snapshot(struct server *server, uint32_t number,
-                                    const struct frame *frame)
+/* What is for the server and not for the engine. */
+static enum handled handle_admin(struct server *server, uint32_t number,
+                                 const struct message_info *message, const struct frame *frame)
 {
-    struct snapshot_reply_body body;
-    enum handled reserved = reserve_answer(server, number, sizeof body);
+    union admin_reply reply;
+    enum handled reserved = reserve_answer(server, number, sizeof reply);
     if (reserved != HANDLED)
         return reserved;
-    snapshots_ask(server, (const struct snapshot_body *)(frame + 1), &body);
-    pipeline_answer(server, number, frame, OUTCOME_OK, &body, sizeof body);
+    enum outcome outcome = admin_handlers[message->number](server, frame + 1, &reply);
+    uint32_t size = outcome == OUTCOME_OK ? message->reply->size_bytes : sizeof reply.rejection;
+    pipeline_answer(server, number, frame, outcome, &reply, size);
     return HANDLED;
 }
 
@@ -189,10 +213,11 @@ static enum handled handle_snapshot(struct server *server, uint32_t number,
 static enum handled handle_request(struct server *server, uint32_t number,
                                    const struct frame *frame)
 {
-    if (message_info(frame->type)->kind == KIND_INTERNAL)
+    const struct message_info *message = message_info(frame->type);
+    if (!session_may_send(session_at(server, number), message))
         return handle_forbidden(server, number, frame);
-    if (frame->type == MESSAGE_snapshot)
-        return handle_snapshot(server, number, frame);
+    if (message->kind == KIND_ADMIN)
+        return handle_admin(server, number, message, frame);
     if (server->batch_count == BATCH_COMMANDS_MAX && !pipeline_decide(server))
         return HANDLED_STALLED;
     enum output_room room = pipeline_add(server, number, frame);

@@ -110,6 +110,8 @@ static void session_check(struct server *server, uint32_t number)
         TILL_ASSERT(session->fd >= 0 && session->undecided == 0);
         break;
     case SESSION_OPEN:
+        TILL_ASSERT(session->fd >= 0 && session->roles != 0);
+        break;
     case SESSION_DRAINING:
         TILL_ASSERT(session->fd >= 0);
         break;

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/messages.h"
 #include "net/frame.h"
 #include "net/output.h"
 
@@ -34,6 +35,12 @@ enum session_state {
 enum { SESSION_MARKS = 16 };
 
 static_assert(SESSION_MARKS > WAL_WRITES_MAX + 1, "a mark for every block that is not durable");
+
+/* Sets of roles (enum message_role), a bit each. As there are no users yet, every client has all of
+ * them but that of the server itself. */
+#define SESSION_ROLES_CLIENT (~(1u << ROLE_server))
+
+static_assert(ROLE_server < 32, "a bit for every role");
 
 /* Up to where the output may be released when a block of the log is durable. */
 struct session_mark {
@@ -65,6 +72,7 @@ struct session {
     bool is_sendable;   /* in the turn's list of sessions to send from */
     bool is_closed;     /* IO_CLOSED came while commands were undecided */
     bool has_ended;     /* the client sends nothing more */
+    uint32_t roles;     /* what it may send; none before hello */
     uint32_t undecided; /* commands of the open batch */
     uint32_t stash_start;
     uint32_t stash_size;
@@ -86,6 +94,13 @@ static inline bool session_reads(const struct session *session)
 static inline bool session_is_pending(const struct session *session)
 {
     return session->is_waiting || session->is_starved || session->is_full;
+}
+
+/* Has it the role that the message asks for? */
+static inline bool session_may_send(const struct session *session,
+                                    const struct message_info *message)
+{
+    return (session->roles >> message->role & 1) != 0;
 }
 
 /* Sessions live in the server's table and go by their number there. */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "net/admin.h"
 #include "net/server_state.h"
 
 enum {
@@ -200,9 +201,9 @@ bool snapshots_stop(struct server *server)
     return false;
 }
 
-void snapshots_ask(struct server *server, const struct snapshot_body *request,
-                   struct snapshot_reply_body *reply)
+enum outcome admin_snapshot(struct server *server, const void *request_body, void *reply)
 {
+    const struct snapshot_body *request = request_body;
     struct snapshots *snapshots = &server->snapshots;
     struct writer_status status = {0};
     uint64_t seq = engine_seq(server->engine);
@@ -212,10 +213,11 @@ void snapshots_ask(struct server *server, const struct snapshot_body *request,
         status = *writer_status(snapshots->writer);
         snapshots->is_asked |= !writer_will_show(snapshots->writer, seq);
     }
-    *reply = (struct snapshot_reply_body){
+    *(struct snapshot_reply_body *)reply = (struct snapshot_reply_body){
         .seq = seq,
         .seq_published = status.seq_published,
         .failures = status.failure_count,
         .snapshots = status.snapshot_count,
     };
+    return OUTCOME_OK;
 }

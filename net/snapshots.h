@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "engine/messages.h"
 #include "snapshot/loader.h"
 
 struct server;
@@ -25,8 +24,5 @@ uint64_t snapshots_wait_us(const struct server *server);
 
 /* While the server stops: true when no snapshot is under way, or wanted. */
 bool snapshots_stop(struct server *server);
-
-void snapshots_ask(struct server *server, const struct snapshot_body *request,
-                   struct snapshot_reply_body *reply);
 
 #endif

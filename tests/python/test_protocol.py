@@ -295,6 +295,7 @@ def wrong_values_are_rejected_and_change_nothing(run):
         reject("INVALID", "hold.extend", subject=3, key=key(), order=pending)
         reject("NOT_FOUND", "hold.extend", key=key(), order=key(), hold=60)
         reject("FORBIDDEN", "hold.expire", holds=1)
+        reject("FORBIDDEN", "time.jump", jump=1)
         reject("NOT_FOUND", "order.get", order=key())
         reject("NOT_FOUND", "order.history", order=key())
         after = client.call("stats").body

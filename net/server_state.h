@@ -75,7 +75,7 @@ struct snapshots {
     int64_t earned_us; /* time that slices may take */
     uint64_t count_seen;
     uint64_t failures_seen;
-    uint64_t seq_needed; /* the log before it is in the snapshots; 0: none of it is */
+    uint64_t seq_before; /* of the snapshot that is kept beside the newest; 0: none */
     uint64_t archived_seen;
     uint64_t notices_seen; /* of the archive */
     bool is_asked;

@@ -1,4 +1,4 @@
-/* When the server takes snapshots, how much of its time they get, and what becomes of the log.
+/* When the server takes snapshots, and how much of its time they get.
  *
  * A snapshot starts after so many seconds, after so much log, on demand, and when the server stops.
  * Its slices share the loop: it earns a part of the time that passes, a small one while there is
@@ -7,15 +7,15 @@
  * deciding, whatever it takes. An idle server does not hurry either: what a snapshot writes stands
  * in the disk's way of the log.
  *
- * Once a snapshot is published, the log is needed from the snapshot before it on: if the newest
- * is found damaged, that one and the log after it still give the whole state. Where an archive is
- * kept, a segment goes there as soon as the log has left it, and is released once it is in both. */
+ * Whenever a snapshot was published or a segment archived, the log is told which segments it may
+ * release (base/retention.h decides). A segment goes to the archive as soon as the log has left
+ * it. */
 #include "net/snapshots.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/assert.h"
+#include "base/retention.h"
 #include "net/admin.h"
 #include "net/server_state.h"
 
@@ -38,7 +38,7 @@ bool snapshots_open(struct server *server, const struct loader *loader)
     struct snapshots *snapshots = &server->snapshots;
     uint32_t valid = loader->damaged_count;
     uint64_t before = valid + 1 < loader->seq_count ? loader->seqs[valid + 1] : 0;
-    snapshots->seq_needed = before > 0 ? before + 1 : 0;
+    snapshots->seq_before = before;
     if (options.undo_bytes == 0)
         return true;
     snapshots->writer =
@@ -77,14 +77,14 @@ static void start(struct server *server)
         writer_ask(snapshots->writer);
 }
 
-/* Releases what neither a start nor the archive needs any more. */
+/* Releases the segments that neither a start nor the archive needs any more. */
 static void release(struct server *server)
 {
-    uint64_t seq = server->snapshots.seq_needed;
-    uint64_t archived = seq;
-    if (server->archive != NULL)
-        archived = archive_status(server->archive)->seq + 1;
-    wal_release(server->wal, archived < seq ? archived : seq);
+    struct retention_log log = {.seq_snapshot = server->snapshots.seq_before,
+                                .has_archive = server->archive != NULL};
+    if (log.has_archive)
+        log.seq_archived = archive_status(server->archive)->seq;
+    wal_release(server->wal, retention_log_seq(&log));
 }
 
 /* Takes note of a snapshot that has just been published or given up. */
@@ -98,7 +98,7 @@ static void finish(struct server *server)
         server_notice(server, text);
     }
     if (status->snapshot_count > snapshots->count_seen && status->seq_before > 0) {
-        snapshots->seq_needed = status->seq_before + 1;
+        snapshots->seq_before = status->seq_before;
         release(server);
     }
     snapshots->failures_seen = status->failure_count;

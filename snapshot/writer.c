@@ -22,12 +22,13 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/retention.h"
 #include "base/schema.h"
 #include "engine/image.h"
 #include "engine/sum.h"
 #include "snapshot/image.h"
 
-enum { BUFFER_SIZE = 256 * 1024, KEPT_SNAPSHOTS = 2 };
+enum { BUFFER_SIZE = 256 * 1024 };
 
 static_assert((int)KEEP_CHUNK_SIZE <= (int)IMAGE_RAW_SIZE_MAX,
               "a chunk of the keeper fits the format");
@@ -134,7 +135,7 @@ static int work_discard(void *context)
     return disk_partial_discard(work->disk, partial);
 }
 
-/* Removes all snapshots but the newest two. */
+/* Removes the snapshots that are not kept. */
 static void remove_older(struct work *work)
 {
     struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
@@ -146,10 +147,10 @@ static void remove_older(struct work *work)
         uint64_t seq = image_name_seq(entries[i].name);
         if (seq == 0)
             continue;
-        if (++kept == KEPT_SNAPSHOTS)
-            work->seq_before = seq;
-        else if (kept > KEPT_SNAPSHOTS)
+        if (!retention_keeps_snapshot(kept))
             (void)disk_remove(work->disk, entries[i].name);
+        else if (kept++ > 0)
+            work->seq_before = seq;
     }
     free(entries);
 }

@@ -26,6 +26,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/retention.h"
 #include "wal/archive_label.h"
 #include "wal/segment.h"
 
@@ -34,7 +35,6 @@ enum {
     PIECE_EVERY_US = 8000, /* 125 MiB/s, */
     BEHIND_COUNT = 16,     /* unless so many segments wait */
     RETRY_US = 10 * US_PER_SECOND,
-    AGED_COUNT_MAX = 2, /* segments that go for their age when one has come */
 };
 
 static_assert(PIECE_SIZE >= WAL_BLOCK_SIZE_MAX, "a piece has a block at least");
@@ -116,33 +116,34 @@ static int last_block(struct disk *disk, const struct wal_segment *segment, uint
 
 /* Removing. */
 
-/* May the oldest of the files go? All changes in it are before the first of the one after it. */
-static bool is_too_old(const struct copy *copy, const struct wal_segment *after, uint64_t time_us)
+/* When the changes of a file had ended, at the latest: when those of the file after it begin. 0: it
+ * cannot be read. */
+static uint64_t end_us(const struct copy *copy, const struct wal_segment *after)
 {
     struct wal_block block = {0};
-    return copy->options.keep_us > 0 &&
-           wal_segment_begin(copy->folder, after->name, copy->piece, &block) == 0 &&
-           block.time_us < time_us && time_us - block.time_us > copy->options.keep_us;
+    return wal_segment_begin(copy->folder, after->name, copy->piece, &block) == 0 ? block.time_us
+                                                                                  : 0;
 }
 
-/* How many of the oldest files the options do not let stay, and at least so many. The newest stays.
- * For their age a few go at a time: age is a difference of dates, and after somebody took a clock
- * that was years ahead for right, all would go at once. */
-static int count_too_many(const struct copy *copy, const struct wal_segment *segments, int count,
-                          int least_count, uint64_t time_us)
+/* How many of the oldest files the options do not let stay, and at least gone_min but the newest;
+ * -ENOMEM. Times are read only of those that are next in turn to go for their age. */
+static int count_gone(const struct copy *copy, const struct wal_segment *segments, int count,
+                      int gone_min, uint64_t time_us)
 {
-    uint64_t bytes = 0;
-    uint32_t aged_count = 0;
-    int gone = 0;
+    const struct retention_archive archive = {.keep_us = copy->options.keep_us,
+                                              .keep_bytes = copy->options.keep_bytes,
+                                              .time_us = time_us,
+                                              .gone_min = (uint32_t)gone_min};
+    struct retention_file *files = calloc((size_t)count + 1, sizeof *files);
+    if (files == NULL)
+        return -ENOMEM;
     for (int i = 0; i < count; i++)
-        bytes += segments[i].file_bytes;
-    for (; gone + 1 < count; gone++) {
-        bool is_too_much = copy->options.keep_bytes > 0 && bytes > copy->options.keep_bytes;
-        if (gone >= least_count && !is_too_much &&
-            (++aged_count > AGED_COUNT_MAX || !is_too_old(copy, &segments[gone + 1], time_us)))
-            break;
-        bytes -= segments[gone].file_bytes;
-    }
+        files[i].size_bytes = segments[i].file_bytes;
+    int gone = (int)retention_archive_gone(&archive, files, (uint32_t)count);
+    for (int i = gone; archive.keep_us > 0 && i < gone + RETENTION_AGED_MAX && i + 1 < count; i++)
+        files[i].end_us = end_us(copy, &segments[i + 1]);
+    gone = (int)retention_archive_gone(&archive, files, (uint32_t)count);
+    free(files);
     return gone;
 }
 
@@ -169,13 +170,13 @@ static int label_advance(struct copy *copy, struct archive_label label, int leas
     int given_up = 0;
     while (given_up < count && segments[given_up].seq_last < label.seq_first)
         given_up++;
-    int gone = count_too_many(copy, segments, count,
-                              given_up > least_count ? given_up : least_count, label.time_us);
+    int gone = count_gone(copy, segments, count, given_up > least_count ? given_up : least_count,
+                          label.time_us);
+    int result = gone < 0 ? gone : 0;
     if (gone > given_up)
         label.seq_first = segments[gone].seq_first;
-    int result = gone > given_up || label.seq_last != copy->label.seq_last
-                     ? label_publish_next(copy, &label)
-                     : 0;
+    if (result == 0 && (gone > given_up || label.seq_last != copy->label.seq_last))
+        result = label_publish_next(copy, &label);
     for (int i = 0; result == 0 && i < gone; i++) {
         result = disk_remove(copy->folder, segments[i].name);
         copy->removed_count++;

@@ -39,7 +39,29 @@ static_assert((int)ENGINE_TABLE_COUNT <= (int)IMAGE_TABLES_MAX,
 
 static const char partial[] = "snapshot";
 
-enum state { IDLE, CREATING, READY, PACKING, DRAINING, WAITING, PUBLISHING, DISCARDING };
+enum state {
+    IDLE,
+    CREATING,
+    READY,
+    PACKING,
+    DRAINING,
+    WAITING,
+    PUBLISHING,
+    DISCARDING,
+    STATE_COUNT
+};
+
+/* By state: which ones may follow, as bits. */
+static const uint8_t next_states[STATE_COUNT] = {
+    [IDLE] = 1 << CREATING,
+    [CREATING] = 1 << READY | 1 << IDLE,
+    [READY] = 1 << PACKING | 1 << DRAINING,
+    [PACKING] = 1 << DRAINING,
+    [DRAINING] = 1 << WAITING | 1 << DISCARDING,
+    [WAITING] = 1 << PUBLISHING | 1 << DRAINING,
+    [PUBLISHING] = 1 << IDLE | 1 << DRAINING,
+    [DISCARDING] = 1 << IDLE,
+};
 
 struct buffer {
     uint8_t *bytes;
@@ -115,9 +137,55 @@ void writer_destroy(struct writer *writer)
     free(writer);
 }
 
+static bool is_writing(const struct writer *writer)
+{
+    for (unsigned i = 0; i < WRITER_BUFFERS; i++) {
+        if (writer->buffers[i].is_in_flight)
+            return true;
+    }
+    return false;
+}
+
+/* What holds in each state, from the transition into it until the one out of it. */
+static void writer_check(const struct writer *writer)
+{
+    switch (writer->state) {
+    case IDLE:
+        TILL_ASSERT(!is_writing(writer));
+        break;
+    case CREATING:
+        TILL_ASSERT(!writer->has_failed && !is_writing(writer));
+        break;
+    case READY:
+        TILL_ASSERT(writer->work.file >= 0 && !is_writing(writer));
+        break;
+    case PACKING:
+    case DRAINING:
+        TILL_ASSERT(writer->work.file >= 0);
+        break;
+    case WAITING:
+    case PUBLISHING:
+        TILL_ASSERT(!is_writing(writer) && writer->fill_bytes == 0);
+        break;
+    case DISCARDING:
+        TILL_ASSERT(writer->has_failed && !is_writing(writer));
+        break;
+    case STATE_COUNT:
+        till_unreachable();
+    }
+}
+
+static void enter(struct writer *writer, enum state state)
+{
+    writer_check(writer);
+    TILL_ASSERT((next_states[writer->state] >> state & 1) != 0);
+    writer->state = state;
+    writer_check(writer);
+}
+
 static void work_start(struct writer *writer, enum state state, int (*work)(void *context))
 {
-    writer->state = state;
+    enter(writer, state);
     io_work(writer->io, IO_LANE_SNAPSHOT, work, &writer->work, writer->options.user_work);
 }
 
@@ -191,15 +259,6 @@ bool writer_will_show(const struct writer *writer, uint64_t seq)
     return writer->state == CREATING || writer->state == READY || writer->work.seq >= seq;
 }
 
-static bool is_writing(const struct writer *writer)
-{
-    for (unsigned i = 0; i < WRITER_BUFFERS; i++) {
-        if (writer->buffers[i].is_in_flight)
-            return true;
-    }
-    return false;
-}
-
 static void fail(struct writer *writer, const char *what, const char *why)
 {
     if (writer->has_failed)
@@ -209,8 +268,8 @@ static void fail(struct writer *writer, const char *what, const char *why)
     snprintf(writer->status.error, sizeof writer->status.error, "%s: %s", what, why);
     if (writer->state == PACKING)
         engine_keep_end(writer->engine, writer->keeper);
-    if (writer->state >= READY)
-        writer->state = DRAINING;
+    if (writer->state >= READY && writer->state != DRAINING)
+        enter(writer, DRAINING);
 }
 
 /* Hands the whole pages of the buffer to the disk; what is left over begins the next one, which is
@@ -295,7 +354,7 @@ static void begin(struct writer *writer)
     writer->fill_bytes = IMAGE_HEADER_SIZE;
     writer->previous = header->fixed.checksum;
     writer->chunk_number = 0;
-    writer->state = PACKING;
+    enter(writer, PACKING);
 }
 
 static void chunk_pack(struct writer *writer, struct image_chunk *chunk)
@@ -319,7 +378,7 @@ static void finish(struct writer *writer)
     memset(writer->buffers[writer->buffer].bytes + writer->fill_bytes, 0,
            size - writer->fill_bytes);
     writer->fill_bytes = size;
-    writer->state = DRAINING;
+    enter(writer, DRAINING);
 }
 
 /* The last buffer goes out as soon as the one after it is free. */
@@ -333,7 +392,7 @@ static void drain(struct writer *writer)
     if (writer->has_failed)
         work_start(writer, DISCARDING, work_discard);
     else if (writer->fill_bytes == 0)
-        writer->state = WAITING;
+        enter(writer, WAITING);
 }
 
 static void pack(struct writer *writer)
@@ -421,7 +480,7 @@ static void worked(struct writer *writer, int result)
 {
     enum state state = writer->state;
     if (state == CREATING) {
-        writer->state = result < 0 ? IDLE : READY;
+        enter(writer, result < 0 ? IDLE : READY);
         if (result < 0)
             fail(writer, "the file cannot be made", strerror(-result));
     } else if (state == PUBLISHING && result < 0) {
@@ -431,10 +490,10 @@ static void worked(struct writer *writer, int result)
         writer->status.seq_published = writer->work.seq;
         writer->status.snapshot_count++;
         writer->status.bytes_stored = writer->offset;
-        writer->state = IDLE;
+        enter(writer, IDLE);
     } else {
         TILL_ASSERT(state == DISCARDING);
-        writer->state = IDLE;
+        enter(writer, IDLE);
     }
 }
 

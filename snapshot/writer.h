@@ -1,8 +1,18 @@
 /* The snapshot writer: takes an image of a live engine in slices and publishes it as a file.
  *
- *   idle --writer_ask--> creating --file made--> ready --writer_step--> packing --end packed-->
- *   draining --all written--> waiting --log durable up to it--> publishing --> idle
- *   any of them --failure--> discarding --> idle
+ *   IDLE       --writer_ask----------------------------------------> CREATING
+ *   CREATING   --writer_event, the file is made--------------------> READY
+ *   CREATING   --writer_event, it could not be---------------------> IDLE
+ *   READY      --begin, in writer_step-----------------------------> PACKING
+ *   PACKING    --finish, all records are packed--------------------> DRAINING
+ *   DRAINING   --drain, all is written-----------------------------> WAITING
+ *   WAITING    --writer_step, the log is durable up to it----------> PUBLISHING
+ *   PUBLISHING --writer_event, the file is published---------------> IDLE
+ *   READY, PACKING, WAITING, PUBLISHING --fail---------------------> DRAINING
+ *   DRAINING   --drain, nothing is in flight after a failure-------> DISCARDING
+ *   DISCARDING --writer_event, the partial file is gone or not-----> IDLE
+ *
+ * writer_check (snapshot/writer.c) asserts this at each transition.
  *
  * Nothing here blocks: files are made, published and removed in the snapshots' lane of the io, and
  * written through io_write. A failure gives up this snapshot, with a message, and nothing else. */

@@ -1,10 +1,10 @@
-/* The frame: what goes over the wire, both ways.
+/* The frame: the unit of the wire protocol, in both directions.
  *
  *   offset size field
  *        0    4 size      of the whole frame, a multiple of 8, 24 to FRAME_SIZE_MAX
  *        4    2 type      message number; in a reply with bit 15 set
  *        6    2 outcome   of a reply (base/status.h); zero in a request
- *        8    4 request   chosen by the client, comes back in the reply
+ *        8    4 request   chosen by the client, copied to the reply
  *       12    4 checksum  low half of XXH3-64 of the frame with this field zero, when the hello
  *                         agreed on it; else zero
  *       16      body      engine/messages.h
@@ -34,7 +34,7 @@ static_assert(sizeof(struct frame) == FRAME_HEADER_SIZE && offsetof(struct frame
 #define FRAME_REPLY            0x8000u
 #define FRAME_MAGIC            0x6370722d6c6c6974ULL /* "till-rpc" */
 #define FRAME_FEATURE_CHECKSUM 1u
-#define FRAME_FEATURE_OPERATOR 2u /* a person's: may use up the reserve of keys */
+#define FRAME_FEATURE_OPERATOR 2u /* an operator's session: may use the reserve of keys */
 #define FRAME_FEATURES         (FRAME_FEATURE_CHECKSUM | FRAME_FEATURE_OPERATOR)
 #define FRAME_IN_FLIGHT_MAX    4096u
 #define TILL_PORT_DEFAULT      7411

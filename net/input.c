@@ -1,23 +1,23 @@
 /* From received bytes to commands.
  *
- * Frames are read where they were received. A frame that arrives in pieces is put together in the
- * session's stash; what follows it in the receive buffer is then moved down by up to 7 bytes, so
- * that every frame stands at a multiple of 8. Anything that breaks docs/protocol.md ends the
- * session with an error frame, after the answers to what came before.
+ * Good path: frames are parsed in the receive buffer, without a copy. A frame that arrives in
+ * pieces is put together in the session's stash; what follows it in the receive buffer is then
+ * moved down by up to 7 bytes, so that every frame is aligned to 8. Input that breaks the protocol
+ * (docs/protocol.md) ends the session with an error frame, behind the replies to what came before.
  *
- * Handling stops, and the rest waits in the stash, when there is no room:
- *   for replies      until some of the session's own were sent; if it has none under way, until
- *                    there is a chunk to write them to. The same while a send waits for its reader:
- *                    nothing more is worked out for whoever does not take what there is
- *   in the log       until a block is durable: all that comes meanwhile waits in one queue
- * Nothing more is received meanwhile, so that the kernel's socket buffer and in the end the
- * sender's window fill up.
+ * Backpressure: handling stops, and the rest of the input waits in the stash, when there is no room
+ *   for replies      until some of the session's replies are sent; if it has none, until a chunk
+ *                    becomes free. The same while a send waits for its reader: nothing more is
+ *                    decided for a client that does not read its replies
+ *   in the log       until a block is durable; all sessions with input then wait in one queue
+ * Nothing more is received meanwhile, so the kernel's socket buffer and then the sender's TCP
+ * window fill up.
  *
- * What must hold: no session has a receive buffer when a turn ends, but those that the undecided
- * batch points into, so that whoever sends or reads slowly keeps none from the others. And turns
- * are short, whatever is sent: of each session a turn handles no more than one stash and one
- * buffer, and of all together about TURN_COST_MAX. What is more waits in the queue, and has its
- * turn in the order it came; a few bytes do not wait behind others' many. */
+ * What must hold: at the end of a turn no session holds a receive buffer, except those that the
+ * undecided batch points into. So a client that sends or reads slowly takes no buffer from others.
+ * And a turn is short whatever is sent: it handles at most one stash and one buffer of each
+ * session, and about TURN_COST_MAX of all. What is left waits in the queue, first come, first
+ * served; but small input is handled at once and does not wait behind large. */
 #include "net/input.h"
 
 #include <stdio.h>
@@ -32,8 +32,8 @@
 #include "net/server_state.h"
 
 enum {
-    TURN_COST_MAX = 1 << 20, /* bytes of requests and their replies: a millisecond or two */
-    SMALL_SIZE_MAX = 1024,   /* of what was received: handled at once */
+    TURN_COST_MAX = 1 << 20, /* bytes of requests and replies in a turn: a millisecond or two */
+    SMALL_SIZE_MAX = 1024,   /* bytes received that do not wait in the queue */
 };
 
 static admin_handler *const admin_handlers[MESSAGE_NUMBER_MAX + 1] = {
@@ -57,12 +57,12 @@ static admin_handler *const admin_handlers[MESSAGE_NUMBER_MAX + 1] = {
                   text_name ": INTERNAL messages are those of the role server");
 #include "engine/tables/messages.h"
 
-/* How far a frame got. */
+/* The result of handling input. */
 enum handled {
-    HANDLED,         /* all of it; or the rest has not come yet */
-    HANDLED_STALLED, /* no room in the log: the same frame again later */
-    HANDLED_FULL, /* no room for its reply, or its reader does not take what there is: the same */
-    HANDLED_LAST, /* the session reads nothing more */
+    HANDLED,         /* done; an incomplete frame may be left */
+    HANDLED_STALLED, /* stopped: no room in the log; try the same frame again later */
+    HANDLED_FULL,    /* stopped: no room for its reply, or the client does not read; the same */
+    HANDLED_LAST,    /* the session reads nothing more */
 };
 
 static uint8_t *stash_of(struct server *server, uint32_t number)
@@ -70,7 +70,8 @@ static uint8_t *stash_of(struct server *server, uint32_t number)
     return server->stashes + (uint64_t)number * STASH_SIZE;
 }
 
-/* Reserves room for a reply that the engine has no part in, with the batch decided before it. */
+/* Reserves room for a reply that does not come from the engine. Decides the batch first, so that
+ * replies keep the order of the requests. */
 static enum handled reserve_answer(struct server *server, uint32_t number, uint32_t body_size)
 {
     struct session *session = session_at(server, number);
@@ -81,7 +82,7 @@ static enum handled reserve_answer(struct server *server, uint32_t number, uint3
     return room == OUTPUT_ROOM ? HANDLED : HANDLED_FULL;
 }
 
-/* The frame breaks the protocol: says why, and ends the session. */
+/* The frame breaks the protocol: answers with the reason and drains the session. */
 static enum handled refuse(struct server *server, uint32_t number, const struct frame *frame,
                            const char *reason)
 {
@@ -168,7 +169,7 @@ static bool checksum_is_right(const struct session *session, struct frame *frame
     return right;
 }
 
-/* Why this request's header breaks the protocol; NULL when it does not. */
+/* Which rule of the protocol this request breaks; NULL: none. */
 static const char *frame_problem(const struct session *session, const struct message_info *message,
                                  struct frame *frame)
 {
@@ -195,7 +196,7 @@ static enum handled handle_forbidden(struct server *server, uint32_t number,
     return HANDLED;
 }
 
-/* What is for the server and not for the engine. */
+/* A message for the server itself, not for the engine. */
 static enum handled handle_admin(struct server *server, uint32_t number,
                                  const struct message_info *message, const struct frame *frame)
 {
@@ -256,7 +257,7 @@ static enum handled handle_other_shape(struct server *server, uint32_t number,
     return handled;
 }
 
-/* Handles one whole frame, 8-byte aligned. */
+/* Handles one complete frame, aligned to 8 bytes. */
 static enum handled handle_frame(struct server *server, uint32_t number, struct frame *frame)
 {
     struct session *session = session_at(server, number);
@@ -281,7 +282,7 @@ static const char *size_problem(uint32_t size)
     return size > FRAME_SIZE_MAX ? "the frame's size is above 8192" : NULL;
 }
 
-/* Handles the whole frames at the front of an input, in place. */
+/* Handles the complete frames at the front of an input, in place. */
 static enum handled handle_frames(struct server *server, uint32_t number, struct input *input)
 {
     while (input->size >= sizeof(struct frame)) {
@@ -306,7 +307,8 @@ static bool stash_is_in_batch(const struct server *server, const struct session 
     return session->stash_batch == server->batch_number && session->undecided > 0;
 }
 
-/* Before anything is put where commands of the open batch stand, they are decided. */
+/* Makes sure that the stash may be overwritten: if commands of the open batch point into it, the
+ * batch is decided first. False when it cannot be decided now. */
 static bool stash_clear(struct server *server, const struct session *session)
 {
     return !stash_is_in_batch(server, session) || pipeline_decide(server);
@@ -324,7 +326,7 @@ static uint32_t stash_fill(struct session *session, uint8_t *stash, uint32_t wan
     return session->stash_size;
 }
 
-/* Completes the frame in the stash from what was received, and handles it when it is whole. */
+/* Appends received bytes to the frame in the stash, and handles it when it is complete. */
 static enum handled handle_stashed(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -349,8 +351,8 @@ static enum handled handle_stashed(struct server *server, uint32_t number)
     return HANDLED;
 }
 
-/* Handles the whole frames that were put by; the beginning of one behind them moves to the stash's
- * front, so that the rest of it has room. */
+/* Handles the complete frames in the stash. An incomplete one behind them moves to the stash's
+ * front, so that there is room for the rest of it. */
 static enum handled handle_kept(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -370,7 +372,7 @@ static enum handled handle_kept(struct server *server, uint32_t number)
     return HANDLED;
 }
 
-/* The beginning of a frame waits in the stash for the rest. */
+/* Copies an incomplete frame to the stash, where it waits for the rest. */
 static enum handled stash_begin(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -380,8 +382,8 @@ static enum handled stash_begin(struct server *server, uint32_t number)
     return HANDLED;
 }
 
-/* Handles what was put by and what was received. HANDLED: nothing is left but, in the stash, the
- * beginning of a frame. */
+/* Handles the stash, then the receive buffer. HANDLED: nothing is left but perhaps an incomplete
+ * frame, in the stash. */
 static enum handled handle_input(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -396,8 +398,9 @@ static enum handled handle_input(struct server *server, uint32_t number)
     return handled;
 }
 
-/* Puts what was received behind what is in the stash already. Where commands of an undecided batch
- * stand in it, the buffer is kept instead: so many sessions can't have some. */
+/* Moves the input from the receive buffer to the end of the stash. While the undecided batch points
+ * into the stash the session keeps its buffer instead; this can be so for BATCH_COMMANDS_MAX
+ * sessions at most. */
 static void input_keep(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -426,7 +429,7 @@ static void input_wait(struct server *server, uint32_t number, enum handled why)
     input_keep(server, number);
 }
 
-/* Handles what the session has sent, as far as there is room. */
+/* Handles the input of a session, as far as there is room. */
 static void input_handle(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -453,8 +456,8 @@ static bool turn_has_room(const struct server *server)
     return !server->is_stalled && server->turn_cost < TURN_COST_MAX;
 }
 
-/* The first sessions of a list have their turn, until this one is long enough or the log has no
- * room. One that could not do all of it gets to the end of one of the lists. */
+/* Handles the input of the first `count` sessions of a list, until the turn is long enough or the
+ * log has no room. A session with input left is added to the end of a list again. */
 static void handle_first(struct server *server, struct session_list *list, uint32_t count)
 {
     uint32_t done = 0;
@@ -470,8 +473,8 @@ static void handle_first(struct server *server, struct session_list *list, uint3
     session_list_shift(list, done);
 }
 
-/* Those that wait for a chunk come first, as many as there are chunks. Whoever waits on, for the
- * log too, gives its receive buffer back. */
+/* Sessions that wait for a chunk come first, as many as there are free chunks. Those that still
+ * wait afterwards give their receive buffers back. */
 void input_handle_waiting(struct server *server)
 {
     struct session_list *waiting = &server->waiting;
@@ -486,7 +489,7 @@ void input_handle_waiting(struct server *server)
         input_keep(server, waiting->numbers[i]);
 }
 
-/* May what has just been received be handled at once, or does it wait behind others? */
+/* May input that has just been received be handled at once, or must it queue behind others? */
 static bool is_next(const struct server *server, uint32_t size)
 {
     if (server->is_stalled || server->is_behind || server->starved.count > 0)

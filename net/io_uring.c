@@ -1,12 +1,12 @@
 /* The loop: one io_uring_enter per turn submits what was started and fetches what completed.
  *
- * Good path: calls fill submission entries; io_wait makes free receive buffers known to the
- * kernel, enters it once, and turns completions into events. Under load the kernel is asked to
- * wait for about as many completions as the turn before brought, for a few microseconds at most:
- * the kernel runs deferred work only up to what is waited for (or about 20), so a larger wish
- * makes larger batches. When that was asked too much, the events that are there are returned.
- * Without load the loop looks again for a while before it sleeps, as waking a core that sleeps
- * takes about as long as the disk does.
+ * Good path: calls fill submission entries; io_wait provides free receive buffers to the kernel,
+ * enters it once, and turns completions into events. Under load it asks the kernel to wait for as
+ * many completions as the last turn brought, but only for some microseconds: the kernel runs
+ * deferred task work only until as many completions are there as are waited for (or about 20), so
+ * waiting for more makes larger batches. If fewer come in that time, those are returned. Without
+ * load the loop polls for a while before it sleeps, because waking a sleeping core takes about as
+ * long as a write to the disk.
  *
  * What can fail: io_create, when the kernel refuses (net/io_uring_setup.c says why). Later errors
  * belong to a connection or a file and come as events.
@@ -27,12 +27,12 @@
 #include <unistd.h>
 
 enum {
-    BURST_MIN = 8,      /* events of a turn from which on the next one waits for more than asked */
-    BURST_WAIT_US = 10, /* for so long at most */
+    BURST_MIN = 8,      /* after a turn with so many events, io_wait waits for as many again, */
+    BURST_WAIT_US = 10, /* for at most so long */
 };
 
-/* Publishes the submission entries and enters the kernel: submits them, waits until want
- * completions are there or timeout_us passed. 0 or -errno. */
+/* Submits the entries that were filled in, and waits until `want` completions are there or
+ * timeout_us has passed. 0 or -errno. */
 static int ring_enter(struct io *io, uint32_t want, uint64_t timeout_us)
 {
     struct io_uring *ring = &io->ring;
@@ -50,8 +50,8 @@ static int ring_enter(struct io *io, uint32_t want, uint64_t timeout_us)
     io_uring_smp_store_release(ring->sq.ktail, ring->sq.sqe_tail);
     int result = io_uring_enter2((unsigned)ring->enter_ring_fd, io_uring_sq_ready(ring), want,
                                  flags, is_bounded ? (sigset_t *)&argument : NULL, sizeof argument);
-    /* Time passed, a signal arrived, or the kernel is short of memory for now: what was not
-     * submitted stays in the queue for the next turn. */
+    /* Timeout, a signal, or the kernel is short of memory for now: entries that were not submitted
+     * stay in the queue for the next turn. */
     if (result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY)
         return 0;
     return result < 0 ? result : 0;
@@ -67,8 +67,8 @@ struct io_uring_sqe *io_operation(struct io *io, enum operation operation, uint3
     return sqe;
 }
 
-/* A poll and a read(2) rather than a read through the ring: these wake-ups are rare, and every
- * kernel polls every kind of file without a worker thread. */
+/* A poll and a read(2) rather than a read through the ring: these events are rare, and a poll never
+ * needs a worker thread, on any kernel and for any kind of file. */
 static void poll_arm(struct io *io, enum operation operation, int fd)
 {
     io_uring_prep_poll_add(io_operation(io, operation, 0, 0), fd, POLLIN);
@@ -78,7 +78,7 @@ static bool take_wake(struct io *io, const struct io_uring_cqe *cqe, struct io_e
 {
     (void)cqe;
     uint64_t value;
-    (void)!read(io->wake_fd, &value, sizeof value); /* resets it; empty is as good */
+    (void)!read(io->wake_fd, &value, sizeof value); /* resets it; it may be empty already */
     poll_arm(io, OPERATION_WAKE, io->wake_fd);
     io->is_woken = true;
     return io_job_done(io, event);
@@ -152,7 +152,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
     io->is_woken = false;
 
     for (;;) {
-        /* Waiting for one and looking again lets io_wake end a wait for many. */
+        /* Waits for one event at a time and checks again, so that io_wake ends the wait early. */
         uint32_t want = count < wait_events && left_us > 0 ? 1 : 0;
         uint64_t bound_us = left_us;
         if (want > 0 && burst >= BURST_MIN) {
@@ -162,9 +162,9 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
         burst = 0;
         if (want == 1 && io->spin_us > 0 && clock_us(CLOCK_MONOTONIC) - start_us < io->spin_us) {
             want = 0;
-            sched_yield(); /* to a kernel thread that completes a write on this core */
+            sched_yield(); /* lets a kernel thread run that completes a write on this core */
         }
-        /* Waiting would be for ever when those that starve alone could bring an event. */
+        /* If only starving connections can bring an event, waiting would never end. */
         if (io_sockets_feed(io))
             want = 0;
 
@@ -186,7 +186,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
 void io_wake(struct io *io)
 {
     uint64_t one = 1;
-    (void)!write(io->wake_fd, &one, sizeof one); /* fails only when it is raised already */
+    (void)!write(io->wake_fd, &one, sizeof one); /* fails only when a wake-up is pending already */
 }
 
 uint64_t io_time_us(struct io *io)
@@ -195,7 +195,7 @@ uint64_t io_time_us(struct io *io)
     return clock_us(CLOCK_BOOTTIME);
 }
 
-/* A clock before 1970 is as wrong as one at 1970. */
+/* A clock before 1970 is wrong anyway, and counts as 0. */
 uint64_t io_wall_us(struct io *io)
 {
     (void)io;
@@ -226,8 +226,8 @@ const char *io_describe(const struct io *io)
     return io->description;
 }
 
-/* SIGTERM and SIGINT come as events from here on. Blocked before any thread is started, so that
- * none takes them away. */
+/* SIGTERM and SIGINT come as events from here on. They are blocked before any thread is started, so
+ * that no thread receives them. */
 static int signals_init(struct io *io)
 {
     sigset_t signals;

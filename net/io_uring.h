@@ -22,17 +22,17 @@
 enum {
     LISTENERS_MAX = 8,
     WRITES_MAX = 64,         /* durable writes in flight */
-    DESCRIPTION_SIZE = 160,  /* bytes of io_describe's line */
-    CONNECTIONS_SLACK = 256, /* file descriptors of this process that are no connections */
+    DESCRIPTION_SIZE = 160,  /* bytes of io_describe's text */
+    CONNECTIONS_SLACK = 256, /* file descriptors of this process that are not connections */
     BUFFER_HEADROOM = 64,    /* writable bytes before each buffer's bytes; also their alignment */
-    BUFFERS_FIRST = 32,      /* provided to the kernel at first */
+    BUFFERS_FIRST = 32,      /* receive buffers that the kernel has at the start */
     NONE = 0,                /* ends the lists that link connections by fd + 1 */
 };
 
-/* What a completion belongs to. The 64 bits that the kernel hands back with it are
+/* What a completion belongs to. The user_data that the kernel returns with it is
  *   operation (8 bits), generation (24 bits), target (32 bits): fd, listener or write.
- * The generation is the connection's: it differs once the fd has been closed, so that nothing
- * late can touch the connection that has the number now. */
+ * The generation is the connection's and changes when its fd is closed: a late completion cannot be
+ * taken for one of the next connection with the same fd. */
 enum operation {
     OPERATION_ACCEPT = 1,
     OPERATION_ACCEPT_DELAY,
@@ -54,9 +54,9 @@ static inline uint64_t operation_data(enum operation operation, uint32_t generat
     return (uint64_t)operation << 56 | (uint64_t)(generation & GENERATION_MASK) << 32 | target;
 }
 
-/* One receive at a time per connection, each asked for anew. A multishot receive would cost less,
- * but takes as many buffers in one go as the peer fills: the owner could not bound what one
- * connection holds.
+/* One receive at a time per connection, and each is asked for by io_receive. A multishot receive
+ * would cost less, but takes as many buffers at once as the peer fills, so that the owner could not
+ * bound what one connection holds.
  *
  *   idle      --connection_arm----------------------------> armed
  *   idle      --io_receive, while still listed------------> starving
@@ -79,7 +79,7 @@ struct connection {
     uint8_t receive;        /* enum receive_state */
     bool is_open;           /* between IO_ACCEPTED and IO_CLOSED */
     bool is_wanted;         /* the caller waits for an IO_RECEIVED */
-    bool is_listed;         /* linked in the starving list; outlives the connection */
+    bool is_listed;         /* in the starving list; belongs to the fd and is kept across reuse */
     bool is_sending;
     bool is_closing;
 };
@@ -97,10 +97,11 @@ struct listener {
     int fd;
 };
 
-/* Receive buffers. The kernel takes them in the order they were provided; free ones wait on a
- * stack, so that the few that a load needs are used again while they are in the cache, and the
- * others stay untouched: 12 % less time per receive and send than with all of them provided (64
- * connections, 6 KiB each). How many are provided at once doubles whenever that was too few. */
+/* Receive buffers. The kernel uses those provided to it in order. Free ones are on a stack and only
+ * few are provided at a time, so that the same buffers are used again while they are in the CPU's
+ * cache, and the others are never touched: 12 % less time per receive and send than with all of
+ * them provided (64 connections, 6 KiB each). The number provided doubles whenever it was too
+ * small. */
 struct buffers {
     struct io_uring_buf_ring *ring;
     uint8_t *memory;
@@ -112,7 +113,7 @@ struct buffers {
     uint32_t free_count;
     uint32_t provided_count;
     uint32_t provided_target;
-    bool was_short; /* a receive ended for want of buffers since the last buffers_provide */
+    bool was_short; /* since the last buffers_provide a receive found no buffer */
 };
 
 struct write_slot {
@@ -124,7 +125,7 @@ struct write_slot {
     uint32_t free_next; /* index + 1 */
 };
 
-/* A lane: a helper thread and its one job at a time, whose state the mutex guards. */
+/* A lane: a helper thread that runs one job at a time. The mutex guards the job's state. */
 enum job_state { JOB_IDLE, JOB_ASKED, JOB_DONE };
 
 struct lane {
@@ -157,7 +158,7 @@ struct io {
     struct connection *connections; /* by fd */
     uint32_t connections_count;
     struct connection_list starving;
-    struct connection_list closed; /* nothing under way, IO_CLOSED still to be told */
+    struct connection_list closed; /* nothing is under way; their IO_CLOSED is still to come */
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_count;
     struct write_slot writes[WRITES_MAX];
@@ -168,11 +169,11 @@ struct io {
     int signal_fd;
     sigset_t signals_before;
     bool is_woken;
-    uint32_t burst; /* events that the last io_wait returned */
+    uint32_t burst; /* how many events the last io_wait returned */
     char description[DESCRIPTION_SIZE];
 };
 
-/* net/io_uring.c: the next submission entry, its user_data set. Submits when the queue is full. */
+/* net/io_uring.c: a submission entry with its user_data set. Submits first if the queue is full. */
 struct io_uring_sqe *io_operation(struct io *io, enum operation operation, uint32_t generation,
                                   uint32_t target);
 
@@ -183,7 +184,9 @@ void io_ring_deinit(struct io *io);
 /* net/io_uring_socket.c */
 int io_sockets_init(struct io *io, const struct io_options *options);
 void io_sockets_deinit(struct io *io);
-bool io_sockets_feed(struct io *io); /* true: more starve than could be armed; do not block */
+/* Arms starving connections. True when some still starve though there are buffers: then the loop
+ * must not block. */
+bool io_sockets_feed(struct io *io);
 uint32_t io_sockets_closed(struct io *io, struct io_event *events, uint32_t events_max);
 
 /* net/io_uring_file.c */
@@ -191,7 +194,7 @@ int io_files_init(struct io *io);
 void io_files_deinit(struct io *io);
 bool io_job_done(struct io *io, struct io_event *event);
 
-/* One completion: true when it makes an event. */
+/* Takes in one completion; true when it filled in an event. */
 typedef bool io_take(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);
 io_take io_take_accept, io_take_accept_delay, io_take_receive, io_take_send, io_take_cancel;
 io_take io_take_write;

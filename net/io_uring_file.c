@@ -1,4 +1,4 @@
-/* Durable writes, and the helper threads for what blocks.
+/* Durable writes, and the helper threads for blocking work.
  *
  * A write goes out as one plain write to a file opened with O_DIRECT | O_DSYNC: it is durable when
  * it completes. Measured on a virtual disk without FUA (ext4, kernel 6.18, medians in us), against
@@ -9,12 +9,12 @@
  *   O_DSYNC       83   121   151     103   140   173
  *   fdatasync     97   180   204     113   178   212
  *
- * The flush of O_DSYNC is started by the kernel from the write's completion, the fdatasync by an
- * io_uring worker thread that must first be woken; with one core for everything that is worse
- * still. O_DSYNC used no worker thread at all.
+ * With O_DSYNC the kernel starts the flush from the write's completion. A linked fdatasync runs on
+ * an io_uring worker thread that must be woken first, which is worse still when all share one core.
+ * O_DSYNC used no worker thread at all.
  *
- * What can fail: a write; of a short one the rest is written, which tells why it was short: mostly
- * for want of room. What must hold: one job at a time in each lane, and no more than WRITES_MAX
+ * What can fail: a write. After a short write the rest is written as well, which gives the reason:
+ * mostly a full disk. What must hold: one job at a time in each lane, and no more than WRITES_MAX
  * writes in flight. */
 #include "net/io_uring.h"
 
@@ -70,8 +70,8 @@ bool io_take_write(struct io *io, const struct io_uring_cqe *cqe, struct io_even
     return true;
 }
 
-/* Memory that is not there yet costs the loop the same as it costs this thread: beside others on
- * one core it gets a hundredth or two of it. */
+/* The thread that takes the tables' memory runs at the lowest priority, as it only saves the loop
+ * work that the loop could do itself: on a core that others use it gets 1 or 2 % of the time. */
 static void lane_yield(const struct lane *lane)
 {
     enum { NICE = 19 };
@@ -89,7 +89,7 @@ static void *lane_run(void *argument)
             pthread_cond_wait(&lane->asked, &lane->mutex);
             continue;
         }
-        /* Unlocked for the long part: nothing else writes to the job while it is asked for. */
+        /* Not locked while it runs: nothing else changes the job in the state JOB_ASKED. */
         pthread_mutex_unlock(&lane->mutex);
         int result = lane->work(lane->context);
         pthread_mutex_lock(&lane->mutex);
@@ -135,7 +135,7 @@ void io_prepare(struct io *io, struct disk *disk, const char *name, uint64_t siz
     job_start(io, IO_LANE_LOG, IO_PREPARED, prepare_work, &io->prepare, user);
 }
 
-/* One job that is done. When there are two at one wake-up, another one follows. */
+/* Makes an event of one finished job. If there are more, another wake-up follows. */
 bool io_job_done(struct io *io, struct io_event *event)
 {
     bool is_done = false;
@@ -172,7 +172,7 @@ int io_files_init(struct io *io)
     return -result;
 }
 
-/* Waits for jobs under way. */
+/* Waits until the jobs under way have ended. */
 void io_files_deinit(struct io *io)
 {
     for (unsigned i = 0; i < IO_LANE_COUNT; i++) {

@@ -1,9 +1,9 @@
-/* Setting the ring up: the flags this kernel knows, the features till cannot do without, the
- * receive buffers; and when the kernel refuses, the reason and the remedy in one sentence.
+/* Setting up the ring: the flags that this kernel knows, the features that till needs, the receive
+ * buffers; and when the kernel refuses, the reason and the remedy in one sentence.
  *
  * What can fail: everything, for reasons outside of till (sysctl, seccomp, an old kernel, limits).
- * The first refusal ends start-up; nothing is tried in a lesser way that would be slow in secret,
- * but for the flags below, each of which costs some speed only. */
+ * The first refusal ends the start: there is no slower fallback that nobody would notice, except
+ * for the flags in ring_modes, which only cost some speed; io_describe tells which are in use. */
 #include "net/io_uring.h"
 
 #include <errno.h>
@@ -13,14 +13,14 @@
 #include <sys/utsname.h>
 
 enum {
-    SUBMISSIONS = 1024, /* entries of the submission queue: when full it is submitted early */
+    SUBMISSIONS = 1024, /* entries of the submission queue; a full one is submitted early */
     COMPLETIONS_MIN = 4096,
-    COMPLETIONS_MAX = 16384, /* beyond, the kernel keeps them for us (IORING_FEAT_NODROP) */
+    COMPLETIONS_MAX = 16384, /* if more come, the kernel keeps them (IORING_FEAT_NODROP) */
     WORKERS_MAX = 8,         /* threads that io_uring may start for work that blocks */
 };
 
-/* From the best to the least; each kernel takes the first it knows. IORING_SETUP_NO_SQARRAY is
- * not among them: liburing 2.3 does not know it and would corrupt the queue. */
+/* Best first; the first that the kernel knows is used. IORING_SETUP_NO_SQARRAY is not among them:
+ * liburing 2.3 does not know it and would corrupt the queue. */
 static const struct {
     unsigned flags;
     const char *name;
@@ -34,7 +34,7 @@ enum { RING_MODES_COUNT = sizeof ring_modes / sizeof ring_modes[0] };
 
 static int sysctl_disabled(void)
 {
-    int value = -1; /* kernels before 6.6 have no such switch */
+    int value = -1; /* kernels before 6.6 have no such sysctl */
     FILE *file = fopen("/proc/sys/kernel/io_uring_disabled", "re");
     if (file != NULL) {
         if (fscanf(file, "%d", &value) != 1)
@@ -112,8 +112,8 @@ static uint32_t completions_for(const struct io_options *options)
     return count;
 }
 
-/* Buffer rings and IORING_RECVSEND_POLL_FIRST came with kernel 5.19, which no probe tells; SEND_ZC,
- * which the probe does tell, came with the release after it. */
+/* Buffer rings and IORING_RECVSEND_POLL_FIRST came with kernel 5.19, but a probe does not show
+ * them. It shows SEND_ZC, which came with the release after that. */
 static int features_check(struct io *io)
 {
     enum { FEATURES = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP };
@@ -145,7 +145,7 @@ static int ring_open(struct io *io, const struct io_options *options, const char
     return result;
 }
 
-/* A file descriptor for each connection; the soft limit is often no more than 1024. */
+/* Raises the soft limit of file descriptors, often 1024, to what the connections need. */
 static void raise_file_limit(const struct io *io)
 {
     struct rlimit limit;
@@ -153,7 +153,7 @@ static void raise_file_limit(const struct io *io)
         return;
     limit.rlim_cur =
         limit.rlim_max < io->connections_count ? limit.rlim_max : io->connections_count;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* too few: accepting then answers -EMFILE */
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* if it stays too low, accepting fails with -EMFILE */
 }
 
 int io_ring_init(struct io *io, const struct io_options *options, char error[IO_ERROR_SIZE])
@@ -177,7 +177,7 @@ int io_ring_init(struct io *io, const struct io_options *options, char error[IO_
         explain(result, step, error);
         return result;
     }
-    /* Both only make things better: the loop does without them. */
+    /* Both are optional: the loop works without them. */
     bool is_registered = io_uring_register_ring_fd(&io->ring) == 1;
     io->enter_flags = IORING_ENTER_GETEVENTS | (is_registered ? IORING_ENTER_REGISTERED_RING : 0);
     unsigned workers[2] = {WORKERS_MAX, WORKERS_MAX};
@@ -194,8 +194,8 @@ int io_ring_init(struct io *io, const struct io_options *options, char error[IO_
     return 0;
 }
 
-/* Cancels everything and waits until it has ended, so that the memory of callers and the buffers
- * may go away, and the ports are free. A disk that hangs is not waited for longer than a second. */
+/* Cancels all operations and waits until they have ended, so that the memory they use may be freed
+ * and the ports are free. It waits for at most a second, in case a disk hangs. */
 void io_ring_deinit(struct io *io)
 {
     if (!io->has_ring)

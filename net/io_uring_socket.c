@@ -1,16 +1,17 @@
 /* Listeners, connections, receive buffers.
  *
- * Good path: ACCEPTS accepts per listener hand out one connection each and are armed again; one
- * receive at a time per connection fills a provided buffer; one send at a time per connection. A
- * multishot accept would hand out as many in one turn as there are: whoever connects and closes at
- * line rate made turns a millisecond long with that.
+ * Good path: each listener has ACCEPTS accepts under way, each of which brings one connection and
+ * is armed again; one receive at a time per connection fills a provided buffer; one send at a time
+ * per connection. A multishot accept would bring all waiting connections in one turn: clients that
+ * connect and close at line rate made turns a millisecond long that way.
  *
- * What can fail: without buffers a connection starves: it is listed, and armed again in the order
- * of the list once buffers were released. Without file descriptors accepting pauses for a moment.
+ * What can fail: a receive that finds no buffer makes the connection starve: it goes to a list, and
+ * is armed again in the list's order when buffers were released. Without free file descriptors
+ * accepting pauses for a moment.
  *
- * What must hold: a connection's fd is closed only when nothing of it is under way in the kernel,
- * which holds the file as long as anything is; closed earlier, the FIN would never leave, and
- * something late could meet the next connection under this number. */
+ * What must hold: a connection's fd is closed only when no operation on it is under way in the
+ * kernel. An operation keeps the file open, so that after an earlier close the FIN would not be
+ * sent; and a late completion could meet the next connection with the same fd. */
 #include "net/io_uring.h"
 
 #include <errno.h>
@@ -25,10 +26,10 @@
 
 enum {
     LISTEN_BACKLOG = 4096,
-    ACCEPTS = 4,          /* under way per listener: connections taken in a turn */
-    ACCEPT_DELAY_MS = 50, /* before accepting again when there were no file descriptors */
-    LISTEN_TRIES = 400,   /* while the address is in use, */
-    LISTEN_DELAY_MS = 5,  /* with so much between them */
+    ACCEPTS = 4,          /* under way per listener: the most connections accepted in a turn */
+    ACCEPT_DELAY_MS = 50, /* before accepting again after an error */
+    LISTEN_TRIES = 400,   /* to bind an address that is in use, */
+    LISTEN_DELAY_MS = 5,  /* with this delay between them */
     ADDRESS_SIZE = 256,
 };
 
@@ -45,7 +46,7 @@ static void buffer_free(struct buffers *buffers, uint32_t index)
     buffers->free[buffers->free_count++] = (uint16_t)index;
 }
 
-/* Makes free buffers known to the kernel, up to the target. */
+/* Provides free buffers to the kernel, until it has provided_target of them. */
 static void buffers_provide(struct buffers *buffers)
 {
     if (buffers->was_short && buffers->free_count > 0 && buffers->provided_target < buffers->count)
@@ -98,8 +99,8 @@ static void connection_arm(struct io *io, struct connection *connection, int fd)
     TILL_ASSERT(!receive_is_under_way(connection) && !connection->is_closing);
     struct io_uring_sqe *sqe =
         io_operation(io, OPERATION_RECEIVE, connection->generation, (uint32_t)fd);
-    /* Most of the time the next request has not come yet: looking for it first would be in vain,
-     * and would need a buffer. */
+    /* POLL_FIRST: mostly the next request is not there yet, and trying to receive at once would
+     * only take a buffer in vain. */
     io_uring_prep_recv(sqe, fd, NULL, 0, 0);
     sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -122,8 +123,8 @@ static void connection_starve(struct io *io, struct connection *connection, int 
     list->last = (uint32_t)fd + 1;
 }
 
-/* Cancels by user_data, which the kernel finds by hash; by fd it would look at every operation.
- * Success is silent: the canceled operation's own completion tells. */
+/* Cancels by user_data, which the kernel finds by hash; by fd it would search all operations.
+ * Success makes no completion of its own: that of the canceled operation tells. */
 static void cancel(struct io *io, enum operation by, enum operation of,
                    const struct connection *connection, int fd)
 {
@@ -142,8 +143,8 @@ static void receive_cancel(struct io *io, struct connection *connection, int fd)
     cancel(io, OPERATION_CANCEL_RECEIVE, OPERATION_RECEIVE, connection, fd);
 }
 
-/* A cancellation that found nothing: mostly the operation had just ended by itself. If it has
- * not, it was between two states, and is canceled again. */
+/* A cancellation that found nothing. Mostly the operation has just completed. Otherwise it was
+ * changing its state in the kernel at that moment, and is canceled again. */
 bool io_take_cancel(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event)
 {
     (void)event;
@@ -162,7 +163,7 @@ bool io_take_cancel(struct io *io, const struct io_uring_cqe *cqe, struct io_eve
     return false;
 }
 
-/* Closes a closing connection once nothing of it is under way: true with its last event. */
+/* Closes the fd of a closing connection if no operation is under way: true, with its last event. */
 static bool connection_finish(struct connection *connection, int fd, struct io_event *event)
 {
     if (receive_is_under_way(connection) || connection->is_sending)
@@ -175,8 +176,8 @@ static bool connection_finish(struct connection *connection, int fd, struct io_e
     return true;
 }
 
-/* Whatever it brought, the owner asks for the next one; but one that brought nothing to tell of,
- * because it was canceled or there was no buffer, is made up for when it is wanted. */
+/* A receive that makes an event is the last until the owner asks again. One that made none, because
+ * it was canceled or found no buffer, is started again if the owner still waits for an event. */
 static void receive_ended(struct io *io, struct connection *connection, int fd, int result)
 {
     TILL_ASSERT(receive_is_under_way(connection));
@@ -234,9 +235,9 @@ void io_receive(struct io *io, int fd, uint64_t user)
     connection->user_receive = user;
     connection->is_wanted = true;
     if (connection->receive != RECEIVE_IDLE)
-        return; /* armed or starving; or canceling: then its last completion arms it again */
+        return; /* armed or starving; if canceling, receive_ended arms it again */
     if (io->starving.first != NONE)
-        connection_starve(io, connection, fd); /* behind those that wait for a buffer */
+        connection_starve(io, connection, fd); /* others wait for a buffer already: behind them */
     else
         connection_arm(io, connection, fd);
 }
@@ -285,9 +286,9 @@ void io_close(struct io *io, int fd, uint64_t user)
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         cancel(io, OPERATION_CANCEL_SEND, OPERATION_SEND, connection, fd);
     }
-    (void)shutdown(fd, SHUT_RDWR); /* the peer learns of it at once; it may be gone already */
+    (void)shutdown(fd, SHUT_RDWR); /* tells the peer at once; fails if the peer is gone already */
     if (receive_is_under_way(connection) || connection->is_sending)
-        return; /* the last completion closes it */
+        return; /* connection_finish closes it at the last completion */
     connection->closed_next = NONE;
     if (io->closed.last == NONE)
         io->closed.first = (uint32_t)fd + 1;
@@ -311,8 +312,8 @@ uint32_t io_sockets_closed(struct io *io, struct io_event *events, uint32_t even
     return count;
 }
 
-/* Arms those that starve, the longest waiting first, one for each buffer that the kernel has. One
- * that finds no data takes none; the next turn then arms others. */
+/* Arms starving connections, the longest waiting first, one for each buffer that the kernel has.
+ * Those without data take no buffer; the next turn then arms others. */
 bool io_sockets_feed(struct io *io)
 {
     struct connection_list *list = &io->starving;
@@ -326,7 +327,7 @@ bool io_sockets_feed(struct io *io)
             list->last = NONE;
         connection->is_listed = false;
         if (!connection->is_open || connection->receive != RECEIVE_STARVING)
-            continue; /* paused or closed meanwhile */
+            continue; /* canceled or closed meanwhile */
         connection_arm(io, connection, fd);
         left--;
     }
@@ -348,7 +349,8 @@ bool io_take_accept_delay(struct io *io, const struct io_uring_cqe *cqe, struct 
     return false;
 }
 
-/* After an error other than a client's own haste the next try would fail as well: it waits. */
+/* After an error the next accept would mostly fail as well, so it is delayed; but not when only the
+ * client has aborted its connection. */
 static void accept_ended(struct io *io, uint32_t index, int result)
 {
     static struct __kernel_timespec delay = {.tv_nsec = ACCEPT_DELAY_MS * 1000000};
@@ -382,7 +384,7 @@ bool io_take_accept(struct io *io, const struct io_uring_cqe *cqe, struct io_eve
     return true;
 }
 
-/* Splits ADDR:PORT and [ADDR]:PORT. An empty ADDR means every address of this machine. */
+/* Splits ADDR:PORT or [ADDR]:PORT. An empty ADDR stands for all addresses of this machine. */
 static int address_split(const char *address, char host[ADDRESS_SIZE], const char **port)
 {
     const char *colon = strrchr(address, ':');
@@ -404,9 +406,9 @@ static int address_split(const char *address, char host[ADDRESS_SIZE], const cha
     return 0;
 }
 
-/* Accepted sockets inherit these. The bounds on what the kernel keeps of one connection are for the
- * others: the system's memory for sockets is one for all, and by default a single one that does not
- * read may have megabytes of it. Peers that are gone without a word are asked for. */
+/* Options of a listener, which accepted sockets inherit. The kernel's buffers are bounded because
+ * all sockets share the system's memory for them, and by default one client that does not read may
+ * take megabytes of it. Keepalive detects peers that have vanished without closing. */
 static const struct {
     int level;
     int name;
@@ -414,8 +416,8 @@ static const struct {
 } socket_options[] = {
     {SOL_SOCKET, SO_REUSEADDR, 1},
     {IPPROTO_TCP, TCP_NODELAY, 1},
-    {SOL_SOCKET, SO_RCVBUF, 128 * 1024},         /* the kernel doubles it, for its own use */
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 32 * 1024}, /* what the peer's window does not take yet */
+    {SOL_SOCKET, SO_RCVBUF, 128 * 1024},         /* the kernel doubles it, for its bookkeeping */
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 32 * 1024}, /* unsent bytes, beyond the peer's window */
     {SOL_SOCKET, SO_KEEPALIVE, 1},
     {IPPROTO_TCP, TCP_KEEPIDLE, 60},
     {IPPROTO_TCP, TCP_KEEPINTVL, 15},
@@ -432,7 +434,7 @@ static bool socket_options_set(int fd)
     return true;
 }
 
-/* Binds one of the addresses that a name stands for. */
+/* Binds and listens on one of the addresses that a name resolves to. */
 static int listener_try(const struct addrinfo *info)
 {
     int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
@@ -447,8 +449,8 @@ static int listener_try(const struct addrinfo *info)
     return fd;
 }
 
-/* A process that was killed holds its address for some milliseconds more, until the kernel has
- * taken its ring apart; whoever starts right after it waits for that. */
+/* A killed process keeps its address for some milliseconds, until the kernel has destroyed its
+ * ring. A server that is started right after it tries until then. */
 static int listener_open(const struct addrinfo *infos)
 {
     static const struct timespec delay = {.tv_nsec = LISTEN_DELAY_MS * 1000000};
@@ -501,7 +503,7 @@ int io_listen(struct io *io, const char *address, uint64_t user)
     return bound_port(fd);
 }
 
-/* Their memory. */
+/* Memory of all of them. */
 
 int io_sockets_init(struct io *io, const struct io_options *options)
 {
@@ -511,8 +513,8 @@ int io_sockets_init(struct io *io, const struct io_options *options)
     TILL_ASSERT(options->buffer_size >= 64 && options->buffer_size % 64 == 0);
     buffers->count = options->buffer_count;
     buffers->size_bytes = options->buffer_size;
-    /* The headroom also keeps the buffers from lying a power of two apart, in the same few sets
-     * of the caches. */
+    /* The headroom also keeps the distance of two buffers from being a power of two, which would
+     * map all of them to the same few sets of the CPU's caches. */
     buffers->stride_bytes = (uint64_t)options->buffer_size + BUFFER_HEADROOM;
     buffers->memory = memory_map(buffers->stride_bytes * buffers->count);
     buffers->ring = memory_map(sizeof(struct io_uring_buf) * buffers->count);

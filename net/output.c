@@ -1,6 +1,6 @@
-/* Chunks move from the pool's free list to the end of a connection's chain, and from its front
- * back to the free list, last in first out, so that the chunk in use is one that is in the cache.
- */
+/* Chunks move from the pool's free list to the end of a connection's chain, and from the front of
+ * the chain back to the free list. The free list is last in, first out: the next chunk to be used
+ * is the one most likely to be in the CPU's cache. */
 #include "net/output.h"
 
 #include "base/assert.h"

@@ -1,15 +1,17 @@
-/* The pipeline: a batch of commands is decided, the accepted ones go to the log's open block, and
- * the replies wait in their connections' outputs until the log is durable up to everything that
- * they could have seen.
+/* The pipeline: a batch of commands is decided, the accepted ones are appended to the log's open
+ * block, and the replies wait in the outputs of their sessions until every change that they may
+ * show is durable.
  *
  *   pipeline_add -> [batch] -> pipeline_decide -> engine_decide -> command_encode -> wal_append
  *                                                      |
  *   pipeline_send <- pipeline_release <- block durable <- output, marked with the block
  *
- * No reply, a query's or a rejection's either, is released before the newest block with commands
- * is durable: nothing is ever shown that a crash could take back. When the log has no room, the
- * batch stays undecided and everything behind it waits. When its disk is full, commands are
- * answered STORAGE_FULL and queries go on. */
+ * What must hold: a reply, also one to a query and a rejection, is released when the block is
+ * durable that was the newest one with commands when the reply was written. So nothing is ever
+ * shown that a crash could undo.
+ *
+ * What can fail: when the log has no room for now, the batch stays undecided and everything behind
+ * it waits. When the disk is full, commands are answered STORAGE_FULL and queries go on. */
 #include "net/pipeline.h"
 
 #include "base/assert.h"
@@ -21,13 +23,13 @@
 enum {
     TIME_RECORD_SIZE_MAX = 16,
     BATCH_ENCODED_MAX = WAL_COLUMN_SIZE_MAX - TIME_RECORD_SIZE_MAX,
-    EXPIRE_HOLDS_MIN = 256, /* a hold.expire ends at least so many, */
-    EXPIRE_SHARE = 256,     /* or this share of those due: a flood passes in some hundred turns */
+    EXPIRE_HOLDS_MIN = 256, /* one hold.expire ends up to so many holds, */
+    EXPIRE_SHARE = 256,     /* or this fraction of those due (1/256), if that is more */
 };
 
 static_assert(COMMAND_ENCODED_MAX(FRAME_SIZE_MAX) <= BATCH_ENCODED_MAX,
               "a block takes any command");
-static_assert(sizeof(struct hold_expire_body) <= FRAME_SIZE_MAX, "the server's own as well");
+static_assert(sizeof(struct hold_expire_body) <= FRAME_SIZE_MAX, "and the server's own commands");
 
 static void frame_finish(struct frame *frame, uint16_t number, enum outcome outcome,
                          uint32_t request, uint32_t body_size, bool checksum)
@@ -42,7 +44,7 @@ static void frame_finish(struct frame *frame, uint16_t number, enum outcome outc
         frame->checksum = (uint32_t)checksum64(frame, frame->size);
 }
 
-/* What was just written to the output may be sent once the log is durable as far as it goes now. */
+/* The replies just written may be sent when the newest block with commands is durable. */
 static void output_mark(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -58,8 +60,8 @@ static void output_mark(struct server *server, uint32_t number)
     *mark = (struct session_mark){.block = block, .written = session->output.written};
 }
 
-/* What shows nothing that is not durable waits for nothing but what was written to the same output
- * before. */
+/* The replies just written show nothing that is not durable: they wait only for the replies before
+ * them in the same output. */
 static void output_mark_plain(struct server *server, uint32_t number)
 {
     struct session *session = session_at(server, number);
@@ -93,7 +95,6 @@ static void block_release(struct server *server, uint64_t block)
     list->count = 0;
 }
 
-/* Releases what waited for blocks that are durable by now. */
 void pipeline_release(struct server *server)
 {
     uint64_t durable = wal_block_durable(server->wal);
@@ -124,8 +125,7 @@ void pipeline_send(struct server *server)
     server->sendable.count = 0;
 }
 
-/* Adds a request to the batch; without room for its reply, or beside the others in a block of the
- * log, tells what must happen first. What only reads takes no room there. */
+/* The batch must fit into one block of the log; queries are not logged and take no room in it. */
 enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame)
 {
     struct session *session = session_at(server, number);
@@ -153,7 +153,7 @@ enum output_room pipeline_add(struct server *server, uint32_t number, const stru
     return OUTPUT_ROOM;
 }
 
-/* A command of the server's own begins the batch. */
+/* Begins a batch with a command of the server itself. */
 static void begin_with(struct server *server, unsigned number, const void *body, uint32_t size)
 {
     TILL_ASSERT(server->batch_count == 0);
@@ -163,7 +163,6 @@ static void begin_with(struct server *server, unsigned number, const void *body,
     server->batch_encoded_max = command_encoded_max(size);
 }
 
-/* Puts time.jump first of all that is decided in this life, if there is one. */
 void pipeline_log_jump(struct server *server)
 {
     if (server->timekeeping.jump_us == 0 || server->is_stalled || server->batch_count > 0)
@@ -172,7 +171,6 @@ void pipeline_log_jump(struct server *server)
     begin_with(server, MESSAGE_time_jump, &server->jump, sizeof server->jump);
 }
 
-/* Puts hold.expire into the batch, when deadlines have passed. */
 void pipeline_expire_holds(struct server *server)
 {
     uint64_t due = engine_holds_due(server->engine, server->now_us);
@@ -184,7 +182,7 @@ void pipeline_expire_holds(struct server *server)
     begin_with(server, MESSAGE_hold_expire, &server->expire, sizeof server->expire);
 }
 
-/* What was decided may have begun with time.jump: it is in the log now. */
+/* If the batch began with time.jump, the jump is in the log now. */
 static void note_jump(struct server *server)
 {
     if (server->commands[0].number != MESSAGE_time_jump)
@@ -214,16 +212,16 @@ static void batch_log(struct server *server)
                    engine_digest(server->engine));
 }
 
-/* Time has jumped, and the log does not say so yet: nothing that it should tell may be decided. */
+/* Time has jumped and time.jump is not logged yet: no command may be decided before it is. */
 static bool awaits_jump(const struct server *server)
 {
     return server->timekeeping.jump_us > 0;
 }
 
-/* The disk is full: what would need the log is refused, what only reads is decided; before a jump
- * is logged at the time before it, so that not even a snapshot takes the new one for time kept.
- * What was decided before may wait for room in order to become durable: a refusal shows nothing of
- * it. */
+/* The disk is full: commands are refused, queries are decided. While a jump of time is not logged,
+ * queries are decided at the time before it; else the engine, and a snapshot of it, would take the
+ * jump for time that has passed. A refusal shows no change, so it need not wait for changes that
+ * are decided and not durable yet. */
 static void batch_refuse_commands(struct server *server)
 {
     uint64_t now_us = awaits_jump(server) ? engine_time_us(server->engine) : server->now_us;
@@ -237,7 +235,7 @@ static void batch_refuse_commands(struct server *server)
     }
 }
 
-/* Is there nothing for this session in the batch but commands that were refused? */
+/* Were all commands that this session has in the batch refused? */
 static bool is_refused(const struct server *server, uint32_t number)
 {
     bool refused = true;
@@ -247,7 +245,7 @@ static bool is_refused(const struct server *server, uint32_t number)
     return refused;
 }
 
-/* Replies become frames, and each owner's output is marked with what it waits for. */
+/* Writes the replies' frame headers, and marks each output with the block that it waits for. */
 static void batch_answer(struct server *server, bool refuses)
 {
     for (uint32_t i = 0; i < server->batch_count; i++) {
@@ -275,14 +273,13 @@ static void batch_answer(struct server *server, bool refuses)
     }
 }
 
-/* Gives back the receive buffers that only the batch still needed. */
+/* Releases the receive buffers that only the commands of the batch still pointed into. */
 static void batch_buffers_release(struct server *server)
 {
     while (server->buffers_done_count > 0)
         io_buffer_release(server->io, server->buffers_done[--server->buffers_done_count]);
 }
 
-/* Decides the batch. False when the log has no room yet: the batch stays, and is_stalled is set. */
 bool pipeline_decide(struct server *server)
 {
     if (server->batch_count > 0) {
@@ -314,8 +311,6 @@ bool pipeline_decide(struct server *server)
     return true;
 }
 
-/* A reply that the engine has no part in; the batch is empty, and the output has reserved room for
- * it. */
 void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,
                      enum outcome outcome, const void *body, uint32_t size)
 {

@@ -11,24 +11,26 @@
 
 struct server;
 
-/* Adds a request to the batch; without room for its reply, or beside the others in a block of the
- * log, tells what must happen first. */
+/* Adds a request to the batch, unless there is no room for its reply or, beside the other commands,
+ * in a block of the log: then the result tells what must happen first. */
 enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame);
 
-/* Decides the batch. False when the log has no room yet: the batch stays, and is_stalled is set. */
+/* Decides and logs the batch, and writes its replies. False when the log has no room yet: the batch
+ * stays as it is, and is_stalled is set. */
 bool pipeline_decide(struct server *server);
 
-/* The server's own commands, which begin a batch: time.jump, first of all that is decided after a
- * start, and hold.expire, when deadlines have passed. Nothing when there is no cause. */
+/* Begin a batch with a command of the server itself, if one is due: time.jump, before anything else
+ * is decided after a start; hold.expire, when deadlines have passed. */
 void pipeline_log_jump(struct server *server);
 void pipeline_expire_holds(struct server *server);
 
-/* Writes a reply that the engine has no part in. The batch is empty, and the session's output has
- * reserved room for it. */
+/* Writes a reply that does not come from the engine. The batch must be empty, and the room reserved
+ * in the session's output. */
 void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,
                      enum outcome outcome, const void *body, uint32_t size);
 
-/* Releases the replies that waited for blocks which are durable by now; sends what is released. */
+/* Releases the replies that waited for blocks which are durable now; starts sending what is
+ * released. */
 void pipeline_release(struct server *server);
 void pipeline_send(struct server *server);
 

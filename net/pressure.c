@@ -1,31 +1,33 @@
-/* Who has to go when connections take too much.
+/* Which connections are closed when they take too much of what all share.
  *
- *   silent    a connection that has not said hello is closed after greeting_us
- *   stuck     one whose send makes no progress is closed after slow_reader_us
+ *   silent    a connection that has not sent hello is closed after greeting_us
+ *   stuck     a connection whose send makes no progress is closed after slow_reader_us
  *
- * The last quarter of what all share is a reserve. While less than that is free, both times become
- * the shorter the less there is, so that places and chunks come back at whatever rate they are
- * taken, reconnecting included. The oldest of the silent go first; and of the stuck those first
- * that keep most from others: chunks held, times the time without progress. Whoever says hello and
- * reads its replies at once is not among them: what is being sent to it is in the kernel within a
- * round trip, and only who is found stuck in the same send twice has to go. A client so far away
- * that a round trip is longer than the time that is left can be among them.
+ * Sessions and output chunks are shared. While less than a quarter of them is free, the timeouts
+ * are shorter, in proportion to what is free (for stuck connections from STUCK_US_MAX down), so
+ * that sessions and chunks come back as fast as clients can take them, reconnecting included. Of
+ * silent connections the oldest are closed first; of stuck ones those with the greatest burden:
+ * chunks held, times the time without progress.
  *
- * Receive buffers need no such care: no session holds any from one turn to the next. */
+ * A client that sends hello and reads its replies at once is not closed: its replies are in the
+ * kernel's buffers within a round trip, and a connection is closed only when it is found stuck in
+ * the same send twice. Only a client whose round trip is longer than the shrunk timeout may be hit.
+ *
+ * Receive buffers need no such rule: no session holds one from one turn to the next. */
 #include "net/pressure.h"
 
 #include "base/limits.h"
 #include "net/server_state.h"
 
 enum {
-    LOOK_INTERVAL_US = 20000, /* while chunks are short, */
-    LOOK_STARVED_US = 2000,   /* and while some wait for one */
-    STUCK_US_MAX = 1000000,   /* without progress, while chunks are short */
-    PLACES_RESERVE_SHARE = 4,
-    BURDENS = 65, /* 0: none; else the logarithm of chunks x microseconds */
+    LOOK_INTERVAL_US = 20000, /* between two looks for stuck connections while chunks are short, */
+    LOOK_STARVED_US = 2000,   /* and while sessions wait for a chunk */
+    STUCK_US_MAX = 1000000,   /* the longest time without progress while chunks are short */
+    PLACES_RESERVE_SHARE = 4, /* 1/4 of the sessions is the reserve */
+    BURDENS = 65,             /* 0: none; else 1 + log2(chunks x microseconds) */
 };
 
-/* The part of a time that is left while `free` of `reserve` are. */
+/* A timeout, shrunk in proportion when less than the reserve is free. */
 static uint64_t share_us(uint64_t whole_us, uint32_t free, uint32_t reserve)
 {
     return free < reserve ? whole_us * free / reserve : whole_us;
@@ -36,7 +38,7 @@ static uint64_t since_us(const struct server *server, const struct session *sess
     return server->turn_us - session->since_us;
 }
 
-/* How long a connection may be silent: what is closing already makes room for others. */
+/* How long a connection may be silent now. Closing sessions count as free. */
 static uint64_t silence_us(const struct server *server)
 {
     uint32_t places = server->options.connections_max;
@@ -44,7 +46,7 @@ static uint64_t silence_us(const struct server *server)
     return share_us(server->options.greeting_us, free, places / PLACES_RESERVE_SHARE);
 }
 
-/* Not while the log has no room, when hellos wait as well, nor one whose hello waits. */
+/* None is closed while the log has no room, as hellos wait too; nor one whose input waits. */
 void pressure_close_silent(struct server *server)
 {
     while (server->greeting_first != 0 && !server->is_stalled) {
@@ -71,7 +73,7 @@ static void close_slow_readers(struct server *server)
     }
 }
 
-/* What a session keeps from others, if it was stuck in the same send at the last look. */
+/* The burden of a session that is stuck in the same send as at the last look; 0 for others. */
 static unsigned burden(const struct server *server, const struct session *session,
                        uint64_t allowed_us)
 {
@@ -82,7 +84,7 @@ static unsigned burden(const struct server *server, const struct session *sessio
     return 64 - (unsigned)__builtin_clzll(us * session->output.chunk_count);
 }
 
-/* Closes those with the greatest burden, until the reserve will be free again. */
+/* Closes the sessions with the greatest burden, until their chunks will fill the reserve. */
 static void close_stuck(struct server *server)
 {
     const struct output_pool *pool = &server->outputs;
@@ -112,7 +114,6 @@ static void close_stuck(struct server *server)
     }
 }
 
-/* How long the next turn may wait, so that a look for those that do not read is not late. */
 uint64_t pressure_wait_us(const struct server *server)
 {
     if (server->outputs.free_count >= server->outputs.reserve)
@@ -120,15 +121,12 @@ uint64_t pressure_wait_us(const struct server *server)
     return server->starved.count > 0 ? LOOK_STARVED_US : LOOK_INTERVAL_US;
 }
 
-/* Whatever there is room for: nobody is silent or stuck for ever. */
 void pressure_each_second(struct server *server)
 {
     pressure_close_silent(server);
     close_slow_readers(server);
 }
 
-/* Once a turn. is_settled: the turn has seen all that had happened when it began, so that a send
- * which was begun before it and has not ended waits for its reader. */
 void pressure_turn(struct server *server, bool is_settled)
 {
     if (is_settled)

@@ -8,20 +8,20 @@
 struct server;
 struct session;
 
-/* Before a connection is accepted: those that have been silent for too long make room. */
+/* Before a connection is accepted: closes those that have been silent for too long. */
 void pressure_close_silent(struct server *server);
 
-/* Is a send under way that waits for its reader? */
+/* Is a send under way that waits because the client does not read? */
 bool pressure_is_stuck(const struct server *server, const struct session *session);
 
-/* Once a second: nobody is silent or stuck for ever, however much room there is. */
+/* Once a second: closes connections that are silent or stuck, also while nothing is short. */
 void pressure_each_second(struct server *server);
 
-/* Once a turn. is_settled: the turn has seen all that had happened when it began, so that a send
- * which was begun before it and has not ended waits for its reader. */
+/* Once a turn. is_settled: the turn has taken in all events that there were when it began; so a
+ * send that began earlier and has not ended is one that waits for its reader. */
 void pressure_turn(struct server *server, bool is_settled);
 
-/* How long the next turn may wait, so that the next look for slow readers is not late. */
+/* How long the next turn may wait for events, so that the next look for slow readers is in time. */
 uint64_t pressure_wait_us(const struct server *server);
 
 #endif

@@ -1,13 +1,13 @@
-/* The server's life and its loop.
+/* Start, loop and stop of the server.
  *
- * A turn: reap events; the clocks are read once; holds whose deadline has passed are put first;
- * what was received becomes batches that are decided and appended to the log's open block; the
- * block is submitted if a write may start; outputs that became durable are released and sent. One
- * io_wait, so one system call, a turn.
+ * A turn: wait for events; read the clocks once; begin with hold.expire if deadlines have passed;
+ * turn what was received into batches, decide them and append them to the log's open block; submit
+ * the block if a write may start; release and send the replies that became durable. There is one
+ * io_wait, so one system call, in a turn.
  *
- *   failure of the log      -> server_turn gives -1, nothing more is released, the process ends
- *   a connection's failure  -> that session closes, nothing else is touched
- *   being asked to stop     -> what was received is answered, the log is made durable, then 0 */
+ *   the log fails          -> server_turn returns -1, nothing more is released, the process ends
+ *   a connection fails     -> that session closes, no other is affected
+ *   asked to stop          -> what was received is answered, the log is made durable, then 0 */
 #include "net/server.h"
 
 #include <errno.h>
@@ -27,9 +27,9 @@
 #include "snapshot/image.h"
 
 enum {
-    SCAN_INTERVAL_US = 1000000, /* between two looks at what changes slowly */
+    SCAN_INTERVAL_US = 1000000, /* between two calls of each_second */
     STOP_DRAIN_US = 5000000,    /* a stopping server waits so long for clients to read */
-    WAIT_BOUND_US = 1000000,
+    WAIT_BOUND_US = 1000000,    /* the longest wait of a turn, for each_second's sake */
 };
 
 const struct server_options server_options_default = {
@@ -76,8 +76,8 @@ static bool fail(struct server *server, const char *what, int result)
     return false;
 }
 
-/* The memory of the tables is taken beside the loop, so that a server answers at once; until it is
- * done, a decision may wait for a page to be cleared. */
+/* The memory of the tables is taken on a helper thread, so that the server answers at once. Until
+ * it is done, a decision that touches a new page waits while the kernel clears it. */
 static int memory_work(void *context)
 {
     struct server *server = context;
@@ -103,9 +103,9 @@ static void memory_taken(struct server *server, int result)
     server_notice(server, text);
 }
 
-/* Is the data folder still where it was? What was answered since a file of it was removed is lost
- * with that, and is told; in a folder that was moved nothing is lost, but another server may begin
- * in its place. */
+/* Is the data folder still where it was? 0; -ENOENT, with the server's error, when a file of it was
+ * removed: what was answered since then is lost. -ESTALE when the folder was moved: nothing is
+ * lost, but another server might be started in its old place. */
 static int folder_check(struct server *server)
 {
     char error[IO_ERROR_SIZE];
@@ -118,7 +118,7 @@ static int folder_check(struct server *server)
     return result;
 }
 
-/* Nothing more is read. Sessions with input that waits for room drain when it was handled. */
+/* Drains all sessions. One with input that waits for room drains when that is handled. */
 static void stop_begin(struct server *server)
 {
     server->is_stopping = true;
@@ -131,7 +131,7 @@ static void stop_begin(struct server *server)
     }
 }
 
-/* False when the server must not go on. */
+/* False, with the server's error, when the server must not go on. */
 static bool handle_event(struct server *server, const struct io_event *event)
 {
     int result = 0;
@@ -179,7 +179,7 @@ static bool handle_event(struct server *server, const struct io_event *event)
     return true;
 }
 
-/* Says once that the log's disk has no room for a block. */
+/* Reports once per block that the disk has no room for it. */
 static void watch_storage(struct server *server)
 {
     uint64_t block = wal_block_durable(server->wal) + 1;
@@ -191,7 +191,7 @@ static void watch_storage(struct server *server)
                   "again every second, and commands are answered STORAGE_FULL meanwhile");
 }
 
-/* Is the data folder still there? False when it is not. */
+/* False when files of the data folder were removed. That it was moved is reported once. */
 static bool watch_folder(struct server *server)
 {
     char text[SERVER_ERROR_SIZE];
@@ -212,7 +212,7 @@ static void watch_fill(struct server *server)
     watch_tables(&server->watch, server->engine, server->options.notice, server->options.context);
 }
 
-/* What is looked at once a second. False when the server must not go on. */
+/* Does what is due once a second. False when the server must not go on. */
 static bool each_second(struct server *server)
 {
     if (server->turn_us - server->scanned_us < SCAN_INTERVAL_US)
@@ -228,7 +228,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* How long a turn may wait for events: not at all when there is something to do. */
+/* How long a turn may wait for events; 0 when there is something to do. */
 static uint64_t wait_us(struct server *server, uint64_t timeout_us)
 {
     uint64_t now_us = clock_at(&server->timekeeping.clock, io_time_us(server->io));
@@ -246,7 +246,7 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     return wait;
 }
 
-/* True when nothing decided is left to make durable or to send. */
+/* Is everything that was decided durable and sent? */
 static bool has_drained(const struct server *server)
 {
     return !server->is_stalled && server->batch_count == 0 && server->session_count == 0 &&
@@ -313,7 +313,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     return is_done && is_idle ? 0 : 1;
 }
 
-/* Snapshots that could not be used get out of the way, so that the two newest are two good ones. */
+/* Renames the snapshots that could not be used, so that the newest two are valid ones. */
 static bool damaged_set_aside(struct server *server, const struct loader *loader)
 {
     for (uint32_t i = 0; i < loader->damaged_count; i++) {
@@ -328,8 +328,8 @@ static bool damaged_set_aside(struct server *server, const struct loader *loader
     return true;
 }
 
-/* Before the log is opened for writing: an archive of another history is refused, and nothing is
- * left behind. */
+/* Comes before the log is opened for writing, so that nothing is changed when the archive belongs
+ * to another history and is refused. */
 static bool open_archive(struct server *server, const struct replay *replay)
 {
     const struct archive_options options = {.keep_us = server->options.archive_keep_us,
@@ -351,7 +351,7 @@ static bool open_archive(struct server *server, const struct replay *replay)
     return false;
 }
 
-/* The folders are what they should be: what a crash left half made in them goes. */
+/* Removes partial files that a crash left in a folder. */
 static bool tidy(struct server *server, struct disk *disk)
 {
     int result = disk != NULL ? disk_tidy(disk) : 0;
@@ -366,7 +366,7 @@ static void start_archive(struct server *server)
     server->start.archive_seq = archive_status(server->archive)->seq;
 }
 
-/* A backup must be whole before a shop goes on from it. */
+/* If the folder is a backup, it must be complete before a shop is started from it. */
 static bool check_backup(struct server *server)
 {
     struct backup_label label = {.progress = server->options.checking,
@@ -380,8 +380,8 @@ static bool check_backup(struct server *server)
     return state != BACKUP_REFUSED;
 }
 
-/* It is a data folder from now on: nothing in the files that it had has been changed yet, and what
- * the log gets from here on its label does not know. */
+/* Makes a backup an ordinary data folder, by removing its label: from here on the log gets blocks
+ * that the label does not know of. None of the files that it names has been changed so far. */
 static bool leave_backup(struct server *server)
 {
     int result = server->start.backup_seq > 0 ? backup_label_leave(server->disk) : 0;
@@ -430,7 +430,7 @@ static bool recover(struct server *server)
     if (!open_archive(server, &replay) || !tidy(server, server->disk) ||
         !tidy(server, server->options.archive))
         return false;
-    /* A log that has no block yet goes on from the snapshot's state. */
+    /* A log without a block continues the state of the snapshot. */
     replay.end.digest = engine_digest(server->engine);
     replay.end.time_us = engine_time_us(server->engine);
     char error[IO_ERROR_SIZE];
@@ -482,8 +482,8 @@ struct server *server_create(const struct server_options *options, struct io *io
         snprintf(server->error, sizeof server->error, "out of memory for connections");
         made = false;
     }
-    /* An address that cannot be had is told before a long log is read; who connects meanwhile waits
-     * for the first turn. */
+    /* Listen first: an address that is taken is reported before a long log is read. Whoever
+     * connects meanwhile waits for the first turn. */
     if (made && listen_on(server) && recover(server)) {
         if (!options->lazy_memory)
             memory_take(server);

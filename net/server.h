@@ -24,32 +24,32 @@ struct server_options {
     struct engine_options engine;
     uint64_t wal_segment_size; /* 0: the default */
     uint32_t wal_writes;       /* blocks in flight to the disk; 0: the default */
-    bool rewrite_log_note;     /* what the log's note says, or that it is lost, is passed over */
+    bool rewrite_log_note;     /* ignore the log's note, even a lost one, and write it anew */
     uint32_t connections_max;
-    uint32_t spin_us;            /* an idle loop looks again for so long before it sleeps */
-    uint32_t output_chunks;      /* in all, of OUTPUT_CHUNK_SIZE bytes */
-    uint64_t slow_reader_us;     /* a send without progress for so long ends the connection */
-    uint64_t greeting_us;        /* and so does a connection without a hello */
-    uint64_t snapshot_memory;    /* bytes for old states while one is written; 0: take none */
-    uint64_t snapshot_every_us;  /* 0: not by time */
-    uint64_t snapshot_log_bytes; /* 0: not by the size of the log */
+    uint32_t spin_us;         /* microseconds that an idle loop polls before it sleeps; 0: off */
+    uint32_t output_chunks;   /* of replies, for all connections; OUTPUT_CHUNK_SIZE bytes each */
+    uint64_t slow_reader_us;  /* a connection whose send makes no progress for so long is closed, */
+    uint64_t greeting_us;     /* and one that has not sent hello after so long */
+    uint64_t snapshot_memory; /* bytes for old states of records while one is taken; 0: take none */
+    uint64_t snapshot_every_us;  /* take one so often; 0: not by time */
+    uint64_t snapshot_log_bytes; /* and after so much log; 0: not by its size */
     bool snapshot_at_stop;
-    struct disk *archive;     /* gets a copy of each segment before it is used again; NULL: none */
-    uint64_t archive_keep_us; /* 0: whatever its age */
-    uint64_t archive_keep_bytes; /* 0: whatever its size */
-    bool lazy_memory;            /* take memory as it is touched, not from the start on */
-    uint64_t clock_bound_us;     /* a wall clock further off has jumped; 0: the default */
-    bool accept_clock;           /* an operator says that the wall clock is right */
+    struct disk *archive; /* gets a copy of each segment before it is reused; NULL: no archive */
+    uint64_t archive_keep_us;    /* archived files that are older are removed; 0: never */
+    uint64_t archive_keep_bytes; /* the oldest are removed while there is more; 0: never */
+    bool lazy_memory;            /* tables get memory when it is first used, not ahead of that */
+    uint64_t clock_bound_us;     /* a wall clock that is off by more has jumped; 0: the default */
+    bool accept_clock;           /* an operator says that the wall clock is right now */
 
-    /* Told while the log is read at start-up, unless NULL. */
+    /* Callbacks; any of them may be NULL. At the start: how much of the log is read, */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
-    /* The same while the files of a backup are checked. */
+    /* how much of a backup is checked, */
     void (*checking)(void *context, uint64_t bytes_read, uint64_t bytes_total);
-    /* The same while a snapshot is loaded. */
+    /* and how much of a snapshot is loaded. */
     void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
-    /* Told, unless NULL, when the memory of all tables is there, or not all of it could be had. */
+    /* Called once, when the memory of the tables has been taken, or part of it could not be. */
     void (*memory_taken)(void *context, bool is_whole);
-    /* Told, unless NULL, what a person should know: a damaged snapshot, one that was given up. */
+    /* A message for the operator, such as a damaged snapshot or one that was given up. */
     void (*notice)(void *context, const char *text);
     void *context;
 };
@@ -58,11 +58,10 @@ extern const struct server_options server_options_default;
 
 struct server;
 
-/* What its connections take at most, all of them together: for replies that are not sent and for
- * requests that wait. */
+/* The most memory that all connections together can take: unsent replies and waiting requests. */
 uint64_t server_connections_bytes(const struct server_options *options);
 
-/* The io that a server of these options needs. */
+/* The options of the io that such a server needs. */
 struct io_options server_io_options(const struct server_options *options);
 
 /* NULL on failure, with a message. io, disk and the archive outlive the server. */
@@ -70,9 +69,9 @@ struct server *server_create(const struct server_options *options, struct io *io
                              char *error, size_t error_size);
 void server_destroy(struct server *server);
 
-/* One turn: waits up to timeout_us for something to happen and does all there is to do. 1: go on;
- * 0: it was asked to stop and has stopped, everything decided is durable and answered; -1: it must
- * not go on (server_error says why): nothing was answered that is not durable. */
+/* One turn of the loop: waits up to timeout_us for events and handles them. Returns 1: call it
+ * again; 0: it was asked to stop and has stopped, everything decided is durable and answered; -1:
+ * it must not go on (server_error says why); nothing was answered that is not durable. */
 int server_turn(struct server *server, uint64_t timeout_us);
 const char *server_error(const struct server *server);
 
@@ -86,13 +85,13 @@ struct server_start {
     uint64_t snapshot_seq;   /* of the snapshot it began with; 0: none */
     bool has_log;            /* there was a log to read */
     uint64_t torn_bytes;     /* cut off the log's end */
-    bool is_sealed;          /* nothing more was ever acknowledged; else nobody can tell */
-    uint64_t snapshot_bytes; /* of its records, and how long loading it took */
+    bool is_sealed;          /* certain: nothing after this end was ever acknowledged */
+    uint64_t snapshot_bytes; /* of its records; and the time that loading them took */
     uint64_t snapshot_us;
-    uint64_t replay_us;             /* how long the commands took */
+    uint64_t replay_us;             /* the time that replaying the log took */
     uint64_t epoch;                 /* of the log */
     uint64_t archive_seq;           /* everything up to it has been archived */
-    uint64_t snapshot_memory_bytes; /* what taking snapshots needs, in all */
+    uint64_t snapshot_memory_bytes; /* all that taking snapshots needs */
 };
 struct server_start server_start(const struct server *server);
 

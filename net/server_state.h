@@ -24,19 +24,21 @@
 #include "net/watch.h"
 #include "snapshot/writer.h"
 
-/* Receive buffers, the size of each (what a turn takes in from one connection), and what a session
- * may have to put by: a frame that came in pieces, and a buffer behind it. */
+/* The receive buffers that all connections share; the size of each, which is also the most that a
+ * turn receives from one connection; and the size of a session's stash: an incomplete frame and one
+ * more buffer behind it. */
 enum {
     SERVER_BUFFERS = 1024,
     SERVER_BUFFER_SIZE = 16 * 1024,
     STASH_SIZE = FRAME_SIZE_MAX + SERVER_BUFFER_SIZE
 };
 
-/* The epoch of a log that begins. It grows when a shop is restored, and when another server takes
- * over as primary, which none can yet. */
+/* The epoch of a new log. A restored shop begins the next epoch, so that a seq of an epoch never
+ * names two changes. */
 #define SERVER_EPOCH_FIRST 1
 
-/* `user` of an operation: kind, generation of the session, number of the session. */
+/* What an event belongs to, in `user` of its operation: kind (16 bits), and for a session its
+ * generation (16 bits) and number (32 bits). */
 enum user_kind {
     USER_LISTEN = 1,
     USER_SESSION,
@@ -60,7 +62,7 @@ static inline enum user_kind user_kind(uint64_t user)
     return (enum user_kind)(user >> 48);
 }
 
-/* A list of session numbers, each at most once, for this turn or until room appears. */
+/* A list of session numbers. A flag in the session tells that it is in the list. */
 struct session_list {
     uint32_t *numbers;
     uint32_t count;
@@ -68,31 +70,31 @@ struct session_list {
 
 /* The snapshots of this server: net/snapshots.c. */
 struct snapshots {
-    struct writer *writer; /* NULL: none are taken */
-    uint64_t begun_us;     /* when the last one was started, */
-    uint64_t begun_log_bytes;
-    uint64_t stepped_us;
-    int64_t earned_us; /* time that slices may take */
-    uint64_t count_seen;
-    uint64_t failures_seen;
-    uint64_t seq_before; /* of the snapshot that is kept beside the newest; 0: none */
-    uint64_t archived_seen;
-    uint64_t notices_seen; /* of the archive */
-    bool is_asked;
-    bool is_last;    /* the one at the stop was started */
-    bool is_skipped; /* and is not wanted after all */
+    struct writer *writer;    /* NULL: none are taken */
+    uint64_t begun_us;        /* when the last one was started, */
+    uint64_t begun_log_bytes; /* and how much log had been written by then */
+    uint64_t stepped_us;      /* the last time that earned_us was updated */
+    int64_t earned_us;        /* time that slices may take; below zero: to be made up for */
+    uint64_t count_seen;      /* of the writer's status: published, */
+    uint64_t failures_seen;   /* and failed */
+    uint64_t seq_before;      /* of the snapshot that is kept beside the newest; 0: none */
+    uint64_t archived_seen;   /* of the archive's status: segments, */
+    uint64_t notices_seen;    /* and messages */
+    bool is_asked;            /* by a client */
+    bool is_last;             /* the last one, at the stop, was started */
+    bool is_skipped;          /* a second signal says that none is wanted at the stop */
 };
 
 /* The server's time: net/timekeeping.c. */
 struct timekeeping {
     struct clock clock;
     struct id boot;
-    uint64_t jump_us;  /* to be logged before anything else is decided; 0: nothing */
-    uint64_t jump_seq; /* up to which the log must be durable before it is noted */
-    struct clock_note noted;
-    uint8_t *page; /* the note as it is written */
+    uint64_t jump_us;        /* time.jump is to be logged before anything is decided; 0: no jump */
+    uint64_t jump_seq;       /* its seq: the note must not be written before it is durable */
+    struct clock_note noted; /* the note that was written last */
+    uint8_t *page;           /* its bytes */
     bool is_writing;
-    bool has_complained;
+    bool has_complained; /* a failure to write it has been reported */
 };
 
 /* Requests of older schemas, laid out as today's, while they are in the open batch. */
@@ -114,50 +116,51 @@ struct server {
     struct snapshots snapshots;
     struct timekeeping timekeeping;
     struct server_start start;
-    uint64_t now_us;  /* of this turn, as the log has it; never goes back */
-    uint64_t turn_us; /* of this turn, by io_time_us: how long anything takes */
-    uint64_t scanned_us;
-    bool is_taking_memory;   /* of the tables, on the I/O seam's thread for it, */
-    atomic_bool memory_stop; /* until it is done or told not to go on */
-    struct watch watch;      /* over the tables */
-    bool is_moved;           /* the data folder, and it was said */
-    uint64_t block_full;     /* the log's disk had no room for it, and it was said */
-    uint64_t looked_us;      /* for those that do not read, while chunks were short */
-    uint64_t settled_us;     /* a send begun before it has ended, or waits for its reader */
+    uint64_t now_us;         /* the log's time of this turn; never goes back */
+    uint64_t turn_us;        /* io_time_us of this turn: for measuring how long things take */
+    uint64_t scanned_us;     /* when each_second ran last */
+    bool is_taking_memory;   /* a helper thread takes the memory of the tables, */
+    atomic_bool memory_stop; /* until it is done or this is set */
+    struct watch watch;      /* tells when tables fill up */
+    bool is_moved;           /* the data folder was moved, and that was reported */
+    uint64_t block_full;     /* the newest block whose lack of disk space was reported */
+    uint64_t looked_us;      /* when slow readers were looked for last, while chunks were short */
+    uint64_t settled_us;     /* a send begun earlier that has not ended waits for its reader */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];
 
     struct session *sessions; /* numbered from 1 */
     uint8_t *stashes;         /* STASH_SIZE bytes each */
-    uint32_t session_free;
-    uint32_t session_count; /* in use */
-    uint32_t closing_count; /* of them */
-    uint32_t session_high;  /* the highest number ever used */
+    uint32_t session_free;    /* the first of the free list; 0: none is free */
+    uint32_t session_count;   /* sessions in use, */
+    uint32_t closing_count;   /* and how many of them are CLOSING */
+    uint32_t session_high;    /* the highest number ever used */
     struct output_pool outputs;
     uint32_t greeting_first; /* sessions without a hello, the oldest first */
     uint32_t greeting_last;
 
-    /* The open batch: parsed, not decided. */
+    /* The open batch: commands that are parsed and not decided yet. */
     struct command commands[BATCH_COMMANDS_MAX];
     struct frame frames[BATCH_COMMANDS_MAX]; /* the requests' headers */
     uint32_t owners[BATCH_COMMANDS_MAX];     /* session numbers; 0: the server itself */
     uint32_t batch_count;
-    uint64_t batch_number;
-    size_t batch_encoded_max;
-    uint32_t buffers_done[SERVER_BUFFERS]; /* that only the batch may still point into */
+    uint64_t batch_number;    /* grows with each batch: tells whether a stash is still in use */
+    size_t batch_encoded_max; /* bytes that its commands may take in the log */
+    uint32_t buffers_done[SERVER_BUFFERS]; /* to be released when the batch is decided */
     uint32_t buffers_done_count;
     bool is_stalled; /* the log has no room: nothing is decided until a block is durable */
-    struct hold_expire_body expire;
+    struct hold_expire_body expire; /* the bodies of the server's own commands */
     struct time_jump_body jump;
 
-    struct session_list sendable;
-    struct session_list waiting; /* for their turn, first come, first served */
-    struct session_list starved; /* for a chunk, while there is none at all */
-    bool is_behind;              /* some of them have waited for the log: nobody overtakes them */
-    uint32_t turn_cost;          /* bytes of requests and replies that this turn has handled */
-    struct session_list marked[SESSION_MARKS]; /* by block: whose output it releases */
-    uint64_t block_released;                   /* every block up to it has released its output */
+    struct session_list sendable; /* to send from at the end of this turn */
+    struct session_list waiting;  /* have input to handle, first come, first served */
+    struct session_list starved;  /* hold no chunk for replies, and there was none free */
+    bool is_behind;               /* some wait because the log had no room: others queue behind */
+    uint32_t turn_cost;           /* bytes of requests and replies that this turn has handled */
+    struct session_list marked[SESSION_MARKS]; /* by block modulo SESSION_MARKS: have replies that
+                                                  are released when the block is durable */
+    uint64_t block_released;                   /* the replies of all blocks up to it are released */
     struct older older;
 };
 
@@ -176,14 +179,15 @@ static inline void session_list_add(struct session_list *list, uint32_t number)
     list->numbers[list->count++] = number;
 }
 
-/* The first ones leave the list. */
+/* Removes the first `count` numbers. */
 static inline void session_list_shift(struct session_list *list, uint32_t count)
 {
     list->count -= count;
     memmove(list->numbers, list->numbers + count, list->count * sizeof *list->numbers);
 }
 
-/* The session is done with its receive buffer; the open batch may still point into it. */
+/* The session no longer needs its receive buffer. Commands of the open batch may still point into
+ * it, so it is released when they are decided. */
 static inline void session_input_done(struct server *server, struct session *session)
 {
     if (session->input.buffer != 0)
@@ -191,7 +195,7 @@ static inline void session_input_done(struct server *server, struct session *ses
     session->input = (struct input){.bytes = NULL};
 }
 
-/* Tells a person. */
+/* A message for the operator. */
 static inline void server_notice(const struct server *server, const char *text)
 {
     if (server->options.notice != NULL)

@@ -6,11 +6,10 @@
  * What can fail: receiving and sending, which closes this session and touches nothing else. An
  * accept without a free place closes the connection.
  *
- * What must hold: session_check, at each transition. A session is in the list of greeting ones
- * exactly while it is GREETING. In each other list a number stands once at most. Its place there
- * and the flag that tells of it are the list's: they stay when the session ends, and whoever walks
- * the list finds a session that has nothing to do, or the next one with that number, to which the
- * flag belongs from then on. */
+ * What must hold: session_check, at each transition. The other lists are cleared by whoever walks
+ * them, and not when a session ends: list membership, with the flag that tells of it, belongs to
+ * the number and is kept when the number is reused. Walking a list, one may therefore meet a
+ * session that has nothing to do there, which does no harm. */
 #include "net/session.h"
 
 #include "base/arena.h"
@@ -26,8 +25,8 @@ static const uint8_t next_states[SESSION_STATE_COUNT] = {
     [SESSION_CLOSING] = 1 << SESSION_FREE,
 };
 
-/* Room for the numbers of all sessions in each list, and twice in `waiting` and `starved`, where a
- * session may be added again before its old place is cleared. */
+/* Each list has room for all sessions; `waiting` and `starved` have it twice, as a session may be
+ * added to them again before its old entry is removed. */
 static uint64_t lists_size(const struct server *server)
 {
     uint64_t sessions = server->options.connections_max + 1ULL;
@@ -64,7 +63,7 @@ void sessions_deinit(struct server *server)
     memory_unmap(server->stashes, (uint64_t)sessions * STASH_SIZE);
 }
 
-/* The list of those that have not said hello, the oldest first. */
+/* The list of GREETING sessions, the oldest first. */
 
 static void greeting_add(struct server *server, uint32_t number)
 {
@@ -182,7 +181,7 @@ void session_close(struct server *server, uint32_t number)
     io_close(server->io, session->fd, session_user(server, number));
 }
 
-/* List membership belongs to the slot and is kept across reuse. */
+/* List membership belongs to the number and is kept across reuse. */
 static void session_reset(struct session *session)
 {
     struct session fresh = {

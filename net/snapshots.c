@@ -1,11 +1,11 @@
 /* When the server takes snapshots, and how much of its time they get.
  *
  * A snapshot starts after so many seconds, after so much log, on demand, and when the server stops.
- * Its slices share the loop: it earns a part of the time that passes, a small one while there is
- * work and a larger one while there is none, and a slice that packed a chunk pays for what it took.
- * The part grows with the memory that old states take; when that runs short, packing comes before
- * deciding, whatever it takes. An idle server does not hurry either: what a snapshot writes stands
- * in the disk's way of the log.
+ * It is taken in slices between batches, on a budget: it earns a share of the time that passes, a
+ * small one while there is other work and a larger one while there is none, and each slice that
+ * packed a chunk is charged the time that it took. The share grows as the undo memory (old states
+ * of records) fills; when that runs short, packing comes before deciding, whatever time it takes.
+ * Even an idle server limits the share, because what a snapshot writes delays the log's writes.
  *
  * Whenever a snapshot was published or a segment archived, the log is told which segments it may
  * release (base/retention.h decides). A segment goes to the archive as soon as the log has left
@@ -20,11 +20,11 @@
 #include "net/server_state.h"
 
 enum {
-    SHARE_BUSY = 4, /* percent of the time while there is other work, */
-    SHARE_IDLE = 20,
-    SHARE_UNDO = 2,      /* a percent more for so many of the memory for old states */
-    EARNED_US_MAX = 200, /* what is not used is not saved up */
-    PASSED_US_MAX = 100000,
+    SHARE_BUSY = 4,      /* percent of the time that slices may take while there is other work, */
+    SHARE_IDLE = 20,     /* and while there is none */
+    SHARE_UNDO = 2,      /* a percent more for each 2 percent of the undo memory that are in use */
+    EARNED_US_MAX = 200, /* time that was not used is not saved up beyond this */
+    PASSED_US_MAX = 100000, /* a longer turn counts as one of this length */
 };
 
 bool snapshots_open(struct server *server, const struct loader *loader)
@@ -50,7 +50,7 @@ bool snapshots_open(struct server *server, const struct loader *loader)
     return snapshots->writer != NULL;
 }
 
-/* Is there anything that the newest snapshot does not show? */
+/* Has anything changed since the newest snapshot? */
 static bool has_news(const struct server *server)
 {
     return engine_seq(server->engine) > writer_status(server->snapshots.writer)->seq_published;
@@ -77,7 +77,7 @@ static void start(struct server *server)
         writer_ask(snapshots->writer);
 }
 
-/* Releases the segments that neither a start nor the archive needs any more. */
+/* Releases the segments that are needed neither for recovery nor for the archive. */
 static void release(struct server *server)
 {
     struct retention_log log = {.seq_snapshot = server->snapshots.seq_before,
@@ -87,7 +87,7 @@ static void release(struct server *server)
     wal_release(server->wal, retention_log_seq(&log));
 }
 
-/* Takes note of a snapshot that has just been published or given up. */
+/* Notices when a snapshot has been published or given up since the last call. */
 static void finish(struct server *server)
 {
     struct snapshots *snapshots = &server->snapshots;
@@ -105,7 +105,7 @@ static void finish(struct server *server)
     snapshots->count_seen = status->snapshot_count;
 }
 
-/* One slice; true when it packed something. What it took is paid for. */
+/* Takes one slice, and charges its time. True when it packed something. */
 static bool slice(struct server *server, bool may_pack)
 {
     struct snapshots *snapshots = &server->snapshots;
@@ -117,7 +117,7 @@ static bool slice(struct server *server, bool may_pack)
     return packed;
 }
 
-/* Percent of the time. */
+/* The share of the time that slices may take, in percent. */
 static uint32_t share(const struct writer *writer, bool is_idle)
 {
     return (is_idle ? SHARE_IDLE : SHARE_BUSY) + writer_undo_percent(writer) / SHARE_UNDO;

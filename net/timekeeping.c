@@ -1,14 +1,15 @@
-/* The server's use of its clock (net/clock.h): at the start, once a turn, and the note of it that
- * it leaves in the data folder.
+/* The server's use of its clock (net/clock.h): at the start, once a turn, and the clock note that
+ * it keeps in the data folder for the next start.
  *
- *   timekeeping_open -> clock_begin -> time.jump, if so much is unproven   (pipeline_log_jump)
- *   timekeeping_turn -> clock_turn  -> the turn's times; jumps are said and counted
- *                    -> the note, when it is due, in a lane of its own
+ *   timekeeping_open -> clock_begin -> time.jump is due, if much of the time since the log's last
+ *                                      change is unproven (pipeline_log_jump logs it)
+ *   timekeeping_turn -> clock_turn  -> the times of this turn; jumps are reported and counted
+ *   timekeeping_note                -> writes the note when it is due, in a lane of its own
  *
- * The note is a help, not a part of the state: a start without it asks an operator sooner. So a
- * disk that does not take it is told of once, and nothing else comes of it. It waits until the
- * log's own word on how the start was (time.jump) is durable: else a start after a crash would
- * take the note for proof that the jump was time that passed. */
+ * The note is a help and not part of the state: without it a start asks an operator sooner. So a
+ * failure to write it is reported once and has no other effect. It is not written before time.jump
+ * is durable: else a start after a crash would take the note as proof that the jump was time that
+ * really passed. */
 #include "net/timekeeping.h"
 
 #include <stdio.h>
@@ -34,10 +35,10 @@ static void say_unreadable(struct server *server)
     notice(server, text);
 }
 
-/* The note that an earlier server left; none: log_us 0. */
+/* The note that an earlier server left; log_us is 0 when there is none. */
 static struct clock_note read_note(struct server *server)
 {
-    uint8_t bytes[CLOCK_NOTE_SIZE + 1]; /* a longer file is no note either */
+    uint8_t bytes[CLOCK_NOTE_SIZE + 1]; /* one more, so that a longer file is noticed */
     struct clock_note note = {0};
     int file = disk_file_open(server->disk, CLOCK_NOTE_NAME, false);
     if (file == -ENOENT)
@@ -116,7 +117,7 @@ void timekeeping_turn(struct server *server)
     take_times(server);
 }
 
-/* In the clock's lane. */
+/* Runs in the clock's lane, on another thread. */
 static int write_note(void *context)
 {
     const struct server *server = context;
@@ -129,7 +130,7 @@ static int write_note(void *context)
         result = disk_partial_publish(disk, file, CLOCK_NOTE_NAME, CLOCK_NOTE_NAME);
     disk_file_close(disk, file);
     if (result < 0)
-        (void)disk_partial_discard(disk, CLOCK_NOTE_NAME); /* else the next writer removes it */
+        (void)disk_partial_discard(disk, CLOCK_NOTE_NAME); /* else the next write replaces it */
     return result;
 }
 

@@ -1,7 +1,7 @@
-/* A step is told when it is passed, and forgotten when the table has fallen FALL_PERCENT below it:
- * one that goes up and down around a step is told of once. Several steps that are passed at once
- * make one notice. What is kept for operators is no room for others, and so no part of the whole.
- */
+/* A step (80, 90, 100 percent) is reported when a table passes it, and armed again when the table
+ * has fallen FALL_PERCENT below it: a table that goes up and down around a step is reported once.
+ * Several steps passed at once make one message. Percentages are of the capacity without the part
+ * that is reserved for operators, because others are refused when the rest is full. */
 #include "net/watch.h"
 
 #include <inttypes.h>

@@ -63,6 +63,10 @@ int disk_file_check(struct disk *disk, int file, const char *name);
  * are (more than entries_max when some were left out). */
 int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_max);
 
+/* All of them in memory of their own, which the caller frees. Returns their number, or -errno:
+ * -EOVERFLOW when there are more than DISK_ENTRIES_MAX. *entries is NULL after an error. */
+int disk_list_all(struct disk *disk, struct disk_entry **entries);
+
 /* Opens a file; writable files are opened with O_DIRECT | O_DSYNC where the file system has it,
  * so that a completed write is a durable one. */
 int disk_file_open(struct disk *disk, const char *name, bool writable);

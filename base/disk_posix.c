@@ -121,10 +121,18 @@ static DIR *folder_entries(const struct disk *disk)
     return entries;
 }
 
-static bool name_is_file(const struct disk *disk, const char *name)
+/* The name of the next regular file; NULL at the end, and after an error (errno is not 0 then). A
+ * file that is removed meanwhile is passed over. */
+static const char *next_file(const struct disk *disk, DIR *entries, struct stat *status)
 {
-    struct stat info;
-    return fstatat(disk->folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode);
+    struct dirent *entry;
+    do {
+        errno = 0;
+        entry = readdir(entries);
+    } while (entry != NULL &&
+             (fstatat(disk->folder, entry->d_name, status, AT_SYMLINK_NOFOLLOW) != 0 ||
+              !S_ISREG(status->st_mode)));
+    return entry == NULL ? NULL : entry->d_name;
 }
 
 int disk_tidy(struct disk *disk)
@@ -132,13 +140,15 @@ int disk_tidy(struct disk *disk)
     DIR *entries = folder_entries(disk);
     if (entries == NULL)
         return -errno;
+    struct stat status;
     int result = 0;
-    for (struct dirent *entry; result == 0 && (entry = readdir(entries)) != NULL;) {
-        const char *name = entry->d_name;
-        if (disk_name_is_partial(name) && name_is_file(disk, name) &&
-            unlinkat(disk->folder, name, 0) != 0)
+    const char *name = next_file(disk, entries, &status);
+    for (; name != NULL && result == 0; name = next_file(disk, entries, &status)) {
+        if (disk_name_is_partial(name) && unlinkat(disk->folder, name, 0) != 0)
             result = -errno;
     }
+    if (result == 0)
+        result = -errno;
     closedir(entries);
     return result;
 }
@@ -192,18 +202,14 @@ int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_ma
     DIR *stream = folder_entries(disk);
     if (stream == NULL)
         return -errno;
+    struct stat status;
     uint32_t count = 0;
-    errno = 0;
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL; errno = 0) {
-        struct stat status;
-        size_t name_size = strlen(entry->d_name) + 1;
-        /* A file that is gone between the two calls was not there. */
-        if (name_size > DISK_NAME_SIZE ||
-            fstatat(disk->folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-            !S_ISREG(status.st_mode))
+    for (const char *name; (name = next_file(disk, stream, &status)) != NULL;) {
+        size_t name_size = strlen(name) + 1;
+        if (name_size > DISK_NAME_SIZE)
             continue;
         if (count < entries_max) {
-            memcpy(entries[count].name, entry->d_name, name_size);
+            memcpy(entries[count].name, name, name_size);
             entries[count].size_bytes = (uint64_t)status.st_size;
         }
         count++;

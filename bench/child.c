@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "bench/load.h"
 
 enum { POLL_MS = 5, EXEC_FAILED = 127 };
@@ -276,11 +277,9 @@ void child_reap(struct child *child, char end[CHILD_END_SIZE])
 uint64_t child_cpu_ns(const struct child *child)
 {
     clockid_t clock;
-    struct timespec used;
-    if (child->pid == 0 || clock_getcpuclockid(child->pid, &clock) != 0 ||
-        clock_gettime(clock, &used) != 0)
+    if (child->pid == 0 || clock_getcpuclockid(child->pid, &clock) != 0)
         return 0;
-    return (uint64_t)used.tv_sec * 1000000000ULL + (uint64_t)used.tv_nsec;
+    return clock_read_ns(clock);
 }
 
 int child_run(const char *subcommand, const char *argument, uint32_t timeout_ms, char *text,

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "bench/machine.h"
 
 #define NS_PER_SECOND 1000000000ULL
@@ -37,9 +38,7 @@ enum {
 
 static uint64_t thread_cpu_ns(void)
 {
-    struct timespec used;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * NS_PER_SECOND + (uint64_t)used.tv_nsec;
+    return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static bool next_request(void *context, struct frame *frame, uint64_t *token)

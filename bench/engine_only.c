@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "bench/child.h"
 #include "bench/figures.h"
 #include "bench/load.h"
@@ -82,13 +83,6 @@ struct engine_run {
     uint64_t wrong_answers;
 };
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Decides one request and returns its outcome; the reply's body stands behind the gap. */
 static enum outcome decide_one(struct engine_run *run, unsigned number, const void *body,
                                uint32_t size, const void **reply, uint32_t *reply_size)
@@ -98,7 +92,7 @@ static enum outcome decide_one(struct engine_run *run, unsigned number, const vo
     struct command command = {
         .body = aligned, .sink = &sink, .size = size, .number = (uint16_t)number};
     memcpy(aligned, body, size);
-    engine_decide(run->engine, now_us(), &command, 1);
+    engine_decide(run->engine, clock_wall_us(), &command, 1);
     *reply = command.reply;
     *reply_size = command.reply_size;
     return (enum outcome)command.outcome;
@@ -107,7 +101,7 @@ static enum outcome decide_one(struct engine_run *run, unsigned number, const vo
 /* Ends holds as the server's loop does, some at a time. */
 static void expire_holds(struct engine_run *run)
 {
-    uint64_t time_us = now_us();
+    uint64_t time_us = clock_wall_us();
     uint64_t due = engine_holds_due(run->engine, time_us);
     uint64_t holds = due / EXPIRE_SHARE > EXPIRE_HOLDS_MIN ? due / EXPIRE_SHARE : EXPIRE_HOLDS_MIN;
     const struct hold_expire_body expire = {
@@ -135,7 +129,7 @@ static bool look_engine(void *context, unsigned number, const void *body, uint32
     struct engine_run *run = context;
     const void *got;
     uint32_t got_size;
-    for (uint64_t time_us = now_us(); engine_holds_due(run->engine, time_us) != 0;)
+    for (uint64_t time_us = clock_wall_us(); engine_holds_due(run->engine, time_us) != 0;)
         expire_holds(run);
     if (decide_one(context, number, body, size, &got, &got_size) != OUTCOME_OK ||
         got_size != reply_size)
@@ -181,7 +175,7 @@ static bool parse(struct engine_run *run, size_t size)
 
 static void decide(struct engine_run *run)
 {
-    uint64_t time_us = now_us();
+    uint64_t time_us = clock_wall_us();
     run->sink = (struct reply_sink){.cursor = run->replies, .gap = sizeof(struct frame)};
     for (uint32_t i = 0; i < CHUNK; i += BATCH_COMMANDS_MAX)
         engine_decide(run->engine, time_us, &run->commands[i], BATCH_COMMANDS_MAX);

@@ -35,6 +35,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "engine/messages.h"
 
@@ -46,9 +47,7 @@ enum {
 
 uint64_t load_clock_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+    return clock_read_ns(CLOCK_MONOTONIC);
 }
 
 bool load_address_read(struct load_address *address, const char *text)

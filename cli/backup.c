@@ -25,11 +25,12 @@
  * target before it counts. */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+#include "base/error.h"
 #include "base/limits.h"
 #include "cli/cli.h"
 #include "cli/folder.h"
@@ -75,7 +76,7 @@ struct backup {
     struct progress progress;
     uint8_t *piece;
     uint64_t bytes_copied;
-    struct timespec paced_from; /* when the first of them was */
+    uint64_t paced_from_us; /* when the first of them was */
     /* The segment being written in the target. */
     int file; /* -1: none */
     uint32_t segment;
@@ -85,15 +86,9 @@ struct backup {
     char error[WAL_ERROR_SIZE];
 };
 
-__attribute__((format(printf, 2, 3))) static enum step fail(struct backup *backup,
-                                                            const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(backup->error, sizeof backup->error, format, arguments);
-    va_end(arguments);
-    return STEP_FAILED;
-}
+/* Always STEP_FAILED. */
+#define fail(backup, ...)                                                                          \
+    ((void)error_set((backup)->error, sizeof(backup)->error, __VA_ARGS__), (enum step)STEP_FAILED)
 
 static enum step fail_at(struct backup *backup, const struct disk *disk, const char *name,
                          int64_t result)
@@ -110,16 +105,14 @@ static enum step again(enum step failed)
 /* Waits until so many bytes are due at the rate. */
 static void pace(struct backup *backup, uint64_t bytes)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_us = clock_monotonic_us();
     if (backup->bytes_copied == 0)
-        backup->paced_from = now;
+        backup->paced_from_us = now_us;
     backup->bytes_copied += bytes;
     if (backup->rate_mib == 0)
         return;
     double due_s = (double)backup->bytes_copied / ((double)backup->rate_mib * (1 << 20));
-    double passed_s = (double)(now.tv_sec - backup->paced_from.tv_sec) +
-                      (double)(now.tv_nsec - backup->paced_from.tv_nsec) / 1e9;
+    double passed_s = (double)(now_us - backup->paced_from_us) / (double)US_PER_SECOND;
     if (due_s <= passed_s)
         return;
     double wait_s = due_s - passed_s;
@@ -180,10 +173,10 @@ static enum step image_copy_from(struct backup *backup, int from, int to, const 
 
 static uint64_t size_of(struct disk *disk, const char *name)
 {
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    int count = entries == NULL ? 0 : disk_list(disk, entries, DISK_ENTRIES_MAX);
+    struct disk_entry *entries;
+    int count = disk_list_all(disk, &entries);
     uint64_t size_bytes = 0;
-    for (int i = 0; i < count && i < DISK_ENTRIES_MAX; i++) {
+    for (int i = 0; i < count; i++) {
         if (strcmp(entries[i].name, name) == 0)
             size_bytes = entries[i].size_bytes;
     }
@@ -464,10 +457,10 @@ static int partial_discard(struct backup *backup, const char *name)
 static enum step remove_older(struct backup *backup)
 {
     const struct holding *held = &backup->held;
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    int count = entries == NULL ? -ENOMEM : disk_list(backup->target, entries, DISK_ENTRIES_MAX);
+    struct disk_entry *entries;
+    int count = disk_list_all(backup->target, &entries);
     enum step step = count < 0 ? fail_at(backup, backup->target, "", count) : STEP_DONE;
-    for (int i = 0; step == STEP_DONE && i < count && i < DISK_ENTRIES_MAX; i++) {
+    for (int i = 0; step == STEP_DONE && i < count; i++) {
         const char *name = entries[i].name;
         uint64_t seq = image_name_seq(name);
         bool is_partial = disk_name_is_partial(name);
@@ -691,11 +684,7 @@ static enum step open_target(struct backup *backup)
  * time. */
 static uint64_t source_time_us(const struct backup *backup)
 {
-    struct timespec now;
-    if (backup->is_of_backup)
-        return backup->origin.time_us;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
+    return backup->is_of_backup ? backup->origin.time_us : clock_wall_us();
 }
 
 static enum step run(struct backup *backup)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "cli/value.h"
 #include "snapshot/reader.h"
@@ -63,10 +64,10 @@ bool folder_has_name(enum folder_kind kind, const char *name)
 /* Does the folder have a file of that kind? 1, 0 or -errno. */
 static int has_kind(struct disk *disk, enum folder_kind kind)
 {
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    int count = entries == NULL ? -ENOMEM : disk_list(disk, entries, DISK_ENTRIES_MAX);
+    struct disk_entry *entries;
+    int count = disk_list_all(disk, &entries);
     int result = count < 0 ? count : 0;
-    for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
+    for (int i = 0; result == 0 && i < count; i++) {
         if (folder_has_name(kind, entries[i].name))
             result = 1;
     }
@@ -264,13 +265,11 @@ static uint64_t reach_us(const struct folder *folder)
 {
     const struct replay *replay = &folder->replay;
     uint64_t last_us = engine_time_us(replay->engine);
-    struct timespec now;
     uint64_t time_us = 0;
     if (folder->is_backup) {
         time_us = folder->label.time_us;
     } else if (!replay->is_archive) {
-        clock_gettime(CLOCK_REALTIME, &now);
-        time_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
+        time_us = clock_wall_us();
     }
     return time_us > last_us ? time_us : last_us;
 }

@@ -4,18 +4,16 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 enum { PROGRESS_INTERVAL_US = 250000 };
 
 uint64_t load_clock_us(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
+    return clock_monotonic_us();
 }
 
 void load_report_init(struct load_report *report, uint32_t shown_max)

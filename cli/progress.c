@@ -3,24 +3,17 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 enum { SHOW_EVERY_US = 100000 };
 
-static uint64_t clock_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
-}
-
 void progress_show(struct progress *progress, const char *what, uint64_t bytes_done,
                    uint64_t bytes_total)
 {
-    uint64_t now_us = clock_us();
+    uint64_t now_us = clock_monotonic_us();
     if (progress->what == NULL || strcmp(progress->what, what) != 0)
         *progress = (struct progress){.what = what, .began_us = now_us};
     if (now_us - progress->shown_us < SHOW_EVERY_US || bytes_total == 0 ||

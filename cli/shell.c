@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/folder.h"
 #include "cli/lines.h"
@@ -69,13 +70,6 @@ struct shell {
     uint32_t keys_left;
     struct lines lines;
 };
-
-static uint64_t clock_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
-}
 
 static struct id random_key(struct shell *shell)
 {
@@ -241,7 +235,7 @@ static bool run_command(struct shell *shell, const char *text, size_t size)
 {
     struct text_request *request = &shell->request;
     char error[TEXT_ERROR_SIZE];
-    if (!text_read(text, size, clock_us(), random_key(shell), request, error))
+    if (!text_read(text, size, clock_wall_us(), random_key(shell), request, error))
         return refuse(shell, error);
     if (shell->folder != NULL && request->message->kind != KIND_QUERY)
         return refuse(shell, "a folder answers queries alone: changes go to its server");

@@ -7,10 +7,10 @@
 #include "cli/text.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "base/status.h"
 #include "engine/tables.h"
 
@@ -91,16 +91,9 @@ static bool is_plain(const struct shape_info *shape, uint16_t index)
 }
 
 /* Says what is wrong, after the command's name. Always false. */
-__attribute__((format(printf, 2, 3))) static bool refuse(struct line_reader *reader,
-                                                         const char *format, ...)
-{
-    va_list arguments;
-    int size = snprintf(reader->error, TEXT_ERROR_SIZE, "%s: ", reader->request->message->name);
-    va_start(arguments, format);
-    vsnprintf(reader->error + size, TEXT_ERROR_SIZE - (size_t)size, format, arguments);
-    va_end(arguments);
-    return false;
-}
+#define refuse(reader, ...)                                                                        \
+    (error_set((reader)->error, TEXT_ERROR_SIZE, "%s: ", (reader)->request->message->name),        \
+     error_add((reader)->error, TEXT_ERROR_SIZE, __VA_ARGS__))
 
 static bool is_space(char c)
 {

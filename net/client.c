@@ -18,16 +18,16 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/checksum.h"
+#include "base/clock.h"
+#include "base/error.h"
 #include "base/status.h"
 #include "engine/layout.h"
 
@@ -42,15 +42,7 @@ static_assert(CLIENT_OUT_SIZE >= FRAME_SIZE_MAX, "a request fits");
 static_assert(CLIENT_IN_SIZE >= 2 * FRAME_SIZE_MAX, "a reply fits behind another one");
 
 /* Always false. */
-__attribute__((format(printf, 2, 3))) static bool fail(struct client *client, const char *format,
-                                                       ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(client->error, sizeof client->error, format, arguments);
-    va_end(arguments);
-    return false;
-}
+#define fail(client, ...) error_set((client)->error, sizeof(client)->error, __VA_ARGS__)
 
 /* The checksum of a frame, whose checksum field is left zero. */
 static uint32_t frame_checksum(void *bytes, uint32_t size)
@@ -120,16 +112,7 @@ static bool connect_any(struct client *client, const char *address)
 }
 
 /* Nothing more is sent or comes. Always false. */
-__attribute__((format(printf, 2, 3))) static bool end(struct client *client, const char *format,
-                                                      ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(client->error, sizeof client->error, format, arguments);
-    va_end(arguments);
-    client->has_ended = true;
-    return false;
-}
+#define end(client, ...) ((client)->has_ended = true, fail(client, __VA_ARGS__))
 
 /* Makes room for at least one frame at the end of the in buffer. */
 static bool make_room(struct client *client)
@@ -303,9 +286,7 @@ bool client_queue(struct client *client, unsigned number, const void *body, uint
 
 static int64_t monotonic_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)(clock_monotonic_us() / 1000);
 }
 
 bool client_receive(struct client *client, struct client_reply *reply, int timeout_ms)

@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum {
     BURST_MIN = 8,      /* after a turn with so many events, io_wait waits for as many again, */
     BURST_WAIT_US = 10, /* for at most so long */
@@ -127,24 +129,12 @@ static uint32_t ring_reap(struct io *io, struct io_event *events, uint32_t event
     return count;
 }
 
-static uint64_t time_us(const struct timespec *time)
-{
-    return (uint64_t)time->tv_sec * 1000000 + (uint64_t)time->tv_nsec / 1000;
-}
-
-static uint64_t clock_us(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return time_us(&now);
-}
-
 int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_t wait_events,
             uint64_t timeout_us)
 {
     TILL_ASSERT(events_max > 0 && wait_events <= events_max);
     bool is_endless = timeout_us == UINT64_MAX;
-    uint64_t start_us = timeout_us == 0 ? 0 : clock_us(CLOCK_MONOTONIC);
+    uint64_t start_us = timeout_us == 0 ? 0 : clock_monotonic_us();
     uint64_t end_us = is_endless ? 0 : start_us + timeout_us;
     uint64_t left_us = timeout_us;
     uint32_t count = io_sockets_closed(io, events, events_max);
@@ -160,7 +150,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
             bound_us = left_us < BURST_WAIT_US ? left_us : BURST_WAIT_US;
         }
         burst = 0;
-        if (want == 1 && io->spin_us > 0 && clock_us(CLOCK_MONOTONIC) - start_us < io->spin_us) {
+        if (want == 1 && io->spin_us > 0 && clock_monotonic_us() - start_us < io->spin_us) {
             want = 0;
             sched_yield(); /* lets a kernel thread run that completes a write on this core */
         }
@@ -175,7 +165,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
         if (count >= wait_events || io->is_woken || left_us == 0)
             break;
         if (!is_endless) {
-            uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+            uint64_t now_us = clock_monotonic_us();
             left_us = now_us < end_us ? end_us - now_us : 0;
         }
     }
@@ -192,16 +182,14 @@ void io_wake(struct io *io)
 uint64_t io_time_us(struct io *io)
 {
     (void)io;
-    return clock_us(CLOCK_BOOTTIME);
+    return clock_read_us(CLOCK_BOOTTIME);
 }
 
 /* A clock before 1970 is wrong anyway, and counts as 0. */
 uint64_t io_wall_us(struct io *io)
 {
     (void)io;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec < 0 ? 0 : time_us(&now);
+    return clock_wall_us();
 }
 
 struct id io_boot_id(struct io *io)

@@ -11,13 +11,13 @@
 #include "net/replay.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
+#include "base/error.h"
 #include "engine/codec.h"
 
 /* Commands of one time, with their bodies packed one behind the other. */
@@ -38,15 +38,7 @@ struct replay_batches {
 };
 
 /* Always false. */
-__attribute__((format(printf, 2, 3))) static bool fail(struct replay *replay, const char *format,
-                                                       ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(replay->error, sizeof replay->error, format, arguments);
-    va_end(arguments);
-    return false;
-}
+#define fail(replay, ...) error_set((replay)->error, sizeof(replay)->error, __VA_ARGS__)
 
 static void fetch_next(struct replay *replay, struct replay_batch *batch)
 {
@@ -344,14 +336,6 @@ static bool load_snapshot(struct replay *replay)
     return fail(replay, "%s", replay->loader.error);
 }
 
-/* For what a person is told alone. */
-static uint64_t clock_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
-}
-
 bool replay_run(struct replay *replay)
 {
     struct replay_batches *batches = malloc(sizeof *batches);
@@ -366,13 +350,13 @@ bool replay_run(struct replay *replay)
     replay->end = (struct wal_end){0};
     replay->seq_first = replay->epoch = 0;
     replay->is_archive = replay->has_stopped = false;
-    uint64_t start_us = clock_us();
+    uint64_t start_us = clock_monotonic_us();
     bool replayed = load_snapshot(replay);
-    uint64_t loaded_us = clock_us();
+    uint64_t loaded_us = clock_monotonic_us();
     if (replayed)
         replayed = replay_logs(replay, batches);
     replay->loaded_us = loaded_us - start_us;
-    replay->replayed_us = clock_us() - loaded_us;
+    replay->replayed_us = clock_monotonic_us() - loaded_us;
     free(batches);
     return replayed;
 }

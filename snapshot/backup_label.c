@@ -6,12 +6,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/error.h"
 #include "base/label.h"
 #include "base/limits.h"
 
@@ -30,15 +30,8 @@ static const char remedy[] =
     "remove " BACKUP_LABEL_NAME
     ": it is then read like the folder of a server that died, and what it lacks is not missed";
 
-__attribute__((format(printf, 2, 3))) static bool fail(struct backup_label *label,
-                                                       const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(label->error, sizeof label->error, format, arguments);
-    va_end(arguments);
-    return false;
-}
+/* Always false. */
+#define fail(label, ...) error_set((label)->error, sizeof(label)->error, __VA_ARGS__)
 
 static bool fail_at(struct backup_label *label, const char *name, int result)
 {
@@ -151,15 +144,11 @@ static int read_whole(struct backup_label *label, const char *name, uint8_t *pie
 /* The files that are there, by name; NULL after a failure. */
 static struct disk_entry *list(struct backup_label *label, int *count)
 {
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    *count = entries == NULL ? -ENOMEM : disk_list(label->disk, entries, DISK_ENTRIES_MAX);
-    if (*count > DISK_ENTRIES_MAX)
-        *count = -EOVERFLOW;
-    if (*count >= 0)
-        return entries;
-    fail(label, "%s cannot be listed: %s", disk_path(label->disk), strerror(-*count));
-    free(entries);
-    return NULL;
+    struct disk_entry *entries;
+    *count = disk_list_all(label->disk, &entries);
+    if (*count < 0)
+        fail(label, "%s cannot be listed: %s", disk_path(label->disk), strerror(-*count));
+    return entries;
 }
 
 static int entry_compare(const void *name, const void *entry)

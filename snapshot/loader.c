@@ -24,12 +24,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "base/schema.h"
 #include "engine/image.h"
 #include "engine/sum.h"
@@ -66,20 +66,12 @@ struct loading {
     uint8_t records[IMAGE_RAW_SIZE_MAX];
 };
 
-__attribute__((format(printf, 3, 4))) static enum loaded say(struct loading *loading,
-                                                             enum loaded loaded, const char *format,
-                                                             ...)
-{
-    struct loader *loader = loading->loader;
-    va_list arguments;
-    int size = snprintf(loader->error, sizeof loader->error, "%s/%s: ", disk_path(loader->disk),
-                        loading->reader.name);
-    va_start(arguments, format);
-    if (size >= 0 && (size_t)size < sizeof loader->error)
-        vsnprintf(loader->error + size, sizeof loader->error - (size_t)size, format, arguments);
-    va_end(arguments);
-    return loaded;
-}
+/* Says what is wrong, and gives on what that means. */
+#define say(loading, loaded, ...)                                                                  \
+    ((void)error_set_file((loading)->loader->error, sizeof(loading)->loader->error,                \
+                          disk_path((loading)->loader->disk), (loading)->reader.name,              \
+                          __VA_ARGS__),                                                            \
+     (loaded))
 
 /* What the reader found, in its words. */
 static enum loaded say_read(struct loading *loading, enum image_read read)
@@ -343,10 +335,8 @@ static bool epoch_is_newest(struct loading *loading, uint32_t index)
 /* Lists the snapshots, the newest first. */
 static bool list(struct loader *loader, uint64_t sizes[LOADER_SNAPSHOTS_MAX])
 {
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    int count = entries == NULL ? -ENOMEM : disk_list(loader->disk, entries, DISK_ENTRIES_MAX);
-    if (count > DISK_ENTRIES_MAX)
-        count = -EOVERFLOW;
+    struct disk_entry *entries;
+    int count = disk_list_all(loader->disk, &entries);
     loader->older_count = 0;
     for (int i = count; i-- > 0;) {
         uint64_t seq = image_name_seq(entries[i].name);

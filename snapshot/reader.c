@@ -5,28 +5,20 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/schema.h"
 
 static_assert(IMAGE_WINDOW_SIZE >= 2 * (int)IMAGE_CHUNK_SIZE_MAX, "a chunk fits the window");
 
-__attribute__((format(printf, 3, 4))) static enum image_read say(struct image_reader *reader,
-                                                                 enum image_read found,
-                                                                 const char *format, ...)
-{
-    va_list arguments;
-    int size = snprintf(reader->error, sizeof reader->error, "%s/%s: ", disk_path(reader->disk),
-                        reader->name);
-    va_start(arguments, format);
-    if (size >= 0 && (size_t)size < sizeof reader->error)
-        vsnprintf(reader->error + size, sizeof reader->error - (size_t)size, format, arguments);
-    va_end(arguments);
-    return found;
-}
+/* Says what was found, and gives it on. */
+#define say(reader, found, ...)                                                                    \
+    ((void)error_set_file((reader)->error, sizeof(reader)->error, disk_path((reader)->disk),       \
+                          (reader)->name, __VA_ARGS__),                                            \
+     (found))
 
 static enum image_read say_unreadable(struct image_reader *reader, int64_t result)
 {

@@ -206,11 +206,9 @@ static int work_discard(void *context)
 /* Removes the snapshots that are not kept. */
 static void remove_older(struct work *work)
 {
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    int count = entries == NULL ? 0 : disk_list(work->disk, entries, DISK_ENTRIES_MAX);
+    struct disk_entry *entries;
+    int count = disk_list_all(work->disk, &entries);
     int kept = 0;
-    if (count > DISK_ENTRIES_MAX)
-        count = 0;
     for (int i = count; i-- > 0;) {
         uint64_t seq = image_name_seq(entries[i].name);
         if (seq == 0)

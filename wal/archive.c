@@ -19,12 +19,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "base/limits.h"
 #include "base/retention.h"
 #include "wal/archive_label.h"
@@ -75,16 +75,8 @@ struct archive {
     uint64_t due_us; /* of the next piece, or try */
 };
 
-/* Keeps the text, and returns the result. */
-__attribute__((format(printf, 3, 4))) static int fail(char error[ARCHIVE_ERROR_SIZE], int result,
-                                                      const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(error, ARCHIVE_ERROR_SIZE, format, arguments);
-    va_end(arguments);
-    return result;
-}
+/* Says what is wrong, and gives the result on. */
+#define fail(error, result, ...) ((void)error_set(error, ARCHIVE_ERROR_SIZE, __VA_ARGS__), (result))
 
 static int fail_at(struct copy *copy, int result, const char *doing)
 {
@@ -527,13 +519,13 @@ static int connect(struct archive *archive, const struct wal_segment *newest, ch
 /* A folder that is no archive yet must not be something else of till's. */
 static int is_free(struct archive *archive, char *error)
 {
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
     struct disk *folder = archive->copy.folder;
-    int count = entries == NULL ? -ENOMEM : disk_list(folder, entries, DISK_ENTRIES_MAX);
+    struct disk_entry *entries;
+    int count = disk_list_all(folder, &entries);
     int result = count < 0 ? fail(error, count, "the archive %s cannot be listed: %s",
                                   disk_path(folder), strerror(-count))
                            : 0;
-    for (int i = 0; result == 0 && i < count && i < DISK_ENTRIES_MAX; i++) {
+    for (int i = 0; result == 0 && i < count; i++) {
         const char *name = entries[i].name;
         if (strncmp(name, "wal-", 4) == 0 || strncmp(name, "snapshot-", 9) == 0 ||
             strcmp(name, "backup.till") == 0 || strcmp(name, "log-note.till") == 0 ||
@@ -586,18 +578,18 @@ static void note_gaps(struct archive *archive)
     const char *path = disk_path(archive->copy.folder);
     uint64_t seq_first = archive->history.seq_first;
     if (archive->status.seq + 1 < seq_first) {
-        (void)fail(text, 0,
-                   "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
-                   ", which the log has no more: it is of use from there on, with a backup that "
-                   "was taken later",
-                   path, archive->status.seq + 1, seq_first - 1);
+        error_set(text, sizeof text,
+                  "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
+                  ", which the log has no more: it is of use from there on, with a backup that "
+                  "was taken later",
+                  path, archive->status.seq + 1, seq_first - 1);
         notice(archive, text);
         archive->status.seq = seq_first - 1;
     } else if (archive->hole_first > 0) {
-        (void)fail(text, 0,
-                   "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
-                   ": it is of use from there on, with a backup that was taken later",
-                   path, archive->hole_first, archive->hole_last);
+        error_set(text, sizeof text,
+                  "the archive %s has nothing of seq %" PRIu64 " to %" PRIu64
+                  ": it is of use from there on, with a backup that was taken later",
+                  path, archive->hole_first, archive->hole_last);
         notice(archive, text);
     }
 }

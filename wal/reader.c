@@ -25,7 +25,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,13 +35,8 @@
 
 enum { LIST_TRIES_MAX = 10 };
 
-enum wal_read wal_reader_finish(struct wal_reader *reader, enum wal_read result, const char *format,
-                                ...)
+enum wal_read wal_reader_end(struct wal_reader *reader, enum wal_read result)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reader->error, sizeof reader->error, format, arguments);
-    va_end(arguments);
     reader->files->ended = true;
     reader->files->result = result;
     return result;

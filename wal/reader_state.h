@@ -5,6 +5,7 @@
 
 #include <stdalign.h>
 
+#include "base/error.h"
 #include "wal/archive_label.h"
 #include "wal/reader.h"
 #include "wal/segment.h"
@@ -65,10 +66,11 @@ static inline uint64_t wal_position(const struct wal_reader_files *files, struct
     return files->segments[place.segment].start + place.offset;
 }
 
-/* Ends the reading with a message. */
-__attribute__((format(printf, 3, 4))) enum wal_read wal_reader_finish(struct wal_reader *reader,
-                                                                      enum wal_read result,
-                                                                      const char *format, ...);
+/* Ends the reading, with a message. */
+#define wal_reader_finish(reader, result, ...)                                                     \
+    ((void)error_set((reader)->error, sizeof(reader)->error, __VA_ARGS__),                         \
+     wal_reader_end(reader, result))
+enum wal_read wal_reader_end(struct wal_reader *reader, enum wal_read result);
 
 /* The bytes at a place, through the window; NULL when they cannot be read: the reader has ended
  * with WAL_READ_ERROR then. The place and size lie inside the segment. */

@@ -60,16 +60,14 @@ int wal_segment_begin(struct disk *disk, const char *name, uint8_t *page, struct
 int wal_segments_list(struct disk *disk, enum wal_place place, struct wal_segment **segments)
 {
     *segments = NULL;
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    struct wal_segment *list = malloc(DISK_ENTRIES_MAX * sizeof *list);
-    int result = entries != NULL && list != NULL ? 0 : -ENOMEM;
-    if (result == 0)
-        result = disk_list(disk, entries, DISK_ENTRIES_MAX);
-    if (result > DISK_ENTRIES_MAX)
-        result = -EOVERFLOW;
-    int count = 0;
+    struct disk_entry *entries;
+    int entry_count = disk_list_all(disk, &entries);
+    if (entry_count < 0)
+        return entry_count;
+    struct wal_segment *list = malloc(((size_t)entry_count + 1) * sizeof *list);
+    int count = list == NULL ? -ENOMEM : 0;
     uint64_t start = 0;
-    for (int i = 0; i < result; i++) {
+    for (int i = 0; list != NULL && i < entry_count; i++) {
         struct wal_segment segment = {.number = (uint32_t)count + 1};
         bool is_one = place == WAL_IN_DATA ? read_data_name(entries[i].name, &segment)
                                            : read_archived_name(entries[i].name, &segment);
@@ -82,10 +80,6 @@ int wal_segments_list(struct disk *disk, enum wal_place place, struct wal_segmen
         list[count++] = segment;
     }
     free(entries);
-    if (result < 0) {
-        free(list);
-        return result;
-    }
     *segments = list;
     return count;
 }

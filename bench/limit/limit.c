@@ -37,6 +37,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "cli/options.h"
 #include "engine/messages.h"
@@ -548,10 +549,8 @@ static void enter(struct limit *limit)
 
 static void turn(struct limit *limit)
 {
-    struct timespec now;
     enter(limit);
-    clock_gettime(CLOCK_REALTIME, &now);
-    limit->now_us = (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
+    limit->now_us = clock_wall_us();
     unsigned ready = io_uring_cq_ready(&limit->ring);
     unsigned head = *limit->ring.cq.khead;
     for (unsigned i = 0; i < ready; i++) {

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/limits.h"
 #include "tests/test.h"
@@ -205,9 +205,7 @@ TEST(io_tells_the_wall_clock_and_the_time_since_the_boot_that_it_names)
 {
     struct io *io = io_open();
     struct io *other = io_open();
-    struct timespec boot;
-    clock_gettime(CLOCK_BOOTTIME, &boot);
-    uint64_t boot_us = (uint64_t)boot.tv_sec * US_PER_SECOND + (uint64_t)boot.tv_nsec / 1000;
+    uint64_t boot_us = clock_read_us(CLOCK_BOOTTIME);
     CHECK(io_time_us(io) >= boot_us && io_time_us(io) < boot_us + 3600 * US_PER_SECOND);
     CHECK(io_wall_us(io) > 1600000000ULL * US_PER_SECOND);
     CHECK(!id_is_zero(io_boot_id(io)) && id_equal(io_boot_id(io), io_boot_id(other)));

@@ -269,10 +269,10 @@ void file_truncate(const char *name, uint64_t size)
 void folder_clear(void)
 {
     struct disk *disk;
-    struct disk_entry *entries = malloc(DISK_ENTRIES_MAX * sizeof *entries);
-    CHECK(entries != NULL);
+    struct disk_entry *entries;
     CHECK_EQUAL(disk_open(&disk, test_folder(), DISK_WRITE), 0);
-    int count = disk_list(disk, entries, DISK_ENTRIES_MAX);
+    int count = disk_list_all(disk, &entries);
+    CHECK(count >= 0);
     for (int i = 0; i < count; i++)
         CHECK_EQUAL(disk_remove(disk, entries[i].name), 0);
     disk_close(disk);

@@ -24,42 +24,6 @@
 
 /* The seal. */
 
-/* By state: which ones may follow, as bits. */
-static const uint8_t next_states[] = {
-    [SEAL_NONE] = 1 << SEAL_WRITING,
-    [SEAL_WRITING] = 1 << SEAL_THERE | 1 << SEAL_FOLLOWED | 1 << SEAL_LEFT,
-    [SEAL_THERE] = 1 << SEAL_NONE,
-    [SEAL_FOLLOWED] = 1 << SEAL_NONE,
-    [SEAL_LEFT] = 1 << SEAL_NONE,
-};
-
-/* What holds in each state: its page is handed to the disk until it is written, and a file waits to
- * be closed only when the log has left it. */
-static void seal_check(const struct wal_seal *seal)
-{
-    bool is_pending = seal->write.is_under_way || seal->write.is_refused;
-    switch (seal->state) {
-    case SEAL_NONE:
-    case SEAL_THERE:
-        TILL_ASSERT(!is_pending && seal->file_done < 0);
-        break;
-    case SEAL_WRITING:
-    case SEAL_FOLLOWED:
-        TILL_ASSERT(is_pending && seal->file_done < 0);
-        break;
-    case SEAL_LEFT:
-        TILL_ASSERT(is_pending);
-        break;
-    }
-}
-
-static void seal_enter(struct wal_seal *seal, enum wal_seal_state state)
-{
-    TILL_ASSERT((next_states[seal->state] >> state & 1) != 0);
-    seal->state = state;
-    seal_check(seal);
-}
-
 bool wal_seal_is_possible(const struct wal *wal)
 {
     return wal->seal.state == SEAL_NONE && wal->open.command_count == 0 &&
@@ -82,10 +46,10 @@ void wal_seal_write(struct wal *wal)
     };
     wal_block_seal(&wal->packer, &block, wal->ids, wal->fields, seal->page);
     seal->checksum = block.checksum;
+    seal->state = SEAL_WRITING;
     seal->write.file = wal->file;
     seal->write.offset = wal->offset;
     wal_write_start(wal, &seal->write);
-    seal_enter(seal, SEAL_WRITING);
     wal_column_limit_update(wal);
 }
 
@@ -95,13 +59,13 @@ bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
     uint32_t size = (uint32_t)sizeof(struct wal_block) + columns_size;
     uint32_t size_max = (size + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN;
     if (seal->state == SEAL_THERE)
-        seal_enter(seal, SEAL_NONE);
+        seal->state = SEAL_NONE;
     if (seal->state != SEAL_WRITING)
         return false;
-    bool has_room = size_max + WAL_ALIGN <= wal_segment_room(wal);
-    seal_enter(seal, has_room ? SEAL_FOLLOWED : SEAL_LEFT);
-    if (!has_room)
+    seal->state = SEAL_LEFT;
+    if (size_max + WAL_ALIGN > wal_segment_room(wal))
         return true;
+    seal->state = SEAL_FOLLOWED;
     wal->offset += WAL_ALIGN;
     wal->open.previous = seal->checksum;
     wal->open.seq_durable -= wal->open.seq_durable > 0;
@@ -111,10 +75,10 @@ bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
 void wal_seal_written(struct wal *wal)
 {
     struct wal_seal *seal = &wal->seal;
+    seal->state = seal->state == SEAL_WRITING ? SEAL_THERE : SEAL_NONE;
     if (seal->file_done >= 0)
         disk_file_close(wal->disk, seal->file_done);
     seal->file_done = -1;
-    seal_enter(seal, seal->state == SEAL_WRITING ? SEAL_THERE : SEAL_NONE);
     wal_column_limit_update(wal);
 }
 

@@ -37,14 +37,11 @@ struct wal_known {
     uint64_t previous;  /* what that is chained to; known of the current segment only */
 };
 
-/*   NONE           --wal_seal_write, idle for a moment------------------> WRITING
- *   WRITING        --wal_seal_written-----------------------------------> THERE
- *   THERE          --wal_seal_make_way, a block goes over it------------> NONE
- *   WRITING        --wal_seal_make_way, a block goes behind it----------> FOLLOWED
- *   WRITING        --wal_seal_make_way, one goes to the next segment----> LEFT
- *   FOLLOWED, LEFT --wal_seal_written-----------------------------------> NONE
- *
- * seal_check (wal/mark.c) asserts this at each transition. */
+/*   none --wal_turn, idle for a moment--> writing --written--> there --a block goes over it--> none
+ *                                           |
+ *               a block goes behind it <----+----> a block goes to the next segment
+ *                     |                                  |
+ *                  followed --written--> none           left --written--> none */
 enum wal_seal_state { SEAL_NONE, SEAL_WRITING, SEAL_THERE, SEAL_FOLLOWED, SEAL_LEFT };
 
 struct wal_seal {

@@ -24,18 +24,33 @@
 
 /* The seal. */
 
+/* Restates the drawing of enum wal_seal_state: a seal is on its way to the disk exactly in the
+ * states that end with `written`, and only one that was left holds a file open. */
+static void seal_check(const struct wal_seal *seal)
+{
+    bool is_awaited =
+        seal->state == SEAL_WRITING || seal->state == SEAL_FOLLOWED || seal->state == SEAL_LEFT;
+    TILL_ASSERT((seal->write.state != WRITE_IDLE) == is_awaited);
+    TILL_ASSERT(seal->file_done < 0 || seal->state == SEAL_LEFT);
+    TILL_ASSERT(seal->state == SEAL_NONE || seal->checksum != 0);
+}
+
+static void seal_set(struct wal_seal *seal, enum wal_seal_state state)
+{
+    seal->state = state;
+    seal_check(seal);
+}
+
 bool wal_seal_is_possible(const struct wal *wal)
 {
     return wal->seal.state == SEAL_NONE && wal->open.command_count == 0 &&
-           wal_blocks_in_flight(wal) == 0 && wal->refused_count == 0 &&
-           (wal_segment_room(wal) >= WAL_ALIGN || wal->file_spare >= 0);
+           wal_blocks_in_flight(wal) == 0 && wal->writes.refused_count == 0 &&
+           (wal_segments_room(&wal->segments) >= WAL_ALIGN || wal->segments.file_spare >= 0);
 }
 
 void wal_seal_write(struct wal *wal)
 {
     struct wal_seal *seal = &wal->seal;
-    if (wal_segment_room(wal) < WAL_ALIGN)
-        wal_segment_switch(wal);
     struct wal_block block = {
         .previous = wal->open.previous,
         .epoch = wal->open.epoch,
@@ -46,11 +61,10 @@ void wal_seal_write(struct wal *wal)
     };
     wal_block_seal(&wal->packer, &block, wal->ids, wal->fields, seal->page);
     seal->checksum = block.checksum;
-    seal->state = SEAL_WRITING;
-    seal->write.file = wal->file;
-    seal->write.offset = wal->offset;
-    wal_write_start(wal, &seal->write);
-    wal_column_limit_update(wal);
+    seal->write.file = wal->segments.file;
+    seal->write.offset = wal->segments.offset;
+    wal_write_start(&wal->writes, &seal->write);
+    seal_set(seal, SEAL_WRITING);
 }
 
 bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
@@ -59,14 +73,15 @@ bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
     uint32_t size = (uint32_t)sizeof(struct wal_block) + columns_size;
     uint32_t size_max = (size + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN;
     if (seal->state == SEAL_THERE)
-        seal->state = SEAL_NONE;
+        seal_set(seal, SEAL_NONE);
     if (seal->state != SEAL_WRITING)
         return false;
-    seal->state = SEAL_LEFT;
-    if (size_max + WAL_ALIGN > wal_segment_room(wal))
+    if (size_max + WAL_ALIGN > wal_segments_room(&wal->segments)) {
+        seal_set(seal, SEAL_LEFT);
         return true;
-    seal->state = SEAL_FOLLOWED;
-    wal->offset += WAL_ALIGN;
+    }
+    seal_set(seal, SEAL_FOLLOWED);
+    wal->segments.offset += WAL_ALIGN;
     wal->open.previous = seal->checksum;
     wal->open.seq_durable -= wal->open.seq_durable > 0;
     return false;
@@ -75,11 +90,10 @@ bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
 void wal_seal_written(struct wal *wal)
 {
     struct wal_seal *seal = &wal->seal;
-    seal->state = seal->state == SEAL_WRITING ? SEAL_THERE : SEAL_NONE;
     if (seal->file_done >= 0)
         disk_file_close(wal->disk, seal->file_done);
     seal->file_done = -1;
-    wal_column_limit_update(wal);
+    seal_set(seal, seal->state == SEAL_WRITING ? SEAL_THERE : SEAL_NONE);
 }
 
 /* The note. */
@@ -93,9 +107,9 @@ static bool note_is_due(const struct wal *wal, uint64_t now_us)
 {
     const struct wal_noting *noting = &wal->noting;
     const struct wal_note *note = &noting->note;
-    uint64_t seq_first = wal_segment_known(wal, wal->segment)->seq_first;
+    uint64_t seq_first = wal_segments_known(&wal->segments, wal->segments.current)->seq_first;
     uint64_t seq_durable = seq_to_note(wal);
-    if (wal->segment > note->segment)
+    if (wal->segments.current > note->segment)
         return true;
     if (wal->seal.state == SEAL_THERE && wal->seal.checksum != note->seal)
         return true;
@@ -108,7 +122,7 @@ static bool note_is_due(const struct wal *wal, uint64_t now_us)
 /* Fills the note with how things stand, and makes the page of its next generation. */
 static void note_make(struct wal *wal)
 {
-    const struct wal_known *known = wal_segment_known(wal, wal->segment);
+    const struct wal_known *known = wal_segments_known(&wal->segments, wal->segments.current);
     struct wal_noting *noting = &wal->noting;
     noting->note = (struct wal_note){
         .generation = noting->note.generation + 1,
@@ -118,7 +132,7 @@ static void note_make(struct wal *wal)
         .previous = known->previous,
         .seq_durable = seq_to_note(wal),
         .seal = wal->seal.state == SEAL_THERE ? wal->seal.checksum : 0,
-        .segment = wal->segment,
+        .segment = wal->segments.current,
     };
     wal_note_page(&noting->note, noting->page);
     noting->write.offset = noting->note.generation % WAL_NOTE_PAGES * WAL_ALIGN;
@@ -127,11 +141,11 @@ static void note_make(struct wal *wal)
 void wal_note_turn(struct wal *wal, uint64_t now_us)
 {
     struct wal_noting *noting = &wal->noting;
-    if (noting->write.is_under_way || !note_is_due(wal, now_us))
+    if (noting->write.state != WRITE_IDLE || !note_is_due(wal, now_us))
         return;
     note_make(wal);
     noting->written_us = now_us;
-    wal_write_start(wal, &noting->write);
+    wal_write_start(&wal->writes, &noting->write);
 }
 
 void wal_note_written(struct wal *wal)
@@ -181,6 +195,6 @@ int wal_note_open(struct wal *wal)
     if (result < 0)
         return result;
     noting->write.file = noting->file;
-    noting->page_segments[0] = noting->page_segments[1] = wal->segment;
+    noting->page_segments[0] = noting->page_segments[1] = wal->segments.current;
     return is_there ? pages_write(wal) : 0;
 }

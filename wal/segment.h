@@ -23,6 +23,14 @@ struct wal_segment {
     uint64_t seq_last;
 };
 
+/* A segment that the log has left for good: its blocks are durable, and so is one in the segment
+ * after it, so that not even a log that was recovered goes on in it. */
+struct wal_closed {
+    uint32_t number;
+    uint64_t seq_first;
+    uint64_t seq_last;
+};
+
 enum wal_place { WAL_IN_DATA, WAL_IN_ARCHIVE };
 
 void wal_segment_name(uint32_t number, char name[DISK_NAME_SIZE]);

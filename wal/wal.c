@@ -3,31 +3,30 @@
  * Good path: commands go to the raw columns of the open block. wal_submit makes these into the
  * image of a slot (slots go round by block number) and hands it to the disk; the columns are free
  * again at once. Completions mark slots as written, in any order, and the durable mark moves over
- * written slots in the order of the blocks. Segments are ready.c's, the seal and the note mark.c's.
+ * written slots in the order of the blocks. Segments are segments.c's, the seal and the note
+ * mark.c's.
  *
- * What can fail: a write: fatal, the caller stops. But one that the disk had no room for is written
- * again: see wal_event.
+ * What can fail: a write: fatal, the caller stops. But one that the disk had no room for is tried
+ * again every second: see wal/write.h.
  *
  * What must always hold: the open block can be placed at any time, because its columns are bounded
  * by the room that there is (column_limit). */
 #include "wal/wal.h"
 
-#include <errno.h>
-#include <string.h>
-
+#include "base/clock.h"
 #include "wal/wal_state.h"
 
 enum { WRITE_RETRY_US = US_PER_SECOND };
 
 /* The open block goes to the segment or to the spare, whichever has room for it; behind a seal that
  * is under way. The first block of all stands at the beginning of its segment. */
-void wal_column_limit_update(struct wal *wal)
+static void column_limit_update(struct wal *wal)
 {
-    uint64_t room = wal_segment_room(wal);
+    uint64_t room = wal_segments_room(&wal->segments);
     if (wal->seal.state == SEAL_WRITING)
         room -= WAL_ALIGN;
-    if (wal->file_spare >= 0 && wal->open.previous != 0) {
-        uint64_t spare_room = wal_segment_known(wal, wal->segment + 1)->size_bytes;
+    if (wal->open.previous != 0) {
+        uint64_t spare_room = wal_segments_spare_room(&wal->segments);
         room = spare_room > room ? spare_room : room;
     }
     if (room > WAL_BLOCK_SIZE_MAX)
@@ -42,7 +41,7 @@ void wal_block_begin(struct wal *wal)
     wal->fields_cursor = wal->fields;
     wal->open.command_count = 0;
     wal->open.time_us = wal->time_next;
-    wal_column_limit_update(wal);
+    column_limit_update(wal);
 }
 
 static bool columns_have_room(const struct wal *wal, size_t size_bytes)
@@ -54,8 +53,7 @@ static bool columns_have_room(const struct wal *wal, size_t size_bytes)
 enum wal_room wal_room(struct wal *wal, size_t size_bytes)
 {
     TILL_ASSERT(size_bytes <= WAL_COLUMN_SIZE_MAX);
-    wal_prepare_again(wal);
-    if (wal->refused_count > 0)
+    if (wal->writes.refused_count > 0)
         return WAL_ROOM_FULL;
     if (columns_have_room(wal, size_bytes))
         return WAL_ROOM;
@@ -64,7 +62,7 @@ enum wal_room wal_room(struct wal *wal, size_t size_bytes)
         return WAL_ROOM;
     /* With commands that cannot be submitted yet, or a spare on its way, an event will help. */
     bool awaits_event = wal->open.command_count > 0 && wal_blocks_in_flight(wal) > 0;
-    return wal->full && !awaits_event ? WAL_ROOM_FULL : WAL_ROOM_LATER;
+    return wal->segments.is_full && !awaits_event ? WAL_ROOM_FULL : WAL_ROOM_LATER;
 }
 
 uint8_t *wal_ids(struct wal *wal)
@@ -100,14 +98,18 @@ void wal_append(struct wal *wal, uint8_t *ids, uint8_t *fields, uint32_t command
 
 /* Writing. */
 
-void wal_write_start(struct wal *wal, struct wal_write *write)
+/* The spare becomes the current segment. The file before it is closed now, or when what was written
+ * to it last is done. The note is written beside the first block. */
+static void segment_switch(struct wal *wal)
 {
-    wal->refused_count -= write->is_refused;
-    write->is_refused = false;
-    write->is_under_way = true;
-    wal->under_way_count++;
-    io_write(wal->io, wal->disk, write->file, write->offset, write->bytes, write->size_bytes,
-             write->user);
+    int file = wal_segments_switch(&wal->segments, wal->open.seq_first, wal->open.previous);
+    if (wal_blocks_in_flight(wal) > 0)
+        wal_block_slot(wal, wal->block_open - 1)->file_done = file;
+    else if (wal->seal.state == SEAL_LEFT)
+        wal->seal.file_done = file;
+    else
+        disk_file_close(wal->disk, file);
+    wal_note_turn(wal, wal->durable_us);
 }
 
 /* The open block's image, and where it goes. */
@@ -119,11 +121,11 @@ static void block_place(struct wal *wal, struct wal_slot *slot)
     open->seq_durable = wal->seq_durable;
     bool moves_on = wal_seal_make_way(wal, open->ids_size + open->fields_size);
     wal_block_seal(&wal->packer, open, wal->ids, wal->fields, slot->image);
-    if (moves_on || open->block_size > wal_segment_room(wal))
-        wal_segment_switch(wal);
-    slot->segment = wal->segment;
-    slot->write.file = wal->file;
-    slot->write.offset = wal->offset;
+    if (moves_on || open->block_size > wal_segments_room(&wal->segments))
+        segment_switch(wal);
+    slot->segment = wal->segments.current;
+    slot->write.file = wal->segments.file;
+    slot->write.offset = wal->segments.offset;
     slot->write.size_bytes = open->block_size;
 }
 
@@ -137,12 +139,12 @@ void wal_submit(struct wal *wal)
     slot->seq_last = open->seq_first + open->command_count - 1;
     slot->submitted_us = io_time_us(wal->io);
     slot->written = false;
-    wal_write_start(wal, &slot->write);
+    wal_write_start(&wal->writes, &slot->write);
     wal->stats.blocks++;
     wal->stats.commands += open->command_count;
     wal->stats.bytes_raw += open->ids_size + open->fields_size;
     wal->stats.bytes_stored += open->block_size;
-    wal->offset += open->block_size;
+    wal->segments.offset += open->block_size;
     wal->block_open++;
     open->previous = open->checksum;
     open->seq_first = slot->seq_last + 1;
@@ -189,92 +191,97 @@ static struct wal_write *event_write(struct wal *wal, const struct io_event *eve
     return number == WAL_WRITES_MAX ? &wal->noting.write : &wal->seal.write;
 }
 
-/* A write that failed for want of room may be tried again, unlike any other and unlike a flush.
- * Nothing was answered that depends on it: until it succeeds, neither it nor a block after it
- * counts as durable. The same bytes go to the same place, all of them, so whatever part of the
- * first try reached the disk is written over with itself; and the second try carries a flush of its
- * own, behind all of its bytes. What a failed flush may lose silently, bytes that the system takes
- * for written and does not write again, are therefore not relied on. A crash between the tries
- * leaves a torn write, and whole blocks behind it whose watermarks claim nothing of it: recovery
- * cuts both. Any other error says that the disk does not do what it should, and ends the log. */
-static bool may_try_again(int result)
+int wal_supply(struct wal *wal)
 {
-    return result == -ENOSPC || result == -EDQUOT;
+    if (wal->segments.file_spare >= 0)
+        return 0;
+    int result = wal_segments_supply(&wal->segments);
+    column_limit_update(wal);
+    return result;
+}
+
+/* A release that had to wait for the note or for another operation, and then the next spare. */
+static int segments_turn(struct wal *wal)
+{
+    wal_segments_continue(&wal->segments, wal_note_segment_least(wal));
+    return wal_supply(wal);
 }
 
 static int written(struct wal *wal, const struct io_event *event)
 {
     struct wal_write *write = event_write(wal, event);
-    if (event->result < 0 && !may_try_again(event->result))
-        return event->result;
-    TILL_ASSERT(write->is_under_way && !write->is_refused);
-    wal->under_way_count--;
-    if (event->result < 0) {
-        write->is_refused = true;
-        wal->refused_count++;
-        wal->refused_us = io_time_us(wal->io);
-        return 0;
-    }
-    write->is_under_way = false;
+    int result = wal_write_finish(&wal->writes, write, event->result);
+    if (result < 0)
+        return wal_write_is_refusal(result) ? 0 : result;
     if (write == &wal->noting.write)
         wal_note_written(wal);
     else if (write == &wal->seal.write)
         wal_seal_written(wal);
     else
         wal->slots[event->user - wal->options.user_write].written = true;
+    if (write == &wal->seal.write)
+        column_limit_update(wal);
     durable_advance(wal);
     wal_note_turn(wal, wal->durable_us);
-    return wal_release_again(wal);
+    return segments_turn(wal);
 }
 
 int wal_event(struct wal *wal, const struct io_event *event)
 {
-    if (event->kind == IO_PREPARED) {
-        TILL_ASSERT(wal->preparing && event->user == wal->options.user_prepare);
-        return wal_prepare_finish(wal, event->result);
-    }
-    if (event->kind == IO_WORKED) {
-        TILL_ASSERT(wal->releasing && event->user == wal->options.user_prepare);
-        return wal_release_finish(wal, event->result);
-    }
-    return written(wal, event);
+    if (event->kind == IO_WRITTEN)
+        return written(wal, event);
+    TILL_ASSERT(event->user == wal->options.user_prepare);
+    int result = event->kind == IO_PREPARED ? wal_segments_prepared(&wal->segments, event->result)
+                                            : wal_segments_released(&wal->segments, event->result);
+    return result < 0 ? result : segments_turn(wal);
 }
 
 static void write_again(struct wal *wal)
 {
-    wal->refused_us = io_time_us(wal->io);
+    wal->writes.refused_us = io_time_us(wal->io);
     for (unsigned i = 0; i < WAL_WRITES_MAX; i++) {
-        if (wal->slots[i].write.is_refused)
-            wal_write_start(wal, &wal->slots[i].write);
+        if (wal->slots[i].write.state == WRITE_REFUSED)
+            wal_write_start(&wal->writes, &wal->slots[i].write);
     }
-    if (wal->noting.write.is_refused)
-        wal_write_start(wal, &wal->noting.write);
-    if (wal->seal.write.is_refused)
-        wal_write_start(wal, &wal->seal.write);
+    if (wal->noting.write.state == WRITE_REFUSED)
+        wal_write_start(&wal->writes, &wal->noting.write);
+    if (wal->seal.write.state == WRITE_REFUSED)
+        wal_write_start(&wal->writes, &wal->seal.write);
 }
 
-/* What is left of a time that began then; nothing when the clock was put back. */
-static uint64_t left_us(const struct wal *wal, uint64_t since_us, uint64_t us)
+static void seal(struct wal *wal)
 {
-    uint64_t now_us = io_time_us(wal->io);
-    bool is_over = now_us < since_us || now_us - since_us >= us;
-    return is_over ? 0 : us - (now_us - since_us);
+    if (wal_segments_room(&wal->segments) < WAL_ALIGN)
+        segment_switch(wal);
+    wal_seal_write(wal);
+    column_limit_update(wal);
+}
+
+/* What is left of a span of time that began then. */
+static uint64_t left_us(const struct wal *wal, uint64_t since_us, uint64_t span_us)
+{
+    return clock_left_us(io_time_us(wal->io), since_us, span_us);
 }
 
 void wal_turn(struct wal *wal, bool is_stopping)
 {
-    if (wal->refused_count > 0 && left_us(wal, wal->refused_us, WRITE_RETRY_US) == 0)
+    if (wal->writes.refused_count > 0 && left_us(wal, wal->writes.refused_us, WRITE_RETRY_US) == 0)
         write_again(wal);
+    wal_segments_turn(&wal->segments);
     if (wal_seal_is_possible(wal) &&
         (is_stopping || left_us(wal, wal->durable_us, WAL_SEAL_US) == 0))
-        wal_seal_write(wal);
+        seal(wal);
 }
 
 uint64_t wal_wait_us(const struct wal *wal)
 {
-    if (wal->refused_count > 0)
-        return left_us(wal, wal->refused_us, WRITE_RETRY_US);
-    return wal_seal_is_possible(wal) ? left_us(wal, wal->durable_us, WAL_SEAL_US) : UINT64_MAX;
+    uint64_t wait_us = wal_segments_wait_us(&wal->segments);
+    uint64_t own_us = UINT64_MAX;
+    if (wal->writes.refused_count > 0)
+        own_us = left_us(wal, wal->writes.refused_us, WRITE_RETRY_US);
+    else if (wal_seal_is_possible(wal))
+        own_us = left_us(wal, wal->durable_us, WAL_SEAL_US);
+    return own_us < wait_us ? own_us : wait_us;
 }
 
 uint64_t wal_block_open(const struct wal *wal)
@@ -299,18 +306,48 @@ uint64_t wal_seq_durable(const struct wal *wal)
 
 bool wal_idle(const struct wal *wal)
 {
-    return wal_blocks_in_flight(wal) == 0 && !wal->noting.write.is_under_way &&
-           !wal->seal.write.is_under_way && !wal->preparing && !wal->releasing;
+    return wal_blocks_in_flight(wal) == 0 && wal->noting.write.state == WRITE_IDLE &&
+           wal->seal.write.state == WRITE_IDLE && !wal_segments_await_event(&wal->segments);
 }
 
 bool wal_awaits_event(const struct wal *wal)
 {
-    return wal->under_way_count > 0 || wal->preparing || wal->releasing;
+    return wal->writes.under_way_count > 0 || wal_segments_await_event(&wal->segments);
 }
 
 bool wal_is_refused(const struct wal *wal)
 {
-    return wal->refused_count > 0;
+    return wal->writes.refused_count > 0;
+}
+
+/* The segments. */
+
+int wal_release(struct wal *wal, uint64_t seq)
+{
+    if (seq > wal->seq_durable + 1)
+        seq = wal->seq_durable + 1;
+    return (int)wal_segments_release(&wal->segments, seq, wal_note_segment_least(wal));
+}
+
+uint32_t wal_segment_first(const struct wal *wal)
+{
+    return wal->segments.first;
+}
+
+uint64_t wal_seq_first(const struct wal *wal)
+{
+    return wal_segments_known(&wal->segments, wal->segments.first)->seq_first;
+}
+
+bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *closed)
+{
+    return wal_segments_closed(&wal->segments, seq, wal->seq_durable, closed);
+}
+
+uint32_t wal_closed_count(const struct wal *wal, uint64_t seq)
+{
+    struct wal_closed closed;
+    return wal_closed_next(wal, seq, &closed) ? wal->segments.current - closed.number : 0;
 }
 
 struct wal_stats wal_stats(const struct wal *wal)

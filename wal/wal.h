@@ -28,6 +28,7 @@
 #include "base/io.h"
 #include "wal/block.h"
 #include "wal/reader.h"
+#include "wal/segment.h"
 
 enum { WAL_USERS_COUNT = WAL_WRITES_MAX + 2 };
 
@@ -107,15 +108,7 @@ bool wal_awaits_event(const struct wal *wal);
  * yet. */
 bool wal_is_refused(const struct wal *wal);
 
-/* A segment that the log has left for good: its blocks are durable, and so is one in the segment
- * after it, so that not even a log that was recovered goes on in it. */
-struct wal_closed {
-    uint32_t number;
-    uint64_t seq_first;
-    uint64_t seq_last;
-};
-
-/* The oldest one that has seq or something after it. False: there is none yet. */
+/* The oldest closed segment that has seq or something after it. False: there is none yet. */
 bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *closed);
 
 /* How many there are from that one on. */

@@ -494,20 +494,49 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
     return cut ? -EIO : result;
 }
 
+/* Is there no room for a change of the folder? A file system that copies on write needs some. */
+static bool change_is_refused(const struct disk *disk, const char *name)
+{
+    const struct sim_folder *folder = disk->folder;
+    return disk->machine != NULL && folder->refuse_change_percent > 0 &&
+           strncmp(name, folder->refuse_change_to, strlen(folder->refuse_change_to)) == 0 &&
+           sim_chance(disk->machine, folder->refuse_change_percent);
+}
+
 int disk_rename(struct disk *disk, const char *from, const char *to)
 {
     TILL_ASSERT(disk->mode != DISK_READ);
     bool cut;
+    bool is_refused = change_is_refused(disk, from);
+    if (is_refused && sim_chance(disk->machine, 50))
+        return -ENOSPC;
     int result = change_begins(disk->machine, &cut) ? rename_now(disk->folder, from, to) : -EIO;
-    return cut ? -EIO : result;
+    if (cut)
+        return -EIO;
+    return is_refused && result == 0 ? -ENOSPC : result;
 }
 
+/* A removal that is refused late leaves the file under its partial name, or nothing. */
 int disk_remove(struct disk *disk, const char *name)
 {
+    enum { BEFORE, HALFWAY, AFTER, FATES };
+    char partial[DISK_NAME_SIZE + sizeof ".partial"];
     TILL_ASSERT(disk->mode != DISK_READ);
     bool cut;
-    int result = change_begins(disk->machine, &cut) ? remove_now(disk->folder, name) : -EIO;
-    return cut ? -EIO : result;
+    bool is_refused = change_is_refused(disk, name);
+    uint64_t fate = is_refused ? sim_random_below(disk->machine, FATES) : AFTER;
+    if (fate == BEFORE)
+        return -ENOSPC;
+    if (disk_name_is_partial(name))
+        fate = AFTER;
+    snprintf(partial, sizeof partial, "%s.partial", name);
+    int result = -EIO;
+    if (change_begins(disk->machine, &cut))
+        result = fate == HALFWAY ? rename_now(disk->folder, name, partial)
+                                 : remove_now(disk->folder, name);
+    if (cut)
+        return -EIO;
+    return is_refused && result == 0 ? -ENOSPC : result;
 }
 
 void sim_disk_crash(struct sim_machine *machine)
@@ -521,6 +550,7 @@ void sim_disk_crash(struct sim_machine *machine)
         machine->folders[i].locked = false;
         machine->folders[i].fail_write_in = 0;
         machine->folders[i].refuse_percent = 0;
+        machine->folders[i].refuse_change_percent = 0;
     }
     machine->dying = false;
     machine->crash_change_in = 0;
@@ -545,6 +575,14 @@ void sim_disk_refuse_writes(struct sim_machine *machine, const char *path, const
     struct sim_folder *folder = folder_at(machine, path);
     folder->refuse_write_to = name;
     folder->refuse_percent = percent;
+}
+
+void sim_disk_refuse_changes(struct sim_machine *machine, const char *path, const char *name,
+                             unsigned percent)
+{
+    struct sim_folder *folder = folder_at(machine, path);
+    folder->refuse_change_to = name;
+    folder->refuse_change_percent = percent;
 }
 
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth)

@@ -38,6 +38,8 @@ struct sim_folder {
     const char *fail_write_to; /* files whose names begin with it */
     unsigned refuse_percent;
     const char *refuse_write_to;
+    unsigned refuse_change_percent;
+    const char *refuse_change_to;
 };
 
 /* Bytes in one direction of a connection. */

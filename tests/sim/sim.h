@@ -52,14 +52,17 @@ void sim_clock_step(struct sim_machine *machine, int64_t us);
  * full folder refuses new files, and the whole of a write by which a partial file would grow; the
  * nth write from now on (1: the next, 0: none) to files of the folder whose names begin with
  * `name`, which stays valid, fails with -EIO after an unknown part of it; so many percent of the
- * writes through io_write to such files are refused with -ENOSPC, likewise after a part; the nth
- * blocking change from now on, of whatever folder, is cut short by a crash: it and everything after
- * it fails with -EIO in all folders until sim_crash. */
+ * writes through io_write to such files are refused with -ENOSPC, likewise after a part; so
+ * many percent of the renames and removals of such files are refused with -ENOSPC, before or after
+ * they took effect; the nth blocking change from now on, of whatever folder, is cut short by a
+ * crash: it and everything after it fails with -EIO in all folders until sim_crash. */
 void sim_disk_fill(struct sim_machine *machine, const char *path, bool full);
 void sim_disk_fail_write(struct sim_machine *machine, const char *path, const char *name,
                          uint32_t nth);
 void sim_disk_refuse_writes(struct sim_machine *machine, const char *path, const char *name,
                             unsigned percent);
+void sim_disk_refuse_changes(struct sim_machine *machine, const char *path, const char *name,
+                             unsigned percent);
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth);
 
 /* Writes take up to so long from now on, most of them a sixteenth of it at most. */

@@ -44,7 +44,8 @@ struct journal {
     uint64_t seq_released; /* nothing before it is needed any more */
     uint64_t time_us;
     uint64_t epoch;
-    uint32_t writes_max; /* 0: random */
+    uint32_t writes_max;   /* 0: random */
+    uint64_t segment_size; /* 0: random */
 };
 
 static void journal_init(struct journal *journal)
@@ -117,6 +118,8 @@ static bool journal_open(struct journal *journal)
     char error[IO_ERROR_SIZE];
     if (journal->writes_max > 0)
         options.writes_max = journal->writes_max;
+    if (journal->segment_size > 0)
+        options.segment_size = journal->segment_size;
     CHECK_EQUAL(disk_open(&journal->disk, "data", DISK_WRITE), 0);
     journal->io = io_create(&io_options, error);
     struct wal_end end = journal_check(journal);
@@ -302,6 +305,70 @@ TEST(log_on_a_full_disk_says_so_and_goes_on_when_there_is_room)
     CHECK(journal_open(&journal));
     journal_close(&journal);
     journal_deinit(&journal);
+}
+
+/* A file system that copies on write may have no room for a rename. */
+TEST(log_whose_release_is_refused_says_so_and_goes_on_when_there_is_room)
+{
+    struct journal journal;
+    struct wal_closed closed;
+    journal_init(&journal);
+    journal.segment_size = WAL_BLOCK_SIZE_MAX;
+    CHECK(journal_open(&journal));
+    while (!wal_closed_next(journal.wal, 1, &closed)) {
+        journal_append(&journal, 3000);
+        journal_settle(&journal);
+    }
+    sim_disk_refuse_changes(journal.machine, "data", "wal-", 100);
+    journal.seq_released = journal.seq_durable;
+    while (wal_release(journal.wal, journal.seq_released) == 0)
+        CHECK_EQUAL(journal_turn(&journal, 200), 0);
+    enum wal_room room = WAL_ROOM;
+    while (room != WAL_ROOM_FULL && journal.seq_appended < COMMANDS_MAX) {
+        room = journal_append(&journal, 3000);
+        wal_submit(journal.wal);
+        CHECK_EQUAL(journal_turn(&journal, 200), 0);
+    }
+    CHECK_EQUAL(room, WAL_ROOM_FULL);
+    CHECK(wal_wait_us(journal.wal) > 0);
+    uint64_t seq_full = journal.seq_appended;
+    journal_settle(&journal);
+    sim_disk_refuse_changes(journal.machine, "data", "wal-", 0);
+    for (int turn = 0; turn < 100 && journal.seq_appended == seq_full; turn++) {
+        journal_append(&journal, 1);
+        CHECK_EQUAL(journal_turn(&journal, 100000), 0);
+    }
+    CHECK(journal.seq_appended > seq_full);
+    CHECK(wal_segment_first(journal.wal) > closed.number);
+    journal_crash(&journal);
+    CHECK(journal_open(&journal));
+    journal_close(&journal);
+    journal_deinit(&journal);
+}
+
+TEST(log_whose_releases_are_refused_keeps_what_it_told_durable_through_crashes)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        struct journal journal;
+        journal_init(&journal);
+        for (int life = 0; life < LIVES; life++) {
+            CHECK(journal_open(&journal));
+            sim_disk_refuse_changes(journal.machine, "data", "wal-",
+                                    (unsigned)sim_random_below(journal.machine, 90));
+            for (int part = 0; part < 10; part++) {
+                journal_live(&journal, (uint32_t)sim_random_below(journal.machine, 20), 3000);
+                sim_time_pass(journal.machine, US_PER_SECOND);
+            }
+            if (sim_chance(journal.machine, 50))
+                journal_crash(&journal);
+            else
+                journal_close(&journal);
+            sim_disk_refuse_changes(journal.machine, "data", "wal-", 0);
+        }
+        CHECK(journal_open(&journal));
+        journal_close(&journal);
+        journal_deinit(&journal);
+    }
 }
 
 /* Handing the two blocks in flight back, as the disk may have had it. */

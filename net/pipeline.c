@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/checksum.h"
+#include "base/clock.h"
 #include "engine/codec.h"
 #include "net/server_state.h"
 #include "net/snapshots.h"
@@ -25,6 +26,7 @@ enum {
     BATCH_ENCODED_MAX = WAL_COLUMN_SIZE_MAX - TIME_RECORD_SIZE_MAX,
     EXPIRE_HOLDS_MIN = 256, /* one hold.expire ends up to so many holds, */
     EXPIRE_SHARE = 256,     /* or this fraction of those due (1/256), if that is more */
+    OWN_RETRY_US = US_PER_SECOND,
 };
 
 static_assert(COMMAND_ENCODED_MAX(FRAME_SIZE_MAX) <= BATCH_ENCODED_MAX,
@@ -171,10 +173,28 @@ void pipeline_log_jump(struct server *server)
     begin_with(server, MESSAGE_time_jump, &server->jump, sizeof server->jump);
 }
 
+/* How long the server waits before it tries to log a command of its own again, for which the log
+ * had no room: as long as the log does before it tries again to get some. */
+static uint64_t own_wait_us(const struct server *server)
+{
+    return server->own_refused_us == 0
+               ? 0
+               : clock_left_us(server->turn_us, server->own_refused_us, OWN_RETRY_US);
+}
+
+uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us)
+{
+    uint64_t due_us = engine_next_due_us(server->engine);
+    uint64_t wait_us = own_wait_us(server);
+    if (due_us > now_us && due_us - now_us > wait_us)
+        wait_us = due_us - now_us;
+    return wait_us;
+}
+
 void pipeline_expire_holds(struct server *server)
 {
     uint64_t due = engine_holds_due(server->engine, server->now_us);
-    if (due == 0 || server->is_stalled || server->batch_count > 0)
+    if (due == 0 || server->is_stalled || server->batch_count > 0 || own_wait_us(server) > 0)
         return;
     uint64_t holds = due / EXPIRE_SHARE > EXPIRE_HOLDS_MIN ? due / EXPIRE_SHARE : EXPIRE_HOLDS_MIN;
     server->expire = (struct hold_expire_body){
@@ -231,6 +251,8 @@ static void batch_refuse_commands(struct server *server)
             engine_decide(server->engine, now_us, command, 1);
             continue;
         }
+        if (command->sink == NULL)
+            server->own_refused_us = server->turn_us;
         engine_refuse(command, OUTCOME_STORAGE_FULL, wal_seq_durable(server->wal));
     }
 }
@@ -301,6 +323,7 @@ bool pipeline_decide(struct server *server)
             engine_decide(server->engine, server->now_us, server->commands, server->batch_count);
             batch_log(server);
             note_jump(server);
+            server->own_refused_us = 0;
         }
         batch_answer(server, refuses);
     }

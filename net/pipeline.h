@@ -24,6 +24,9 @@ bool pipeline_decide(struct server *server);
 void pipeline_log_jump(struct server *server);
 void pipeline_expire_holds(struct server *server);
 
+/* How long until pipeline_expire_holds may have something to do; now_us is the log's time. */
+uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us);
+
 /* Writes a reply that does not come from the engine. The batch must be empty, and the room reserved
  * in the session's output. */
 void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,

@@ -232,7 +232,6 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static uint64_t wait_us(struct server *server, uint64_t timeout_us)
 {
     uint64_t now_us = clock_at(&server->timekeeping.clock, io_time_us(server->io));
-    uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     wait = earlier(wait, wal_wait_us(server->wal));
     wait = earlier(wait, pressure_wait_us(server));
@@ -242,7 +241,7 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     if (server->sendable.count > 0)
         return 0;
     if (!server->is_stalled && wait > 0)
-        wait = due_us <= now_us ? 0 : earlier(wait, due_us - now_us);
+        wait = earlier(wait, pipeline_expire_wait_us(server, now_us));
     return wait;
 }
 

@@ -13,6 +13,7 @@
 #include "tests/sim/world.h"
 #include "tests/test.h"
 #include "wal/segment.h"
+#include "wal/wal_state.h"
 
 enum { CRASH_ROUNDS = 60, ROUNDS = 20, LIVES_MAX = 5, TURNS_MAX = 400 };
 
@@ -69,10 +70,10 @@ enum { SNAPSHOTS_KEPT = 2 };
 static uint32_t list_snapshots(uint64_t seqs[SNAPSHOTS_KEPT])
 {
     struct disk *disk;
-    struct disk_entry *entries = calloc(DISK_ENTRIES_MAX, sizeof *entries);
+    struct disk_entry *entries;
     uint32_t count = 0;
     CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
-    for (int i = disk_list(disk, entries, DISK_ENTRIES_MAX); i-- > 0;) {
+    for (int i = disk_list_all(disk, &entries); i-- > 0;) {
         uint64_t seq = image_name_seq(entries[i].name);
         if (seq == 0)
             continue;
@@ -307,9 +308,9 @@ static void make_backup(void)
 {
     struct disk *disk;
     struct backup_label label = {.seq = 1, .epoch = 1, .time_us = 1};
-    struct disk_entry *entries = calloc(DISK_ENTRIES_MAX, sizeof *entries);
+    struct disk_entry *entries;
     CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
-    int count = disk_list(disk, entries, DISK_ENTRIES_MAX);
+    int count = disk_list_all(disk, &entries);
     CHECK(backup_label_begin(&label, disk));
     label.files = calloc((size_t)count + 1, sizeof *label.files);
     for (int i = 0; i < count; i++) {
@@ -363,9 +364,8 @@ TEST(folder_that_was_a_backup_is_whole_at_any_crash_of_the_server_that_goes_on_f
 }
 
 /* Only the first segments exist, so the log is soon full. */
-static struct world *world_on_full_disk(void)
+static void start_on_full_disk(struct world *world)
 {
-    struct world *world = world_create(test_random());
     world->segment_size = WAL_BLOCK_SIZE_MAX;
     CHECK(world_start(world));
     for (int turn = 0; world->ledger->full_count < 20; turn++) {
@@ -373,6 +373,12 @@ static struct world *world_on_full_disk(void)
         sim_disk_fill(world->machine, "data", true);
         CHECK(world_play(world, 1) > 0);
     }
+}
+
+static struct world *world_on_full_disk(void)
+{
+    struct world *world = world_create(test_random());
+    start_on_full_disk(world);
     return world;
 }
 
@@ -403,6 +409,57 @@ TEST(full_disk_refuses_commands_answers_queries_and_ends_by_itself)
         }
         end_well(world);
     }
+}
+
+/* How many turns the server takes in ten seconds without events from outside. */
+static uint32_t count_turns(struct world *world)
+{
+    uint32_t turn_count = 0;
+    for (uint64_t end_us = sim_time_us(world->machine) + 10 * US_PER_SECOND;
+         sim_time_us(world->machine) < end_us; turn_count++)
+        CHECK(server_turn(world->server, UINT64_MAX) > 0);
+    return turn_count;
+}
+
+/* A server that tries without a pause takes some hundred thousand turns. */
+TEST(holds_that_are_due_while_the_disk_is_full_are_tried_no_more_often_than_the_log)
+{
+    enum { IDLE_TURNS_MAX = 300 };
+    uint32_t due_count = 0;
+    for (int round = 0; round < 4; round++) {
+        struct world *world = world_create(test_random());
+        world->no_snapshots = true;
+        start_on_full_disk(world);
+        count_turns(world);
+        uint64_t now_us = world->server->now_us;
+        due_count += engine_holds_due(world->server->engine, now_us) > 0;
+        CHECK(count_turns(world) < IDLE_TURNS_MAX);
+        sim_disk_fill(world->machine, "data", false);
+        count_turns(world);
+        CHECK_EQUAL(engine_holds_due(world->server->engine, now_us), 0);
+        end_well(world);
+    }
+    CHECK(due_count > 0);
+}
+
+/* The log's file system has no room for a change of the folder, and then has. */
+TEST(release_that_the_disk_refuses_ends_no_server)
+{
+    uint32_t blocked_count = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct world *world = world_create(test_random());
+        world->segment_size = WAL_BLOCK_SIZE_MAX;
+        CHECK(world_start(world));
+        for (int part = 0; part < 40; part++) {
+            sim_disk_refuse_changes(world->machine, "data", "wal-",
+                                    (unsigned)sim_random_below(world->machine, 101));
+            CHECK(world_play(world, 50) > 0);
+            blocked_count += world->server->wal->segments.supply == SUPPLY_BLOCKED;
+        }
+        sim_disk_refuse_changes(world->machine, "data", "wal-", 0);
+        end_well(world);
+    }
+    CHECK(blocked_count > 0);
 }
 
 /* A reply that comes within so many turns; false when there is none. */

@@ -1,14 +1,17 @@
 /* The archive of the log: a folder that gets a copy of each segment that the log has left, so that
  * the segment may be written again and its history is kept.
  *
- *   idle --archive_turn, a segment was closed--> copying, piece by piece --last piece--> published
- *   (partial file, sync, rename) --what is too old or too much was removed--> idle
+ *   ARCHIVE_IDLE --archive_turn, a segment is closed--> ARCHIVE_WAITING
+ *   ARCHIVE_WAITING --archive_turn, the next piece may be copied--> ARCHIVE_WORKING
+ *   ARCHIVE_WORKING --archive_event, there are more pieces--> ARCHIVE_WAITING
+ *   ARCHIVE_WORKING --archive_event, the copy is published, or it failed--> ARCHIVE_IDLE
  *
  * Pieces are copied in a lane of the io, one at a time and paced, so that the disk is left to the
- * log; every block is checked on the way. What fails is told, and tried again after a while: until
- * a segment is archived it is not released. An archive belongs to one history: archive_open refuses
- * a log that does not continue it, before anything is changed. Its label tells what it has
- * (wal/archive_label.h). */
+ * log; every block is checked on the way. The last piece publishes the file (sync, rename) and then
+ * removes files that are too old or too many. A failure becomes a notice, and is tried again after
+ * a while: until a segment is archived it is not released. An archive belongs to one history:
+ * archive_open refuses a log that does not continue it, before anything is changed. Its label tells
+ * what it has (wal/archive_label.h). */
 #ifndef TILL_WAL_ARCHIVE_H
 #define TILL_WAL_ARCHIVE_H
 

@@ -23,6 +23,13 @@ enum {
     RETRY_US = 10 * US_PER_SECOND,
 };
 
+/* By phase: the phases that may follow, as bits. */
+static const uint8_t next_phases[] = {
+    [ARCHIVE_IDLE] = 1 << ARCHIVE_WAITING,
+    [ARCHIVE_WAITING] = 1 << ARCHIVE_WORKING,
+    [ARCHIVE_WORKING] = 1 << ARCHIVE_WAITING | 1 << ARCHIVE_IDLE,
+};
+
 /* Restates the drawing in the header. */
 static void check(const struct archive *archive)
 {
@@ -42,8 +49,9 @@ static void check(const struct archive *archive)
     }
 }
 
-static void phase_set(struct archive *archive, enum archive_phase phase)
+static void phase_enter(struct archive *archive, enum archive_phase phase)
 {
+    TILL_ASSERT((next_phases[archive->phase] >> phase & 1) != 0);
     archive->phase = phase;
     check(archive);
 }
@@ -66,7 +74,7 @@ static bool copy_begin(struct archive *archive)
     copy->offset = 0;
     copy->seq_due = copy->closed.seq_first;
     copy->previous = 0;
-    phase_set(archive, ARCHIVE_WAITING);
+    phase_enter(archive, ARCHIVE_WAITING);
     return true;
 }
 
@@ -79,7 +87,7 @@ void archive_turn(struct archive *archive, uint64_t now_us)
         return;
     bool is_behind = wal_closed_count(archive->wal, copy->closed.seq_first) > BEHIND_COUNT;
     archive->due_us = now_us + (is_behind ? 0 : PIECE_EVERY_US);
-    phase_set(archive, ARCHIVE_WORKING);
+    phase_enter(archive, ARCHIVE_WORKING);
     io_work(archive->io, IO_LANE_ARCHIVE, archive_copy_work, copy, copy->options.user);
 }
 
@@ -113,7 +121,7 @@ void archive_event(struct archive *archive, const struct io_event *event)
     if (is_over)
         copy->closed.number = 0;
     copy->is_published = false;
-    phase_set(archive, is_over ? ARCHIVE_IDLE : ARCHIVE_WAITING);
+    phase_enter(archive, is_over ? ARCHIVE_IDLE : ARCHIVE_WAITING);
 }
 
 bool archive_awaits_event(const struct archive *archive)

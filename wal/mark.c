@@ -24,6 +24,15 @@
 
 /* The seal. */
 
+/* By state: the states that may follow, as bits. */
+static const uint8_t next_states[] = {
+    [SEAL_NONE] = 1 << SEAL_WRITING,
+    [SEAL_WRITING] = 1 << SEAL_THERE | 1 << SEAL_FOLLOWED | 1 << SEAL_LEFT,
+    [SEAL_THERE] = 1 << SEAL_NONE,
+    [SEAL_FOLLOWED] = 1 << SEAL_NONE,
+    [SEAL_LEFT] = 1 << SEAL_NONE,
+};
+
 /* Restates the drawing of enum wal_seal_state: a seal is on its way to the disk exactly in the
  * states that end with `written`, and only one that was left holds a file open. */
 static void seal_check(const struct wal_seal *seal)
@@ -35,8 +44,9 @@ static void seal_check(const struct wal_seal *seal)
     TILL_ASSERT(seal->state == SEAL_NONE || seal->checksum != 0);
 }
 
-static void seal_set(struct wal_seal *seal, enum wal_seal_state state)
+static void seal_enter(struct wal_seal *seal, enum wal_seal_state state)
 {
+    TILL_ASSERT((next_states[seal->state] >> state & 1) != 0);
     seal->state = state;
     seal_check(seal);
 }
@@ -64,7 +74,7 @@ void wal_seal_write(struct wal *wal)
     seal->write.file = wal->segments.file;
     seal->write.offset = wal->segments.offset;
     wal_write_start(&wal->writes, &seal->write);
-    seal_set(seal, SEAL_WRITING);
+    seal_enter(seal, SEAL_WRITING);
 }
 
 bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
@@ -73,14 +83,14 @@ bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
     uint32_t size = (uint32_t)sizeof(struct wal_block) + columns_size;
     uint32_t size_max = (size + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN;
     if (seal->state == SEAL_THERE)
-        seal_set(seal, SEAL_NONE);
+        seal_enter(seal, SEAL_NONE);
     if (seal->state != SEAL_WRITING)
         return false;
     if (size_max + WAL_ALIGN > wal_segments_room(&wal->segments)) {
-        seal_set(seal, SEAL_LEFT);
+        seal_enter(seal, SEAL_LEFT);
         return true;
     }
-    seal_set(seal, SEAL_FOLLOWED);
+    seal_enter(seal, SEAL_FOLLOWED);
     wal->segments.offset += WAL_ALIGN;
     wal->open.previous = seal->checksum;
     wal->open.seq_durable -= wal->open.seq_durable > 0;
@@ -93,7 +103,7 @@ void wal_seal_written(struct wal *wal)
     if (seal->file_done >= 0)
         disk_file_close(wal->disk, seal->file_done);
     seal->file_done = -1;
-    seal_set(seal, seal->state == SEAL_WRITING ? SEAL_THERE : SEAL_NONE);
+    seal_enter(seal, seal->state == SEAL_WRITING ? SEAL_THERE : SEAL_NONE);
 }
 
 /* The note. */

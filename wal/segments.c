@@ -29,6 +29,14 @@
 
 enum { RETRY_US = US_PER_SECOND };
 
+/* By state: the states that may follow, as bits. */
+static const uint8_t next_supplies[] = {
+    [SUPPLY_IDLE] = 1 << SUPPLY_PREPARING | 1 << SUPPLY_RELEASING,
+    [SUPPLY_PREPARING] = 1 << SUPPLY_IDLE,
+    [SUPPLY_RELEASING] = 1 << SUPPLY_IDLE | 1 << SUPPLY_BLOCKED,
+    [SUPPLY_BLOCKED] = 1 << SUPPLY_RELEASING,
+};
+
 /* Restates the drawings in the header. */
 static void check(const struct wal_segments *segments)
 {
@@ -54,8 +62,9 @@ static void check(const struct wal_segments *segments)
     }
 }
 
-static void supply_set(struct wal_segments *segments, enum wal_supply supply)
+static void supply_enter(struct wal_segments *segments, enum wal_supply supply)
 {
+    TILL_ASSERT((next_supplies[segments->supply] >> supply & 1) != 0);
     segments->supply = supply;
     check(segments);
 }
@@ -181,7 +190,7 @@ static void prepare_start(struct wal_segments *segments)
         refuse(segments);
         return;
     }
-    supply_set(segments, SUPPLY_PREPARING);
+    supply_enter(segments, SUPPLY_PREPARING);
     wal_segment_name(segments->last + 1, segments->prepare_name);
     io_prepare(segments->io, segments->disk, segments->prepare_name, segments->size_bytes,
                segments->user);
@@ -218,7 +227,7 @@ int wal_segments_prepared(struct wal_segments *segments, int result)
         add_ready(segments);
     else if (disk_is_full(result))
         refuse(segments);
-    supply_set(segments, SUPPLY_IDLE);
+    supply_enter(segments, SUPPLY_IDLE);
     return result < 0 && !segments->is_full ? result : 0;
 }
 
@@ -279,7 +288,7 @@ static int release_work(void *context)
 
 static void release_start(struct wal_segments *segments)
 {
-    supply_set(segments, SUPPLY_RELEASING);
+    supply_enter(segments, SUPPLY_RELEASING);
     io_work(segments->io, IO_LANE_LOG, release_work, segments, segments->user);
 }
 
@@ -288,7 +297,7 @@ int wal_segments_released(struct wal_segments *segments, int result)
     TILL_ASSERT(segments->supply == SUPPLY_RELEASING);
     if (disk_is_full(result)) {
         refuse(segments);
-        supply_set(segments, SUPPLY_BLOCKED);
+        supply_enter(segments, SUPPLY_BLOCKED);
         return 0;
     }
     segments->is_full = false;
@@ -296,7 +305,7 @@ int wal_segments_released(struct wal_segments *segments, int result)
     for (uint32_t i = 0; i < segments->release.renamed; i++)
         add_ready(segments);
     memset(&segments->release, 0, sizeof segments->release);
-    supply_set(segments, SUPPLY_IDLE);
+    supply_enter(segments, SUPPLY_IDLE);
     return result;
 }
 

@@ -1,6 +1,6 @@
-/* Mappings behind arenas. They are reserved without being taken; whoever serves takes them while it
- * starts to serve (memory_populate), whoever only reads a log lets page faults take what it
- * touches. */
+/* The mappings of arenas. A mapping reserves addresses, not memory. A server makes the system
+ * provide the memory when it starts (memory_populate); a tool that only reads a log leaves it to
+ * page faults. */
 #include "base/arena.h"
 
 #include <sys/mman.h>
@@ -9,8 +9,8 @@
 
 static const uint64_t huge_page_bytes = 2ULL << 20;
 
-/* The kernel holds a lock on the process's mappings for so much at a time, a part of a
- * millisecond. */
+/* While it populates one piece, the kernel holds a lock on the mappings of the process: with pieces
+ * of this size for less than a millisecond. */
 static const uint64_t populate_piece_bytes = 2ULL << 20;
 
 static uint64_t round_up(uint64_t size, uint64_t to)
@@ -18,7 +18,7 @@ static uint64_t round_up(uint64_t size, uint64_t to)
     return (size + to - 1) / to * to;
 }
 
-/* The advice is only advice: whatever size pages have, everything works. */
+/* A kernel that ignores the advice costs speed only. */
 static void *map(uint64_t size_bytes, int advice)
 {
     uint64_t mapped_bytes = round_up(size_bytes, huge_page_bytes);

@@ -1,7 +1,8 @@
-/* Reading the longer numbers: up to eight bytes at once, and byte by byte near the end. */
+/* The slow path of read_varint: numbers of several bytes. Up to eight bytes are decoded at once;
+ * near the end of the input they are decoded one by one. */
 #include "base/bytes.h"
 
-/* The number in the seven lower bits of each of eight bytes. */
+/* Joins the low seven bits of each of eight bytes into one number. */
 static uint64_t join_sevens(uint64_t bytes)
 {
     bytes &= 0x7f7f7f7f7f7f7f7f;
@@ -15,7 +16,7 @@ uint64_t read_varint_long(struct reader *reader)
     uint64_t value = 0;
     if ((size_t)(reader->end - reader->cursor) >= sizeof value) {
         memcpy(&value, reader->cursor, sizeof value);
-        uint64_t last = ~value & 0x8080808080808080; /* the top bits of bytes that end a number */
+        uint64_t last = ~value & 0x8080808080808080; /* set in bytes that end a number */
         if (last != 0) {
             reader->cursor += (__builtin_ctzll(last) + 1) / 8;
             return join_sevens(value & (last ^ (last - 1)));

@@ -39,7 +39,7 @@ static inline const uint8_t *read_bytes(struct reader *reader, size_t size)
     return bytes;
 }
 
-/* Of more than one byte, or of none. */
+/* The slow path: several bytes, or the end of the input. */
 uint64_t read_varint_long(struct reader *reader);
 
 static inline uint64_t read_varint(struct reader *reader)
@@ -55,7 +55,7 @@ static inline int64_t read_zigzag(struct reader *reader)
     return (int64_t)(value >> 1 ^ (~(value & 1) + 1));
 }
 
-/* The writers return the new cursor; the caller has made sure of the room. */
+/* The writers return the new cursor. The caller has checked that there is room. */
 static inline uint8_t *write_bytes(uint8_t *cursor, const void *bytes, size_t size)
 {
     memcpy(cursor, bytes, size);

@@ -1,4 +1,5 @@
-/* The data folder: the blocking half of the I/O seam, used at start-up and by the offline tools.
+/* A folder of files: the blocking half of the I/O seam, used at the start, by offline tools, and in
+ * the io's lanes (io_work).
  *
  * Two implementations are linked under these names: base/disk_posix.c, and the seeded simulation
  * of the tests, whose crash keeps only what was made durable. Names are file names inside the
@@ -21,7 +22,7 @@ enum disk_mode {
                    -ENOLCK when its file system cannot */
 };
 
-/* What the name of a file ends with that is not published yet, or is being removed. */
+/* The end of the name of a file that is not published yet, or is being removed. */
 #define DISK_PARTIAL ".partial"
 
 static inline bool disk_name_is_partial(const char *name)
@@ -38,7 +39,7 @@ struct disk_entry {
     uint64_t size_bytes;
 };
 
-/* Does this result mean that there is no room, rather than that something is wrong? */
+/* Does this result mean only that there is no room? */
 static inline bool disk_is_full(int result)
 {
     return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
@@ -47,24 +48,25 @@ static inline bool disk_is_full(int result)
 int disk_open(struct disk **disk, const char *path, enum disk_mode mode);
 void disk_close(struct disk *disk);
 
-/* Removes the partial files that a crash left. Opening does not: what the folder is must be known
- * before anything in it is touched. */
+/* Removes the partial files that a crash has left. disk_open does not do it: the caller first finds
+ * out what kind of folder it is. */
 int disk_tidy(struct disk *disk);
 const char *disk_path(const struct disk *disk);
 
-/* Is the folder still what its path leads to? 0, -ENOENT when it was removed, -ESTALE when it was
- * moved, or another one stands in its place. */
+/* Does the path still lead to this folder? 0, -ENOENT when the folder was removed, -ESTALE when it
+ * was moved or replaced. */
 int disk_check(const struct disk *disk);
 
-/* Is an open file still what its name leads to? 0, or -ENOENT. */
+/* Does the name still lead to this open file? 0, or -ENOENT. */
 int disk_file_check(struct disk *disk, int file, const char *name);
 
-/* Fills up to entries_max entries with the regular files, sorted by name; returns how many there
- * are (more than entries_max when some were left out). */
+/* Fills in up to entries_max regular files, sorted by name. Returns how many there are: more than
+ * entries_max when some did not fit. */
 int disk_list(struct disk *disk, struct disk_entry *entries, uint32_t entries_max);
 
-/* All of them in memory of their own, which the caller frees. Returns their number, or -errno:
- * -EOVERFLOW when there are more than DISK_ENTRIES_MAX. *entries is NULL after an error. */
+/* Lists all regular files, sorted by name, in memory that the caller frees. Returns their number,
+ * or -errno: -EOVERFLOW when there are more than DISK_ENTRIES_MAX. *entries is NULL after an error.
+ */
 int disk_list_all(struct disk *disk, struct disk_entry **entries);
 
 /* Opens a file; writable files are opened with O_DIRECT | O_DSYNC where the file system has it,
@@ -76,26 +78,27 @@ void disk_file_close(struct disk *disk, int file);
  * multiples of WAL_ALIGN on writable files. */
 int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes, size_t size);
 
-/* Writes all of size bytes at offset and makes them durable; a partial file grows with it. Same
- * alignment. */
+/* Writes size bytes at offset and makes them durable; a partial file grows with them. The same
+ * alignment is required. */
 int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *bytes, size_t size);
 
-/* Creates name with size_bytes zero bytes, durable with its blocks allocated and written, published
- * atomically (partial name, sync, rename, sync of the folder). -EEXIST when name exists. */
+/* Creates a file of size_bytes zero bytes, which are allocated, written and durable, and publishes
+ * it atomically (partial name, sync, rename, sync of the folder). -EEXIST when the name exists. */
 int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes);
 
-/* A file of any size is made under a partial name, written from its beginning on (io_write,
- * disk_file_write; it grows with them), and published: synced, renamed to `name`, whatever had that
- * name, and the folder synced. One partial file of a name at a time; disk_tidy removes those that
- * a crash left. create gives a writable handle, and what is written to it is durable once
- * published; resume gives one to what is there, with how much that is, or to a new one. */
+/* A file of any size is created under a partial name, written from its beginning (io_write or
+ * disk_file_write; it grows), and published: it is synced and renamed to `published`, replacing a
+ * file of that name, and the folder is synced. There is one partial file of a name at a time;
+ * disk_tidy removes those that a crash has left. create returns a writable handle to an empty file,
+ * whose content is durable when it is published; resume opens an existing partial file, and says
+ * how many bytes it has, or creates one. */
 int disk_partial_create(struct disk *disk, const char *name);
 int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_bytes);
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published);
 int disk_partial_discard(struct disk *disk, const char *name);
 
-/* Renames and removes are durable when they return. A large file is removed piece by piece, so that
- * writes beside it wait for none of it. */
+/* Renames and removals are durable when the call returns. A large file is removed piece by piece,
+ * so that other writes to the disk do not wait long. */
 int disk_rename(struct disk *disk, const char *from, const char *to);
 int disk_remove(struct disk *disk, const char *name);
 

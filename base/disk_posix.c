@@ -1,11 +1,10 @@
-/* The data folder on a POSIX file system; handles are file descriptors.
+/* Folders on a POSIX file system; handles are file descriptors.
  *
- * Good path: a writer makes the folder, locks it, and opens files with O_DIRECT | O_DSYNC, so that
- * a completed write is durable and touches no page cache. The lock is on the folder itself, by the
- * descriptor that all names go through: nothing in the folder can be removed that would let a
- * second writer in, and a folder that is moved stays locked. Names change by rename or unlink
- * followed by an fsync of the folder. New files are made under a partial name, in full, and
- * renamed.
+ * Good path: a writer creates the folder, locks it, and opens files with O_DIRECT | O_DSYNC, so
+ * that a completed write is durable and bypasses the page cache. The lock is on the folder itself,
+ * on the descriptor through which all files are opened: there is no lock file that could be
+ * removed, and a folder that is moved stays locked. Names change by rename or unlink followed by an
+ * fsync of the folder. New files are made under a partial name, in full, and renamed.
  *
  * What can fail: every system call, as -errno. A file system that refuses O_DIRECT (tmpfs, some
  * network ones) is used without it. A full disk leaves nothing behind.
@@ -42,7 +41,7 @@ struct disk {
     char path[];
 };
 
-/* Never written: the source of all zero-filling. */
+/* Never written to: the zeros of all new files. */
 static alignas(WAL_ALIGN) uint8_t zeros[ZERO_WRITE_SIZE];
 
 static int folder_sync(const struct disk *disk)
@@ -50,9 +49,9 @@ static int folder_sync(const struct disk *disk)
     return fsync(disk->folder) == 0 ? 0 : -errno;
 }
 
-/* Makes the folder when there is none. Its own name is made durable too: of one that is there
- * already as well, since whoever made it may have been killed before that; but that one may lie in
- * a folder that may not be read. */
+/* Creates the folder when there is none, and makes its name durable in the parent folder. Also that
+ * of an existing folder, because the process that created it may have been killed before that; but
+ * then a parent folder that may not be read is no error. */
 static int folder_create(const char *path)
 {
     bool is_made = mkdir(path, 0755) == 0;
@@ -99,8 +98,8 @@ int disk_file_check(struct disk *disk, int file, const char *name)
     return is_there && is_same(&opened, &found) ? 0 : -ENOENT;
 }
 
-/* One that was replaced between opening and locking is no use. File systems that lock no folders
- * say that the descriptor is not open for writing. */
+/* Locks the folder, and checks that it was not replaced between opening and locking. File systems
+ * that cannot lock folders report that the descriptor is not open for writing. */
 static int folder_lock(struct disk *disk)
 {
     if (flock(disk->folder, LOCK_EX | LOCK_NB) != 0)
@@ -109,7 +108,8 @@ static int folder_lock(struct disk *disk)
     return disk_check(disk);
 }
 
-/* A stream of the folder's entries of its own: closedir then leaves the disk's descriptor open. */
+/* Opens a stream of the folder's entries on a new descriptor, so that closedir does not close the
+ * disk's own. */
 static DIR *folder_entries(const struct disk *disk)
 {
     int folder = openat(disk->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -244,7 +244,7 @@ int disk_file_open(struct disk *disk, const char *name, bool writable)
 void disk_file_close(struct disk *disk, int file)
 {
     (void)disk;
-    /* Its writes were durable when they returned: closing has nothing left to report. */
+    /* All writes are durable already: close has no error to report. */
     close(file);
 }
 
@@ -259,8 +259,8 @@ int64_t disk_file_read(struct disk *disk, int file, uint64_t offset, void *bytes
         if (count < 0)
             return -errno;
         done += (size_t)count;
-        /* Only the end of the file cuts a read off inside a page, and a direct read cannot go on
-         * from there. */
+        /* A read ends inside a page only at the end of the file, and a direct read cannot continue
+         * there. */
         if (count == 0 || done % WAL_ALIGN != 0)
             break;
     }
@@ -283,8 +283,8 @@ int disk_file_write(struct disk *disk, int file, uint64_t offset, const void *by
     return 0;
 }
 
-/* Allocating first finds a full disk before anything is written, and keeps the file in one piece.
- */
+/* Allocating first finds out about a full disk before anything is written, and keeps the file in
+ * one piece. */
 static int zero_fill(struct disk *disk, int file, uint64_t size_bytes)
 {
     if (fallocate(file, 0, 0, (off_t)size_bytes) != 0 && errno != EOPNOTSUPP)
@@ -321,7 +321,7 @@ int disk_create_zeroed(struct disk *disk, const char *name, uint64_t size_bytes)
     if (result == 0 && renameat(disk->folder, partial, disk->folder, name) != 0)
         result = -errno;
     if (result < 0) {
-        /* What is wrong has been found; a partial file that stays is removed at the next start. */
+        /* A partial file that cannot be removed now is removed at the next start. */
         (void)unlinkat(disk->folder, partial, 0);
         return result;
     }
@@ -363,10 +363,10 @@ int disk_partial_publish(struct disk *disk, int file, const char *name, const ch
     return folder_sync(disk);
 }
 
-/* Gives a large file's room back piece by piece, each made durable, with rests between: a file
- * system that discards what is freed kept a durable write waiting for 50 to 80 ms when 800 MiB
- * were removed at once, and for 6 ms so (ext4, mounted with discard). It is only ever worth less
- * than before: a failure is no reason not to unlink it. */
+/* Truncates a large file piece by piece, makes each step durable, and pauses between them. On a
+ * file system that discards freed blocks (ext4 mounted with discard), a durable write waited for 50
+ * to 80 ms when 800 MiB were removed at once, and for 6 ms this way. The file is no longer needed,
+ * so it is removed also when this fails. */
 static void shrink(const struct disk *disk, const char *name)
 {
     const struct timespec rest = {.tv_nsec = SHRINK_EVERY_MS * 1000000L};
@@ -404,7 +404,7 @@ int disk_rename(struct disk *disk, const char *from, const char *to)
     return folder_sync(disk);
 }
 
-/* From the first moment on the name is gone, and what is left counts as half made. */
+/* The first step renames the file to a partial name: after a crash it counts as unfinished. */
 int disk_remove(struct disk *disk, const char *name)
 {
     char partial[PARTIAL_NAME_SIZE];

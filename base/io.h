@@ -24,7 +24,7 @@ struct io_options {
     uint32_t connections_max;
     uint32_t buffer_size;  /* bytes of one receive buffer; a power of two */
     uint32_t buffer_count; /* receive buffers in all; a power of two, at most 32768 */
-    uint32_t spin_us;      /* for so long io_wait looks again before it sleeps; 0: not at all */
+    uint32_t spin_us;      /* microseconds that io_wait polls before it sleeps; 0: off */
 };
 
 enum io_kind {
@@ -33,7 +33,7 @@ enum io_kind {
                         last two there is nothing more to receive */
     IO_SENT,         /* result: bytes sent, perhaps fewer than asked, or -errno */
     IO_CLOSED,       /* the connection's last event: its user may be used for another one */
-    IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno: then any of them may be */
+    IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno: some may be, or none */
     IO_PREPARED,     /* result: 0 when the file exists, or -errno */
     IO_WORKED,       /* result: what the work returned */
     IO_STOP,         /* someone asks the process to stop (SIGTERM, SIGINT) */
@@ -47,7 +47,7 @@ struct io_event {
     uint8_t kind;
 };
 
-/* NULL on failure, with a message that names the cause and the remedy. */
+/* Returns NULL on failure, with a message that names the cause and the remedy. */
 struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]);
 void io_destroy(struct io *io);
 
@@ -72,15 +72,15 @@ uint64_t io_wall_us(struct io *io);
  * io_time_us belong together, whichever process took them. Zero: unknown. */
 struct id io_boot_id(struct io *io);
 
-/* Binds ADDR:PORT ([ADDR]:PORT for IPv6; port 0 takes a free one), and accepts until destroyed.
- * While the address is in use it tries again, for up to two seconds: this one call may block.
+/* Binds ADDR:PORT ([ADDR]:PORT for IPv6; port 0: any free port), and accepts connections until
+ * io_destroy. While the address is in use it tries again, for up to two seconds: this call may
+ * block.
  * Returns the bound port, or -errno. */
 int io_listen(struct io *io, const char *address, uint64_t user);
 
 /* Receives once, into one of the buffers that all connections share: one IO_RECEIVED, and nothing
- * more until it is asked for again, so that no connection holds more buffers than its owner lets
- * it. Canceled, what has been received already may still arrive. Each event's buffer must be given
- * back. */
+ * more until the next call, so that the caller decides how many buffers a connection holds. After a
+ * cancel, one IO_RECEIVED with bytes may still come. Each event's buffer must be given back. */
 void io_receive(struct io *io, int fd, uint64_t user);
 void io_receive_cancel(struct io *io, int fd, uint64_t user);
 void io_buffer_release(struct io *io, uint32_t buffer);
@@ -89,7 +89,8 @@ void io_buffer_release(struct io *io, uint32_t buffer);
 void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t size);
 
 /* Cancels what is under way on the connection, closes it, and ends with IO_CLOSED. Closed in the
- * middle of a send it is reset: what the peer has not taken is dropped, in the kernel as well. */
+ * middle of a send it is reset: bytes that the peer has not received are dropped, also those that
+ * the kernel has buffered. */
 void io_close(struct io *io, int fd, uint64_t user);
 
 /* Writes a durable block: aligned to WAL_ALIGN in memory, offset and size; untouched until

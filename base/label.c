@@ -1,7 +1,7 @@
 /* Sealing a text and checking it.
  *
- * What can fail: the disk, as -errno. What is read is untrusted until its checksum holds; what
- * stands behind a checksum that holds was written by some till, and is parsed all the same. */
+ * What can fail: the disk, as -errno. What is read is untrusted until its checksum holds. A text
+ * with a valid checksum was written by some version of till; it is still parsed with care. */
 #include "base/label.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ enum { DIGITS = 16 };
 
 static const char no_checksum[DIGITS + 1] = "0000000000000000";
 
-/* Of the whole text, whatever stands at the place of the checksum. */
+/* The checksum of the whole text, as if the digits at `place` were zeros. */
 static void checksum_text(const struct label *label, size_t place, char digits[DIGITS + 1])
 {
     char kept[DIGITS];
@@ -46,7 +46,7 @@ void label_add(struct label *label, const char *format, ...)
     va_start(arguments, format);
     int size = vsnprintf(label->text + label->size, label->room - label->size, format, arguments);
     va_end(arguments);
-    /* The zero byte behind it needs room too; it is overwritten by what follows. */
+    /* vsnprintf ends the text with a zero byte, which needs room too. */
     bool fits = size >= 0 && (size_t)size < label->room - label->size;
     label->size = fits ? label->size + (size_t)size : label->room + 1;
 }
@@ -127,7 +127,7 @@ int label_read(struct label *label, struct disk *disk, const char *name, void *r
     disk_file_close(disk, file);
     if (size < 0)
         return (int)size;
-    /* A text that fills the room may go on. */
+    /* A text that fills all of the room may be longer than that. */
     if (size == 0 || (size_t)size == room_size)
         return -EBADMSG;
     label->size = (size_t)size;

@@ -1,12 +1,13 @@
-/* A label: a small file of text that says what a folder must hold, so that what it lacks is missed.
+/* A label: a small text file that says what a folder must contain, so that a missing file is
+ * noticed.
  *
  *   till backup 1 0123456789abcdef     what it labels, the format's version, the checksum
- *   seq 10482117                       one line after the other, as its owner defines them
+ *   seq 10482117                       then lines that the kind of label defines
  *
  * and empty lines up to a multiple of WAL_ALIGN bytes. The checksum is the XXH3-64 of the whole
- * file, in sixteen hexadecimal digits, taken with sixteen zeros in its own place: no byte of a
- * label may differ. What it labels and the version stand where they do in every version. A label is
- * published atomically: there is the old one or the new one. */
+ * file, in sixteen hexadecimal digits, computed with sixteen zeros in its own place: a change of
+ * any byte is found. The first line has this form in every version. A label is published
+ * atomically: after a crash there is the old one or the new one. */
 #ifndef TILL_BASE_LABEL_H
 #define TILL_BASE_LABEL_H
 
@@ -28,11 +29,12 @@ void label_begin(struct label *label, void *room, size_t room_size, const char *
                  uint32_t version);
 __attribute__((format(printf, 2, 3))) void label_add(struct label *label, const char *format, ...);
 
-/* Puts the text in place of what has the name; 0 or -errno, -EOVERFLOW when it did not fit. It is
- * written over what label_reserve kept, if there is something. */
+/* Publishes the text under the name, in place of an earlier one. 0 or -errno, -EOVERFLOW when it
+ * did not fit into the room. It uses the page that label_reserve has allocated, if there is one. */
 int label_publish(struct label *label, struct disk *disk, const char *name);
 
-/* Keeps room for the next label of one page, so that a full disk does not stop it. 0 or -errno. */
+/* Allocates a page on the disk for the next label, so that it can be published when the disk is
+ * full. 0 or -errno. */
 int label_reserve(struct disk *disk, const char *name);
 
 /* Reads what was published; 0 or -errno: -ENOENT when there is none, -EBADMSG when it is damaged or

@@ -1,7 +1,7 @@
 /* Every limit of till, named in one place, with the relations between them asserted.
  *
- * Capacities that a person may want to change are options of `till serve` (engine/engine.h); what
- * stands here is fixed by the formats or by the shape of the code. */
+ * Capacities that an operator may want to change are options of `till serve` (engine/engine.h); the
+ * limits here are fixed by the formats or by the structure of the code. */
 #ifndef TILL_BASE_LIMITS_H
 #define TILL_BASE_LIMITS_H
 
@@ -44,15 +44,15 @@
 #define HOLD_MAX_S           (7 * 24 * 3600)
 #define TICK_US              US_PER_SECOND /* a hold outlives its deadline by at most this */
 #define KEY_RETENTION_US     (24ULL * 3600 * US_PER_SECOND)
-#define POINTS_GRACE_US      (24ULL * 3600 * US_PER_SECOND)     /* from a late return on, */
-#define POINTS_GRACE_MAX_US  (7ULL * 24 * 3600 * US_PER_SECOND) /* from their expiry on at most */
+#define POINTS_GRACE_US      (24ULL * 3600 * US_PER_SECOND)     /* after a late return, */
+#define POINTS_GRACE_MAX_US  (7ULL * 24 * 3600 * US_PER_SECOND) /* at most, after their expiry */
 #define HOLDS_PER_EXPIRE_MAX 4096 /* holds that one hold.expire may end */
 
 /* How the log's time follows the machine's clocks, see net/clock.h. */
-#define CLOCK_SLEW     20 /* it goes faster or slower by one part in so many at most */
+#define CLOCK_SLEW     20                   /* at most one part in so many faster or slower */
 #define CLOCK_BOUND_US (10 * US_PER_SECOND) /* a wall clock further away than this has jumped */
 #define CLOCK_SILENCE_US                                                                           \
-    (24ULL * 3600 * US_PER_SECOND)           /* at a start that nothing else vouches for */
+    (24ULL * 3600 * US_PER_SECOND)           /* longest gap at a start with no other evidence */
 #define CLOCK_NOTE_US  (300 * US_PER_SECOND) /* between two notes of it in the data folder, */
 #define CLOCK_DRIFT_US US_PER_SECOND         /* or when the last one is off by so much */
 #define CLOCK_JUMP_US  (60 * US_PER_SECOND)  /* a smaller jump at a start counts as time kept */
@@ -63,8 +63,8 @@
 #define WAL_SEGMENT_SIZE   (64ULL * 1024 * 1024)
 #define WAL_WRITES_MAX     8         /* blocks in flight to the disk, */
 #define WAL_WRITES_DEFAULT 2         /* unless told otherwise */
-#define WAL_SEAL_US        10000ULL  /* without a change for so long, the log is sealed, */
-#define WAL_NOTE_US        100000ULL /* and with changes, what is durable is noted as often */
+#define WAL_SEAL_US        10000ULL  /* the log is sealed after so long without a change */
+#define WAL_NOTE_US        100000ULL /* between two notes of what is durable, while it changes */
 
 /* Connections. */
 #define CONNECTIONS_MAX 65536

@@ -1,19 +1,21 @@
 /* Writing a snapshot.
  *
- * Good path: the partial file is made in the background. The next slice notes the engine's numbers,
- * begins to keep old states, and writes the header; each further slice takes a chunk from the
- * keeper and packs it into the buffer. A buffer that has no room for another chunk goes to the
- * disk, up to the last whole page; the rest begins the next buffer. When the end was packed and all
- * is written, and the log is durable up to the snapshot's seq, the file is published and all but
- * the newest two are removed.
+ * Good path: the partial file is created in the background. The first slice copies the engine's
+ * numbers, makes the engine keep old states of records from now on, and writes the header; each
+ * further slice takes a chunk from the keeper and packs it into the buffer. A buffer without room
+ * for another chunk is written to the disk, up to the last whole page; the rest is moved to the
+ * next buffer. When the end is packed and everything is written, and the log is durable up to the
+ * snapshot's seq, the file is published, and all snapshots but the newest two are removed.
  *
- * What can fail: making, writing and publishing the file, and the undo memory when a single batch
- * touches more than its last quarter. Each ends this snapshot: what is under way is awaited, the
- * partial file goes away. A file that could not be removed is no failure: the next one tries again.
+ * What can fail: creating, writing and publishing the file; and the undo memory, when a single
+ * batch needs more than its last quarter. Each ends this snapshot: the writer waits for writes in
+ * flight, and removes the partial file. An old snapshot that cannot be removed is no failure: the
+ * next snapshot tries it again.
  *
- * What must always hold: the image shows exactly what the engine was between the two batches where
- * it began. Nothing is published before the log is durable up to it, so that no snapshot shows what
- * a crash could take back. Two published snapshots are kept, so that damage to one is survived. */
+ * What must always hold: the image is exactly the engine's state between the two batches where it
+ * was begun. It is not published before the log is durable up to its seq, so that no snapshot has a
+ * change that a crash could take back. Two published snapshots are kept, so that damage to one of
+ * them can be survived. */
 #include "snapshot/writer.h"
 
 #include <errno.h>
@@ -68,12 +70,12 @@ struct buffer {
     bool is_in_flight;
 };
 
-/* Blocking work; while it is under way it belongs to the io's lane. */
+/* The context of blocking work, which belongs to the io's lane until the work has ended. */
 struct work {
     struct disk *disk;
     int file;
     uint64_t seq;
-    uint64_t seq_before; /* found: the one that is kept beside it */
+    uint64_t seq_before; /* of the older snapshot that is kept, found while publishing */
 };
 
 struct writer {
@@ -88,13 +90,13 @@ struct writer {
     struct work work;
 
     struct image_header header;
-    uint64_t scalars[ENGINE_SCALAR_COUNT]; /* when it began */
-    uint64_t sum;                          /* of the state, as far as it is packed */
+    uint64_t scalars[ENGINE_SCALAR_COUNT]; /* when the snapshot began */
+    uint64_t sum;                          /* checksum of the state that is packed so far */
     uint64_t previous;                     /* checksum of the last chunk */
     uint32_t chunk_number;
     struct buffer buffers[WRITER_BUFFERS];
-    uint32_t buffer;     /* being filled */
-    uint32_t fill_bytes; /* of it */
+    uint32_t buffer;     /* the one being filled, */
+    uint32_t fill_bytes; /* and how far */
     uint64_t offset;     /* in the file, of the buffer being filled */
     uint8_t *raw;
 };
@@ -270,7 +272,7 @@ static void fail(struct writer *writer, const char *what, const char *why)
         enter(writer, DRAINING);
 }
 
-/* Hands the whole pages of the buffer to the disk; what is left over begins the next one, which is
+/* Writes the buffer's whole pages to the disk; the rest is copied to the next buffer, which is
  * free. */
 static void buffer_write(struct writer *writer)
 {
@@ -364,7 +366,7 @@ static void chunk_pack(struct writer *writer, struct image_chunk *chunk)
     writer->previous = chunk->checksum;
 }
 
-/* The end, and zeros up to a whole page. */
+/* Packs the end, and zeros up to a whole page. */
 static void finish(struct writer *writer)
 {
     struct image_chunk chunk = {
@@ -379,7 +381,7 @@ static void finish(struct writer *writer)
     enter(writer, DRAINING);
 }
 
-/* The last buffer goes out as soon as the one after it is free. */
+/* Writes the last buffer as soon as the next one is free, and waits for all writes. */
 static void drain(struct writer *writer)
 {
     if (!writer->has_failed && writer->fill_bytes > 0 &&

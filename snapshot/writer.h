@@ -29,16 +29,16 @@
 enum { WRITER_BUFFERS = 4, WRITER_ERROR_SIZE = 256 };
 
 struct writer_options {
-    uint64_t undo_bytes; /* for old states of records, while a snapshot is being written */
+    uint64_t undo_bytes; /* memory for old states of records that change meanwhile */
     uint64_t epoch;
     uint64_t user_write; /* `user` of its IO_WRITTEN events: user_write + 0..WRITER_BUFFERS-1 */
     uint64_t user_work;  /* `user` of its IO_WORKED events */
 };
 
 struct writer_status {
-    uint64_t seq_begun;      /* of the snapshot under way, or the last one; 0: none yet */
-    uint64_t seq_published;  /* of the newest; 0: none */
-    uint64_t seq_before;     /* of the one before it, which is kept too; 0: none */
+    uint64_t seq_begun;      /* of the snapshot being written, or the last one; 0: none yet */
+    uint64_t seq_published;  /* of the newest published one; 0: none */
+    uint64_t seq_before;     /* of the one before that, which is kept too; 0: none */
     uint64_t snapshot_count; /* published since the start */
     uint64_t failure_count;
     uint64_t bytes_stored;         /* of the last one */
@@ -49,42 +49,43 @@ struct writer_status {
 
 struct writer;
 
-/* seq_published and seq_before are those of the snapshots that are there; 0: none. NULL without
- * memory. */
+/* seq_published and seq_before are those of the snapshots in the folder; 0: none. NULL when there
+ * is not enough memory. */
 struct writer *writer_create(const struct writer_options *options, struct io *io, struct disk *disk,
                              struct engine *engine, uint64_t seq_published, uint64_t seq_before);
 
-/* Nothing may be under way (writer_awaits_event), unless the io is gone. */
+/* May be called when no event is to come (writer_awaits_event), or the io is gone. */
 void writer_destroy(struct writer *writer);
 
-/* Starts a snapshot if none is under way. */
+/* Starts a snapshot, unless one is being written. */
 void writer_ask(struct writer *writer);
 bool writer_is_idle(const struct writer *writer);
 
-/* Does the newest snapshot, or the one under way, show this change of the past? */
+/* Does the newest snapshot, or the one being written, contain the change of this seq? */
 bool writer_will_show(const struct writer *writer, uint64_t seq);
 
-/* One slice, between two batches: packs a chunk at most, and none unless may_pack. seq_durable is
- * the log's. True when it packed something. */
+/* Does one slice of the work, between two batches of commands: packs one chunk at most, and none
+ * when may_pack is false. seq_durable is the log's. True when it has packed something. */
 bool writer_step(struct writer *writer, uint64_t seq_durable, bool may_pack);
 
-/* Gives up the snapshot under way, if any; it takes some more slices and events to be idle. */
+/* Gives up the snapshot that is being written, if there is one; further slices and events are
+ * needed until the writer is idle. */
 void writer_cancel(struct writer *writer);
 
-/* A slice would find something to pack. */
+/* Would a slice find something to pack? */
 bool writer_has_work(const struct writer *writer);
 
 /* How much of the undo memory is in use. */
 uint32_t writer_undo_percent(const struct writer *writer);
 
-/* The undo memory runs short: nothing should be decided before writer_step has made room, if
- * writer_has_work, or else before a write is done. */
+/* Is the undo memory running short? Then no command should be decided before writer_step has made
+ * room, or, when writer_has_work is false, before a write has ended. */
 bool writer_is_pressed(const struct writer *writer);
 
-/* A write or a work is under way. */
+/* Is an event to come? */
 bool writer_awaits_event(const struct writer *writer);
 
-/* Takes in an IO_WRITTEN or IO_WORKED event. */
+/* Handles an IO_WRITTEN or IO_WORKED event. */
 void writer_event(struct writer *writer, const struct io_event *event);
 
 const struct writer_status *writer_status(const struct writer *writer);

@@ -134,8 +134,8 @@ const struct archive_status *archive_status(const struct archive *archive)
     return &archive->status;
 }
 
-/* What lies between the archive and the log is gone; what comes is archived all the same. What lies
- * between its files is told at each start. */
+/* Reports seqs that are missing between the archive and the log, or between files of the archive,
+ * at each start. Archiving continues after the gap. */
 static void note_gaps(struct archive *archive)
 {
     char text[ARCHIVE_ERROR_SIZE];
@@ -168,7 +168,7 @@ void archive_start(struct archive *archive, const struct wal *wal)
                                              .seq_last = archive->status.seq};
         copy->is_label_due = true;
     }
-    /* What fails now is told when the first segment is to go there. */
+    /* A failure now is reported when the first segment is copied. */
     if (copy->is_label_due)
         (void)archive_label_change(copy, &copy->label);
     else

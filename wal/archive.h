@@ -25,51 +25,52 @@
 enum { ARCHIVE_ERROR_SIZE = 640 };
 
 struct archive_options {
-    uint64_t keep_us;    /* segments whose last change is older, by the log's time, go; 0: never.
-                            A few at a time: a date that was wrong does not cost all of them */
-    uint64_t keep_bytes; /* the oldest go while there are more bytes; 0: never */
+    uint64_t keep_us;    /* segments whose last change is older, by the log's time, are removed, a
+                            few at a time, so that a wrong date does not cost all; 0: no limit */
+    uint64_t keep_bytes; /* the oldest are removed while the archive has more; 0: no limit */
     uint64_t user;       /* of its IO_WORKED events */
 };
 
 struct archive_status {
-    uint64_t seq;           /* everything up to it that is to be archived is */
+    uint64_t seq;           /* everything up to it is archived, or is not in the log any more */
     uint64_t segment_count; /* archived since the start */
-    uint64_t removed_count; /* to keep within the options, or for want of room */
-    uint64_t notice_count;  /* things a person should know; the last of them: */
+    uint64_t removed_count; /* because of the options, or for want of room */
+    uint64_t notice_count;  /* messages for an operator; the last one: */
     char notice[ARCHIVE_ERROR_SIZE];
 };
 
-/* The history that the archive should be of: the log, and the state that it led to. */
+/* The history that the archive must belong to: the log, and the state that it led to. */
 struct archive_history {
     struct disk *log;
-    uint64_t seq_first; /* of the log's first block, or the seq that its first one will have */
-    uint64_t seq_next;  /* equal to seq_first: there is no block yet */
+    uint64_t seq_first; /* of the log's first block, or of the next block when there is none */
+    uint64_t seq_next;  /* of the next block; equal to seq_first when there is no block yet */
     uint64_t epoch;     /* of the last change, */
-    uint64_t time_us;   /* and when that was, by the log's time */
+    uint64_t time_us;   /* and its time, by the log's time */
 };
 
 struct archive;
 
-/* Opens the archive in `folder` for that history; changes nothing. The disks and the io outlive the
- * archive. 0, or -errno with a message: -EEXIST for an archive of another history. */
+/* Opens the archive in `folder` for that history; changes nothing. The caller owns the disks and
+ * the io, and closes them after the archive. 0, or -errno with a message: -EEXIST when the archive
+ * belongs to another history. */
 int archive_open(struct archive **archive, struct io *io, struct disk *folder,
                  const struct archive_history *history, const struct archive_options *options,
                  char error[ARCHIVE_ERROR_SIZE]);
 
-/* The log has been opened for writing: from now on what it leaves is archived. It outlives the
- * archive. */
+/* To be called when the log is open for writing: from now on its closed segments are archived. The
+ * log is closed after the archive. */
 void archive_start(struct archive *archive, const struct wal *wal);
 
-/* Nothing may be under way (archive_awaits_event), unless the io is gone. */
+/* May be called when no event is to come (archive_awaits_event), or the io is gone. */
 void archive_close(struct archive *archive);
 
-/* Starts the next piece if there is one and its time has come. now_us is io_time_us. */
+/* Starts to copy the next piece, if there is one and it is due. now_us is io_time_us. */
 void archive_turn(struct archive *archive, uint64_t now_us);
 
-/* How long until archive_turn may have something to do; UINT64_MAX: only after an event. */
+/* How long until archive_turn may have something to do; UINT64_MAX: not before an event. */
 uint64_t archive_wait_us(const struct archive *archive, uint64_t now_us);
 
-/* Takes in an IO_WORKED event. */
+/* Handles an IO_WORKED event. */
 void archive_event(struct archive *archive, const struct io_event *event);
 bool archive_awaits_event(const struct archive *archive);
 

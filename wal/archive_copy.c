@@ -42,8 +42,7 @@ static int damaged(struct archive_copy *copy, const char *name, uint64_t offset,
                         disk_path(copy->log), name, offset, seq);
 }
 
-/* Finds what the segment ends with: which block the first one of the segment after it is chained
- * to. */
+/* Finds the checksum of the segment's last block: the first block of the next segment names it. */
 static int find_end(struct archive_copy *copy)
 {
     char name[DISK_NAME_SIZE];
@@ -86,8 +85,8 @@ static int files_open(struct archive_copy *copy, const char *name)
     return copy->to < 0 ? fail_at(copy, copy->to, "no file can be made") : 0;
 }
 
-/* How many bytes of the piece are blocks that are due, one after the other; 0 when the first is
- * not. The last of them may have no command. */
+/* How many bytes of the piece are blocks that continue the copy; 0 when the first block does not.
+ * The last block of a segment may have no command. */
 static uint32_t blocks_due(struct archive_copy *copy, uint32_t size)
 {
     uint32_t offset = 0;

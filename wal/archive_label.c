@@ -1,7 +1,7 @@
-/* The label's text, and the list at one moment.
+/* The label's text, and a list of the files that agrees with it.
  *
- * What can fail: the disk; a label that is missing, damaged or newer. What it says is compared with
- * what is there by those who list (wal/archive_reader.c) and archive (wal/archive.c). */
+ * What can fail: the disk; a label that is missing, damaged or newer. The callers compare the label
+ * with the files that exist: wal/archive_reader.c, and wal/archive_open.c. */
 #include "wal/archive_label.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 enum {
     VERSION = 1,
-    ROOM = 2 * WAL_ALIGN, /* a label is one page; a longer file is told by the second */
+    ROOM = 2 * WAL_ALIGN, /* a label is one page; the second shows that a file is longer */
     LOOKS_MAX = 100,
 };
 
@@ -86,7 +86,7 @@ static bool is_same(const struct archive_label *a, const struct archive_label *b
            a->last_block == b->last_block;
 }
 
-/* Leaves out what the label has given up; the positions begin with the first that stays. */
+/* Leaves out the files before seq_first; positions count from the first that remains. */
 static int drop_given_up(struct wal_segment *segments, int count, uint64_t seq_first)
 {
     int kept = 0;

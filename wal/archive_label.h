@@ -1,19 +1,20 @@
-/* What an archive says of itself: its label, the file `archive.till` (base/label.h), and the list
- * of its files that goes by it.
+/* The label of an archive: the file `archive.till` (base/label.h), which says what the archive
+ * contains; and the list of its files.
  *
  *   seq_first 1                    of the oldest file
  *   seq_last 40960                 of the newest; seq_first - 1 while there is none
- *   epoch 1                        of the last block, and of 0 while there is none, as what follows
+ *   epoch 1                        of the last block; 0 while there is none, like the rest
  *   time 1764163200000000          of that block, in microseconds
- *   last_block 0123456789abcdef    checksum of it
+ *   last_block 0123456789abcdef    its checksum
  *
- * It is published after each file that comes, and before files go:
+ * It is published after a file is added, and before files are removed:
  *
- *   a file is published --> the label goes up to it, and begins behind those that are to go
- *   --> they are removed
+ *   a file is published --> a label is published that ends with this file, and begins after the
+ *   files that are to be removed --> they are removed
  *
- * So one file may stand behind the newest that the label knows, and any before its oldest: those
- * are on their way out, and are not listed. Anything else is a loss. */
+ * So there may be one file after the newest that the label knows, and any number before the oldest:
+ * these are about to be removed, and are not listed. Any other difference means that files were
+ * lost. */
 #ifndef TILL_WAL_ARCHIVE_LABEL_H
 #define TILL_WAL_ARCHIVE_LABEL_H
 
@@ -40,16 +41,16 @@ struct archive_label {
 int archive_label_read(struct disk *folder, struct archive_label *label);
 int archive_label_publish(struct disk *folder, const struct archive_label *label);
 
-/* A disk that fills up does not stop the next label. */
+/* Allocates room for the next label, so that it can be published on a full disk. */
 int archive_label_reserve(struct disk *folder);
 
-/* Why a label could not be read, for a person. */
+/* Writes a message that says why a label could not be read. */
 void archive_label_explain(struct disk *folder, int result, char error[ARCHIVE_LABEL_ERROR_SIZE]);
 
-/* The label, and the segments of the archive without those that it has given up, as they were at
- * one moment, oldest first; a server may be archiving meanwhile. *label_result is what
- * archive_label_read gave; without a label all are listed. Returns the count, or -errno when the
- * folder cannot be listed; the caller frees *segments. */
+/* Reads the label, and lists the segments, oldest first, without those before the label's
+ * seq_first. Both are of the same moment, even while a server is archiving. *label_result is the
+ * result of archive_label_read; without a label all segments are listed. Returns the count, or
+ * -errno when the folder cannot be listed. The caller frees *segments. */
 int archive_list(struct disk *folder, struct archive_label *label, int *label_result,
                  struct wal_segment **segments);
 

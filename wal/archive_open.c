@@ -36,8 +36,8 @@ static int last_block(struct disk *disk, const struct wal_segment *segment, uint
     return result;
 }
 
-/* The newest archived segment and the log share seqs: it must be a copy of the log's, and the one
- * behind that goes on from it. */
+/* For an archive whose newest segment the log still has: is it a copy of the log's, and does the
+ * log's next segment continue it? */
 static bool is_copy(struct archive *archive, const struct wal_segment *newest,
                     const struct wal_block *first, const struct wal_block *last)
 {
@@ -63,7 +63,7 @@ static bool is_copy(struct archive *archive, const struct wal_segment *newest,
     return is_same;
 }
 
-/* The first block of the log; false when there is none. */
+/* Reads the header of the log's first block. False when there is none. */
 static bool first_of_log(struct archive *archive, struct wal_block *block)
 {
     struct disk *log = archive->history.log;
@@ -77,9 +77,9 @@ static bool first_of_log(struct archive *archive, struct wal_block *block)
     return is_there;
 }
 
-/* The log begins behind the newest archived segment: right behind it, it must be chained to it,
- * which a log that was begun anew behind a snapshot is not. Where something lies between, epoch and
- * time at least must not go back. */
+/* For a log that begins after the newest archived segment: does it belong to the same history? When
+ * it begins right after it, its first block must be chained to it; a log that was started again
+ * after a snapshot is not. When there are seqs between them, epoch and time must not go back. */
 static bool is_later(struct archive *archive, const struct wal_segment *newest,
                      const struct wal_block *last)
 {
@@ -91,7 +91,8 @@ static bool is_later(struct archive *archive, const struct wal_segment *newest,
     return last->epoch <= block.epoch && last->time_us <= block.time_us;
 }
 
-/* Is the newest file what the label calls so, or the one that was published after it? */
+/* Is the newest file the last one that the label names, or the one that was published after that?
+ */
 static bool is_labelled(const struct archive_label *label, const struct wal_segment *newest,
                         const struct wal_block *first, const struct wal_block *last)
 {
@@ -103,7 +104,8 @@ static bool is_labelled(const struct archive_label *label, const struct wal_segm
            (newest->seq_first == label->seq_last + 1 && first->previous == label->last_block);
 }
 
-/* Do the archive and the log belong together? The label takes in what was published behind it. */
+/* Do the archive and the log belong together? Extends the label to a file that was published after
+ * it. */
 static int connect(struct archive *archive, const struct wal_segment *newest, char *error)
 {
     struct archive_copy *copy = &archive->copy;
@@ -145,7 +147,7 @@ static int connect(struct archive *archive, const struct wal_segment *newest, ch
     return 0;
 }
 
-/* A folder that is no archive yet must not be something else of till's. */
+/* May the folder become an archive? Not when it is a data folder or a backup. */
 static int is_free(struct archive *archive, char *error)
 {
     struct disk *folder = archive->copy.folder;
@@ -169,7 +171,7 @@ static int is_free(struct archive *archive, char *error)
     return result;
 }
 
-/* Is what is there what the label says, as far as names tell? One file may have come since. */
+/* Do the names of the files agree with the label? One file may be newer than the label. */
 static int compare(struct archive *archive, const struct wal_segment *segments, int count,
                    int label_result, char *error)
 {

@@ -1,15 +1,15 @@
 /* Reading an archive.
  *
- * An archive is segments that the log has left, whole and without room behind their blocks. Nothing
- * can be torn there: whatever is not there, up to the last seq that its label or a name promises,
- * is damage, and so is whatever is there beside the blocks. Damage is told where reading comes to
- * it, so that what lies before is of use; a label that cannot be read is damage at the end. */
+ * An archived segment is a copy of a closed one: blocks only, without free space after them. There
+ * are no torn writes: anything that is missing, up to the last seq that the label or a file's name
+ * gives, is damage, and so are bytes that are no block. Damage is reported when reading reaches it,
+ * so that everything before it can be used; a label that cannot be read is reported at the end. */
 #include <errno.h>
 #include <inttypes.h>
 
 #include "wal/reader_state.h"
 
-/* Something is not there, or not as the label has it. */
+/* Something is missing, or differs from what the label says. */
 static enum wal_read archive_lacks(struct wal_reader *reader, uint64_t seq_first, uint64_t seq_last,
                                    const char *why)
 {
@@ -19,8 +19,8 @@ static enum wal_read archive_lacks(struct wal_reader *reader, uint64_t seq_first
                              disk_path(reader->files->disk), seq_first, seq_last, why);
 }
 
-/* Archived segments that end before what is wanted are not read. False when the first of those that
- * the label names is wanted, and not there. */
+/* Skips segments that end before the first seq that the caller needs. False, with a message, when a
+ * segment that the label names is needed and missing at the beginning. */
 static bool archive_begins(struct wal_reader *reader)
 {
     struct wal_reader_files *files = reader->files;

@@ -51,7 +51,8 @@ int archive_label_change(struct archive_copy *copy, const struct archive_label *
         return result;
     copy->label = *label;
     copy->is_label_due = false;
-    /* The page for the next one; without it a full disk is reported when that is due. */
+    /* A page for the next label. When this fails, that label may find the disk full, and says so.
+     */
     (void)archive_label_reserve(copy->folder);
     return 0;
 }

@@ -1,22 +1,25 @@
-/* How the log marks its end: the seal behind its last block, and the note beside its segments.
+/* How the log marks its end: the seal after its last block, and the note beside its segments.
  *
- * Good path: when nothing has happened for a moment, an empty block is written where the next one
- * goes. It proves that the block before it was durable, as any later block would, so that damage
- * there is told from a torn write. Once it is durable, that is noted, with its checksum: whoever
- * finds the log to end with that very seal knows that nothing behind it was acknowledged.
+ * Good path: after a short time without a change, an empty block is written after the last one: the
+ * seal. It proves that the block before it was durable, as any later block would, so that damage to
+ * that block can be distinguished from a torn write. When the seal is durable, a note with its
+ * checksum is written: a reader that finds the log to end with that seal knows that nothing after
+ * it was acknowledged.
  *
- * Why the last holds: the next block goes over the seal, so that the seal is gone before the block
- * is durable; or it goes to the next segment, and is acknowledged only when a note without a seal
- * is durable; or, when the seal is still under way, it goes behind it and is chained to it. A seal
- * of which that happened is never noted.
+ * Why a noted seal proves this: the next block overwrites the seal, so the seal is gone before that
+ * block is durable; or the next block goes to the next segment, and is acknowledged only when a
+ * note without a seal is durable; or, while the seal is still being written, the next block goes
+ * after it and is chained to it, and then the seal is never noted.
  *
- * The note is written when a segment is begun, when the first block of it is durable, when the log
- * is sealed, and every WAL_NOTE_US while blocks become durable; one at a time, the two pages in
- * turn. Only the first of these is waited for, and it is under way beside the segment's first
- * block. All that a note says was true when it was handed to the disk, and stays true.
+ * The note is written when a segment is begun, when its first block is durable, when the log is
+ * sealed, and every WAL_NOTE_US while blocks become durable: one write at a time, the two pages
+ * alternately. Only the note of a new segment delays an answer, and it is written beside the
+ * segment's first block. Everything that a note says was true when it was handed to the disk, and
+ * remains true.
  *
- * A block that goes behind a seal under way must not prove that the seal was durable, and its
- * watermark cannot say so, because the seal has no seq: it calls one command less durable. */
+ * A block that goes after a seal that is being written must not prove that the seal was durable.
+ * Its watermark (seq_durable) cannot express that, because the seal has no seq; so the block's
+ * watermark is one less than what is durable. */
 #include <errno.h>
 #include <string.h>
 
@@ -33,8 +36,8 @@ static const uint8_t next_states[] = {
     [SEAL_LEFT] = 1 << SEAL_NONE,
 };
 
-/* Restates the drawing of enum wal_seal_state: a seal is on its way to the disk exactly in the
- * states that end with `written`, and only one that was left holds a file open. */
+/* Restates the drawing of enum wal_seal_state: the seal is being written in the states that
+ * wal_seal_written leaves, and only in SEAL_LEFT may it keep a file open. */
 static void seal_check(const struct wal_seal *seal)
 {
     bool is_awaited =
@@ -129,7 +132,7 @@ static bool note_is_due(const struct wal *wal, uint64_t now_us)
     return is_begun || now_us - noting->written_us >= WAL_NOTE_US;
 }
 
-/* Fills the note with how things stand, and makes the page of its next generation. */
+/* Fills the note with the log's present state, and makes the page of its next generation. */
 static void note_make(struct wal *wal)
 {
     const struct wal_known *known = wal_segments_known(&wal->segments, wal->segments.current);
@@ -176,8 +179,8 @@ uint32_t wal_note_segment_least(const struct wal *wal)
     return segments[0] < segments[1] ? segments[0] : segments[1];
 }
 
-/* The pages of the note that is there are written one after the other, so that one of them is whole
- * throughout, and no room is needed for another file. */
+/* Overwrites the two pages of an existing note one after the other, so that one of them is always
+ * whole, and no room is needed for another file. */
 static int pages_write(struct wal *wal)
 {
     struct wal_noting *noting = &wal->noting;

@@ -1,9 +1,9 @@
 /* Reading and making notes.
  *
- * A whole file is made under a partial name and published, so there is never one without a whole
- * page but by damage. What a log in use changes goes page by page (wal/mark.c).
+ * A new file is made under a partial name and published, so that only damage can leave a file
+ * without a whole page. A log that is open for writing overwrites one page at a time (wal/mark.c).
  *
- * What can fail: the disk; and what is read is believed only when its checksum holds. */
+ * What can fail: the disk. A page is valid only when its checksum holds. */
 #include "wal/note.h"
 
 #include <errno.h>

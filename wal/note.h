@@ -1,30 +1,29 @@
-/* The log's note of itself: a file beside the segments that says what of the log was durable, so
- * that a log that has lost its end is told from one that ends there.
+/* The log note: a file beside the segments that records how far the log was durable, so that a log
+ * that has lost its end can be distinguished from one that ends there.
  *
- *   log-note.till   two pages of WAL_ALIGN bytes, written in turn: a crash tears one of them at
- *                   most, and the other still says what was true when it was written. Of two whole
- *                   ones the higher generation counts.
+ *   log-note.till   two pages of WAL_ALIGN bytes, written alternately: a crash tears one of them at
+ *                   most, and the other one remains valid. When both pages are whole, the one with
+ *                   the higher generation counts.
  *
  *   offset size field
  *        0    8 magic         "tillnote"
  *        8    8 checksum      XXH3-64 of all of the page from offset 16 on
- *       16    8 generation    counts the writings, from 1
- *       24    8 epoch         no block has a newer one
- *       32    8 segment_size  bytes of the segment's file: it has as many at least
+ *       16    8 generation    counts the writes, from 1
+ *       24    8 epoch         the newest epoch that a block may have
+ *       32    8 segment_size  bytes of the segment's file, which is never made shorter
  *       40    8 seq_first     of the first block in the segment
  *       48    8 previous      checksum of the block before that one; 0: the log begins with it
  *       56    8 seq_durable   every block of this log up to that seq was durable; 0: none was
- *       64    8 seal          checksum of the empty block that the log was sealed with; 0: of none
- *       72    4 segment       number of the newest segment that may have blocks: it is there
- *       76    4 version       1; it and magic stand here in every version
- *       80    4 flags         1, WAL_NOTE_COPY: of a backup, whose last segment ends with its last
- *                             block; nothing was written behind it. With seq_durable 0 the segment
- *                             may not be there yet
+ *       64    8 seal          checksum of the empty block that the log was sealed with; 0: none
+ *       72    4 segment       number of the newest segment that may have blocks; it exists
+ *       76    4 version       1; its offset and magic's are the same in every version
+ *       80    4 flags         1, WAL_NOTE_COPY: the note of a backup, whose last segment ends with
+ *                             its last block. With seq_durable 0 the segment may not exist yet
  *       84      zero
  *
- * A log whose blocks begin in a segment is acknowledged only once a note that names the segment is
- * durable; the other fields follow when they have changed, and no answer waits for it. A folder
- * that has blocks has a note. Whoever makes a folder of segments ends by making its note:
+ * The first block of a segment is acknowledged only when a note that names the segment is durable.
+ * The other fields are written some time after they have changed, and no answer waits for that. A
+ * folder that has blocks has a note: a tool that makes a folder of segments writes it last, with
  * wal_note_write. */
 #ifndef TILL_WAL_NOTE_H
 #define TILL_WAL_NOTE_H
@@ -64,15 +63,15 @@ static_assert(offsetof(struct wal_note, seq_durable) == 56, "seq_durable");
 static_assert(offsetof(struct wal_note, segment) == 72, "segment");
 static_assert(offsetof(struct wal_note, version) == 76, "version");
 
-/* Makes the page of a note; magic, version and checksum are filled here. */
+/* Makes the page of a note. Fills in magic, version and checksum. */
 void wal_note_page(struct wal_note *note, uint8_t page[WAL_ALIGN]);
 
 /* Reads the folder's note. 0; -ENOENT: there is none; -EBADMSG: neither page is whole; -ENOTSUP: it
  * is of another version, or another -errno: it cannot be read. */
 int wal_note_read(struct disk *disk, struct wal_note *note);
 
-/* Writes a whole note, both of its pages, and publishes it in place of the one that is there. The
- * generations go on from the note's. 0 or -errno; the folder is open for writing. */
+/* Publishes a new file with both pages, in place of an existing one. The generations continue from
+ * the note's. 0 or -errno. The folder is open for writing. */
 int wal_note_write(struct disk *disk, struct wal_note *note);
 
 #endif

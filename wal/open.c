@@ -1,12 +1,12 @@
 /* Opening the log for appending, where a reader has found its end.
  *
- * Good path: what was torn is filled with WAL_CUT_WORD, so that no later recovery finds it again;
- * the note is written, so that it says what is there; then the files that are written to are
- * opened. A folder without a log gets its first segment, and then its first note: a segment that
- * nothing was ever written to needs none.
+ * Good path: torn writes are filled with WAL_CUT_WORD, so that no later recovery finds them again;
+ * the note is written, so that it describes the present files; then the files that are written to
+ * are opened. A folder without a log gets its first segment, and then its first note: a segment
+ * that was never written to needs no note.
  *
- * What can fail: the disk, with the name of the file. A crash at any moment leaves what the next
- * opening takes for the same log: each step is repeated as long as it has not been done in full. */
+ * What can fail: the disk, with the name of the file. After a crash at any moment the next opening
+ * finds the same log: a step that was not completed is repeated. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 #include "wal/wal_state.h"
 
-/* Fills what lies in a segment from an offset on. */
+/* Fills a part of a segment with the cut word. */
 static int segment_fill(struct wal *wal, uint32_t segment, uint64_t offset, uint64_t size_bytes)
 {
     int file = wal_segments_file(&wal->segments, segment);
@@ -30,7 +30,7 @@ static int segment_fill(struct wal *wal, uint32_t segment, uint64_t offset, uint
     return result;
 }
 
-/* Fills what was torn, from the end of the log on. */
+/* Fills torn_bytes after the end of the log, over as many segments. */
 static int torn_cut(struct wal *wal, uint64_t torn_bytes, char name[DISK_NAME_SIZE])
 {
     const uint64_t word = WAL_CUT_WORD;
@@ -64,7 +64,7 @@ static bool memory_take(struct wal *wal)
     return wal->ids != NULL && wal->fields != NULL && wal->images != NULL && has_segments;
 }
 
-/* What is to be written, by whom, and from where. */
+/* Assigns memory and event numbers to the blocks' writes, the note's and the seal's. */
 static void writes_init(struct wal *wal)
 {
     uint8_t *pages = wal->images + (size_t)WAL_WRITES_MAX * WAL_BLOCK_SIZE_MAX;
@@ -93,7 +93,7 @@ static void options_resolve(struct wal_options *options)
     TILL_ASSERT(options->writes_max <= WAL_WRITES_MAX);
 }
 
-/* What the reader has found of the current segment: the next block may be its first. */
+/* Takes over what the reader has found in the current segment, which may have no block yet. */
 static void segment_know(struct wal *wal, const struct wal_end *end)
 {
     struct wal_known *known = wal_segments_known(&wal->segments, wal->segments.current);

@@ -1,5 +1,5 @@
-/* Names and the list of segments. Other files in the folder are none of the log's business; names
- * are compared whole, so partial files are not segments. */
+/* Names and listing. Files with other names are ignored; the whole name is compared, so a partial
+ * file is not a segment. What can fail: listing and reading the folder, as -errno. */
 #include "wal/segment.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ void wal_archived_name(uint64_t seq_first, uint64_t seq_last, char name[DISK_NAM
     snprintf(name, DISK_NAME_SIZE, "log-%020" PRIu64 "-%020" PRIu64 ".till", seq_first, seq_last);
 }
 
-/* Fills in what the name of a segment says; false when it is another file's. */
+/* Fills in what the name of a segment says; false when it is not the name of one. */
 static bool read_data_name(const char *name, struct wal_segment *segment)
 {
     if (strncmp(name, "wal-", 4) != 0)

@@ -1,45 +1,45 @@
 /* Deciding where the log ends.
  *
- * Several blocks may be on their way to the disk at once, and may arrive in any order, in part or
- * not at all; nothing is answered before its block and all before it are durable. So where there is
- * no next block, what lies there may be a write that was torn or the ruin of one that was
- * acknowledged. Everything from that place on is looked at, page by page, through the segments that
- * follow. The strongest finding decides:
+ * Several blocks may be in flight to the disk at once, and may arrive in any order, in part or not
+ * at all; nothing is answered before its block and all blocks before it are durable. So where the
+ * next block is missing, the bytes there may be a write that was torn, or a block that was
+ * acknowledged and damaged later. Every page from there on is examined, through all following
+ * segments. The strongest finding decides:
  *
- *   PROOF    a valid block of the log's future that was written after the missing one was durable:
- *            damage at rest. Nothing may be cut; a person restores the folder.
- *   TORN     the next block's header without the rest of it, or a header that differs from it in a
- *            few bytes, or a valid block of the future that claims nothing about the missing one.
- *            Several blocks are in flight at a time and each is acknowledged after all before it,
- *            so when this is a torn write none of them was: cut.
- *   REMAINS  bytes that are no block, where nothing but a torn write leaves any: cut.
- *   STALE    valid blocks from before: the segment was written earlier and recycled. Bytes between
- *            such blocks are the rest of others that were overwritten: an end.
- *   NOTHING  zeros, or what was cut before: an end.
+ *   PROOF    a valid block with a later seq that was written after the missing one was durable:
+ *            damage at rest. Nothing may be cut; an operator restores the folder.
+ *   TORN     the header of the next block without the rest of it, or a header that differs from it
+ *            in a few bytes, or a valid block with a later seq that says nothing about the missing
+ *            one. Blocks in flight are acknowledged in order, so if this is a torn write, none of
+ *            them was acknowledged: cut.
+ *   REMAINS  bytes that are no block, where only a torn write can have left them: cut.
+ *   STALE    valid blocks with earlier seqs: the segment was written earlier and then reused. Bytes
+ *            between such blocks are parts of old blocks that were overwritten: the end.
+ *   NOTHING  zeros, or pages that an earlier recovery cut: the end.
  *
- * Whatever is found, it is damage at rest when the log's note says that more was durable, or names
- * a segment that is not there, is shorter than it was, or begins with another block.
+ * Whatever is found, it is damage at rest when the log note says that more was durable, or names a
+ * segment that is missing, is shorter than it was, or begins with another block.
  *
- * Only a valid block's watermark proves anything, and only one that follows the place in seq: the
- * watermark of a stale block lies before its own seq, hence before the place. A block that was cut
- * could never prove anything later, because its watermark lies before the cut; cutting keeps the
- * next recovery from reporting it again.
+ * Only the watermark (seq_durable) of a valid block proves anything, and only when the block's seq
+ * is later than the missing one's: the watermark of a stale block is less than its own seq, and so
+ * less than the missing seq. A block that is cut could prove nothing later, because its watermark
+ * is before the cut; it is cut so that the next recovery does not find it again.
  *
- * Bytes that are no block are judged segment by segment. Where a segment holds stale blocks, it was
- * recycled, and they are natural: but for three kinds of them at a place where a block begins.
- * Zeros: only the end of a segment has any, behind all that was ever written. A header whose block
- * is broken: an overwritten block loses its header first. Whatever is no block at the beginning of
- * a segment, because a recycled one begins with a block. These are REMAINS. Where there is no stale
- * block, all of them are.
+ * Bytes that are no block are judged segment by segment. A segment with stale blocks was reused,
+ * and such bytes are normal in it, except for three kinds at an offset where a block begins. Zeros:
+ * only the end of a segment has any, after everything that was ever written to it. A valid header
+ * whose block is broken: an overwritten block loses its header first. Any bytes that are no block
+ * at the beginning of the segment, because a reused segment begins with a block. These are REMAINS.
+ * In a segment without stale blocks, all bytes that are no block are REMAINS.
  *
- * A log that ends with a seal, and whose note has taken note of that seal, is whole: the seal was
- * written when all was durable, and the next block would have been written over it or a note
- * without it. So nothing behind it was acknowledged, and bytes that are no block mean nothing. A
- * log without one may have lost blocks of the last moment without a trace; its end is_sealed is
- * false, and whoever opens it says so.
+ * A log is whole when it ends with a seal, and the log note names that seal: the seal was written
+ * when everything was durable, and the next block would have overwritten it or been acknowledged
+ * only after a note without it. So nothing after it was acknowledged, and bytes that are no block
+ * mean nothing. A log without a seal may have lost blocks of its last moment without a trace: its
+ * end has is_sealed false, and whoever opens it says so.
  *
- * A log that continues a snapshot may have no block yet. A valid block of what the snapshot shows,
- * where the first block is missing, proves that the log had begun: PROOF. */
+ * A log that continues a snapshot may have no block yet. A valid block with a seq that the snapshot
+ * contains, where the first block is missing, proves that the log had begun: PROOF. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -47,9 +47,9 @@
 #include "base/assert.h"
 #include "wal/reader_state.h"
 
-/* How far behind the place blocks may stand that were in flight together: each at most a block and
- * the unused rest of a segment. Farther on, a segment that begins with a stale block was not
- * reached by the log, and is not read any further. */
+/* Blocks that were in flight together are at most this many bytes apart: each may leave the rest of
+ * a segment unused. Farther on, a segment that begins with a stale block was not written to, and
+ * the rest of it is not read. */
 #define IN_FLIGHT_SPAN (2ULL * WAL_WRITES_MAX * WAL_BLOCK_SIZE_MAX)
 
 #define RESTORE "Restore this folder from a replica or a backup"
@@ -65,16 +65,16 @@ static const enum decision decisions[FINDING_COUNT] = {
 struct scan {
     enum finding strongest;
     bool is_sealed;
-    uint64_t cut_end; /* linear position behind the last thing to be cut */
+    uint64_t cut_end; /* linear position after the last bytes to be cut */
     struct wal_spot proof;
     uint64_t proof_seq;
 };
 
-/* What was seen of one segment; positions behind the things named, 0: there are none. */
+/* What was found in one segment. Positions are those after the last one; 0: none. */
 struct scanned {
     bool has_stale;
     uint64_t remains_end; /* bytes that are no block, */
-    uint64_t odd_end;     /* and such that are none of a recycled segment's */
+    uint64_t odd_end;     /* those that are not normal in a reused segment */
     uint64_t zeros_end;   /* zeros where a block should begin */
 };
 
@@ -86,8 +86,8 @@ static void found(struct scan *scan, enum finding finding, uint64_t cut_end)
         scan->cut_end = cut_end;
 }
 
-/* Is it the next block's header but for some of its bytes? Nothing else names the checksum of the
- * block before, and no other block has the seq that is due. */
+/* Is it the next block's header with some bytes changed? Only that header names the checksum of the
+ * block before, or has the seq that is due. */
 static bool resembles_next(const struct wal_reader *reader, const uint8_t *bytes)
 {
     const struct wal_reader_files *files = reader->files;
@@ -99,7 +99,7 @@ static bool resembles_next(const struct wal_reader *reader, const uint8_t *bytes
            (block.magic == WAL_BLOCK_MAGIC && block.seq_first == reader->end.seq_next);
 }
 
-/* What a valid block at the place or behind it says about the missing one. */
+/* What a valid block, where the next one is missing or after that, says about the missing one. */
 static enum finding judge(const struct wal_reader *reader, const struct wal_block *block)
 {
     const struct wal_end *end = &reader->end;
@@ -122,7 +122,7 @@ static enum finding judge(const struct wal_reader *reader, const struct wal_bloc
     return FOUND_TORN;
 }
 
-/* A valid block; how far to go on. */
+/* Judges a valid block. Returns how many bytes to skip. */
 static uint64_t scan_block(const struct wal_reader *reader, struct wal_spot place,
                            const struct wal_block *block, struct scan *scan,
                            struct scanned *scanned)
@@ -138,7 +138,7 @@ static uint64_t scan_block(const struct wal_reader *reader, struct wal_spot plac
     return block->block_size;
 }
 
-/* A page that is no block and not zero. is_due: a block might begin here. */
+/* Judges a page that is neither a block nor zero. is_due: a block might begin here. */
 static void scan_remains(struct wal_reader *reader, struct wal_spot place,
                          enum wal_standing standing, bool is_due, struct scan *scan,
                          struct scanned *scanned)
@@ -157,8 +157,7 @@ static void scan_remains(struct wal_reader *reader, struct wal_spot place,
         scanned->odd_end = start + WAL_ALIGN;
 }
 
-/* Looks at a segment from a place on, where a block might begin. False when it could not be read.
- */
+/* Examines a segment from an offset on where a block might begin. False when it cannot be read. */
 static bool scan_segment(struct wal_reader *reader, struct wal_spot place, bool far,
                          struct scan *scan)
 {
@@ -193,7 +192,7 @@ static bool scan_segment(struct wal_reader *reader, struct wal_spot place, bool 
     return true;
 }
 
-/* Looks at everything from the place on. False when it could not be read. */
+/* Examines everything from there on. False when it cannot be read. */
 static bool scan_on(struct wal_reader *reader, struct wal_spot place, struct scan *scan)
 {
     struct wal_reader_files *files = reader->files;
@@ -213,7 +212,7 @@ static enum wal_read damage(struct wal_reader *reader, const struct scan *scan)
     const struct wal_reader_files *files = reader->files;
     const struct wal_segment *segment = &files->segments[files->next.segment];
     char or_next[DISK_NAME_SIZE + sizeof " or at the beginning of "] = "";
-    /* A block that did not fit stands at the beginning of the segment after it. */
+    /* A block that does not fit into a segment goes to the beginning of the next one. */
     if (files->begun && files->next.segment + 1 < files->segment_count)
         snprintf(or_next, sizeof or_next, " or at the beginning of %s", segment[1].name);
     return wal_reader_finish(
@@ -227,7 +226,7 @@ static enum wal_read damage(struct wal_reader *reader, const struct scan *scan)
 
 /* What the note says. */
 
-/* The segment that the note names; NULL: it is not there. */
+/* The segment that the note names; NULL: it is missing. */
 static const struct wal_segment *noted_segment(const struct wal_reader_files *files)
 {
     for (uint32_t i = 0; i < files->segment_count; i++) {
@@ -237,7 +236,7 @@ static const struct wal_segment *noted_segment(const struct wal_reader_files *fi
     return NULL;
 }
 
-/* A note that cannot be used; false when there is one. */
+/* Ends the reading when there is no note that can be used; else false. */
 static bool note_is_lost(struct wal_reader *reader, enum wal_read *result)
 {
     const struct wal_reader_files *files = reader->files;
@@ -263,7 +262,7 @@ static bool note_is_lost(struct wal_reader *reader, enum wal_read *result)
     return true;
 }
 
-/* The note's segment is not the one that is there; false when it is. */
+/* Ends the reading when the segment that the note names is missing or another one; else false. */
 static bool segment_is_lost(struct wal_reader *reader, enum wal_read *result)
 {
     const struct wal_reader_files *files = reader->files;
@@ -298,7 +297,7 @@ static bool segment_is_lost(struct wal_reader *reader, enum wal_read *result)
     return true;
 }
 
-/* The log ends before what the note calls durable; false when it does not. */
+/* Ends the reading when the log ends before the seq that the note calls durable; else false. */
 static bool end_is_lost(struct wal_reader *reader, enum wal_read *result)
 {
     const struct wal_reader_files *files = reader->files;
@@ -306,7 +305,7 @@ static bool end_is_lost(struct wal_reader *reader, enum wal_read *result)
     const struct wal_end *end = &reader->end;
     if (note->seq_durable == 0 || (files->begun && note->seq_durable < end->seq_next))
         return false;
-    /* A segment that is due and does not begin with the block that is names itself better. */
+    /* When the first block of the next segment is missing, the message names that segment. */
     bool is_segment = end->seq_next == note->seq_first && end->segment != note->segment;
     const struct wal_segment *segment =
         is_segment ? noted_segment(files) : &files->segments[files->next.segment];
@@ -320,8 +319,8 @@ static bool end_is_lost(struct wal_reader *reader, enum wal_read *result)
     return true;
 }
 
-/* Does the note contradict what was found? The reader has ended then. A note of a newer version is
- * never ignored: it is not lost. */
+/* Does the note contradict what was found? Then the reading has ended. A note of a newer version is
+ * never ignored: it exists, and says something. */
 static bool note_contradicts(struct wal_reader *reader, enum wal_read *result)
 {
     if (reader->files->note_result == -ENOTSUP)
@@ -339,7 +338,7 @@ static bool is_untouched(const struct wal_reader *reader, const struct scan *sca
            scan->strongest == FOUND_NOTHING;
 }
 
-/* A backup that the reader has read to its end. */
+/* Is it a backup that was read to its end? */
 static bool is_whole_copy(const struct wal_reader *reader)
 {
     const struct wal_note *note = &reader->files->note;
@@ -348,8 +347,8 @@ static bool is_whole_copy(const struct wal_reader *reader)
            note->segment == end->segment && note->segment_size == end->offset;
 }
 
-/* An empty block where the first one should be, of what the snapshot shows: it is no seal, and
- * judged like any other. */
+/* An empty block in place of the log's first block, with a seq that the snapshot contains, is no
+ * seal: it is judged like any other block. */
 static void seal_check(struct wal_reader *reader)
 {
     struct wal_reader_files *files = reader->files;
@@ -357,7 +356,7 @@ static void seal_check(struct wal_reader *reader)
         files->seal.is_there = false;
 }
 
-/* A backup of a snapshot alone whose log was about to begin. */
+/* Is it a backup of a snapshot only, whose log has not begun yet? */
 static bool is_copy_ahead(const struct wal_reader_files *files)
 {
     return files->note_result == 0 && (files->note.flags & WAL_NOTE_COPY) != 0 &&
@@ -390,8 +389,8 @@ enum wal_read wal_tail_decide(struct wal_reader *reader)
     if (!scan_on(reader, place, &scan))
         return files->result;
     if (decisions[scan.strongest] == DECIDE_DAMAGE) {
-        /* The folder of a running server is read too: what was not there may have come since, and
-         * once there is a proof that it was written, another look must find it. */
+        /* A running server may have written the block after this reader looked. If the proof is
+         * right and nothing is damaged, reading again finds it. */
         files->window_size = 0;
         return wal_reader_take(reader, &result) ? result : damage(reader, &scan);
     }

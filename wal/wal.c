@@ -3,8 +3,8 @@
  * Good path: commands go to the raw columns of the open block. wal_submit makes these into the
  * image of a slot (slots go round by block number) and hands it to the disk; the columns are free
  * again at once. Completions mark slots as written, in any order, and the durable mark moves over
- * written slots in the order of the blocks. Segments are segments.c's, the seal and the note
- * mark.c's.
+ * written slots in the order of the blocks. segments.c has the segments, mark.c the seal and the
+ * note.
  *
  * What can fail: a write: fatal, the caller stops. But one that the disk had no room for is tried
  * again every second: see wal/write.h.
@@ -18,8 +18,9 @@
 
 enum { WRITE_RETRY_US = US_PER_SECOND };
 
-/* The open block goes to the segment or to the spare, whichever has room for it; behind a seal that
- * is under way. The first block of all stands at the beginning of its segment. */
+/* The open block goes to the current segment or to the spare, whichever has room for it, and after
+ * a seal that is being written. The log's first block goes to the beginning of the current segment.
+ */
 static void column_limit_update(struct wal *wal)
 {
     uint64_t room = wal_segments_room(&wal->segments);
@@ -60,7 +61,7 @@ enum wal_room wal_room(struct wal *wal, size_t size_bytes)
     wal_submit(wal);
     if (columns_have_room(wal, size_bytes))
         return WAL_ROOM;
-    /* With commands that cannot be submitted yet, or a spare on its way, an event will help. */
+    /* The open block can be submitted after the next event. */
     bool awaits_event = wal->open.command_count > 0 && wal_blocks_in_flight(wal) > 0;
     return wal->segments.is_full && !awaits_event ? WAL_ROOM_FULL : WAL_ROOM_LATER;
 }
@@ -112,7 +113,7 @@ static void segment_switch(struct wal *wal)
     wal_note_turn(wal, wal->durable_us);
 }
 
-/* The open block's image, and where it goes. */
+/* Makes the open block's image, and decides where it goes. */
 static void block_place(struct wal *wal, struct wal_slot *slot)
 {
     struct wal_block *open = &wal->open;
@@ -151,15 +152,15 @@ void wal_submit(struct wal *wal)
     wal_block_begin(wal);
 }
 
-/* May the block count as durable, those before it being so? Its segment must be noted, and a seal
- * that it is chained to must be written. */
+/* May the block count as durable, when all blocks before it do? Its segment must be named by a
+ * durable note, and a seal that it is chained to must be written. */
 static bool is_durable(const struct wal *wal, const struct wal_slot *slot)
 {
     return slot->written && slot->segment <= wal_note_segment(wal) &&
            wal->seal.state != SEAL_FOLLOWED;
 }
 
-/* The durable mark moves over every block that is written and has none in flight before it. */
+/* Advances block_durable and seq_durable over all blocks that may count as durable now. */
 static void durable_advance(struct wal *wal)
 {
     while (wal_blocks_in_flight(wal) > 0) {
@@ -181,7 +182,7 @@ static void durable_advance(struct wal *wal)
     }
 }
 
-/* The write that an event is of: a block's, the note's or the seal's. */
+/* The write that has ended: a block's, the note's or the seal's. */
 static struct wal_write *event_write(struct wal *wal, const struct io_event *event)
 {
     uint64_t number = event->user - wal->options.user_write;
@@ -200,7 +201,7 @@ int wal_supply(struct wal *wal)
     return result;
 }
 
-/* A release that had to wait for the note or for another operation, and then the next spare. */
+/* Starts a release that had to wait for the note or another operation; then gets the next spare. */
 static int segments_turn(struct wal *wal)
 {
     wal_segments_continue(&wal->segments, wal_note_segment_least(wal));

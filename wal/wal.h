@@ -1,22 +1,25 @@
-/* The log's writing end: the open block, group commit, segments, and how the log marks its end.
+/* The log, open for writing: group commit, and how the log marks its end.
  *
- * Commands are appended to the open block's columns. wal_submit makes it a block and hands it to
- * the disk; while blocks are being written the next one fills: group commit by natural batching, no
- * timer. A block counts as durable when it and all before it are. The log is a chain of blocks in
- * segment files `wal-NNNNNNNNNN.log`, preallocated full of zeros ahead of need, off this thread.
+ * Commands are appended to the columns of the open block. wal_submit makes a block of them and
+ * hands it to the disk; while blocks are being written, the next one fills. So the size of a group
+ * commit follows from how fast the disk is, without a timer. A block is durable when it and all
+ * blocks before it are. The log is a chain of blocks in segment files `wal-NNNNNNNNNN.log`, which
+ * are allocated and filled with zeros ahead of need, in another thread.
  *
- *   open --wal_submit--> in flight --wal_event--> written --all before written--> durable
+ *   open --wal_submit--> in flight --wal_event--> written
+ *   written --wal_event, all blocks before it are written--> durable
  *
- * When nothing happens for a moment, the log is sealed: an empty block at its end tells whoever
- * reads it that all before it was durable. The next block is written over it. The log's note
- * (wal/note.h) names the newest segment and says what was durable; the first block of a segment
- * counts as durable once the note names the segment, which is written beside it.
+ * After WAL_SEAL_US without a change the log is sealed: an empty block after its last one proves to
+ * a reader that everything before it was durable. The next block overwrites it. The log note
+ * (wal/note.h) names the newest segment and says what was durable; it is written beside the first
+ * block of a segment, which is durable only when the note is.
  *
- * A failed write is fatal: wal_event tells, and the caller must answer nothing more and exit;
- * memory is ahead of the disk. A full disk is not. When no segment could be prepared, wal_room says
- * WAL_ROOM_FULL until one can be, and it is tried again every second. A block may be refused as
- * well, on storage that finds room only when it is written to: then it is not durable, whatever
- * waits for it waits on, and it is written again every second; wal_room says WAL_ROOM_FULL. */
+ * A failed write is fatal: wal_event reports it, and the caller must answer nothing more and exit,
+ * because memory is ahead of the disk. A full disk is not fatal. When no segment can be made ready,
+ * wal_room says WAL_ROOM_FULL as soon as the ready ones are full, and it is tried again every
+ * second. Storage that is allocated only when it is written to may also refuse a block: then that
+ * block and all after it are not durable, it is written again every second, and wal_room says
+ * WAL_ROOM_FULL until it succeeds. */
 #ifndef TILL_WAL_WAL_H
 #define TILL_WAL_WAL_H
 
@@ -34,7 +37,7 @@ enum { WAL_USERS_COUNT = WAL_WRITES_MAX + 2 };
 
 struct wal_options {
     uint64_t segment_size; /* bytes, a multiple of WAL_BLOCK_SIZE_MAX; 0: WAL_SEGMENT_SIZE */
-    uint32_t writes_max;   /* blocks in flight, 1 to WAL_WRITES_MAX; 0: 2 */
+    uint32_t writes_max;   /* blocks in flight, 1 to WAL_WRITES_MAX; 0: WAL_WRITES_DEFAULT */
     uint64_t user_write;   /* `user` of this log's IO_WRITTEN events: this one and the next
                               WAL_USERS_COUNT - 1 */
     uint64_t user_prepare; /* `user` of its IO_PREPARED and IO_WORKED events */
@@ -42,92 +45,92 @@ struct wal_options {
 
 enum wal_room {
     WAL_ROOM,       /* append */
-    WAL_ROOM_LATER, /* the open block is full and cannot be submitted yet: after a completion */
+    WAL_ROOM_LATER, /* the open block is full and cannot be submitted yet: ask after an event */
     WAL_ROOM_FULL,  /* the disk is full: answer STORAGE_FULL to commands */
 };
 
 struct wal;
 
-/* Opens the log for appending after `end`, the place where a reader (wal/reader.h) of the same
- * disk found its end; creates the first segment when there is none. epoch is written into every
- * block from here on. 0 or -errno, with a message. The wal keeps disk and io; both outlive it. */
+/* Opens the log for appending after `end`, where a reader (wal/reader.h) of the same disk found its
+ * end. Creates the first segment when there is none. Every new block has this epoch. 0 or -errno,
+ * with a message. The caller owns disk and io, and closes them after the log. */
 int wal_open(struct wal **wal, struct io *io, struct disk *disk, const struct wal_options *options,
              const struct wal_end *end, uint64_t epoch, char error[IO_ERROR_SIZE]);
 
-/* No event may be due (wal_awaits_event), unless the io that carries it is gone. */
+/* May be called when no event is to come (wal_awaits_event), or the io is gone. */
 void wal_close(struct wal *wal);
 
 /* Is there room in the open block for size_bytes more in each of its columns? May submit the open
- * block to make it. */
+ * block to make room. */
 enum wal_room wal_room(struct wal *wal, size_t size_bytes);
 
-/* The open block's cursors, to append to after wal_room said WAL_ROOM; appended commands are then
- * counted with wal_append: the number of commands, the time of the first if the block was empty,
- * and the engine's digest after the last. The column struct is the caller's view; wal_append
- * stores the cursors back. */
+/* The ends of the open block's columns. After wal_room has said WAL_ROOM, the caller writes
+ * commands there, and then calls wal_append with the new ends, the number of commands, and the
+ * engine's digest after the last one. */
 uint8_t *wal_ids(struct wal *wal);
 uint8_t *wal_fields(struct wal *wal);
 void wal_append(struct wal *wal, uint8_t *ids, uint8_t *fields, uint32_t command_count,
                 uint64_t digest);
 
-/* The open block's time: the time its records are relative to. wal_begin_time sets it when the
- * block is empty, and returns what passed since its last record otherwise (to be encoded). */
+/* To be called before commands with this time are encoded. Makes it the block's time when the block
+ * is empty, and returns 0; else returns how much later it is than the last command, which the
+ * caller encodes. */
 uint64_t wal_begin_time(struct wal *wal, uint64_t now_us);
 
-/* Writes the open block, if it has commands and a write may start now. */
+/* Hands the open block to the disk, if it has commands and a write may start now. */
 void wal_submit(struct wal *wal);
 
-/* What the log does by itself, once a turn of the loop: it seals itself when nothing is open or in
- * flight and nothing has happened for WAL_SEAL_US, at once when is_stopping; and it writes again
- * what a full disk refused. */
+/* What the log does on its own, once a turn of the loop: it seals itself when there is no open
+ * block and nothing in flight, after WAL_SEAL_US without a change, or at once when is_stopping; and
+ * it tries again what a full disk refused. */
 void wal_turn(struct wal *wal, bool is_stopping);
 
-/* How long until wal_turn may have something to do; UINT64_MAX: only after something else. */
+/* How long until wal_turn may have something to do; UINT64_MAX: not before another call. */
 uint64_t wal_wait_us(const struct wal *wal);
 
-/* Takes in an IO_WRITTEN, IO_PREPARED or IO_WORKED event of this log. 0, or -errno when a block
- * could not be made durable: fatal. */
+/* Handles an IO_WRITTEN, IO_PREPARED or IO_WORKED event of this log. 0, or -errno: fatal, because a
+ * block or a segment could not be written. */
 int wal_event(struct wal *wal, const struct io_event *event);
 
-/* Blocks are numbered from 1 in the order they are opened. wal_block_open is the one being filled
- * (what is appended now becomes durable with it); every block up to wal_block_durable is durable.
- * wal_block_last is the newest with commands: what a reply that saw everything must wait for. */
+/* Blocks are numbered from 1 in the order in which they are opened. wal_block_open is the one being
+ * filled: commands that are appended now become durable with it. Every block up to
+ * wal_block_durable is durable. wal_block_last is the newest one with commands: a reply that may
+ * show any change waits until this block is durable. */
 uint64_t wal_block_open(const struct wal *wal);
 uint64_t wal_block_last(const struct wal *wal);
 uint64_t wal_block_durable(const struct wal *wal);
 uint64_t wal_seq_durable(const struct wal *wal);
 
-/* Nothing is being written or waits to be written again, and no segment is being prepared or
- * released. */
+/* Nothing is being written, or waits to be written again; no segment is being prepared or released.
+ * A release that waits for room does not count: nothing depends on it. */
 bool wal_idle(const struct wal *wal);
 
-/* An event of this log is to come. */
+/* Is an event of this log to come? */
 bool wal_awaits_event(const struct wal *wal);
 
-/* The disk has refused something that was to be written, for want of room, and it is not durable
- * yet. */
+/* Has the disk refused a write for want of room, which is not durable yet? */
 bool wal_is_refused(const struct wal *wal);
 
 /* The oldest closed segment that has seq or something after it. False: there is none yet. */
 bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *closed);
 
-/* How many there are from that one on. */
+/* How many closed segments there are, from that one on. */
 uint32_t wal_closed_count(const struct wal *wal, uint64_t seq);
 
-/* The first segment, and the first seq that it has, or will have when there is no block yet. */
+/* The oldest segment, and its first seq: the seq of the next block when there is none yet. */
 uint32_t wal_segment_first(const struct wal *wal);
 uint64_t wal_seq_first(const struct wal *wal);
 
-/* Segments that hold nothing from `seq` on are no longer needed: they are renamed to stand ahead
- * of the log and are written again, without being allocated or zeroed anew; what is not durable is
- * kept whatever `seq` is. Off this thread: returns how many are on their way, and wal_event tells
- * the end. While a segment is being prepared, or others are being released, it returns 0, and does
- * it when that is done. */
+/* Releases the segments that have no command from `seq` on: they are renamed to follow the newest
+ * one and are used again, without being allocated or zeroed again. A segment with a command that is
+ * not durable is kept, whatever `seq` is. This happens in another thread: returns how many segments
+ * are being released, and wal_event reports the end. While a segment is being prepared, or others
+ * are being released, it returns 0, and the release starts later. */
 int wal_release(struct wal *wal, uint64_t seq);
 
-/* Are the folder and the files that are being written to still where they were opened? 0; -ENOENT,
- * with a message, when one was removed or moved away: what is written to it from then on may be
- * lost; -ESTALE when the folder as a whole was moved, and nothing is lost. */
+/* Do the folder and the files that are being written to still have their names? 0; -ENOENT, with a
+ * message, when one was removed or renamed: what is written to it since then may be lost; -ESTALE
+ * when the whole folder was moved: nothing is lost. */
 int wal_check(const struct wal *wal, char error[IO_ERROR_SIZE]);
 
 struct wal_stats {
@@ -135,7 +138,7 @@ struct wal_stats {
     uint64_t commands;
     uint64_t bytes_raw;    /* of both columns */
     uint64_t bytes_stored; /* headers and padding included */
-    uint64_t write_us_sum; /* from submit to durable */
+    uint64_t write_us_sum; /* of all blocks, from wal_submit to durable */
     uint64_t write_us_max;
 };
 struct wal_stats wal_stats(const struct wal *wal);

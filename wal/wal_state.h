@@ -19,16 +19,17 @@ struct wal_slot {
     struct wal_write write;
     uint64_t seq_last;
     uint64_t submitted_us;
-    uint32_t segment; /* where it stands: a note that names it must be durable */
+    uint32_t segment; /* that has the block: a note that names it must be durable first */
     int file_done;    /* to close when this block is durable; -1: none */
     bool written;
 };
 
-/*   none --wal_turn, idle for a moment--> writing --written--> there --a block goes over it--> none
- *                                           |
- *               a block goes behind it <----+----> a block goes to the next segment
- *                     |                                  |
- *                  followed --written--> none           left --written--> none */
+/*   SEAL_NONE --wal_seal_write--> SEAL_WRITING --wal_seal_written--> SEAL_THERE
+ *   SEAL_THERE --wal_seal_make_way, the next block overwrites the seal--> SEAL_NONE
+ *
+ *   SEAL_WRITING --wal_seal_make_way, the next block goes after the seal--> SEAL_FOLLOWED
+ *   SEAL_WRITING --wal_seal_make_way, the next block goes to the next segment--> SEAL_LEFT
+ *   SEAL_FOLLOWED, SEAL_LEFT --wal_seal_written--> SEAL_NONE */
 enum wal_seal_state { SEAL_NONE, SEAL_WRITING, SEAL_THERE, SEAL_FOLLOWED, SEAL_LEFT };
 
 struct wal_seal {
@@ -36,16 +37,16 @@ struct wal_seal {
     struct wal_write write;
     uint8_t *page;
     uint64_t checksum;
-    int file_done; /* to close when it is written; -1: none */
+    int file_done; /* to close when the seal is written; -1: none */
 };
 
-/* The note: what was handed to the disk last, and what is known to be on it. */
+/* The log note: the last one that was handed to the disk, and what the pages are known to say. */
 struct wal_noting {
     struct wal_note note;
     struct wal_write write;
     uint8_t *page;
     int file;
-    uint32_t page_segments[WAL_NOTE_PAGES]; /* that each page names for certain */
+    uint32_t page_segments[WAL_NOTE_PAGES]; /* the segment that each page names, once durable */
     uint64_t written_us;
 };
 
@@ -61,8 +62,8 @@ struct wal {
     uint8_t *fields;
     uint8_t *ids_cursor;
     uint8_t *fields_cursor;
-    size_t column_limit;   /* bytes that each column may have so that the block can be placed */
-    struct wal_block open; /* its header, as far as it is known before it is made */
+    size_t column_limit;   /* the most bytes of each column for which there is room on the disk */
+    struct wal_block open; /* its header, as far as it is known yet */
     uint64_t time_last;    /* of the last command appended */
     uint64_t time_next;    /* of the next one */
 
@@ -71,7 +72,7 @@ struct wal {
     uint64_t block_durable;
     uint64_t seq_durable;
     uint64_t durable_us; /* when the last one became durable, or the log was opened */
-    bool has_blocks;     /* one at least is durable */
+    bool has_blocks;     /* the log has at least one durable block */
     struct wal_slot slots[WAL_WRITES_MAX];
     uint8_t *images;
     struct wal_packer packer;
@@ -92,7 +93,7 @@ static inline uint64_t wal_blocks_in_flight(const struct wal *wal)
 }
 
 /* mark.c */
-/* Where the open block goes with regard to the seal; true when it must go to the next segment. */
+/* Decides where the open block goes: over the seal, after it, or (true) to the next segment. */
 bool wal_seal_make_way(struct wal *wal, uint32_t columns_size);
 void wal_seal_written(struct wal *wal);
 /* May the log be sealed now? A seal goes to the next segment when this one has no page left. */
@@ -101,11 +102,11 @@ void wal_seal_write(struct wal *wal);
 /* Writes the note if there is something to be noted and it is not being written. */
 void wal_note_turn(struct wal *wal, uint64_t now_us);
 void wal_note_written(struct wal *wal);
-/* The newest segment that a page names for certain: blocks up to it may count as durable; and the
- * oldest one: it and what follows it stays. */
+/* The newest segment that a durable page names: blocks in later segments do not count as durable.
+ * And the oldest such segment: it and all later ones must be kept. */
 uint32_t wal_note_segment(const struct wal *wal);
 uint32_t wal_note_segment_least(const struct wal *wal);
-/* Notes how things stand when the log is opened. */
+/* Writes the note when the log is opened, and opens its file. */
 int wal_note_open(struct wal *wal);
 
 /* wal.c */

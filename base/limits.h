@@ -20,8 +20,9 @@
 #define SALE_POOLS_MAX       64
 #define HISTORY_ROWS_MAX     64
 #define CONCERNED_ORDERS_MAX 32
-#define TABLES_MAX           64 /* capacities */
-#define NAME_SIZE            32 /* bytes of a SKU's name, zero-padded */
+#define TABLES_MAX           64  /* capacities */
+#define METRIC_NUMBER_MAX    448 /* metrics: one reply has all of them */
+#define NAME_SIZE            32  /* bytes of a SKU's name, zero-padded */
 
 /* Decisions. */
 #define BATCH_COMMANDS_MAX 64 /* commands handed to the engine at once */

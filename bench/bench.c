@@ -166,19 +166,26 @@ static bool set_up(struct bench *bench, const struct shop *shop)
 static bool is_new_shop(struct bench *bench, const struct shop *shop)
 {
     const struct empty_body question = {0};
-    struct stats_reply_body stats;
-    if (!shop->look(shop->context, MESSAGE_stats, &question, sizeof question, &stats, sizeof stats))
+    struct {
+        struct stats_reply_body stats;
+        struct metric_body rows[METRIC_NUMBER_MAX];
+    } reply;
+    const struct stats_reply_body *stats = &reply.stats;
+    if (!shop->look(shop->context, MESSAGE_stats, &question, sizeof question, &reply, sizeof reply))
         return false;
-    if ((stats.skus | stats.stocks | stats.sales | stats.customers | stats.orders |
-         stats.payments) == 0)
+    uint64_t skus = stats_metric(stats, METRIC_skus);
+    uint64_t stocks = stats_metric(stats, METRIC_stocks);
+    uint64_t sales = stats_metric(stats, METRIC_sales);
+    uint64_t customers = stats_metric(stats, METRIC_customers);
+    uint64_t orders = stats_metric(stats, METRIC_orders);
+    if ((skus | stocks | sales | customers | orders | stats_metric(stats, METRIC_payments)) == 0)
         return true;
     fprintf(stderr,
             "till bench: %s is a live shop: %" PRIu64 " orders, %" PRIu64 " SKUs with stock in "
             "%" PRIu64 " places, %" PRIu64 " customers, %" PRIu64
             " sales. A bench would sell in it "
             "and fill its tables for good; --into-a-live-shop if that is meant\n",
-            bench->options.connect, stats.orders, stats.skus, stats.stocks, stats.customers,
-            stats.sales);
+            bench->options.connect, orders, skus, stocks, customers, sales);
     return false;
 }
 

@@ -257,8 +257,7 @@ static bool await_holds(struct demo *demo)
         if (!client_call(&client, MESSAGE_stats, &question, sizeof question, &reply) ||
             reply.outcome != OUTCOME_OK)
             break;
-        const struct stats_reply_body *stats = reply.body;
-        ended = stats->pending == 0;
+        ended = stats_metric(reply.body, METRIC_pending) == 0;
     }
     if (!ended)
         fail(demo, "waiting for holds to end", client.error);

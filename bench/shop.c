@@ -44,12 +44,13 @@ static bool look_client(void *context, unsigned number, const void *body, uint32
     struct client_reply got;
     if (!shop_settle(client) || !client_call(client, number, body, size, &got))
         return false;
-    if (got.outcome != OUTCOME_OK || got.size != reply_size) {
-        snprintf(client->error, sizeof client->error, "%s with %u bytes, not OK with %u",
+    if (got.outcome != OUTCOME_OK || got.size > reply_size) {
+        snprintf(client->error, sizeof client->error, "%s with %u bytes, not OK with at most %u",
                  outcome_name(got.outcome), got.size, reply_size);
         return false;
     }
-    memcpy(reply, got.body, reply_size);
+    memset(reply, 0, reply_size);
+    memcpy(reply, got.body, got.size);
     return true;
 }
 

@@ -13,7 +13,8 @@ struct shop {
     void *context;
     struct random *random; /* for keys */
     bool (*ask)(void *context, unsigned number, const void *body, uint32_t size);
-    /* Asks and waits for the answer: the whole body of an OK reply, of exactly reply_size bytes. */
+    /* Asks and waits for the answer: the whole body of an OK reply, of at most reply_size bytes;
+     * the rest of them become zero. */
     bool (*look)(void *context, unsigned number, const void *body, uint32_t size, void *reply,
                  uint32_t reply_size);
 };

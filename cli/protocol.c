@@ -1,8 +1,12 @@
-/* Prints the message tables as Markdown: the part of docs/protocol.md that is generated.
+/* Prints the message tables and the table of metrics as Markdown: what is generated in
+ * docs/protocol.md and docs/operations.md.
  *
  *   till protocol                the tables, on stdout
- *   till protocol --write FILE   puts them between FILE's two markers
+ *   till protocol --write FILE   puts them between FILE's markers
  *   till protocol --check FILE   fails when what stands there differs (`make tidy`)
+ *
+ * The message tables stand between <!-- tables --> and <!-- /tables -->, the metrics between
+ * <!-- metrics --> and <!-- /metrics -->; a document has one of the two.
  *
  * Everything comes from the X-macro tables, so the document cannot drift from the structs. Clients
  * in other languages may read these tables instead of having them copied. */
@@ -11,13 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
 #include "base/status.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "engine/messages.h"
-
-static const char marker_begin[] = "<!-- tables -->\n";
-static const char marker_end[] = "<!-- /tables -->";
 
 enum { SHAPES_MAX = 128, DOCUMENT_SIZE_MAX = 1 << 20, PATH_SIZE = 1024 };
 
@@ -153,6 +155,30 @@ static void print_tables(FILE *out)
     fputc('\n', out);
 }
 
+static void print_metrics(FILE *out)
+{
+    fputs("| number | metric | layer | kind | unit | what it tells |\n|---|---|---|---|---|---|\n",
+          out);
+    for (unsigned i = 0; i < METRIC_COUNT; i++) {
+        const struct metric_info *info = &metric_table[i];
+        fprintf(out, "| %u | %s | %s | %s | %s | %s |\n", info->number, info->name,
+                metric_layer_name(info->layer), metric_kind_name(info->kind),
+                metric_unit_name(info->unit), info->help);
+    }
+}
+
+/* What may stand in a document, and between which markers. */
+static const struct section {
+    const char *begin;
+    const char *end;
+    void (*print)(FILE *out);
+} sections[] = {
+    {"<!-- tables -->\n", "<!-- /tables -->", print_tables},
+    {"<!-- metrics -->\n", "<!-- /metrics -->", print_metrics},
+};
+
+enum { SECTIONS = sizeof sections / sizeof sections[0] };
+
 /* A document cut at its markers, and the text that belongs between them. */
 struct document {
     char *text;
@@ -168,6 +194,20 @@ static bool complain(const char *path, const char *reason)
     return false;
 }
 
+/* Finds the first section that the document has, and cuts it there; NULL: it has none. */
+static const struct section *document_cut(struct document *document)
+{
+    for (unsigned i = 0; i < SECTIONS; i++) {
+        document->begin = strstr(document->text, sections[i].begin);
+        if (document->begin == NULL)
+            continue;
+        document->begin += strlen(sections[i].begin);
+        document->end = strstr(document->begin, sections[i].end);
+        return document->end != NULL ? &sections[i] : NULL;
+    }
+    return NULL;
+}
+
 /* Reads the document and prints the tables into memory; false after a message. */
 static bool document_read(struct document *document, const char *path)
 {
@@ -179,16 +219,14 @@ static bool document_read(struct document *document, const char *path)
     fclose(in);
     if (size == 0 || size == DOCUMENT_SIZE_MAX - 1)
         return complain(path, "cannot be read, or is larger than 1 MiB");
-    document->begin = strstr(document->text, marker_begin);
-    if (document->begin != NULL)
-        document->begin += strlen(marker_begin);
-    document->end = document->begin != NULL ? strstr(document->begin, marker_end) : NULL;
-    if (document->end == NULL)
-        return complain(path, "has no line <!-- tables --> with <!-- /tables --> after it");
+    const struct section *section = document_cut(document);
+    if (section == NULL)
+        return complain(path, "has no line <!-- tables --> with <!-- /tables --> after it, and no "
+                              "<!-- metrics --> with <!-- /metrics -->");
     FILE *out = open_memstream(&document->tables, &document->tables_size);
     if (out == NULL)
         return complain(path, strerror(errno));
-    print_tables(out);
+    section->print(out);
     fclose(out);
     return true;
 }
@@ -250,10 +288,12 @@ int cli_protocol(int argc, char **argv)
     const size_t row_count = sizeof rows / sizeof rows[0];
     int operands = options_parse(argc, argv, rows, row_count);
     if (operands == OPTIONS_HELP) {
-        printf(
-            "usage: till protocol [--write FILE | --check FILE]\n\n"
-            "Prints the protocol's types, outcomes and messages as Markdown. In a document they\n"
-            "stand between the lines <!-- tables --> and <!-- /tables -->.\n\n");
+        printf("usage: till protocol [--write FILE | --check FILE]\n\n"
+               "Prints the protocol's types, outcomes and messages as Markdown, and the metrics. "
+               "In a\n"
+               "document the former stand between the lines <!-- tables --> and <!-- /tables -->, "
+               "the\n"
+               "latter between <!-- metrics --> and <!-- /metrics -->.\n\n");
         options_print(stdout, rows, row_count);
         return EXIT_OK;
     }
@@ -264,6 +304,10 @@ int cli_protocol(int argc, char **argv)
     }
     if (write_path != NULL || check_path != NULL)
         return update_document(write_path != NULL ? write_path : check_path, check_path != NULL);
-    print_tables(stdout);
+    for (unsigned i = 0; i < SECTIONS; i++) {
+        if (i > 0)
+            fputs("### Metrics\n\n", stdout);
+        sections[i].print(stdout);
+    }
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 }

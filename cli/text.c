@@ -460,6 +460,25 @@ static void write_row_json(FILE *out, const struct shape_info *shape, const uint
     fputc('}', out);
 }
 
+/* Metrics are written as if each were a field of its name; one that this till does not know goes by
+ * its number. */
+static void write_metrics(const struct line_writer *writer, const struct metric_body *rows,
+                          uint16_t count)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        char number[sizeof "metric_65535"];
+        const char *name = named_value_name(FIELD_metric, rows[i].metric);
+        if (name == NULL) {
+            snprintf(number, sizeof number, "metric_%u", rows[i].metric);
+            name = number;
+        }
+        if (writer->form == VALUE_TEXT && rows[i].value == 0)
+            continue;
+        write_name(writer, name, strlen(name));
+        value_write(writer->out, writer->form, FIELD_u64, &rows[i].value);
+    }
+}
+
 static void write_rows(const struct line_writer *writer, const struct shape_info *shape,
                        const struct shape_info *row_shape, const void *body)
 {
@@ -470,6 +489,10 @@ static void write_rows(const struct line_writer *writer, const struct shape_info
     uint16_t rows = shape_rows(shape, body);
     if (row_shape == NULL)
         return;
+    if (row_shape->fields[0].type == FIELD_metric) {
+        write_metrics(writer, (const struct metric_body *)(const void *)row, rows);
+        return;
+    }
     if (writer->form == VALUE_JSON) {
         text_rows_name(shape, plural);
         write_name(writer, plural, strlen(plural));

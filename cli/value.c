@@ -432,13 +432,10 @@ static const struct value_kind kind_time = {
 
 static bool is_named(unsigned type)
 {
-    size_t count = 0;
-    const struct named_value_info *values = named_values(&count);
-    for (size_t i = 0; i < count; i++) {
-        if (values[i].type == type)
-            return true;
-    }
-    return false;
+    return false
+#define NAMED(named_type, number, NAME) || type == FIELD_##named_type
+#include "engine/tables/fields.h"
+        ;
 }
 
 /* The kinds of the types that their coding does not tell. */

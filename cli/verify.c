@@ -111,20 +111,18 @@ static void print_backup(const struct folder *folder)
 static void print_summary(struct verification *verification)
 {
     struct engine *engine = verification->folder.replay.engine;
-    struct empty_body empty = {0};
-    struct stats_reply_body stats;
-    uint64_t room[FRAME_SIZE_MAX / 8];
-    memcpy(&stats, ask(engine, MESSAGE_stats, &empty, sizeof empty, room), sizeof stats);
-    struct stock_totals totals = sum_stock(engine, stats.skus);
+    struct metrics metrics = {0};
+    engine_metrics(engine, &metrics);
+    struct stock_totals totals = sum_stock(engine, metrics.skus);
     print_backup(&verification->folder);
     print_log_summary(&verification->folder.replay);
     printf("orders   %" PRIu64 ": %" PRIu64 " PENDING, %" PRIu64 " CONFIRMED, %" PRIu64
            " EXPIRED, %" PRIu64 " FAILED, %" PRIu64 " CANCELLED; %" PRIu64 " with a refund due\n",
-           stats.orders, stats.pending, stats.confirmed, stats.expired, stats.failed,
-           stats.cancelled, stats.refund_orders);
+           metrics.orders, metrics.pending, metrics.confirmed, metrics.expired, metrics.failed,
+           metrics.cancelled, metrics.refund_orders);
     printf("stock    %" PRIu64 " SKUs, on_hand %" PRId64 ": %" PRId64 " available, %" PRId64
            " pooled, %" PRId64 " reserved, %" PRId64 " committed\n",
-           stats.skus, totals.on_hand, totals.available, totals.pooled, totals.reserved,
+           metrics.skus, totals.on_hand, totals.available, totals.pooled, totals.reserved,
            totals.committed);
     printf("state    seq %" PRIu64 ", digest %016" PRIx64 ", checksum %016" PRIx64 "\n",
            engine_seq(engine), engine_digest(engine), engine_checksum(engine));

@@ -172,6 +172,8 @@ uint32_t engine_reply_bound(unsigned number, const void *body)
     }
     if (number == MESSAGE_stock_get)
         rows = ((const struct stock_get_body *)body)->item_count + 1u;
+    if (number == MESSAGE_stats)
+        rows = METRIC_COUNT;
     uint32_t size = message->reply->size_bytes;
     if (message->reply_row != NULL)
         size += rows * message->reply_row->size_bytes;
@@ -193,9 +195,9 @@ uint64_t engine_time_us(const struct engine *engine)
     return engine->time_us;
 }
 
-void engine_count_clock_jump(struct engine *engine)
+void engine_show_metrics(struct engine *engine, const struct metrics *metrics)
 {
-    engine->clock_jump_count++;
+    engine->metrics_shown = metrics;
 }
 
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/metrics.h"
 #include "base/status.h"
 #include "engine/messages.h"
 #include "engine/tables.h"
@@ -113,8 +114,12 @@ struct table_fill {
 
 struct table_fill engine_table_fill(const struct engine *engine, enum capacity_number number);
 
-/* Counts, for stats, a jump of the server's clock; no part of the state. */
-void engine_count_clock_jump(struct engine *engine);
+/* Fills the metrics of the engine's layer. */
+void engine_metrics(struct engine *engine, struct metrics *metrics);
+
+/* From now on `stats` shows the metrics of the other layers too, as they stand here then; without
+ * it, or with NULL, it shows the engine's alone. No part of the state, and no decision reads it. */
+void engine_show_metrics(struct engine *engine, const struct metrics *metrics);
 
 /* Checks every invariant of the state. True when all hold; else error names the first that does
  * not and where. Reads everything: seconds for millions of orders. */

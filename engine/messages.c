@@ -41,11 +41,14 @@ bool field_type_is_flags(unsigned type)
 }
 
 /* Which values a type admits: bit v for the value v of an enumerated type, the union of the bits
- * of a type of flags, 0 for types that admit everything. A constant where the type is one. */
+ * of a type of flags, 0 for types that admit everything, as a metric's number does: it stands in
+ * replies alone, and there are more than bits. A constant where the type is one. */
 static inline uint64_t admitted(unsigned type)
 {
     uint64_t flags = 0;
     uint64_t values = 0;
+    if (type == FIELD_metric)
+        return 0;
 #define NAMED(named_type, number, NAME)                                                            \
     flags |= type == FIELD_##named_type ? (uint64_t)(number) : 0;                                  \
     values |= type == FIELD_##named_type ? 1ULL << ((number)&63) : 0;
@@ -197,6 +200,16 @@ bool field_is_required(const struct shape_info *shape, unsigned index)
             return true;
     }
     return false;
+}
+
+uint64_t stats_metric(const struct stats_reply_body *stats, unsigned number)
+{
+    const struct metric_body *rows = (const struct metric_body *)(stats + 1);
+    for (uint16_t i = 0; i < stats->metric_count; i++) {
+        if (rows[i].metric == number)
+            return rows[i].value;
+    }
+    return 0;
 }
 
 const struct message_info *message_find(const char *name, size_t size)

@@ -21,6 +21,7 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "base/schema.h"
 
 struct name {
@@ -186,6 +187,9 @@ bool field_is_required(const struct shape_info *shape, unsigned index);
 
 /* The field with this number; NULL when the shape has none. */
 const struct field_info *shape_field(const struct shape_info *shape, uint64_t number);
+
+/* A metric in the reply to `stats`, rows included; 0 when it is not among them. */
+uint64_t stats_metric(const struct stats_reply_body *stats, unsigned number);
 
 /* Rows that follow a body of this shape: the value of its count field, 0 without one. */
 static inline uint16_t shape_rows(const struct shape_info *shape, const void *body)

@@ -194,31 +194,55 @@ enum outcome handle_order_history(struct engine *engine, struct command *command
     return OUTCOME_OK;
 }
 
+void engine_metrics(struct engine *engine, struct metrics *metrics)
+{
+    metrics->skus = engine->skus.count;
+    metrics->stocks = engine->stocks.count;
+    metrics->sales = engine->sales.count;
+    metrics->customers = engine->customers.count;
+    metrics->orders = engine->orders.count;
+    metrics->pending = engine->orders_by_state[order_state_PENDING];
+    metrics->confirmed = engine->orders_by_state[order_state_CONFIRMED];
+    metrics->expired = engine->orders_by_state[order_state_EXPIRED];
+    metrics->failed = engine->orders_by_state[order_state_FAILED];
+    metrics->cancelled = engine->orders_by_state[order_state_CANCELLED];
+    metrics->payments = engine->payments.count;
+    metrics->parked = engine->parked_count;
+    metrics->refund_orders = engine->refund_order_count;
+    metrics->keys = memory_ring_count(&engine->keys);
+    metrics->holds_due = deadlines_due(&engine->deadlines, engine->time_us);
+    metrics->rejected = engine->rejected_count;
+}
+
+/* The engine's own as they are now, and those of the other layers as they were published last. */
+static uint16_t metric_rows(struct engine *engine, struct metric_body rows[METRIC_COUNT])
+{
+    struct metrics metrics = {0};
+    bool has_others = engine->metrics_shown != NULL;
+    uint16_t count = 0;
+    if (has_others)
+        metrics = *engine->metrics_shown;
+    engine_metrics(engine, &metrics);
+    for (unsigned i = 0; i < METRIC_COUNT; i++) {
+        const struct metric_info *info = &metric_table[i];
+        if (has_others || info->layer == LAYER_engine)
+            rows[count++] =
+                (struct metric_body){.metric = info->number, .value = metric_value(&metrics, info)};
+    }
+    return count;
+}
+
 enum outcome handle_stats(struct engine *engine, struct command *command)
 {
-    struct stats_reply_body *reply = reply_begin(engine, command, sizeof *reply);
-    *reply = (struct stats_reply_body){
-        .seq = engine->seq,
-        .digest = engine->digest,
-        .time = engine->time_us,
-        .skus = engine->skus.count,
-        .stocks = engine->stocks.count,
-        .sales = engine->sales.count,
-        .customers = engine->customers.count,
-        .orders = engine->orders.count,
-        .pending = engine->orders_by_state[order_state_PENDING],
-        .confirmed = engine->orders_by_state[order_state_CONFIRMED],
-        .expired = engine->orders_by_state[order_state_EXPIRED],
-        .failed = engine->orders_by_state[order_state_FAILED],
-        .cancelled = engine->orders_by_state[order_state_CANCELLED],
-        .payments = engine->payments.count,
-        .parked = engine->parked_count,
-        .refund_orders = engine->refund_order_count,
-        .keys = memory_ring_count(&engine->keys),
-        .holds_due = deadlines_due(&engine->deadlines, engine->time_us),
-        .rejected = engine->rejected_count,
-        .clock_jumps = engine->clock_jump_count,
-    };
+    struct metric_body rows[METRIC_COUNT];
+    uint16_t count = metric_rows(engine, rows);
+    struct stats_reply_body *reply =
+        reply_begin(engine, command, (uint32_t)(sizeof *reply + count * sizeof rows[0]));
+    memcpy(reply + 1, rows, count * sizeof rows[0]);
+    *reply = (struct stats_reply_body){.seq = engine->seq,
+                                       .digest = engine->digest,
+                                       .time = engine->time_us,
+                                       .metric_count = count};
     return OUTCOME_OK;
 }
 

@@ -64,8 +64,9 @@ struct engine {
     int64_t on_hand_total; /* of all stocks: no sum over some of them is larger */
     uint64_t parked_count;
     uint64_t refund_order_count;
-    uint64_t rejected_count;   /* since the server's start */
-    uint64_t clock_jump_count; /* as it, since the server's start */
+    uint64_t rejected_count;
+
+    const struct metrics *metrics_shown; /* of the other layers, for `stats`; NULL: none */
 
     uint32_t loaded_capacity[ENGINE_TABLE_COUNT]; /* of the image being loaded */
 

@@ -91,6 +91,7 @@ static enum handled refuse(struct server *server, uint32_t number, const struct 
     enum handled reserved = reserve_answer(server, number, sizeof body);
     if (reserved != HANDLED)
         return reserved;
+    server->counts.protocol_errors++;
     snprintf(body.reason.bytes, sizeof body.reason.bytes, "%s", reason);
     pipeline_answer(server, number, &request, OUTCOME_INVALID, &body, sizeof body);
     session_drain(server, number);
@@ -511,6 +512,7 @@ void input_received(struct server *server, uint32_t number, const struct io_even
             io_buffer_release(server->io, event->buffer);
         return;
     }
+    server->counts.received_bytes += (uint32_t)event->result;
     session->has_ended = event->result == 0;
     if (event->result > 0)
         session->input = (struct input){

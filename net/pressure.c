@@ -53,6 +53,7 @@ void pressure_close_silent(struct server *server)
         const struct session *oldest = session_at(server, server->greeting_first);
         if (session_is_pending(oldest) || since_us(server, oldest) <= silence_us(server))
             return;
+        server->counts.silent++;
         session_close(server, server->greeting_first);
     }
 }
@@ -67,9 +68,11 @@ static void close_slow_readers(struct server *server)
 {
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
-        if (pressure_is_stuck(server, session) &&
-            since_us(server, session) > server->options.slow_reader_us)
-            session_close(server, i);
+        if (!pressure_is_stuck(server, session) ||
+            since_us(server, session) <= server->options.slow_reader_us)
+            continue;
+        server->counts.stuck++;
+        session_close(server, i);
     }
 }
 
@@ -106,6 +109,7 @@ static void close_stuck(struct server *server)
         if (session->state == SESSION_CLOSING || burden(server, session, allowed_us) < least)
             continue;
         coming += session->output.chunk_count;
+        server->counts.stuck++;
         session_close(server, i);
     }
     for (uint32_t i = 1; i <= server->session_high; i++) {

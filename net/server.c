@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "net/input.h"
+#include "net/metrics.h"
 #include "net/pipeline.h"
 #include "net/pressure.h"
 #include "net/replay.h"
@@ -207,9 +208,14 @@ static bool watch_folder(struct server *server)
     return result != -ENOENT;
 }
 
+static void notice_of_watch(void *server, const char *text)
+{
+    server_notice(server, text);
+}
+
 static void watch_fill(struct server *server)
 {
-    watch_tables(&server->watch, server->engine, server->options.notice, server->options.context);
+    watch_tables(&server->watch, server->engine, notice_of_watch, server);
 }
 
 /* Does what is due once a second. False when the server must not go on. */
@@ -295,6 +301,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
     pressure_turn(server, count < IO_EVENTS_MAX);
     if (!each_second(server))
         return -1;
+    metrics_turn(server, (uint32_t)count);
     if (!server->is_stopping)
         return 1;
     bool is_late = server->turn_us - server->stop_us > STOP_DRAIN_US;
@@ -486,6 +493,7 @@ struct server *server_create(const struct server_options *options, struct io *io
     if (made && listen_on(server) && recover(server)) {
         if (!options->lazy_memory)
             memory_take(server);
+        metrics_open(server);
         watch_fill(server);
         return server;
     }
@@ -519,4 +527,9 @@ struct server_start server_start(const struct server *server)
 const struct engine *server_engine(const struct server *server)
 {
     return server->engine;
+}
+
+const struct metrics_board *server_metrics(const struct server *server)
+{
+    return &server->board;
 }

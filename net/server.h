@@ -13,6 +13,7 @@
 
 #include "base/disk.h"
 #include "base/io.h"
+#include "base/metrics.h"
 #include "engine/engine.h"
 #include "wal/archive.h"
 #include "wal/wal.h"
@@ -96,5 +97,9 @@ struct server_start {
 struct server_start server_start(const struct server *server);
 
 const struct engine *server_engine(const struct server *server);
+
+/* Where it publishes its metrics at the end of each turn; any thread may read them until
+ * server_destroy. */
+const struct metrics_board *server_metrics(const struct server *server);
 
 #endif

@@ -1,6 +1,7 @@
 /* The state that the files of the server share. Each file calls only those below it:
  *
  *   server.c       start, loop and stop
+ *   metrics.c      the metrics of all layers, published once a turn
  *   input.c        received bytes to frames, frames to commands
  *   pressure.c     which connections are closed when they take too much
  *   pipeline.c     a batch of commands to decisions, log and replies
@@ -106,6 +107,22 @@ struct older {
     _Alignas(8) uint8_t bytes[OLDER_SIZE];
 };
 
+/* Since the server's start. */
+struct server_counts {
+    uint64_t turns;
+    uint64_t events;
+    uint64_t busy_us;
+    uint64_t turn_us_max;
+    uint64_t notices;
+    uint64_t accepted; /* connections, */
+    uint64_t refused;  /* for want of a place, */
+    uint64_t silent;   /* closed without a hello, */
+    uint64_t stuck;    /* closed because they did not read, */
+    uint64_t protocol_errors;
+    uint64_t received_bytes;
+    uint64_t sent_bytes;
+};
+
 struct server {
     struct server_options options;
     struct io *io;
@@ -129,6 +146,9 @@ struct server {
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];
+    struct server_counts counts;
+    struct metrics metrics;     /* at the end of the last turn, */
+    struct metrics_board board; /* and for other threads */
 
     struct session *sessions; /* numbered from 1 */
     uint8_t *stashes;         /* STASH_SIZE bytes each */
@@ -198,8 +218,9 @@ static inline void session_input_done(struct server *server, struct session *ses
 }
 
 /* A message for the operator. */
-static inline void server_notice(const struct server *server, const char *text)
+static inline void server_notice(struct server *server, const char *text)
 {
+    server->counts.notices++;
     if (server->options.notice != NULL)
         server->options.notice(server->options.context, text);
 }

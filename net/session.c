@@ -143,12 +143,14 @@ void session_accept(struct server *server, int fd)
 {
     uint32_t number = server->session_free;
     if (number == 0 || server->is_stopping) {
+        server->counts.refused++;
         io_close(server->io, fd, user_of(USER_REFUSED, 0, 0));
         return;
     }
     struct session *session = session_at(server, number);
     server->session_free = session->next;
     server->session_count++;
+    server->counts.accepted++;
     if (number > server->session_high)
         server->session_high = number;
     session->fd = fd;
@@ -237,6 +239,7 @@ void session_sent(struct server *server, uint32_t number, int32_t result)
 {
     struct session *session = session_at(server, number);
     session->sending = false;
+    server->counts.sent_bytes += result > 0 ? (uint32_t)result : 0;
     if (session->since_us > server->settled_us)
         server->settled_us = session->since_us;
     if (session->state == SESSION_CLOSING)

@@ -60,7 +60,7 @@ static bool is_due(const struct server *server)
 {
     const struct snapshots *snapshots = &server->snapshots;
     const struct server_options *options = &server->options;
-    uint64_t log_bytes = wal_stats(server->wal).bytes_stored - snapshots->begun_log_bytes;
+    uint64_t log_bytes = wal_bytes_stored(server->wal) - snapshots->begun_log_bytes;
     return snapshots->is_asked ||
            (options->snapshot_every_us > 0 &&
             server->turn_us >= snapshots->begun_us + options->snapshot_every_us) ||
@@ -72,7 +72,7 @@ static void start(struct server *server)
     struct snapshots *snapshots = &server->snapshots;
     snapshots->is_asked = false;
     snapshots->begun_us = server->turn_us;
-    snapshots->begun_log_bytes = wal_stats(server->wal).bytes_stored;
+    snapshots->begun_log_bytes = wal_bytes_stored(server->wal);
     if (has_news(server))
         writer_ask(snapshots->writer);
 }

@@ -91,8 +91,6 @@ bool timekeeping_open(struct server *server)
         return false;
     }
     notice(server, text);
-    if (timekeeping->clock.has_jumped)
-        engine_count_clock_jump(server->engine);
     timekeeping->jump_us = unproven_us >= CLOCK_JUMP_US ? unproven_us : 0;
     take_times(server);
     return true;
@@ -112,8 +110,6 @@ void timekeeping_turn(struct server *server)
         clock_say(clock, event, text);
         notice(server, text);
     }
-    if (event == CLOCK_JUMPED)
-        engine_count_clock_jump(server->engine);
     take_times(server);
 }
 

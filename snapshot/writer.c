@@ -514,6 +514,19 @@ const struct writer_status *writer_status(const struct writer *writer)
     return &writer->status;
 }
 
+void writer_metrics(const struct writer *writer, struct metrics *metrics)
+{
+    metrics->snapshots = writer->status.snapshot_count;
+    metrics->snapshot_failures = writer->status.failure_count;
+    metrics->snapshot_seq = writer->status.seq_published;
+    metrics->snapshot_seq_before = writer->status.seq_before;
+    metrics->snapshot_seq_begun = writer->status.seq_begun;
+    metrics->snapshot_bytes = writer->status.bytes_stored;
+    metrics->snapshot_slice_us_max = writer->status.chunk_us_max;
+    metrics->snapshot_undo_max = writer->status.undo_count_max;
+    metrics->snapshot_undo_percent = writer_undo_percent(writer);
+}
+
 uint64_t writer_memory_bytes(const struct writer *writer)
 {
     return keeper_bytes(writer->keeper) + WRITER_BUFFERS * BUFFER_SIZE + KEEP_CHUNK_SIZE;

@@ -89,6 +89,10 @@ bool writer_awaits_event(const struct writer *writer);
 void writer_event(struct writer *writer, const struct io_event *event);
 
 const struct writer_status *writer_status(const struct writer *writer);
+
+/* Fills the metrics of the snapshots' layer. */
+void writer_metrics(const struct writer *writer, struct metrics *metrics);
+
 uint64_t writer_memory_bytes(const struct writer *writer);
 
 #endif

@@ -134,6 +134,14 @@ const struct archive_status *archive_status(const struct archive *archive)
     return &archive->status;
 }
 
+void archive_metrics(const struct archive *archive, struct metrics *metrics)
+{
+    metrics->archive_seq = archive->status.seq;
+    metrics->archive_segments = archive->status.segment_count;
+    metrics->archive_removed = archive->status.removed_count;
+    metrics->archive_notices = archive->status.notice_count;
+}
+
 /* Reports seqs that are missing between the archive and the log, or between files of the archive,
  * at each start. Archiving continues after the gap. */
 static void note_gaps(struct archive *archive)

@@ -76,4 +76,7 @@ bool archive_awaits_event(const struct archive *archive);
 
 const struct archive_status *archive_status(const struct archive *archive);
 
+/* Fills the metrics of the archive's layer. */
+void archive_metrics(const struct archive *archive, struct metrics *metrics);
+
 #endif

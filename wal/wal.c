@@ -141,10 +141,10 @@ void wal_submit(struct wal *wal)
     slot->submitted_us = io_time_us(wal->io);
     slot->written = false;
     wal_write_start(&wal->writes, &slot->write);
-    wal->stats.blocks++;
-    wal->stats.commands += open->command_count;
-    wal->stats.bytes_raw += open->ids_size + open->fields_size;
-    wal->stats.bytes_stored += open->block_size;
+    wal->counts.blocks++;
+    wal->counts.commands += open->command_count;
+    wal->counts.bytes_raw += open->ids_size + open->fields_size;
+    wal->counts.bytes_stored += open->block_size;
     wal->segments.offset += open->block_size;
     wal->block_open++;
     open->previous = open->checksum;
@@ -169,9 +169,9 @@ static void durable_advance(struct wal *wal)
             return;
         uint64_t now_us = io_time_us(wal->io);
         uint64_t took_us = now_us > slot->submitted_us ? now_us - slot->submitted_us : 0;
-        wal->stats.write_us_sum += took_us;
-        if (took_us > wal->stats.write_us_max)
-            wal->stats.write_us_max = took_us;
+        wal->counts.write_us_sum += took_us;
+        if (took_us > wal->counts.write_us_max)
+            wal->counts.write_us_max = took_us;
         if (slot->file_done >= 0)
             disk_file_close(wal->disk, slot->file_done);
         slot->file_done = -1;
@@ -351,7 +351,22 @@ uint32_t wal_closed_count(const struct wal *wal, uint64_t seq)
     return wal_closed_next(wal, seq, &closed) ? wal->segments.current - closed.number : 0;
 }
 
-struct wal_stats wal_stats(const struct wal *wal)
+uint64_t wal_bytes_stored(const struct wal *wal)
 {
-    return wal->stats;
+    return wal->counts.bytes_stored;
+}
+
+void wal_metrics(const struct wal *wal, struct metrics *metrics)
+{
+    metrics->wal_blocks = wal->counts.blocks;
+    metrics->wal_commands = wal->counts.commands;
+    metrics->wal_bytes_raw = wal->counts.bytes_raw;
+    metrics->wal_bytes_stored = wal->counts.bytes_stored;
+    metrics->wal_write_us_sum = wal->counts.write_us_sum;
+    metrics->wal_write_us_max = wal->counts.write_us_max;
+    metrics->wal_blocks_in_flight = wal_blocks_in_flight(wal);
+    metrics->wal_seq_durable = wal->seq_durable;
+    metrics->wal_segments = wal->segments.last - wal->segments.first + 1;
+    metrics->wal_writes_refused = wal->writes.refused_count;
+    metrics->wal_full = wal->segments.is_full;
 }

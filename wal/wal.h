@@ -29,6 +29,7 @@
 
 #include "base/disk.h"
 #include "base/io.h"
+#include "base/metrics.h"
 #include "wal/block.h"
 #include "wal/reader.h"
 #include "wal/segment.h"
@@ -133,14 +134,10 @@ int wal_release(struct wal *wal, uint64_t seq);
  * when the whole folder was moved: nothing is lost. */
 int wal_check(const struct wal *wal, char error[IO_ERROR_SIZE]);
 
-struct wal_stats {
-    uint64_t blocks;
-    uint64_t commands;
-    uint64_t bytes_raw;    /* of both columns */
-    uint64_t bytes_stored; /* headers and padding included */
-    uint64_t write_us_sum; /* of all blocks, from wal_submit to durable */
-    uint64_t write_us_max;
-};
-struct wal_stats wal_stats(const struct wal *wal);
+/* Bytes of all blocks handed to the disk, headers and padding included. */
+uint64_t wal_bytes_stored(const struct wal *wal);
+
+/* Fills the metrics of the log's layer. */
+void wal_metrics(const struct wal *wal, struct metrics *metrics);
 
 #endif

@@ -50,6 +50,16 @@ struct wal_noting {
     uint64_t written_us;
 };
 
+/* Since the log was opened. */
+struct wal_counts {
+    uint64_t blocks;
+    uint64_t commands;
+    uint64_t bytes_raw;    /* of both columns */
+    uint64_t bytes_stored; /* headers and padding included */
+    uint64_t write_us_sum; /* from submit to durable */
+    uint64_t write_us_max;
+};
+
 struct wal {
     struct io *io;
     struct disk *disk;
@@ -79,7 +89,7 @@ struct wal {
     struct wal_seal seal;
     struct wal_noting noting;
 
-    struct wal_stats stats;
+    struct wal_counts counts;
 };
 
 static inline struct wal_slot *wal_block_slot(struct wal *wal, uint64_t block)

@@ -47,6 +47,7 @@ FIELD_TYPE(money_state, uint8_t, UNSIGNED, ':')
 FIELD_TYPE(sale_state, uint8_t, UNSIGNED, ':')
 FIELD_TYPE(payment_status, uint8_t, UNSIGNED, ':')
 FIELD_TYPE(server_role, uint8_t, UNSIGNED, ':')
+FIELD_TYPE(metric, uint16_t, UNSIGNED, ':')
 FIELD_TYPE(zero8, uint8_t, ZERO, ':')
 FIELD_TYPE(zero16, uint16_t, ZERO, ':')
 FIELD_TYPE(zero32, uint32_t, ZERO, ':')
@@ -86,6 +87,10 @@ NAMED(place_flags, 2, PAID)
 NAMED(place_flags, 4, POINTS_EXACT)
 NAMED(sale_flags, 1, FAIL_AT_ONCE)
 NAMED(stock_flags, 1, ALLOW_DEFICIT)
+
+/* Whatever metrics there are. */
+#define METRIC(number, layer, kind, unit, name, help) NAMED(metric, number, name)
+#include "base/tables/metrics.h"
 
 #undef FIELD_TYPE
 #undef NAMED

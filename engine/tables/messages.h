@@ -70,8 +70,8 @@ MESSAGE(32, order_get, "order.get", QUERY, read, FREE, 1, order_id, none, 0, ord
         ORDER_PIECES_MAX + ORDER_LINES_MAX, "an order with its lines")
 MESSAGE(33, order_history, "order.history", QUERY, read, FREE, 1, order_history, none, 0,
         order_history_reply, step, HISTORY_ROWS_MAX, "every transition of an order, page by page")
-MESSAGE(34, stats, "stats", QUERY, read, FREE, 1, empty, none, 0, stats_reply, none, 0,
-        "counts, the last seq and the state digest")
+MESSAGE(34, stats, "stats", QUERY, read, FREE, 1, empty, none, 0, stats_reply, metric,
+        METRIC_NUMBER_MAX, "all metrics, the last seq and the state digest")
 MESSAGE(35, time_jump, "time.jump", INTERNAL, server, FREE, 1, time_jump, none, 0, seq_reply, none,
         0, "the clock jumped ahead while the server was down: keys do not age by that")
 MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply, table, TABLES_MAX,

@@ -157,33 +157,48 @@ static void key_keep(struct model *model, const struct model_request *request,
         *MODEL_ADD(&model->keys) = key;
 }
 
+static void model_metrics(const struct model *model, struct metrics *metrics)
+{
+    metrics->skus = (uint64_t)model->skus.count;
+    metrics->stocks = (uint64_t)model->stocks.count;
+    metrics->sales = (uint64_t)model->sales.count;
+    metrics->customers = (uint64_t)model->customers.count;
+    metrics->orders = (uint64_t)model->orders.count;
+    for (int i = 0; i < model->orders.count; i++) {
+        const struct model_order *order = &model->orders.items[i];
+        metrics->pending += order->state == order_state_PENDING;
+        metrics->confirmed += order->state == order_state_CONFIRMED;
+        metrics->expired += order->state == order_state_EXPIRED;
+        metrics->failed += order->state == order_state_FAILED;
+        metrics->cancelled += order->state == order_state_CANCELLED;
+        metrics->refund_orders += order->refund_due > 0;
+    }
+    metrics->payments = (uint64_t)model->payments.count;
+    for (int i = 0; i < model->payments.count; i++)
+        metrics->parked += model->payments.items[i].outcome == OUTCOME_AMOUNT_MISMATCH;
+    for (int i = 0; i < model->keys.count; i++)
+        metrics->keys += model_key_is_known(model, &model->keys.items[i]);
+    metrics->holds_due = model_holds_due(model, model->now);
+    metrics->rejected = model->rejected;
+}
+
+/* One row for each metric of the engine: there is no server. */
 static void model_stats(struct model *model, const struct model_request *request,
                         struct model_reply *reply)
 {
     (void)request;
     struct stats_reply_body *stats = model_answer(model, reply, sizeof *stats);
+    struct metrics metrics = {0};
+    model_metrics(model, &metrics);
     stats->time = model->now;
-    stats->skus = (uint64_t)model->skus.count;
-    stats->stocks = (uint64_t)model->stocks.count;
-    stats->sales = (uint64_t)model->sales.count;
-    stats->customers = (uint64_t)model->customers.count;
-    stats->orders = (uint64_t)model->orders.count;
-    for (int i = 0; i < model->orders.count; i++) {
-        const struct model_order *order = &model->orders.items[i];
-        stats->pending += order->state == order_state_PENDING;
-        stats->confirmed += order->state == order_state_CONFIRMED;
-        stats->expired += order->state == order_state_EXPIRED;
-        stats->failed += order->state == order_state_FAILED;
-        stats->cancelled += order->state == order_state_CANCELLED;
-        stats->refund_orders += order->refund_due > 0;
+    for (unsigned i = 0; i < METRIC_COUNT; i++) {
+        if (metric_table[i].layer != LAYER_engine)
+            continue;
+        struct metric_body *row = model_answer_row(reply, sizeof *row);
+        row->metric = metric_table[i].number;
+        row->value = metric_value(&metrics, &metric_table[i]);
+        stats->metric_count++;
     }
-    stats->payments = (uint64_t)model->payments.count;
-    for (int i = 0; i < model->payments.count; i++)
-        stats->parked += model->payments.items[i].outcome == OUTCOME_AMOUNT_MISMATCH;
-    for (int i = 0; i < model->keys.count; i++)
-        stats->keys += model_key_is_known(model, &model->keys.items[i]);
-    stats->holds_due = model_holds_due(model, model->now);
-    stats->rejected = model->rejected;
 }
 
 static void model_time_jump(struct model *model, const struct model_request *request,

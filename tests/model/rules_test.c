@@ -442,7 +442,7 @@ TEST(sku_put_and_stock_set_need_no_key)
     CHECK_EQUAL(ask(MESSAGE_stock_set, &set, sizeof set), OUTCOME_OK);
     struct empty_body stats = {0};
     CHECK_EQUAL(ask(MESSAGE_stats, &stats, sizeof stats), OUTCOME_OK);
-    CHECK_EQUAL(((const struct stats_reply_body *)reply.words)->keys, 0);
+    CHECK_EQUAL(stats_metric((const struct stats_reply_body *)reply.words, METRIC_keys), 0);
     struct stock_adjust_body add = {.sku = 1, .warehouse = 1, .delta = 5};
     CHECK_EQUAL(ask(MESSAGE_stock_adjust, &add, sizeof add), OUTCOME_INVALID);
     check_rejection(stock_adjust_field_key, 0);

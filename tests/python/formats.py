@@ -9,6 +9,7 @@ from collections import namedtuple
 from pathlib import Path
 
 from harness import check, check_equal
+from shop import COUNTS
 from xxh3 import xxh3_64
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,8 +157,14 @@ def ask(run, queries, *where):
         answer.pop("line", None)
     answers = dict(zip(queries, answers))
     if "stats" in answers:
-        del answers["stats"]["rejected"]  # counts what was asked, too
+        answers["stats"] = of_state(answers["stats"])
     return answers
+
+
+def of_state(stats):
+    """What a folder tells, without what a server has done."""
+    kept = ("outcome", "seq", "digest", "time", *COUNTS)
+    return {name: value for name, value in stats.items() if name in kept}
 
 
 def is_told(recorded, answer):
@@ -178,6 +185,8 @@ class Generation:
         self.name = path.name.removesuffix(".tar.xz")
         self.record = json.loads((path.parent / f"{self.name}.json").read_text())
         self.moments = self.record["moments"]
+        for moment in self.moments:
+            moment["answers"]["stats"] = of_state(moment["answers"]["stats"])
         self.last = self.moments[-1]["seq"]
         self.capacities = capacity_options(self.record["capacities"])
 

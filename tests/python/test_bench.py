@@ -5,6 +5,7 @@ import json
 
 import harness
 from harness import check, check_equal, test
+from shop import state_of
 
 USD = 840
 
@@ -15,10 +16,8 @@ def bench(run, address, *options):
 
 
 def stats(server):
-    """But for the clock."""
     with server.client() as client:
-        body = client.call("stats").body
-    return {name: value for name, value in body.items() if name != "time"}
+        return state_of(client.call("stats").body)
 
 
 def check_refused(run, server, *parts):

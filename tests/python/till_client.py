@@ -4,6 +4,8 @@
     reply = client.call("order.place", order=1001, customer=7, rows=[{"sku": 42, ...}])
     reply.outcome, reply.body["seq"], reply.rows
 
+In the reply to `stats`, each metric is a field of the body too, by its name.
+
 Fields that are not named are zero. Ids are integers, names and texts strings; enumerated values and
 flags may be given by name. To pipeline: queue() requests, flush(), then receive() in that order.
 """
@@ -209,6 +211,8 @@ def decode_reply(frame, checksum=False):
     if (count and (row_size < row.size or size != offset + count * row_size)) or size < offset:
         raise ValueError(f"the size of a {message.name} reply does not match its rows")
     rows = [row.unpack(frame, offset + i * row_size) for i in range(count)]
+    if row and row.name == "metric":
+        body |= {metric["metric"]: metric["value"] for metric in rows}
     return Reply(request, message.name, outcome, body, rows)
 
 

@@ -70,6 +70,7 @@ static void archive_options(struct world *world, struct server_options *options)
         return;
     CHECK_EQUAL(disk_open(&world->archive, "archive", DISK_WRITE), 0);
     options->archive = world->archive;
+    options->archive_keep_bytes = world->archive_keep_bytes;
 }
 
 /* Counts what this life published and archived. */

@@ -37,6 +37,7 @@ struct world {
     struct disk *archive;          /* of the server alive; NULL: this world has none */
     bool has_archive;              /* all lives of this world have one, or none has */
     bool fills_archive;            /* it is full at times, and loses its oldest segments then */
+    uint64_t archive_keep_bytes;   /* 0: all that it has room for */
     uint64_t archived;             /* segments, in all lives */
     uint64_t snapshots;            /* published in all lives */
     char notice[512];              /* the last one that a server gave, */

@@ -286,6 +286,21 @@ TEST(an_invalid_field_is_named)
     CHECK(rejects("stats", OUTCOME_INVALID, 2, 0, "INVALID field=2"));
 }
 
+TEST(metrics_are_written_as_fields_of_their_names)
+{
+    struct {
+        struct stats_reply_body stats;
+        struct metric_body rows[3];
+    } reply = {.stats = {.seq = 5, .metric_count = 3},
+               .rows = {{.metric = METRIC_orders, .value = 17},
+                        {.metric = METRIC_keys},
+                        {.metric = 65535, .value = 9}}};
+    CHECK(strcmp(printed("stats", VALUE_TEXT, OUTCOME_OK, &reply, sizeof reply),
+                 "OK seq=5 orders=17 metric_65535=9") == 0);
+    CHECK(strstr(printed("stats", VALUE_JSON, OUTCOME_OK, &reply, sizeof reply),
+                 ",\"orders\":17,\"keys\":0,\"metric_65535\":9}") != NULL);
+}
+
 TEST(a_reply_of_another_form_is_not_printed)
 {
     struct stock_level_body level = {.seq = 1, .order_count = 1};

@@ -437,12 +437,15 @@ TEST(statistics_count_blocks_commands_and_bytes)
     log_open(log);
     blocks_submit_held(log, 3);
     log_drain(log);
-    struct wal_stats stats = wal_stats(log->wal);
-    CHECK_EQUAL(stats.blocks, 3);
-    CHECK_EQUAL(stats.commands, 30);
-    CHECK_EQUAL(stats.bytes_stored, 3 * WAL_ALIGN);
-    CHECK(stats.bytes_raw > 30 * 20 && stats.bytes_raw < stats.bytes_stored);
-    CHECK(stats.write_us_max <= stats.write_us_sum);
+    struct metrics metrics;
+    wal_metrics(log->wal, &metrics);
+    CHECK_EQUAL(metrics.wal_blocks, 3);
+    CHECK_EQUAL(metrics.wal_commands, 30);
+    CHECK_EQUAL(metrics.wal_bytes_stored, 3 * WAL_ALIGN);
+    CHECK(metrics.wal_bytes_raw > 30 * 20 && metrics.wal_bytes_raw < metrics.wal_bytes_stored);
+    CHECK(metrics.wal_write_us_max <= metrics.wal_write_us_sum);
+    CHECK_EQUAL(metrics.wal_seq_durable, 30);
+    CHECK_EQUAL(metrics.wal_blocks_in_flight, 0);
     log_close(log);
     log_free(log);
 }

@@ -133,6 +133,20 @@ static void fail_an_order(struct watcher *watcher)
     end(watcher);
 }
 
+/* Without snapshots, no segment is ever used again. */
+static void grow_the_log(struct watcher *watcher)
+{
+    for (int round = 0; round < ROUNDS_MAX && !has_moved(watcher, METRIC_wal_segments); round++) {
+        begin(watcher);
+        watcher->world->no_snapshots = true;
+        watcher->world->segment_size = WAL_BLOCK_SIZE_MAX;
+        start(watcher);
+        for (int i = 0; i < 10 && !has_moved(watcher, METRIC_wal_segments); i++)
+            play(watcher, TURNS);
+        end(watcher);
+    }
+}
+
 /* Holds cannot be ended while the log has no room, so that those whose time has come add up. */
 static void fill_the_disk(struct watcher *watcher)
 {
@@ -273,7 +287,8 @@ static void break_the_protocol(struct watcher *watcher)
     struct sim_client *client = sim_connect(watcher->world->machine);
     sim_client_send(client, &frame, sizeof frame);
     sim_client_send(client, body, 8);
-    pass_seconds(watcher, 2);
+    for (int turns = 0; turns < 5 * TURNS && !has_moved(watcher, METRIC_protocol_errors); turns++)
+        turn(watcher);
     sim_client_free(client);
     end(watcher);
 }
@@ -389,7 +404,7 @@ static const struct {
     {METRIC_wal_write_us_max, trade},
     {METRIC_wal_blocks_in_flight, trade},
     {METRIC_wal_seq_durable, trade},
-    {METRIC_wal_segments, outgrow_the_archive},
+    {METRIC_wal_segments, grow_the_log},
     {METRIC_wal_writes_refused, refuse_writes},
     {METRIC_wal_full, fill_the_disk},
     {METRIC_snapshots, take_snapshots},

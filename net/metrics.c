@@ -21,7 +21,7 @@ static void loop_metrics(struct server *server, struct metrics *metrics)
     metrics->loop_events = counts->events;
     metrics->loop_busy_us = counts->busy_us;
     metrics->loop_turn_us_max = counts->turn_us_max;
-    metrics->batches = server->batch_number - 1;
+    metrics->batches = counts->batches;
     metrics->stalled = server->is_stalled;
     metrics->notices = counts->notices;
     metrics->clock_jumps = server->timekeeping.clock.jump_count;

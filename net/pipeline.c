@@ -326,6 +326,7 @@ bool pipeline_decide(struct server *server)
             server->own_refused_us = 0;
         }
         batch_answer(server, refuses);
+        server->counts.batches++;
     }
     batch_buffers_release(server);
     server->batch_count = 0;

@@ -113,6 +113,7 @@ struct server_counts {
     uint64_t events;
     uint64_t busy_us;
     uint64_t turn_us_max;
+    uint64_t batches; /* with something in them */
     uint64_t notices;
     uint64_t accepted; /* connections, */
     uint64_t refused;  /* for want of a place, */

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "net/metrics.h"
 #include "net/server_state.h"
 #include "tests/sim/world.h"
 #include "tests/test.h"

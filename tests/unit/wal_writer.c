@@ -526,6 +526,7 @@ static void append_until(struct log *log, bool wanted)
     while ((room = log_try(log)) != (wanted ? WAL_ROOM : WAL_ROOM_FULL)) {
         if (room == WAL_ROOM)
             continue;
+        wal_turn(log->wal, false);
         if (wal_idle(log->wal))
             usleep(20000);
         else

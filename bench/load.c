@@ -33,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/arena.h"
 #include "base/assert.h"
 #include "base/clock.h"
@@ -52,16 +53,10 @@ uint64_t load_clock_ns(void)
 
 bool load_address_read(struct load_address *address, const char *text)
 {
-    char host[128];
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon[1] == '\0' || (size_t)(colon - text) >= sizeof host)
-        return false;
-    size_t host_size = (size_t)(colon - text);
-    bool bracketed = host_size >= 2 && text[0] == '[' && text[host_size - 1] == ']';
-    snprintf(host, sizeof host, "%.*s", (int)(bracketed ? host_size - 2 : host_size),
-             bracketed ? text + 1 : text);
+    struct address parts;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
-    if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
+    if (!address_split(&parts, text) || parts.host[0] == '\0' ||
+        getaddrinfo(parts.host, parts.port, &hints, &found) != 0)
         return false;
     memcpy(&address->name, found->ai_addr, found->ai_addrlen);
     address->size = found->ai_addrlen;

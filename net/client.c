@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "base/clock.h"
@@ -35,7 +36,6 @@ enum {
     CLIENT_OUT_SIZE = 256 * 1024,
     CLIENT_IN_SIZE = 256 * 1024,
     HELLO_TIMEOUT_MS = 10000,
-    ADDRESS_SIZE = 256,
 };
 
 static_assert(CLIENT_OUT_SIZE >= FRAME_SIZE_MAX, "a request fits");
@@ -52,26 +52,6 @@ static uint32_t frame_checksum(void *bytes, uint32_t size)
     frame.checksum = 0;
     memcpy(bytes, &frame, sizeof frame);
     return (uint32_t)checksum64(bytes, size);
-}
-
-/* Cuts ADDR:PORT or [ADDR]:PORT in two. */
-static bool split_address(const char *address, char host[ADDRESS_SIZE], const char **port)
-{
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon[1] == '\0' || colon == address)
-        return false;
-    const char *start = address;
-    const char *end = colon;
-    if (*start == '[' && end[-1] == ']') {
-        start++;
-        end--;
-    }
-    if ((size_t)(end - start) >= ADDRESS_SIZE)
-        return false;
-    memcpy(host, start, (size_t)(end - start));
-    host[end - start] = '\0';
-    *port = colon + 1;
-    return true;
 }
 
 static int connect_one(const struct addrinfo *info)
@@ -91,14 +71,13 @@ static int connect_one(const struct addrinfo *info)
 
 static bool connect_any(struct client *client, const char *address)
 {
-    char host[ADDRESS_SIZE];
-    const char *port = NULL;
+    struct address parts;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    if (!split_address(address, host, &port))
-        return fail(client, "%s: expected ADDR:PORT, as in 127.0.0.1:%d", address,
-                    TILL_PORT_DEFAULT);
-    int error = getaddrinfo(host, port, &hints, &found);
+    if (!address_split(&parts, address) || parts.host[0] == '\0')
+        return fail(client, "%s: expected ADDR:PORT, as in 127.0.0.1:%d or [::1]:%d", address,
+                    TILL_PORT_DEFAULT, TILL_PORT_DEFAULT);
+    int error = getaddrinfo(parts.host, parts.port, &hints, &found);
     if (error != 0)
         return fail(client, "%s: %s", address, gai_strerror(error));
     int fd = -EHOSTUNREACH;

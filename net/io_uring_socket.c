@@ -18,11 +18,12 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/address.h"
 
 enum {
     LISTEN_BACKLOG = 4096,
@@ -30,7 +31,6 @@ enum {
     ACCEPT_DELAY_MS = 50, /* before accepting again after an error */
     LISTEN_TRIES = 400,   /* to bind an address that is in use, */
     LISTEN_DELAY_MS = 5,  /* with this delay between them */
-    ADDRESS_SIZE = 256,
 };
 
 /* Buffers. */
@@ -384,28 +384,6 @@ bool io_take_accept(struct io *io, const struct io_uring_cqe *cqe, struct io_eve
     return true;
 }
 
-/* Splits ADDR:PORT or [ADDR]:PORT. An empty ADDR stands for all addresses of this machine. */
-static int address_split(const char *address, char host[ADDRESS_SIZE], const char **port)
-{
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon - address >= ADDRESS_SIZE)
-        return -EINVAL;
-    size_t size = (size_t)(colon - address);
-    if (size >= 2 && address[0] == '[' && address[size - 1] == ']') {
-        address++;
-        size -= 2;
-    } else if (memchr(address, ':', size) != NULL) {
-        return -EINVAL; /* an IPv6 address without its brackets */
-    }
-    memcpy(host, address, size);
-    host[size] = '\0';
-    *port = colon + 1;
-    size_t digits = strspn(*port, "0123456789");
-    if (digits == 0 || digits > 5 || (*port)[digits] != '\0' || atoi(*port) > UINT16_MAX)
-        return -EINVAL;
-    return 0;
-}
-
 /* Options of a listener, which accepted sockets inherit. The kernel's buffers are bounded because
  * all sockets share the system's memory for them, and by default one client that does not read may
  * take megabytes of it. Keepalive detects peers that have vanished without closing. */
@@ -480,19 +458,18 @@ static int bound_port(int fd)
 
 int io_listen(struct io *io, const char *address, uint64_t user)
 {
-    char host[ADDRESS_SIZE];
-    const char *port;
+    struct address parts;
     if (io->listeners_count == LISTENERS_MAX)
         return -EMFILE;
-    int fd = address_split(address, host, &port);
-    if (fd < 0)
-        return fd;
+    if (!address_split(&parts, address))
+        return -EINVAL;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *infos = NULL;
-    int failure = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &infos);
+    int failure =
+        getaddrinfo(parts.host[0] == '\0' ? NULL : parts.host, parts.port, &hints, &infos);
     if (failure != 0)
         return failure == EAI_SYSTEM ? -errno : -EADDRNOTAVAIL;
-    fd = listener_open(infos);
+    int fd = listener_open(infos);
     freeaddrinfo(infos);
     if (fd < 0)
         return fd;

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "base/limits.h"
@@ -510,13 +511,13 @@ struct id io_boot_id(struct io *io)
 
 int io_listen(struct io *io, const char *address, uint64_t user)
 {
-    const char *colon = strrchr(address, ':');
+    struct address parts;
     TILL_ASSERT(io->machine != NULL && !io->listening && user >> IO_USER_BITS == 0);
-    if (colon == NULL)
+    if (!address_split(&parts, address))
         return -EINVAL;
     io->listening = true;
     io->listen_user = user;
-    int port = atoi(colon + 1);
+    int port = atoi(parts.port);
     return port == 0 ? PORT_FREE : port;
 }
 

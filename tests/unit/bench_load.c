@@ -289,6 +289,8 @@ TEST(load_address_needs_a_port_and_knows_loopback)
     CHECK(!load_address_read(&address, "127.0.0.1"));
     CHECK(!load_address_read(&address, "127.0.0.1:"));
     CHECK(!load_address_read(&address, ""));
+    CHECK(!load_address_read(&address, ":7411"));
+    CHECK(!load_address_read(&address, "::1:7411"));
     CHECK(load_address_read(&address, "[::1]:7411") && load_address_is_loopback(&address));
     CHECK(load_address_read(&address, "127.8.9.1:7411") && load_address_is_loopback(&address));
     CHECK(load_address_read(&address, "10.0.0.1:7411") && !load_address_is_loopback(&address));

@@ -149,8 +149,9 @@ bench-soak: all ## honest clients beside hostile ones, half an hour; SOAK="--sec
 	$(Q)$(B)/soak --till ./till --seconds 1800 --strict $(SOAK)
 programs: $(B)/limit $(B)/soak
 $(B)/test-unit: $(call objects,$(filter-out bench/peers/client.c,$(wildcard bench/peers/*.c)))
-$(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c cli/options.c cli/nearest.c)
-$(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c cli/options.c cli/nearest.c \
+OPTIONS := cli/options.c cli/nearest.c bench/options.c
+$(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c $(OPTIONS))
+$(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c $(OPTIONS) \
                     bench/load.c bench/histogram.c)
 $(B)/soak: $(call objects,bench/soak/*.c) $(LIB)
 $(B)/stages: $(call objects,bench/check/*.c base/*.c engine/*.c wal/block.c)

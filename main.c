@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/options.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/nearest.h"
 #include "cli/version.h"
 
@@ -53,8 +55,30 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
         fprintf(out, "  %-10s%s\n", subcommands[i].name, subcommands[i].help);
     fputs("\ntill COMMAND --help explains one of them. Exit codes: 0 done, 1 failed, 2 not\n"
-          "understood: then nothing was tried.\n",
+          "understood: then nothing was tried. till help --markdown prints the options of all of\n"
+          "them as a document.\n",
           out);
+}
+
+/* docs/options.md. */
+static void print_document(void)
+{
+    static const struct option_table *const tables[] = {
+        &serve_table,   &load_table, &shell_table,  &snapshot_table, &backup_table,
+        &restore_table, &log_table,  &verify_table, &protocol_table, &demo_table,
+        &bench_table,   &soak_table, &limit_table,  &peer_table,
+    };
+    fputs(
+        "# Options\n\n"
+        "Every option of every command, with its default and its bounds. This page is what\n"
+        "`till help --markdown` prints. A number may have a suffix k, m or g, which multiplies\n"
+        "it by 1024, 1024 x 1024 or 1024 x 1024 x 1024. Where there is no default, the option\n"
+        "is off, or has no value, until it is given. [operations.md](operations.md) tells when to\n"
+        "use them. soak, limit and peer-client are built beside till by `make bench-soak`,\n"
+        "`make bench-limit` and `make bench-peers`.\n",
+        stdout);
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        options_print_markdown(stdout, tables[i]);
 }
 
 /* NULL after a message, which names the one that is probably meant. */
@@ -73,7 +97,7 @@ static const struct subcommand *find_subcommand(const char *name)
     return NULL;
 }
 
-/* `till help`, `till help COMMAND`. */
+/* `till help`, `till help COMMAND`, `till help --markdown`. */
 static int print_help_of(int argc, char **argv)
 {
     static char help_option[] = "--help";
@@ -81,6 +105,10 @@ static int print_help_of(int argc, char **argv)
         fprintf(stderr, "till help: '%s' is not expected; till help COMMAND explains one\n",
                 argv[2]);
         return EXIT_USAGE;
+    }
+    if (argc == 2 && strcmp(argv[1], "--markdown") == 0) {
+        print_document();
+        return EXIT_OK;
     }
     const struct subcommand *subcommand = NULL;
     if (argc == 2 && !is_help(argv[1])) {

@@ -21,15 +21,14 @@
 
 #include "bench/engine_only.h"
 #include "bench/figures.h"
+#include "bench/options.h"
 #include "bench/plot.h"
-#include "cli/capacity.h"
 #include "cli/cli.h"
+#include "engine/tables.h"
 
 #define NS_PER_SECOND 1000000000ULL
 
 enum {
-    SECONDS_MAX = 3600,
-    FILES_BESIDE = 64, /* that a process has open besides its connections */
     START_TIMEOUT_MS = 120 * 1000,
     STOP_TIMEOUT_MS = 60 * 1000,
 
@@ -39,30 +38,8 @@ enum {
     ANSWER_NS_MIN = 15 * 1000,         /* a request is out for at least so long */
     MEMORY_PERCENT = 45,               /* of what is available goes to the own server */
     REQUESTS_MIN = 256 * 1024,
-};
 
-struct bench_options {
-    const char *connect;
-    const char *folder;
-    const char *workload;
-    const char *plot;
-    uint32_t connections;
-    uint32_t in_flight;
-    uint32_t rate;
-    uint32_t seconds;
-    uint32_t warm_up;
-    uint32_t count;
-    uint32_t clients;
-    uint32_t skus;
-    uint32_t customers;
-    uint32_t lines;
-    uint32_t snapshot_log;
-    bool json;
-    bool engine_only;
-    bool stages;
-    bool allow_remote;
-    bool into_a_live_shop;
-    bool unpinned;
+    ARGUMENT_SIZE = 2 + OPTION_NAME_SIZE,
 };
 
 struct bench {
@@ -249,7 +226,7 @@ static bool run_clients(struct bench *bench, const char *text, const struct load
         .in_flight = options->in_flight,
         .rate = options->rate,
         .warm_up_ns = warm_up_ns(options),
-        .measure_ns = (options->count != 0 ? SECONDS_MAX : options->seconds) * NS_PER_SECOND,
+        .measure_ns = (options->count != 0 ? BENCH_SECONDS_MAX : options->seconds) * NS_PER_SECOND,
         .count = options->count,
         .cores = bench->server_core >= 0 ? bench->cores : NULL,
         .live = isatty(STDERR_FILENO) && !options->json,
@@ -272,8 +249,8 @@ static int bench_server(struct bench *bench, const char *text)
 {
     struct load_address address;
     if (!load_address_read(&address, text)) {
-        fprintf(stderr, "till bench: '%s' is not ADDR:PORT\n", text);
-        return EXIT_USAGE;
+        fprintf(stderr, "till bench: %s: the host is not known\n", text);
+        return EXIT_FAILED;
     }
     if (!bench->options.allow_remote && !load_address_is_loopback(&address)) {
         fprintf(stderr,
@@ -315,27 +292,27 @@ static void choose_cores(struct bench *bench)
     bench->figures.pinned = true;
 }
 
-/* The capacities as options of `till serve`; returns how many there are. */
-static uint32_t capacity_arguments(struct engine_options *capacities,
-                                   char texts[2 * CAPACITY_COUNT][32])
+/* The capacities as options of `till serve`; returns how many texts there are. */
+static uint32_t capacity_arguments(const struct engine_options *capacities,
+                                   char texts[2 * CAPACITY_COUNT][ARGUMENT_SIZE])
 {
-    struct option_row rows[CAPACITY_COUNT];
-    capacity_rows(capacities, rows);
-    for (uint32_t i = 0; i < CAPACITY_COUNT; i++) {
-        char *option = texts[2 * i];
-        snprintf(option, sizeof texts[0], "--%s", rows[i].name);
-        for (char *c = option; *c != '\0'; c++)
-            *c = *c == '_' ? '-' : *c;
-        snprintf(texts[2 * i + 1], sizeof texts[0], "%u", *(const uint32_t *)rows[i].target);
+    char name[OPTION_NAME_SIZE];
+    size_t count = 0;
+    const struct capacity_info *infos = capacity_infos(&count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t value;
+        memcpy(&value, (const uint8_t *)capacities + infos[i].offset, sizeof value);
+        snprintf(texts[2 * i], ARGUMENT_SIZE, "--%s", option_spell(infos[i].name, name));
+        snprintf(texts[2 * i + 1], ARGUMENT_SIZE, "%u", value);
     }
-    return 2 * CAPACITY_COUNT;
+    return (uint32_t)(2 * count);
 }
 
 /* Starts a server with room for the run and runs the bench against it. */
 static int bench_child(struct bench *bench, const char *scratch)
 {
     char data[SCRATCH_PATH_SIZE + 8], log[SCRATCH_PATH_SIZE + 16], error[CHILD_ERROR_SIZE] = "";
-    char connections[24], texts[2 * CAPACITY_COUNT][32];
+    char connections[24], texts[2 * CAPACITY_COUNT][ARGUMENT_SIZE];
     char snapshot_log[24];
     const char *arguments[2 * CAPACITY_COUNT + 5] = {"--connections", connections,
                                                      "--no-snapshots"};
@@ -464,71 +441,16 @@ static bool options_agree(const struct bench_options *options)
 int cli_bench(int argc, char **argv)
 {
     static struct bench memory;
-    struct bench_options *options = &memory.options;
-    *options = (struct bench_options){.folder = ".",
-                                      .workload = "hot",
-                                      .connections = 64,
-                                      .in_flight = 64,
-                                      .seconds = 5,
-                                      .clients = 1,
-                                      .skus = 1000,
-                                      .customers = 4 << 20,
-                                      .lines = 8};
-    const struct option_row rows[] = {
-        {"The load", OPTION_HEADING},
-        {"workload", OPTION_TEXT, &options->workload, "NAME", "one of those below"},
-        {"connections", OPTION_COUNT, &options->connections, "N", "connections", 1,
-         CONNECTIONS_MAX - FILES_BESIDE},
-        {"in_flight", OPTION_COUNT, &options->in_flight, "N", "unanswered requests on each", 1,
-         FRAME_IN_FLIGHT_MAX},
-        {"rate", OPTION_COUNT, &options->rate, "N",
-         "an open loop: so many requests a second; latency counts from when each was due"},
-        {"seconds", OPTION_COUNT, &options->seconds, "N", "length of the measured part", 1,
-         SECONDS_MAX},
-        {"count", OPTION_COUNT, &options->count, "N", "or its length in requests"},
-        {"warm_up", OPTION_AMOUNT, &options->warm_up, "N",
-         "seconds before it; 0: one, or a quarter of a short run", 0, SECONDS_MAX},
-        {"clients", OPTION_COUNT, &options->clients, "N", "client threads, a core for each", 1,
-         CLIENTS_MAX},
-        {"skus", OPTION_COUNT, &options->skus, "N", "SKUs of zipf, cart, lifecycle and read", 1,
-         WORKLOAD_SKUS_MAX},
-        {"customers", OPTION_COUNT, &options->customers, "N", "customers, drawn evenly"},
-        {"lines", OPTION_COUNT, &options->lines, "N", "the most lines of a cart", 1,
-         ORDER_LINES_MAX},
-
-        {"The server: one is started and removed afterwards, unless one is named", OPTION_HEADING},
-        {"folder", OPTION_TEXT, &options->folder, "DIR",
-         "where the own server's data goes for the time of the run"},
-        {"snapshot_log", OPTION_COUNT, &options->snapshot_log, "BYTES",
-         "let the server take a snapshot after each so much log; else it takes none"},
-        {"unpinned", OPTION_FLAG, &options->unpinned, NULL,
-         "let server and clients run on any core, not on one each"},
-        {"engine_only", OPTION_FLAG, &options->engine_only, NULL,
-         "no server: the engine in this process, without network and log"},
-        {"stages", OPTION_FLAG, &options->stages, NULL,
-         "with --engine-only: each stage of an order's way by itself"},
-        {"connect", OPTION_TEXT, &options->connect, "ADDR:PORT", "a server that runs already"},
-        {"into_a_live_shop", OPTION_FLAG, &options->into_a_live_shop, NULL,
-         "let it be one that has stock or orders: the bench's own are added, and stay"},
-        {"allow_remote", OPTION_FLAG, &options->allow_remote, NULL, "let it be on another machine"},
-
-        {"The report", OPTION_HEADING},
-        {"json", OPTION_FLAG, &options->json, NULL, "print one line of JSON"},
-        {"plot", OPTION_TEXT, &options->plot, "FILE.svg", "draw latency and throughput"},
-    };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int operands = options_parse(argc, argv, rows, row_count);
+    int operands = options_parse(&bench_table, &memory.options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: till bench [options]\n"
-               "Measures orders per second and latency, and checks every answer.\n\n");
-        options_print(stdout, rows, row_count);
+        options_print_usage(stdout, &bench_table);
+        printf("Measures orders per second and latency, and checks every answer.\n\n");
+        options_print(stdout, &bench_table);
         printf("\nworkloads:\n");
         workload_print(stdout);
         return EXIT_OK;
     }
-    if (operands > 0)
-        fprintf(stderr, "till bench: '%s' is not expected; see till bench --help\n", argv[1]);
-    if (operands != 0 || !options_agree(options))
+    if (operands == OPTIONS_WRONG || !options_agree(&memory.options))
         return EXIT_USAGE;
     return bench_run(&memory);
 }

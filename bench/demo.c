@@ -21,10 +21,10 @@
 #include "bench/audit.h"
 #include "bench/child.h"
 #include "bench/crowd.h"
+#include "bench/options.h"
 #include "bench/report.h"
 #include "bench/shop.h"
 #include "cli/cli.h"
-#include "cli/options.h"
 
 #define NS_PER_MS 1000000ULL
 
@@ -334,13 +334,13 @@ static const char *const capacities[] = {
     "--payments", "256k", "--deadlines",   "256k", "--keys",    "64k",  NULL,
 };
 
-/* Runs the demo in a scratch folder under parent. */
-static int demo_in(struct demo *demo, const char *parent, bool keep, bool json)
+/* Runs the demo in a scratch folder of its own. */
+static int demo_in(struct demo *demo, const struct demo_options *options)
 {
     char scratch[SCRATCH_PATH_SIZE], data[SCRATCH_PATH_SIZE + 8], log[SCRATCH_PATH_SIZE + 16];
     uint64_t started_ms = clock_ms();
-    if (!scratch_create(scratch, parent, "till-demo")) {
-        fprintf(stderr, "till demo: no folder in %s: %s\n", parent, strerror(errno));
+    if (!scratch_create(scratch, options->folder, "till-demo")) {
+        fprintf(stderr, "till demo: no folder in %s: %s\n", options->folder, strerror(errno));
         return EXIT_FAILED;
     }
     snprintf(data, sizeof data, "%s/data", scratch);
@@ -352,13 +352,13 @@ static int demo_in(struct demo *demo, const char *parent, bool keep, bool json)
                                                   .timeout_ms = START_TIMEOUT_MS};
     int code = EXIT_FAILED;
     if (run(demo))
-        code = report_on(demo, (double)(clock_ms() - started_ms) / 1000, json);
+        code = report_on(demo, (double)(clock_ms() - started_ms) / 1000, options->json);
     else
         fprintf(stderr, "till demo: %s\n", demo->error);
     demo->crowd.paused = true;
     load_deinit(&demo->load);
     child_kill(&demo->server);
-    if (keep)
+    if (options->keep)
         fprintf(stderr, "The data is in %s; till verify %s reads it.\n", data, data);
     else
         scratch_remove(scratch);
@@ -368,34 +368,24 @@ static int demo_in(struct demo *demo, const char *parent, bool keep, bool json)
 int cli_demo(int argc, char **argv)
 {
     static struct demo demo;
-    const char *folder = ".";
-    bool json = false, keep = false;
-    const struct option_row rows[] = {
-        {"folder", OPTION_TEXT, &folder, "DIR", "where the server's data goes for the time"},
-        {"keep", OPTION_FLAG, &keep, NULL, "leave the data there"},
-        {"json", OPTION_FLAG, &json, NULL, "print the report as one line of JSON"},
-    };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int operands = options_parse(argc, argv, rows, row_count);
+    struct demo_options options;
+    int operands = options_parse(&demo_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: till demo [options]\n"
-               "A flash sale with a hundred thousand buyers and a server that is killed in the "
+        options_print_usage(stdout, &demo_table);
+        printf("A flash sale with a hundred thousand buyers and a server that is killed in the "
                "middle.\n\n");
-        options_print(stdout, rows, row_count);
+        options_print(stdout, &demo_table);
         return EXIT_OK;
     }
-    if (operands != 0) {
-        if (operands > 0)
-            fprintf(stderr, "till demo: no operands; see till demo --help\n");
+    if (operands == OPTIONS_WRONG)
         return EXIT_USAGE;
-    }
     if (!crowd_init(&demo.crowd, random_seed())) {
         fprintf(stderr, "till demo: no memory for the buyers\n");
         return EXIT_FAILED;
     }
     demo.live = isatty(STDERR_FILENO);
     interrupt_catch();
-    int code = demo_in(&demo, folder, keep, json);
+    int code = demo_in(&demo, &options);
     crowd_deinit(&demo.crowd);
     return code;
 }

@@ -33,10 +33,11 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/folder.h"
-#include "cli/options.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
+#include "cli/units.h"
 #include "snapshot/backup_label.h"
 #include "snapshot/loader.h"
 #include "snapshot/reader.h"
@@ -47,7 +48,6 @@ enum {
     PIECE_SIZE = 1 << 20,
     TRIES_MAX = 10,
     TRY_EVERY_MS = 100,
-    RATE_MIB_DEFAULT = 128,
 };
 
 enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
@@ -582,12 +582,6 @@ static enum step finish(struct backup *backup)
     return step;
 }
 
-static void show_check(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct backup *backup = context;
-    progress_show(&backup->progress, "checking the backup", bytes_read, bytes_total);
-}
-
 /* Opens the source; one that has no change yet is refused before anything is made. */
 static enum step open_source(struct backup *backup)
 {
@@ -692,8 +686,8 @@ static enum step run(struct backup *backup)
     const struct timespec pause = {.tv_nsec = TRY_EVERY_MS * 1000000L};
     const struct named_path source = {"the data folder", backup->data};
     const struct named_path target = {"the backup", backup->path};
-    backup->label.progress = backup->origin.progress = show_check;
-    backup->label.context = backup->origin.context = backup;
+    backup->label.progress = backup->origin.progress = progress_backup;
+    backup->label.context = backup->origin.context = &backup->progress;
     enum step step = open_source(backup);
     if (step == STEP_DONE && !paths_are_apart("till backup", source, target))
         return STEP_FAILED;
@@ -720,35 +714,32 @@ static void print_summary(const struct backup *backup)
                held->log_first > 0 ? " and the log after it" : "");
     else
         printf("the log from its beginning");
-    printf("; %.2f MiB copied, checksums and chain hold\n",
-           (double)backup->bytes_copied / (1 << 20));
+    printf("; %.2f MiB copied, checksums and chain hold\n", mebibytes(backup->bytes_copied));
+}
+
+static void print_help(void)
+{
+    options_print_usage(stdout, &backup_table);
+    printf("Copies the newest snapshot and the log after it to DIR, from the folder of a server\n"
+           "that may be running, and verifies the copy. DIR is then a backup: to serve, to\n"
+           "restore from, to verify; its backup.till says what it has. The same command with the\n"
+           "same DIR goes on where it was stopped, or brings an earlier backup up to date; a\n"
+           "folder with anything else in it is refused. For a backup of this moment:\n"
+           "  till snapshot && till backup DIR\n\n");
+    options_print(stdout, &backup_table);
 }
 
 int cli_backup(int argc, char **argv)
 {
-    struct backup backup = {.data = "till-data", .rate_mib = RATE_MIB_DEFAULT, .file = -1};
-    const struct option_row rows[] = {
-        {"data", OPTION_TEXT, &backup.data, "DIR", "the server's data folder"},
-        {"rate", OPTION_AMOUNT, &backup.rate_mib, "MIB", "a second at most; 0: as fast as it goes"},
-    };
-    int operands = options_parse(argc, argv, rows, sizeof rows / sizeof rows[0]);
+    struct backup_options options;
+    int operands = options_parse(&backup_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf(
-            "usage: till backup DIR [options]\n\n"
-            "Copies the newest snapshot and the log after it to DIR, from the folder of a server\n"
-            "that may be running, and verifies the copy. DIR is then a backup: to serve, to\n"
-            "restore from, to verify; its backup.till says what it has. The same command with the\n"
-            "same DIR goes on where it was stopped, or brings an earlier backup up to date; a\n"
-            "folder with anything else in it is refused. For a backup of this moment:\n"
-            "  till snapshot && till backup DIR\n\n");
-        options_print(stdout, rows, sizeof rows / sizeof rows[0]);
+        print_help();
         return EXIT_OK;
     }
-    if (operands != 1) {
-        if (operands != OPTIONS_WRONG)
-            fprintf(stderr, "till backup: expected one folder; see till backup --help\n");
+    if (operands == OPTIONS_WRONG)
         return EXIT_USAGE;
-    }
+    struct backup backup = {.data = options.data, .rate_mib = options.rate, .file = -1};
     backup.path = argv[1];
     backup.piece = aligned_alloc(WAL_ALIGN, PIECE_SIZE);
     enum step step = backup.piece != NULL ? run(&backup) : fail(&backup, "not enough memory");

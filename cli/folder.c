@@ -96,18 +96,6 @@ bool folder_find(const char *command, const char *path, enum folder_kind kind, s
     return false;
 }
 
-void folder_rows(struct folder *folder, struct option_row rows[FOLDER_ROWS])
-{
-    const struct option_row own[FOLDER_ROWS] = {
-        {"archive", OPTION_TEXT, &folder->archive, "DIR",
-         "the archive of its log, for what the folder has no more"},
-        {"at", OPTION_TEXT, &folder->at, "TIME",
-         "as it was then: 2026-11-25T22:00:00Z, or microseconds since 1970"},
-        {"seq", OPTION_TEXT, &folder->seq, "N", "as it was after this change"},
-    };
-    memcpy(rows, own, sizeof own);
-}
-
 static bool read_value(const struct folder *folder, unsigned type, const char *option,
                        const char *text, const char *expected, uint64_t *value)
 {
@@ -132,35 +120,10 @@ bool folder_options(struct folder *folder)
     return false;
 }
 
-static void show_log(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct folder *folder = context;
-    progress_show(&folder->progress, folder->reading, bytes_read, bytes_total);
-}
-
-static void show_snapshot(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct folder *folder = context;
-    progress_show(&folder->progress, "reading the snapshot", bytes_read, bytes_total);
-}
-
-static void show_notice(void *context, const char *text)
-{
-    struct folder *folder = context;
-    progress_end(&folder->progress);
-    fprintf(stderr, "%s: %s\n", folder->command, text);
-}
-
-static void show_check(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct folder *folder = context;
-    progress_show(&folder->progress, "checking the backup", bytes_read, bytes_total);
-}
-
 static bool check_backup(struct folder *folder)
 {
-    folder->label.progress = show_check;
-    folder->label.context = folder;
+    folder->label.progress = progress_backup;
+    folder->label.context = &folder->progress;
     enum backup_state state = backup_label_demand(&folder->label, folder->replay.disk);
     progress_end(&folder->progress);
     folder->is_backup = state == BACKUP_COMPLETE;
@@ -183,11 +146,12 @@ bool folder_open(struct folder *folder, const char *path)
     replay->engine = engine_create(&folder->capacities, error, sizeof error);
     if (replay->engine == NULL)
         fprintf(stderr, "%s: %s\n", folder->command, error);
-    folder->reading = "replaying the log";
-    replay->progress = show_log;
-    replay->loading = show_snapshot;
-    replay->notice = show_notice;
-    replay->context = folder;
+    folder->progress.command = folder->command;
+    folder->progress.log = "replaying the log";
+    replay->progress = progress_log;
+    replay->loading = progress_snapshot;
+    replay->notice = progress_notice;
+    replay->context = &folder->progress;
     return replay->engine != NULL;
 }
 

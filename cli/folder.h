@@ -6,9 +6,8 @@
 
 #include <stdbool.h>
 
-#include "cli/capacity.h"
-#include "cli/options.h"
 #include "cli/progress.h"
+#include "engine/engine.h"
 #include "net/replay.h"
 #include "snapshot/backup_label.h"
 
@@ -28,23 +27,18 @@ bool folder_has_name(enum folder_kind kind, const char *name);
 
 struct folder {
     const char *command; /* for messages: "till verify" */
-    const char *archive; /* options; NULL: not given */
+    const char *archive; /* as typed; NULL: not given */
     const char *at;
     const char *seq;
-    struct engine_options capacities; /* to begin with: engine_options_default */
-    struct replay replay;             /* disk, archive and engine, once opened; seq_last and
-                                         time_last_us are what the options say */
+    struct engine_options capacities;
+    struct replay replay; /* disk, archive and engine, once opened; seq_last and
+                             time_last_us are what the options say */
     bool is_backup;
     struct backup_label label; /* of a backup, which was checked */
     struct progress progress;
-    const char *reading; /* what the log's progress is called */
 };
 
-/* The options --archive, --at and --seq; the capacities' rows are capacity_rows'. */
-enum { FOLDER_ROWS = 3 };
-void folder_rows(struct folder *folder, struct option_row rows[FOLDER_ROWS]);
-
-/* Takes in what was typed for them; false after a message. */
+/* Takes in what was typed for --at and --seq; false after a message. */
 bool folder_options(struct folder *folder);
 
 /* Opens the folder, which is checked if it is a backup, and makes a fresh engine; false after a

@@ -5,32 +5,12 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
-
-/* Cuts a text into host, which may be empty, and port; NULL when it is none. */
-static const char *cut(const char *text, char host[LISTEN_TEXT_SIZE])
-{
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon - text >= LISTEN_TEXT_SIZE)
-        return NULL;
-    size_t size = (size_t)(colon - text);
-    bool is_bracketed = size >= 2 && text[0] == '[' && colon[-1] == ']';
-    if (!is_bracketed && memchr(text, ':', size) != NULL)
-        return NULL; /* IPv6 without its brackets */
-    snprintf(host, LISTEN_TEXT_SIZE, "%.*s", (int)(is_bracketed ? size - 2 : size),
-             is_bracketed ? text + 1 : text);
-    size_t digits = strspn(colon + 1, "0123456789");
-    unsigned port = 0;
-    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
-        sscanf(colon + 1, "%u", &port) != 1 || port > UINT16_MAX)
-        return NULL;
-    return colon + 1;
-}
 
 static bool is_loopback(const struct addrinfo *info)
 {
@@ -49,16 +29,16 @@ static bool is_loopback(const struct addrinfo *info)
 }
 
 /* The address in numbers. */
-static void format_host(const struct addrinfo *info, char host[LISTEN_TEXT_SIZE])
+static void format_host(const struct addrinfo *info, char host[ADDRESS_HOST_SIZE])
 {
-    if (getnameinfo(info->ai_addr, info->ai_addrlen, host, LISTEN_TEXT_SIZE, NULL, 0,
+    if (getnameinfo(info->ai_addr, info->ai_addrlen, host, ADDRESS_HOST_SIZE, NULL, 0,
                     NI_NUMERICHOST) != 0)
-        snprintf(host, LISTEN_TEXT_SIZE, "an address of family %d", info->ai_family);
+        snprintf(host, ADDRESS_HOST_SIZE, "an address of family %d", info->ai_family);
 }
 
-static void judge(struct listen *listen, const struct addrinfo *infos, const char *port)
+static void judge(struct listen *listen, const struct addrinfo *infos, unsigned port)
 {
-    char host[LISTEN_TEXT_SIZE];
+    char host[ADDRESS_HOST_SIZE];
     const struct addrinfo *chosen = infos;
     TILL_ASSERT(infos != NULL); /* getaddrinfo found something */
     for (const struct addrinfo *info = infos; info != NULL; info = info->ai_next) {
@@ -74,28 +54,22 @@ static void judge(struct listen *listen, const struct addrinfo *infos, const cha
             chosen = info;
     }
     format_host(chosen, host);
-    bool is_v6 = chosen->ai_family == AF_INET6;
-    int size = snprintf(listen->address, sizeof listen->address, "%s%s%s:%s", is_v6 ? "[" : "",
-                        host, is_v6 ? "]" : "", port);
-    listen->verdict = size < (int)sizeof listen->address ? LISTEN_INSIDE : LISTEN_WRONG;
+    address_join(host, port, listen->address);
+    listen->verdict = LISTEN_INSIDE;
 }
 
-void listen_look(struct listen *listen, const char *text)
+void listen_look(struct listen *listen, const struct address *address)
 {
-    char host[LISTEN_TEXT_SIZE];
-    const char *port = cut(text, host);
-    *listen = (struct listen){.verdict = LISTEN_WRONG};
-    if (port == NULL)
-        return;
+    const char *host = address->host[0] == '\0' ? NULL : address->host;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *infos = NULL;
-    int failure = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &infos);
+    int failure = getaddrinfo(host, address->port, &hints, &infos);
+    *listen = (struct listen){.verdict = LISTEN_UNKNOWN};
     if (failure != 0) {
         snprintf(listen->error, sizeof listen->error, "%s", gai_strerror(failure));
-        listen->verdict = LISTEN_UNKNOWN;
         return;
     }
-    judge(listen, infos, port);
+    judge(listen, infos, (unsigned)atoi(address->port));
     freeaddrinfo(infos);
 }

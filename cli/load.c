@@ -17,26 +17,32 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/load_send.h"
-#include "cli/options.h"
 
 enum {
     DRY_IN_FLIGHT_MAX = 256, /* answers of 200 bytes: they fit the socket while output waits */
-    SHOWN_DEFAULT = 20,
+    PROGRESS_NAME_SIZE = 128,
 };
 
 /* The rows of one file. */
 static void run_file(struct loader *loader, struct load_file *file, bool sending)
 {
-    const char *doing = loader->is_dry ? "reading" : sending ? "loading" : "checking";
+    struct progress *progress = &loader->report.progress;
+    char doing[PROGRESS_NAME_SIZE];
     struct load_row row;
     bool is_new_sku = false;
+    snprintf(doing, sizeof doing, "%s %s",
+             loader->is_dry ? "reading"
+             : sending      ? "loading"
+                            : "checking",
+             file->input->path);
     while (!loader->has_ended && load_file_next(file, &row)) {
         if (load_seen_row(&loader->seen, &row, &loader->report, &is_new_sku) && sending)
             load_send_row(loader, file, &row, is_new_sku);
-        load_progress(&loader->report, doing, file->input->path, load_file_read_bytes(file),
-                      file->size);
+        progress_show(progress, doing, load_file_read_bytes(file), file->size);
     }
+    progress_end(progress);
     struct load_place first = {0};
     uint64_t left = loader->has_ended ? load_file_skip(file, &first) : 0;
     if (left > 0)
@@ -138,10 +144,10 @@ static int load_files(struct loader *loader, const char *address, bool is_strict
     return good ? EXIT_OK : EXIT_FAILED;
 }
 
-static void print_help(const struct option_row *rows, size_t row_count)
+static void print_help(void)
 {
+    options_print_usage(stdout, &load_table);
     printf(
-        "usage: till load [options] FILE.csv...\n\n"
         "Loads stock and points into a running server. A header names the columns, which come\n"
         "in any order:\n"
         "  sku,name,price,currency,warehouse,quantity   adds the quantity to what is there\n"
@@ -162,7 +168,7 @@ static void print_help(const struct option_row *rows, size_t row_count)
         "loaded twice, with a warning. A full table ends the load, and what is not in is counted;\n"
         "the last of the keys are kept for operators. The exit code is 0 when everything is "
         "in.\n\n");
-    options_print(stdout, rows, row_count);
+    options_print(stdout, &load_table);
 }
 
 /* The files that were named; false after a message. */
@@ -196,39 +202,24 @@ static void loader_destroy(struct loader *loader)
 
 int cli_load(int argc, char **argv)
 {
-    const char *address = CLIENT_ADDRESS_DEFAULT;
-    bool is_strict = false;
-    bool is_dry = false;
-    uint32_t shown_max = SHOWN_DEFAULT;
-    const struct option_row rows[] = {
-        {"connect", OPTION_TEXT, &address, "ADDR:PORT", "the server"},
-        {"dry_run", OPTION_FLAG, &is_dry, NULL,
-         "say what would be done, row by row; change nothing"},
-        {"strict", OPTION_FLAG, &is_strict, NULL,
-         "send nothing when a line is wrong or is there twice"},
-        {"errors", OPTION_AMOUNT, &shown_max, "N", "how many errors and warnings to show"},
-    };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int path_count = options_parse(argc, argv, rows, row_count);
+    struct load_options options;
+    int path_count = options_parse(&load_table, &options, argc, argv);
     if (path_count == OPTIONS_HELP) {
-        print_help(rows, row_count);
+        print_help();
         return EXIT_OK;
     }
-    if (path_count <= 0) {
-        if (path_count == 0)
-            fprintf(stderr, "till load: which files? See till load --help\n");
+    if (path_count == OPTIONS_WRONG)
         return EXIT_USAGE;
-    }
     struct loader *loader = calloc(1, sizeof *loader);
     if (loader == NULL) {
         fprintf(stderr, "till load: no memory\n");
         return EXIT_FAILED;
     }
-    loader->is_dry = is_dry;
-    load_report_init(&loader->report, shown_max);
+    loader->is_dry = options.dry_run;
+    load_report_init(&loader->report, options.errors);
     int code = EXIT_USAGE;
     if (name_inputs(loader, argv + 1, (uint32_t)path_count))
-        code = load_files(loader, address, is_strict);
+        code = load_files(loader, options.connect, options.strict);
     loader_destroy(loader);
     return code;
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/progress.h"
+
 /* Where something stands. */
 struct load_place {
     const char *path;
@@ -17,11 +19,10 @@ struct load_report {
     uint32_t shown_max; /* of the errors, and of the warnings */
     uint64_t errors;
     uint64_t warnings;
-    uint64_t unread;      /* files that could not be read */
-    uint64_t progress_us; /* when progress was last shown; 0: it is not shown */
+    uint64_t unread; /* files that could not be read */
+    struct progress progress;
 };
 
-/* Shows progress when stderr is a terminal. */
 void load_report_init(struct load_report *report, uint32_t shown_max);
 
 /* Something is wrong with a row. Always false. */
@@ -37,10 +38,6 @@ __attribute__((format(printf, 3, 4))) void load_warning(struct load_report *repo
 /* A line for a person, whatever was said before. */
 __attribute__((format(printf, 2, 3))) void load_say(struct load_report *report, const char *format,
                                                     ...);
-
-/* Now and then: how far reading a file is. */
-void load_progress(struct load_report *report, const char *what, const char *path, size_t read,
-                   size_t size);
 
 /* Takes the progress away, and tells how many errors and warnings were not shown. */
 void load_report_end(struct load_report *report);

@@ -16,9 +16,10 @@
 
 #include "base/assert.h"
 #include "base/status.h"
-#include "cli/capacity.h"
 #include "cli/load_dry.h"
+#include "cli/options.h"
 #include "cli/text.h"
+#include "engine/tables.h"
 
 enum { SET_TRIES_MAX = 8 };
 
@@ -41,20 +42,17 @@ static void say_end(struct loader *loader, const struct load_work *work,
     const char *name = outcome == OUTCOME_CAPACITY ? capacity_name(rejection->subject) : NULL;
     const struct load_place *place = &work->row.place;
     bool is_keys = rejection->subject == CAPACITY_keys;
-    char option[64];
+    char option[OPTION_NAME_SIZE];
     if (name == NULL) {
         load_say(&loader->report, "%s:%" PRIu64 ": %s, so the load ends here", place->path,
                  place->line, text);
         return;
     }
-    snprintf(option, sizeof option, "%s", name);
-    for (char *dash = strchr(option, '_'); dash != NULL; dash = strchr(dash, '_'))
-        *dash = '-';
     load_say(&loader->report,
              "%s:%" PRIu64 ": the table of %s is full (%" PRId64 "%s), so the load ends here. "
              "Start the server with a larger --%s and load the same files again within 24 hours%s",
              place->path, place->line, name, rejection->value,
-             is_keys ? ", beside those kept for operators" : "", option,
+             is_keys ? ", beside those kept for operators" : "", option_spell(name, option),
              is_keys ? keys : ": nothing is done twice");
 }
 

@@ -10,8 +10,8 @@
 
 #include "base/disk.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/folder.h"
-#include "cli/options.h"
 #include "cli/text.h"
 #include "engine/codec.h"
 #include "snapshot/backup_label.h"
@@ -77,18 +77,15 @@ static bool print_folder(struct disk *disk)
 
 int cli_log(int argc, char **argv)
 {
-    int operands = options_parse(argc, argv, NULL, 0);
+    int operands = options_parse(&log_table, NULL, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: till log DIR\n\n"
-               "Prints every command of the log in the data folder DIR, one JSON object per line.\n"
+        options_print_usage(stdout, &log_table);
+        printf("Prints every command of the log in the data folder DIR, one JSON object per line.\n"
                "Stops with an error where the log is damaged.\n");
         return EXIT_OK;
     }
-    if (operands != 1) {
-        if (operands != OPTIONS_WRONG)
-            fprintf(stderr, "till log: expected one data folder; see till log --help\n");
+    if (operands == OPTIONS_WRONG)
         return EXIT_USAGE;
-    }
     struct disk *disk = NULL;
     if (!folder_find("till log", argv[1], FOLDER_READABLE, &disk))
         return EXIT_FAILED;

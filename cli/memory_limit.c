@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/units.h"
+
 enum { PATH_SIZE = 4096, LINE_SIZE = 4096 };
 
 /* From here on a number stands for no limit: version 1 has no word for it. */
@@ -35,11 +37,6 @@ static const struct tree tree_v2 = {.folder = "/sys/fs/cgroup",
                                     .limits = {"memory.max", "memory.high"},
                                     .usage = "memory.current",
                                     .cached = {"inactive_file", "active_file"}};
-
-static double mebibytes(uint64_t bytes)
-{
-    return (double)bytes / (1 << 20);
-}
 
 static FILE *open_file(const char *folder, const char *name)
 {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "cli/memory_limit.h"
+#include "cli/options.h"
+#include "cli/units.h"
 #include "engine/tables.h"
 #include "net/server.h"
 
@@ -23,11 +25,6 @@ struct memory_need {
     uint64_t connections_bytes; /* replies and requests that wait, at most */
 };
 
-static double mebibytes(uint64_t bytes)
-{
-    return (double)bytes / (1 << 20);
-}
-
 static uint64_t start_bytes(const struct memory_need *need)
 {
     return need->tables_bytes + need->snapshots_bytes + need->rest_bytes;
@@ -39,6 +36,7 @@ static void print_largest(const struct engine *engine)
     size_t count = 0;
     const struct capacity_info *capacities = capacity_infos(&count);
     bool is_shown[CAPACITY_COUNT] = {false};
+    char name[OPTION_NAME_SIZE];
     for (unsigned shown = 0; shown < LARGEST_SHOWN && shown < count; shown++) {
         size_t largest = count;
         for (size_t i = 0; i < count; i++) {
@@ -48,10 +46,8 @@ static void print_largest(const struct engine *engine)
                 largest = i;
         }
         is_shown[largest] = true;
-        fputs(shown > 0 ? ", --" : "--", stderr);
-        for (const char *c = capacities[largest].name; *c != '\0'; c++)
-            fputc(*c == '_' ? '-' : *c, stderr);
-        fprintf(stderr, " (%.1f MiB)",
+        fprintf(stderr, "%s--%s (%.1f MiB)", shown > 0 ? ", " : "",
+                option_spell(capacities[largest].name, name),
                 mebibytes(engine_capacity_bytes(engine, capacities[largest].number)));
     }
 }

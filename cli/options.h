@@ -1,7 +1,12 @@
-/* The options of a subcommand, declared in one table from which parsing and help both come.
+/* The options of a command, read from the command line or as names and values from elsewhere.
  *
- * An option is written --name VALUE or --name=VALUE; everything else is an operand, and `--` ends
- * the options. */
+ *   struct serve_options options;
+ *   int operands = options_parse(&serve_table, &options, argc, argv);
+ *
+ * The rows that declare options are in cli/tables/options.h and bench/tables/options.h; from them
+ * come the struct of the values and the table that the functions here walk. On the command line an
+ * option is --name VALUE or --name=VALUE; everything else is an operand, and `--` ends the options.
+ */
 #ifndef TILL_CLI_OPTIONS_H
 #define TILL_CLI_OPTIONS_H
 
@@ -10,35 +15,63 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum option_kind {
-    OPTION_FLAG,  /* target: bool, becomes true; takes no value */
-    OPTION_TEXT,  /* target: const char *, becomes the value (argv's memory) */
-    OPTION_COUNT, /* target: uint32_t; a number above zero, with a suffix k, m or g (x 1024 each) */
-    OPTION_AMOUNT,  /* the same, but 0 is one too */
-    OPTION_HEADING, /* none: its name stands above the options that follow, in the help */
+enum option_kind { OPTION_GROUP, OPTION_FLAG, OPTION_TEXT, OPTION_ADDRESS, OPTION_COUNT };
+
+struct option_row {
+    enum option_kind kind;
+    const char *name;  /* with underscores; of a group: its title */
+    const char *value; /* what help calls the value */
+    const char *help;
+    const char *text; /* default of a text or an address */
+    uint32_t count;   /* default of a count, and its bounds */
+    uint32_t minimum;
+    uint32_t maximum;
+    size_t offset; /* in the struct of the values */
 };
 
-/* What a row does not name is zero. */
-struct option_row {
-    const char *name; /* without the dashes; an underscore in it is typed as a dash */
-    enum option_kind kind;
-    void *target;
-    const char *argument; /* what the help calls the value */
-    const char *help;
-    uint32_t minimum; /* of a count or an amount; 0: the kind's */
-    uint32_t maximum; /* 0: UINT32_MAX */
+struct option_table {
+    const char *title;    /* "till serve" */
+    const char *operands; /* as the usage line shows them */
+    uint32_t operands_min;
+    uint32_t operands_max;
+    const struct option_row *rows;
+    size_t row_count;
+    size_t values_size;
 };
+
+/* The default of a count that has none. */
+#define OPTION_NOT_GIVEN UINT32_MAX
 
 enum { OPTIONS_HELP = -1, OPTIONS_WRONG = -2 };
+enum { OPTION_NAME_SIZE = 64, OPTION_ERROR_SIZE = 512 };
 
-/* Returns the number of operands, which are moved to argv[1] and on; OPTIONS_HELP when --help was
- * given; OPTIONS_WRONG after a message on stderr. */
-int options_parse(int argc, char **argv, const struct option_row *rows, size_t row_count);
+/* Sets all values to their defaults, and what is no option to zero. */
+void options_init(const struct option_table *table, void *values);
 
-/* Each option with its help and, in brackets, the value that it has now, which is its default. */
-void options_print(FILE *out, const struct option_row *rows, size_t row_count);
+/* Sets one value; the name is written as it is typed, without the dashes in front of it, and a flag
+ * is "yes" or "no". The value's text must stay. False with an error that names the option, what was
+ * given and what is allowed; then the values are as they were. */
+bool option_set(const struct option_table *table, void *values, const char *name, const char *value,
+                char error[OPTION_ERROR_SIZE]);
 
-/* A number above zero with an optional suffix k, m or g. */
+/* Sets all values from their defaults and a command line. Returns the number of operands, which are
+ * moved to argv[1] and on; OPTIONS_HELP when --help was given; OPTIONS_WRONG after a message on
+ * stderr. */
+int options_parse(const struct option_table *table, void *values, int argc, char **argv);
+
+/* The usage line and an empty one. */
+void options_print_usage(FILE *out, const struct option_table *table);
+
+/* Each option with its help and, in brackets, its default and bounds. */
+void options_print(FILE *out, const struct option_table *table);
+
+/* The same as a section of a Markdown document. */
+void options_print_markdown(FILE *out, const struct option_table *table);
+
+/* An option's name as it is typed: with dashes. */
+char *option_spell(const char *name, char text[OPTION_NAME_SIZE]);
+
+/* A number with an optional suffix k, m or g. */
 bool count_parse(const char *text, uint32_t *count);
 
 /* The shortest text that count_parse reads back as this. */

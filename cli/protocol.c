@@ -18,7 +18,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "cli/cli.h"
-#include "cli/options.h"
+#include "cli/commands.h"
 #include "engine/messages.h"
 
 enum { SHAPES_MAX = 128, DOCUMENT_SIZE_MAX = 1 << 20, PATH_SIZE = 1024 };
@@ -279,31 +279,27 @@ static int update_document(const char *path, bool check)
 
 int cli_protocol(int argc, char **argv)
 {
-    const char *write_path = NULL;
-    const char *check_path = NULL;
-    const struct option_row rows[] = {
-        {"write", OPTION_TEXT, &write_path, "FILE", "put the tables between FILE's markers"},
-        {"check", OPTION_TEXT, &check_path, "FILE", "fail when the tables in FILE differ"},
-    };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int operands = options_parse(argc, argv, rows, row_count);
+    struct protocol_options options;
+    int operands = options_parse(&protocol_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: till protocol [--write FILE | --check FILE]\n\n"
-               "Prints the protocol's types, outcomes and messages as Markdown, and the metrics. "
+        options_print_usage(stdout, &protocol_table);
+        printf("Prints the protocol's types, outcomes and messages as Markdown, and the metrics. "
                "In a\n"
                "document the former stand between the lines <!-- tables --> and <!-- /tables -->, "
                "the\n"
                "latter between <!-- metrics --> and <!-- /metrics -->.\n\n");
-        options_print(stdout, rows, row_count);
+        options_print(stdout, &protocol_table);
         return EXIT_OK;
     }
-    if (operands != 0 || (write_path != NULL && check_path != NULL)) {
-        if (operands != OPTIONS_WRONG)
-            fprintf(stderr, "till protocol: expected nothing, --write FILE or --check FILE\n");
+    if (operands == OPTIONS_WRONG)
+        return EXIT_USAGE;
+    if (options.write != NULL && options.check != NULL) {
+        fprintf(stderr, "till protocol: --write and --check exclude each other\n");
         return EXIT_USAGE;
     }
-    if (write_path != NULL || check_path != NULL)
-        return update_document(write_path != NULL ? write_path : check_path, check_path != NULL);
+    if (options.write != NULL || options.check != NULL)
+        return update_document(options.write != NULL ? options.write : options.check,
+                               options.check != NULL);
     for (unsigned i = 0; i < SECTIONS; i++) {
         if (i > 0)
             fputs("### Metrics\n\n", stdout);

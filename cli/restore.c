@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/folder.h"
 #include "cli/paths.h"
 #include "cli/value.h"
@@ -202,39 +203,36 @@ static bool run(struct restore *restore)
     return true;
 }
 
-enum { OWN_ROWS = 2, RESTORE_ROWS = OWN_ROWS + FOLDER_ROWS + CAPACITY_COUNT };
+static void print_help(void)
+{
+    options_print_usage(stdout, &restore_table);
+    printf("Makes a new data folder that begins where the shop was after its last change, or at a\n"
+           "moment of its past, and checks it against the digests in the log. The folder that it\n"
+           "reads is not changed. Give the new server an archive of its own.\n\n");
+    options_print(stdout, &restore_table);
+}
 
 int cli_restore(int argc, char **argv)
 {
-    struct restore restore = {
-        .folder = {.command = "till restore", .capacities = engine_options_default},
-        .data = "till-data"};
-    struct option_row rows[RESTORE_ROWS] = {
-        {"from", OPTION_TEXT, &restore.from, "DIR", "a backup, a data folder or a whole archive"},
-        {"data", OPTION_TEXT, &restore.data, "DIR", "the new data folder"},
-    };
-    folder_rows(&restore.folder, rows + OWN_ROWS);
-    capacity_rows(&restore.folder.capacities, rows + OWN_ROWS + FOLDER_ROWS);
-    int operands = options_parse(argc, argv, rows, RESTORE_ROWS);
+    struct restore_options options;
+    int operands = options_parse(&restore_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf(
-            "usage: till restore --from DIR [options]\n\n"
-            "Makes a new data folder that begins where the shop was after its last change, or at\n"
-            "a moment of its past, and checks it against the digests in the log. The folder\n"
-            "that it reads is not changed. Give the new server an archive of its own.\n\n");
-        options_print(stdout, rows, OWN_ROWS + FOLDER_ROWS);
-        printf("\nAt least what the server ran with:\n");
-        options_print(stdout, rows + OWN_ROWS + FOLDER_ROWS, CAPACITY_COUNT);
+        print_help();
         return EXIT_OK;
     }
-    if (operands != 0 || restore.from == NULL) {
-        if (operands > 0)
-            fprintf(stderr, "till restore: '%s' is not expected; see till restore --help\n",
-                    argv[1]);
-        else if (operands == 0)
-            fprintf(stderr, "till restore: --from DIR is needed; see till restore --help\n");
+    if (operands == OPTIONS_WRONG)
+        return EXIT_USAGE;
+    if (options.from == NULL) {
+        fprintf(stderr, "till restore: --from DIR is needed; see till restore --help\n");
         return EXIT_USAGE;
     }
+    struct restore restore = {.folder = {.command = "till restore",
+                                         .archive = options.archive,
+                                         .at = options.at,
+                                         .seq = options.seq,
+                                         .capacities = options.capacities},
+                              .from = options.from,
+                              .data = options.data};
     if (!folder_options(&restore.folder))
         return EXIT_USAGE;
     bool restored = run(&restore);

@@ -10,114 +10,40 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "cli/capacity.h"
+#include "base/address.h"
+#include "base/assert.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/listen.h"
 #include "cli/memory_need.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
+#include "cli/units.h"
 #include "net/server.h"
 
 struct serve {
-    struct server_options options;
-    const char *data;
-    const char *core; /* NULL: any */
-    int core_number;
-    uint32_t segment_mib;
-    uint32_t snapshot_every_s;
-    uint32_t snapshot_log;
-    uint32_t snapshot_memory;
-    bool no_snapshots;
-    const char *archive; /* NULL: none */
-    uint32_t archive_days;
-    uint32_t archive_mib;
-    uint32_t clock_bound_s;
+    struct serve_options typed;
+    struct server_options options; /* what the server is made of, from what was typed */
     struct progress progress;
     struct listen listen;
-    bool insecure;
-    bool quiet;
 };
 
-enum { ARCHIVE_DAYS_MAX = 100 * 365 };
-enum { OWN_ROWS_MAX = 32, SERVE_ROWS_MAX = OWN_ROWS_MAX + CAPACITY_COUNT };
-
-static size_t serve_rows(struct serve *serve, struct option_row rows[SERVE_ROWS_MAX])
+static void print_help(void)
 {
-    struct server_options *options = &serve->options;
-    const struct option_row own[] = {
-        {"data", OPTION_TEXT, &serve->data, "DIR", "the data folder, made when it is not there"},
-        {"core", OPTION_TEXT, &serve->core, "N",
-         "keep the loop, which decides everything, on this core, and the helper threads on others"},
-        {"quiet", OPTION_FLAG, &serve->quiet, NULL, "do not print the memory table"},
-
-        {"Network", OPTION_HEADING},
-        {"listen", OPTION_TEXT, &options->listen, "ADDR:PORT",
-         "where clients connect; [ADDR]:PORT for IPv6, port 0 for a free one"},
-        {"insecure", OPTION_FLAG, &serve->insecure, NULL,
-         "let other machines connect: whoever does may read and change everything, as there are no "
-         "users and no encryption yet"},
-        {"connections", OPTION_COUNT, &options->connections_max, "N", "at once, at most", 1,
-         CONNECTIONS_MAX},
-        {"spin", OPTION_AMOUNT, &options->spin_us, "US",
-         "microseconds of looking again before sleeping, so that few clients wait less; 0: none", 0,
-         US_PER_SECOND},
-
-        {"Memory", OPTION_HEADING},
-        {"output_chunks", OPTION_COUNT, &options->output_chunks, "N",
-         "32 KiB pieces of memory for replies, shared by all connections", 16, 1u << 20},
-        {"lazy_memory", OPTION_FLAG, &options->lazy_memory, NULL,
-         "take memory only when it is first used: slower orders, a smaller process"},
-
-        {"Durability (the log)", OPTION_HEADING},
-        {"log_writes", OPTION_COUNT, &options->wal_writes, "N",
-         "blocks of the log under way to the disk at once", 1, WAL_WRITES_MAX},
-        {"log_segment", OPTION_COUNT, &serve->segment_mib, "MIB", "size of a segment of the log", 4,
-         1024},
-        {"rewrite_log_note", OPTION_FLAG, &options->rewrite_log_note, NULL,
-         "when log-note.till is lost: make it anew, and take the log to be whole as it is"},
-
-        {"Snapshots", OPTION_HEADING},
-        {"snapshot_every", OPTION_AMOUNT, &serve->snapshot_every_s, "SECONDS",
-         "between two snapshots; 0: not by time"},
-        {"snapshot_log", OPTION_AMOUNT, &serve->snapshot_log, "BYTES",
-         "of log after which a snapshot is taken earlier; 0: not by its size"},
-        {"snapshot_memory", OPTION_COUNT, &serve->snapshot_memory, "BYTES",
-         "for what changes while a snapshot is written", 1u << 20},
-        {"no_snapshots", OPTION_FLAG, &serve->no_snapshots, NULL,
-         "take none, at the stop neither: the log is kept whole and read whole"},
-
-        {"Archive", OPTION_HEADING},
-        {"archive", OPTION_TEXT, &serve->archive, "DIR",
-         "keep the log there, for restoring to any moment; without it, old log is written over"},
-        {"archive_days", OPTION_AMOUNT, &serve->archive_days, "N",
-         "remove archived log that is older; 0: at no age", 0, ARCHIVE_DAYS_MAX},
-        {"archive_mib", OPTION_AMOUNT, &serve->archive_mib, "N",
-         "remove the oldest archived log while there is more; 0: at no size"},
-
-        {"Time", OPTION_HEADING},
-        {"clock_bound", OPTION_COUNT, &serve->clock_bound_s, "SECONDS",
-         "a wall clock that is further off from one moment to the next is not followed", 1,
-         CLOCK_SILENCE_US / US_PER_SECOND},
-        {"accept_clock", OPTION_FLAG, &options->accept_clock, NULL,
-         "for this start: the wall clock is right, though it jumped or is far from the log's time"},
-
-        {"How many of each there is room for, memory too (suffixes k, m, g; a CAPACITY answer\n"
-         "carries the number of the table, the first of these being 1)",
-         OPTION_HEADING},
-    };
-    static_assert(sizeof own / sizeof own[0] <= OWN_ROWS_MAX, "there is room for the rows");
-    memcpy(rows, own, sizeof own);
-    capacity_rows(&options->engine, rows + sizeof own / sizeof own[0]);
-    return sizeof own / sizeof own[0] + CAPACITY_COUNT;
-}
-
-static void print_help(const struct option_row *rows, size_t row_count)
-{
-    printf("usage: till serve [options]\n\n"
-           "Serves a shop from memory, every change durable in the log of its data folder.\n"
+    options_print_usage(stdout, &serve_table);
+    printf("Serves a shop from memory, every change durable in the log of its data folder.\n"
            "Stops on SIGTERM or SIGINT after answering what it has received and taking a last\n"
            "snapshot, which a second signal skips.\n\n");
-    options_print(stdout, rows, row_count);
+    options_print(stdout, &serve_table);
+}
+
+/* A text that the options' parser has taken for an address already. */
+static struct address address_of(const char *text)
+{
+    struct address address;
+    bool is_address = address_split(&address, text);
+    TILL_ASSERT(is_address);
+    return address;
 }
 
 /* Only what stays on this machine is listened to without --insecure; EXIT_OK, or the exit code
@@ -125,22 +51,21 @@ static void print_help(const struct option_row *rows, size_t row_count)
 static int look_at_address(struct serve *serve)
 {
     struct listen *listen = &serve->listen;
-    const char *text = serve->options.listen;
-    listen_look(listen, text);
+    const char *text = serve->typed.listen;
+    serve->options.listen = text;
+    const struct address address = address_of(text);
+    listen_look(listen, &address);
     switch (listen->verdict) {
     case LISTEN_INSIDE:
         serve->options.listen = listen->address;
         return EXIT_OK;
-    case LISTEN_WRONG:
-        fprintf(stderr, "till serve: --listen '%s' is not ADDR:PORT\n", text);
-        return EXIT_USAGE;
     case LISTEN_UNKNOWN:
         fprintf(stderr, "till serve: --listen %s: %s\n", text, listen->error);
         return EXIT_FAILED;
     case LISTEN_OUTSIDE:
         break;
     }
-    if (serve->insecure) {
+    if (serve->typed.insecure) {
         fprintf(stderr, "till serve: --insecure: whoever reaches %s may read and change the shop\n",
                 listen->error);
         return EXIT_OK;
@@ -158,24 +83,6 @@ static void print_line(void *context, const char *line)
     puts(line);
 }
 
-static void show_progress(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct serve *serve = context;
-    progress_show(&serve->progress, "reading the log", bytes_read, bytes_total);
-}
-
-static void show_checking(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct serve *serve = context;
-    progress_show(&serve->progress, "checking the backup", bytes_read, bytes_total);
-}
-
-static void show_loading(void *context, uint64_t bytes_read, uint64_t bytes_total)
-{
-    struct serve *serve = context;
-    progress_show(&serve->progress, "reading the snapshot", bytes_read, bytes_total);
-}
-
 static void show_memory_taken(void *context, bool is_whole)
 {
     (void)context;
@@ -183,35 +90,31 @@ static void show_memory_taken(void *context, bool is_whole)
     fflush(stdout);
 }
 
-static void show_notice(void *context, const char *text)
-{
-    (void)context;
-    fprintf(stderr, "till serve: %s\n", text);
-}
-
 static void print_start(const struct serve *serve, const struct server *server, const struct io *io)
 {
     struct server_start start = server_start(server);
-    const char *colon = strrchr(serve->options.listen, ':');
-    if (!serve->quiet) {
+    const struct serve_options *typed = &serve->typed;
+    const struct address address = address_of(serve->options.listen);
+    char text[ADDRESS_TEXT_SIZE];
+    if (!serve->typed.quiet) {
         printf("memory:\n");
         engine_print_memory(server_engine(server), print_line, NULL);
     }
     if (start.snapshot_memory_bytes > 0)
         printf("snapshots: %.1f MiB, most of it for what changes while one is written\n",
-               (double)start.snapshot_memory_bytes / (1 << 20));
+               mebibytes(start.snapshot_memory_bytes));
     printf("io: %s\n", io_describe(io));
     if (start.backup_seq > 0)
         printf("data: a whole backup up to seq %" PRIu64 "; from now on it is a data folder\n",
                start.backup_seq);
     if (start.snapshot_seq > 0)
         printf("data: snapshot of seq %" PRIu64 ", %.1f MiB of state in %.3f s%s\n",
-               start.snapshot_seq, (double)start.snapshot_bytes / (1 << 20),
+               start.snapshot_seq, mebibytes(start.snapshot_bytes),
                (double)start.snapshot_us / (double)US_PER_SECOND,
                start.has_log ? "" : ", without a log after it");
     printf("data: %s, seq %" PRIu64 ", %" PRIu64 " commands in %" PRIu64
            " blocks replayed in %.3f s, epoch %" PRIu64 "\n",
-           serve->data, start.seq, start.commands, start.blocks,
+           typed->data, start.seq, start.commands, start.blocks,
            (double)start.replay_us / (double)US_PER_SECOND, start.epoch);
     if (start.torn_bytes > 0)
         printf("data: cut %" PRIu64 " bytes behind seq %" PRIu64
@@ -220,45 +123,37 @@ static void print_start(const struct serve *serve, const struct server *server, 
                start.torn_bytes, start.seq);
     else if (!start.is_sealed)
         printf("data: the log was not sealed: its server died while it was writing\n");
-    if (serve->archive != NULL)
-        printf("archive: %s, up to seq %" PRIu64 "\n", serve->archive, start.archive_seq);
-    printf("listening on %.*s:%u\n", (int)(colon - serve->options.listen), serve->options.listen,
-           start.port);
+    if (typed->archive != NULL)
+        printf("archive: %s, up to seq %" PRIu64 "\n", typed->archive, start.archive_seq);
+    printf("listening on %s\n", address_join(address.host, start.port, text));
     fflush(stdout);
 }
 
-static bool core_read(const char *text, int *core)
+static bool has_core(const struct serve *serve)
 {
-    char *end;
-    unsigned long number = strtoul(text, &end, 10);
-    *core = number < CPU_SETSIZE ? (int)number : CPU_SETSIZE;
-    if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && *core < CPU_SETSIZE)
-        return true;
-    fprintf(stderr, "till serve: --core '%s' is not a number from 0 to %d\n", text,
-            CPU_SETSIZE - 1);
-    return false;
+    return serve->typed.core != OPTION_NOT_GIVEN;
 }
 
 /* The helper threads, which are started next, leave the loop's core to it, if they have another. */
-static void helpers_leave(int core)
+static void helpers_leave(uint32_t core)
 {
     cpu_set_t others;
     if (sched_getaffinity(0, sizeof others, &others) != 0)
         return;
-    CPU_CLR((size_t)core, &others);
+    CPU_CLR(core, &others);
     if (CPU_COUNT(&others) > 0)
         (void)sched_setaffinity(0, sizeof others, &others);
 }
 
 /* The thread of the loop stays on its core from now on. */
-static bool loop_pin(int core)
+static bool loop_pin(uint32_t core)
 {
     cpu_set_t only;
     CPU_ZERO(&only);
-    CPU_SET((size_t)core, &only);
+    CPU_SET(core, &only);
     if (sched_setaffinity(0, sizeof only, &only) == 0)
         return true;
-    fprintf(stderr, "till serve: --core %d: this process may not use such a core: %s\n", core,
+    fprintf(stderr, "till serve: --core %" PRIu32 ": this process may not use it: %s\n", core,
             strerror(errno));
     return false;
 }
@@ -301,29 +196,30 @@ static bool open_folder(const char *path, struct disk **disk)
 
 static bool folders_are_apart(const struct serve *serve)
 {
-    const struct named_path data = {"the data folder", serve->data};
-    const struct named_path archive = {"the archive", serve->archive};
-    return serve->archive == NULL || paths_are_apart("till serve", archive, data);
+    const struct named_path data = {"the data folder", serve->typed.data};
+    const struct named_path archive = {"the archive", serve->typed.archive};
+    return archive.path == NULL || paths_are_apart("till serve", archive, data);
 }
 
 static int serve_open(struct serve *serve)
 {
     char error[IO_ERROR_SIZE];
+    const struct serve_options *typed = &serve->typed;
     struct io_options io_options = server_io_options(&serve->options);
     struct disk *disk = NULL;
     struct io *io = NULL;
     int code = EXIT_FAILED;
-    bool had_data = path_exists(serve->data);
-    bool had_archive = serve->archive == NULL || path_exists(serve->archive);
-    if (folders_are_apart(serve) && open_folder(serve->data, &disk) &&
-        (serve->archive == NULL || open_folder(serve->archive, &serve->options.archive)) &&
+    bool had_data = path_exists(typed->data);
+    bool had_archive = typed->archive == NULL || path_exists(typed->archive);
+    if (folders_are_apart(serve) && open_folder(typed->data, &disk) &&
+        (typed->archive == NULL || open_folder(typed->archive, &serve->options.archive)) &&
         memory_suffices(&serve->options, "")) {
-        if (serve->core != NULL)
-            helpers_leave(serve->core_number);
+        if (has_core(serve))
+            helpers_leave(typed->core);
         io = io_create(&io_options, error);
         if (io == NULL)
             fprintf(stderr, "till serve: %s\n", error);
-        else if (serve->core == NULL || loop_pin(serve->core_number))
+        else if (!has_core(serve) || loop_pin(typed->core))
             code = serve_run(serve, io, disk);
     }
     if (io != NULL)
@@ -331,37 +227,53 @@ static int serve_open(struct serve *serve)
     disk_close(serve->options.archive);
     disk_close(disk);
     if (!had_archive && code != EXIT_OK)
-        path_forget(serve->archive);
+        path_forget(typed->archive);
     if (!had_data && code != EXIT_OK)
-        path_forget(serve->data);
+        path_forget(typed->data);
     return code;
+}
+
+/* What was typed, in the server's units. */
+static struct server_options server_options_of(struct serve *serve)
+{
+    const struct serve_options *typed = &serve->typed;
+    struct server_options options = server_options_default;
+    options.engine = typed->capacities;
+    options.connections_max = typed->connections;
+    options.spin_us = typed->spin;
+    options.output_chunks = typed->output_chunks;
+    options.lazy_memory = typed->lazy_memory;
+    options.wal_writes = typed->log_writes;
+    options.wal_segment_size = (uint64_t)typed->log_segment << 20;
+    options.rewrite_log_note = typed->rewrite_log_note;
+    options.snapshot_every_us = typed->snapshot_every * US_PER_SECOND;
+    options.snapshot_log_bytes = typed->snapshot_log;
+    options.snapshot_memory = typed->no_snapshots ? 0 : typed->snapshot_memory;
+    options.snapshot_at_stop = true;
+    options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * typed->archive_days;
+    options.archive_keep_bytes = (uint64_t)typed->archive_mib << 20;
+    options.clock_bound_us = typed->clock_bound * US_PER_SECOND;
+    options.accept_clock = typed->accept_clock;
+    options.progress = progress_log;
+    options.checking = progress_backup;
+    options.loading = progress_snapshot;
+    options.memory_taken = show_memory_taken;
+    options.notice = progress_notice;
+    options.context = &serve->progress;
+    return options;
 }
 
 int cli_serve(int argc, char **argv)
 {
-    struct serve serve = {.options = server_options_default,
-                          .data = "till-data",
-                          .segment_mib = 64,
-                          .snapshot_every_s = 300,
-                          .snapshot_log = 1u << 30,
-                          .snapshot_memory = 64u << 20,
-                          .archive_mib = 64u << 10,
-                          .clock_bound_s = CLOCK_BOUND_US / US_PER_SECOND};
-    struct option_row rows[SERVE_ROWS_MAX];
-    serve.options.engine = engine_options_default;
-    serve.options.wal_writes = WAL_WRITES_DEFAULT;
-    size_t row_count = serve_rows(&serve, rows);
-    int operands = options_parse(argc, argv, rows, row_count);
+    struct serve serve = {.progress = {.command = "till serve", .log = "reading the log"}};
+    int operands = options_parse(&serve_table, &serve.typed, argc, argv);
     if (operands == OPTIONS_HELP) {
-        print_help(rows, row_count);
+        print_help();
         return EXIT_OK;
     }
-    if (operands > 0)
-        fprintf(stderr, "till serve: '%s' is not expected; see till serve --help\n", argv[1]);
-    if (operands != 0)
+    if (operands == OPTIONS_WRONG)
         return EXIT_USAGE;
-    if (serve.core != NULL && !core_read(serve.core, &serve.core_number))
-        return EXIT_USAGE;
+    serve.options = server_options_of(&serve);
     int code = look_at_address(&serve);
     if (code != EXIT_OK)
         return code;
@@ -373,19 +285,5 @@ int cli_serve(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN);
     /* Whoever reads what is printed may go, as `grep -m1` does: no reason to stop a shop. */
     signal(SIGPIPE, SIG_IGN);
-    serve.options.wal_segment_size = (uint64_t)serve.segment_mib << 20;
-    serve.options.snapshot_memory = serve.no_snapshots ? 0 : serve.snapshot_memory;
-    serve.options.snapshot_every_us = serve.snapshot_every_s * US_PER_SECOND;
-    serve.options.snapshot_log_bytes = serve.snapshot_log;
-    serve.options.snapshot_at_stop = true;
-    serve.options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * serve.archive_days;
-    serve.options.clock_bound_us = serve.clock_bound_s * US_PER_SECOND;
-    serve.options.archive_keep_bytes = (uint64_t)serve.archive_mib << 20;
-    serve.options.checking = show_checking;
-    serve.options.loading = show_loading;
-    serve.options.memory_taken = show_memory_taken;
-    serve.options.notice = show_notice;
-    serve.options.progress = show_progress;
-    serve.options.context = &serve;
     return serve_open(&serve);
 }

@@ -29,6 +29,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/folder.h"
 #include "cli/lines.h"
 #include "cli/text.h"
@@ -421,83 +422,73 @@ static void run_folder(struct shell *shell, struct folder *folder, const char *p
     free(shell->room);
 }
 
-enum { OWN_ROWS = 4, SHELL_ROWS = OWN_ROWS + FOLDER_ROWS + CAPACITY_COUNT };
-
-static void print_help(const struct option_row rows[SHELL_ROWS])
+static void print_help(void)
 {
-    printf("usage: till shell [options]\n\n"
-           "Reads commands from standard input, one per line, and prints one answer each, in the\n"
+    options_print_usage(stdout, &shell_table);
+    printf("Reads commands from standard input, one per line, and prints one answer each, in the\n"
            "order of the lines:\n"
            "  order.place order=1 customer=42 sale=1 line=7x2@1999 points=500\n"
            "  stock.get sku=7\n"
            "`help` lists the commands, `help order.place` explains one, `quit` ends. Empty lines\n"
            "and those that begin with # have no answer. Piped lines are sent without waiting for\n"
            "the answers of those before; each sees the effect of all lines before it.\n\n"
-           "A command without a key gets a random one, which stands at the end of its answer.\n"
+           "A command without a key gets a random one, which is shown at the end of its answer.\n"
            "When the connection breaks, each line without an answer is named, with its key: sent\n"
-           "again with that key (stock.adjust key=... and the same fields) it is done once.\n\n");
-    options_print(stdout, rows, OWN_ROWS);
-    printf(
-        "\nWith --json every answer is one object that begins with its line's number:\n"
-        "  {\"line\":1,\"outcome\":\"OK\",\"seq\":12,...}   OK, REPLAYED or a rejection of the "
-        "server\n"
-        "  {\"line\":2,\"outcome\":\"REFUSED\",\"reason\":\"...\"}   by the shell; nothing was "
-        "sent\n"
-        "  "
-        "{\"line\":3,\"outcome\":\"UNANSWERED\",\"command\":\"stock.adjust\",\"key\":\"...\",...}\n"
-        "  {\"line\":4,\"outcome\":\"OK\",\"text\":\"...\"}   to help\n"
-        "so that a script can be written as\n"
-        "  till shell --json --fail < shop.till | jq 'select(.outcome != \"OK\")'\n"
-        "The exit code is 0 when every line could be understood and was answered; with --fail\n"
-        "only when every outcome was OK or REPLAYED, too; else 1.\n");
-    printf("\nWith --data, which moment queries are answered for, and at least the capacities\n"
-           "that the server ran with:\n");
-    options_print(stdout, rows + OWN_ROWS, FOLDER_ROWS + CAPACITY_COUNT);
+           "again with that key (stock.adjust key=... and the same fields) it is done once.\n\n"
+           "With --json every answer is one object that begins with its line's number:\n"
+           "  {\"line\":1,\"outcome\":\"OK\",\"seq\":12,...}   OK, REPLAYED or a rejection of the "
+           "server\n"
+           "  {\"line\":2,\"outcome\":\"REFUSED\",\"reason\":\"...\"}   by the shell; nothing was "
+           "sent\n"
+           "  {\"line\":3,\"outcome\":\"UNANSWERED\",\"command\":\"stock.adjust\",\"key\":\"...\","
+           "...}\n"
+           "  {\"line\":4,\"outcome\":\"OK\",\"text\":\"...\"}   to help\n"
+           "so that a script can be written as\n"
+           "  till shell --json --fail < shop.till | jq 'select(.outcome != \"OK\")'\n"
+           "The exit code is 0 when every line could be understood and was answered; with --fail\n"
+           "only when every outcome was OK or REPLAYED, too; else 1.\n\n");
+    options_print(stdout, &shell_table);
+}
+
+/* False after a message. */
+static bool options_agree(const struct shell_options *options)
+{
+    if (options->data != NULL ||
+        (options->archive == NULL && options->at == NULL && options->seq == NULL))
+        return true;
+    fprintf(stderr, "till shell: --archive, --at and --seq need --data DIR\n");
+    return false;
 }
 
 int cli_shell(int argc, char **argv)
 {
-    const char *address = CLIENT_ADDRESS_DEFAULT;
-    const char *data = NULL;
-    bool json = false;
-    bool fail = false;
-    struct folder folder = {.command = "till shell", .capacities = engine_options_default};
-    struct option_row rows[SHELL_ROWS] = {
-        {"connect", OPTION_TEXT, &address, "ADDR:PORT", "the server"},
-        {"data", OPTION_TEXT, &data, "DIR", "ask this folder, no server: queries alone"},
-        {"json", OPTION_FLAG, &json, NULL, "answer each line with one JSON object"},
-        {"fail", OPTION_FLAG, &fail, NULL, "exit with 1 when an outcome is not OK or REPLAYED"},
-    };
-    folder_rows(&folder, rows + OWN_ROWS);
-    capacity_rows(&folder.capacities, rows + OWN_ROWS + FOLDER_ROWS);
-    int operands = options_parse(argc, argv, rows, SHELL_ROWS);
+    struct shell_options options;
+    int operands = options_parse(&shell_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        print_help(rows);
+        print_help();
         return EXIT_OK;
     }
-    if (operands != 0) {
-        if (operands > 0)
-            fprintf(stderr, "till shell: what is %s? Commands come from standard input\n", argv[1]);
+    if (operands == OPTIONS_WRONG)
         return EXIT_USAGE;
-    }
-    if (!folder_options(&folder))
+    struct folder folder = {.command = "till shell",
+                            .archive = options.archive,
+                            .at = options.at,
+                            .seq = options.seq,
+                            .capacities = options.capacities};
+    if (!folder_options(&folder) || !options_agree(&options))
         return EXIT_USAGE;
-    if (data == NULL && (folder.archive != NULL || folder.at != NULL || folder.seq != NULL)) {
-        fprintf(stderr, "till shell: --archive, --at and --seq belong to --data DIR\n");
-        return EXIT_USAGE;
-    }
     struct shell *shell = calloc(1, sizeof *shell);
     if (shell == NULL) {
         fprintf(stderr, "till shell: no memory\n");
         return EXIT_FAILED;
     }
-    shell->form = json ? VALUE_JSON : VALUE_TEXT;
+    shell->form = options.json ? VALUE_JSON : VALUE_TEXT;
     shell->is_interactive = isatty(STDIN_FILENO) != 0;
-    if (data != NULL)
-        run_folder(shell, &folder, data);
+    if (options.data != NULL)
+        run_folder(shell, &folder, options.data);
     else
-        run_server(shell, address);
-    bool good = !shell->has_failed && !(fail && shell->has_rejected);
+        run_server(shell, options.connect);
+    bool good = !shell->has_failed && !(options.fail && shell->has_rejected);
     free(shell);
     return good ? EXIT_OK : EXIT_FAILED;
 }

@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "cli/cli.h"
-#include "cli/options.h"
+#include "cli/commands.h"
 #include "engine/messages.h"
 #include "net/client.h"
 
@@ -60,31 +60,22 @@ static int wait_published(struct client *client, uint32_t wait_s)
 
 int cli_snapshot(int argc, char **argv)
 {
-    const char *connect = "127.0.0.1:7411";
-    uint32_t wait_s = 600;
-    const struct option_row rows[] = {
-        {"connect", OPTION_TEXT, &connect, "ADDR:PORT", "the server"},
-        {"wait", OPTION_COUNT, &wait_s, "SECONDS", "for the snapshot to be published"},
-    };
-    int operands = options_parse(argc, argv, rows, sizeof rows / sizeof rows[0]);
+    struct snapshot_options options;
+    int operands = options_parse(&snapshot_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: till snapshot [options]\n\n"
-               "Has a running server take a snapshot, and waits until it is published.\n\n");
-        options_print(stdout, rows, sizeof rows / sizeof rows[0]);
+        options_print_usage(stdout, &snapshot_table);
+        printf("Has a running server take a snapshot, and waits until it is published.\n\n");
+        options_print(stdout, &snapshot_table);
         return EXIT_OK;
     }
-    if (operands != 0) {
-        if (operands != OPTIONS_WRONG)
-            fprintf(stderr, "till snapshot: '%s' is not expected; see till snapshot --help\n",
-                    argv[1]);
+    if (operands == OPTIONS_WRONG)
         return EXIT_USAGE;
-    }
     struct client client;
-    if (!client_open(&client, connect, FRAME_FEATURE_OPERATOR)) {
+    if (!client_open(&client, options.connect, FRAME_FEATURE_OPERATOR)) {
         fprintf(stderr, "till snapshot: %s\n", client.error);
         return EXIT_FAILED;
     }
-    int code = wait_published(&client, wait_s);
+    int code = wait_published(&client, options.wait);
     client_close(&client);
     return code;
 }

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/folder.h"
 #include "cli/value.h"
 #include "engine/image.h"
@@ -147,7 +148,7 @@ static bool replay_from(struct verification *verification, uint64_t seq)
     struct folder *folder = &verification->folder;
     char what[64];
     snprintf(what, sizeof what, "replaying after snapshot %" PRIu64, seq);
-    folder->reading = what;
+    folder->progress.log = what;
     folder->replay.ignores_snapshots = false;
     folder->replay.seq_max = seq;
     return folder_read(folder);
@@ -180,7 +181,7 @@ static bool try_snapshots(struct verification *verification)
                                 .seq_max = snapshots->seqs[i],
                                 .progress = folder->replay.loading,
                                 .notice = folder->replay.notice,
-                                .context = folder};
+                                .context = &folder->progress};
         bool is_loaded = loader_run(&loader);
         progress_end(&folder->progress);
         if (is_loaded && !check_invariants(loader.engine, loader.seq))
@@ -398,34 +399,26 @@ static int verify_folder(struct verification *verification)
     return verify_state(verification, oldest_sound(verification));
 }
 
-enum { ARCHIVE_ROW, VERIFY_ROWS = ARCHIVE_ROW + 1 + CAPACITY_COUNT };
-
 int cli_verify(int argc, char **argv)
 {
-    struct verification verification = {
-        .folder = {.command = "till verify", .capacities = engine_options_default}};
-    struct folder *folder = &verification.folder;
-    struct option_row own[FOLDER_ROWS];
-    struct option_row rows[VERIFY_ROWS];
-    folder_rows(folder, own);
-    rows[ARCHIVE_ROW] = own[0];
-    capacity_rows(&folder->capacities, rows + ARCHIVE_ROW + 1);
-    int operands = options_parse(argc, argv, rows, VERIFY_ROWS);
+    struct verify_options options;
+    int operands = options_parse(&verify_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
+        options_print_usage(stdout, &verify_table);
         printf(
-            "usage: till verify DIR [options]\n\n"
             "Replays the log in DIR, a data folder, a backup or an archive, and checks it:\n"
             "checksums, decisions, digests, every invariant of each state that it leads to, and\n"
             "that each snapshot shows one of these and leads to the last. Changes nothing. The\n"
             "capacities must be at least what the server ran with.\n\n");
-        options_print(stdout, rows, VERIFY_ROWS);
+        options_print(stdout, &verify_table);
         return EXIT_OK;
     }
-    if (operands != 1) {
-        if (operands != OPTIONS_WRONG)
-            fprintf(stderr, "till verify: expected one folder; see till verify --help\n");
+    if (operands == OPTIONS_WRONG)
         return EXIT_USAGE;
-    }
+    struct verification verification = {.folder = {.command = "till verify",
+                                                   .archive = options.archive,
+                                                   .capacities = options.capacities}};
+    struct folder *folder = &verification.folder;
     int code = folder_open(folder, argv[1]) ? verify_folder(&verification) : EXIT_FAILED;
     folder_close(folder);
     return code;

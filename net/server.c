@@ -34,10 +34,6 @@ enum {
 };
 
 const struct server_options server_options_default = {
-    .listen = "127.0.0.1:7411",
-    .connections_max = 16384,
-    .spin_us = 200,
-    .output_chunks = 4096,
     .slow_reader_us = 30 * US_PER_SECOND,
     .greeting_us = 10 * US_PER_SECOND,
 };

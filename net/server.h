@@ -55,6 +55,7 @@ struct server_options {
     void *context;
 };
 
+/* What is no option of `till serve`; everything else is zero. */
 extern const struct server_options server_options_default;
 
 struct server;

@@ -39,20 +39,19 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "cli/options.h"
+#include "bench/options.h"
 #include "engine/messages.h"
 #include "net/frame.h"
 
 enum {
     SUBMISSIONS = 4096,
     COMPLETIONS = 16384,
-    WRITES_MAX = 7,
-    BLOCKS_MAX = 8, /* those, and the one that is being filled */
+    BLOCKS_MAX = LIMIT_WRITES_MAX + 1, /* those being written, and the one being filled */
     BLOCK_SIZE_MAX = 4 << 20,
     BLOCK_HEADER_SIZE = 96, /* as till's blocks have */
     FILE_SIZE = 64 << 20,   /* then it is written from the beginning again */
     ZERO_SIZE = 1 << 20,
-    LOG_COPY_SIZE = 80, /* copied for each order, of which log_bytes count: a body with one line */
+    LOG_COPY_SIZE = LIMIT_LOG_BYTES_MAX, /* copied for each order, of which log_bytes count */
     RECEIVE_COUNT = 128,
     RECEIVE_SIZE = 64 << 10,
     RECEIVE_STRIDE = RECEIVE_SIZE + FRAME_SIZE_MAX, /* a partial frame is put in front */
@@ -107,14 +106,7 @@ struct block {
 };
 
 struct limit {
-    const char *folder;
-    uint32_t port;
-    uint32_t core;
-    uint32_t connections_max;
-    uint32_t log_bytes;
-    uint32_t writes;
-    bool echo;
-
+    struct limit_options options;
     struct io_uring ring;
     struct io_uring_buf_ring *receive_ring;
     uint8_t *receive_memory;
@@ -271,8 +263,8 @@ static void block_begin(struct block *block)
 static void submit_block(struct limit *limit)
 {
     struct block *block = block_at(limit, limit->block_open);
-    if (limit->echo || block->answer_count == 0 ||
-        limit->block_open - limit->block_durable > limit->writes)
+    if (limit->options.echo || block->answer_count == 0 ||
+        limit->block_open - limit->block_durable > limit->options.writes)
         return;
     size_t used = (size_t)(block->cursor - block->bytes);
     block->size = (uint32_t)((used + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN);
@@ -356,11 +348,11 @@ static bool answer_order(struct limit *limit, struct connection *connection,
         .currency = place->currency,
         .take_count = (uint16_t)count,
     };
-    if (!limit->echo) {
+    if (!limit->options.echo) {
         struct block *block = block_at(limit, limit->block_open);
         TILL_ASSERT(block->cursor + LOG_COPY_SIZE <= block->bytes + BLOCK_SIZE_MAX);
         memcpy(block->cursor, place, LOG_COPY_SIZE);
-        block->cursor += limit->log_bytes;
+        block->cursor += limit->options.log_bytes;
     }
     return true;
 }
@@ -464,7 +456,7 @@ static void mark_answers(struct limit *limit, uint32_t slot)
 {
     struct connection *connection = &limit->connections[slot];
     struct block *block = block_at(limit, limit->block_open);
-    if (limit->echo) {
+    if (limit->options.echo) {
         connection->released = connection->written;
         list_sendable(limit, slot);
         return;
@@ -599,7 +591,7 @@ static void set_up_ring(struct limit *limit)
     };
     check(io_uring_queue_init_params(SUBMISSIONS, &limit->ring, &params), "io_uring_setup");
     check(io_uring_register_ring_fd(&limit->ring), "registering the ring");
-    check(io_uring_register_files_sparse(&limit->ring, limit->connections_max + 1),
+    check(io_uring_register_files_sparse(&limit->ring, limit->options.connections + 1),
           "registering files");
     limit->receive_memory = memory((size_t)RECEIVE_COUNT * RECEIVE_STRIDE);
     limit->receive_ring = memory(sizeof(struct io_uring_buf) * RECEIVE_COUNT);
@@ -616,7 +608,7 @@ static void set_up_ring(struct limit *limit)
 /* Outputs are pages of one file in memory, each mapped twice in a row. */
 static void set_up_connections(struct limit *limit)
 {
-    uint32_t slots = limit->connections_max + 1;
+    uint32_t slots = limit->options.connections + 1;
     int file = memfd_create("outputs", MFD_CLOEXEC);
     check(file, "memfd_create");
     check(ftruncate(file, (off_t)slots * OUT_SIZE), "sizing the outputs");
@@ -644,9 +636,9 @@ static void set_up_connections(struct limit *limit)
 static void set_up_log(struct limit *limit)
 {
     char path[4096];
-    uint32_t slots = limit->connections_max + 1;
+    uint32_t slots = limit->options.connections + 1;
     uint32_t block_count = 2;
-    while (block_count < limit->writes + 1)
+    while (block_count < limit->options.writes + 1)
         block_count *= 2;
     struct iovec whole = {.iov_base = memory((size_t)block_count * BLOCK_SIZE_MAX),
                           .iov_len = (size_t)block_count * BLOCK_SIZE_MAX};
@@ -657,9 +649,9 @@ static void set_up_log(struct limit *limit)
     }
     limit->block_mask = block_count - 1;
     limit->block_open = 1;
-    if (limit->echo)
+    if (limit->options.echo)
         return;
-    snprintf(path, sizeof path, "%s/till-limit-%d.tmp", limit->folder, (int)getpid());
+    snprintf(path, sizeof path, "%s/till-limit-%d.tmp", limit->options.folder, (int)getpid());
     int file = open(path, O_CREAT | O_EXCL | O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC, 0600);
     check(file, path);
     unlink(path);
@@ -678,7 +670,7 @@ static void set_up_listener(struct limit *limit)
 {
     const int on = 1;
     struct sockaddr_in name = {.sin_family = AF_INET,
-                               .sin_port = htons((uint16_t)limit->port),
+                               .sin_port = htons((uint16_t)limit->options.port),
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof name;
     limit->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -696,27 +688,15 @@ static void set_up_listener(struct limit *limit)
 int main(int argc, char **argv)
 {
     struct limit *limit = memory(sizeof *limit);
-    *limit = (struct limit){.folder = ".", .connections_max = 1024, .log_bytes = 44, .writes = 2};
-    const struct option_row rows[] = {
-        {"folder", OPTION_TEXT, &limit->folder, "DIR", "where the log goes"},
-        {"port", OPTION_AMOUNT, &limit->port, "N", "on 127.0.0.1; 0: a free one", 0, UINT16_MAX},
-        {"connections", OPTION_COUNT, &limit->connections_max, "N", "at most", 1, CONNECTIONS_MAX},
-        {"log_bytes", OPTION_COUNT, &limit->log_bytes, "N", "written per order", 1, LOG_COPY_SIZE},
-        {"writes", OPTION_COUNT, &limit->writes, "N", "blocks in flight to the disk", 1,
-         WRITES_MAX},
-        {"echo", OPTION_FLAG, &limit->echo, NULL, "answer without writing"},
-    };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int operands = options_parse(argc, argv, rows, row_count);
+    int operands = options_parse(&limit_table, &limit->options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: limit [options]\nAnswers orders as till would, and does nothing else.\n\n");
-        options_print(stdout, rows, row_count);
+        options_print_usage(stdout, &limit_table);
+        printf("Answers orders as till would, and does nothing else.\n\n");
+        options_print(stdout, &limit_table);
         return 0;
     }
-    if (operands != 0) {
-        fprintf(stderr, "limit: see --help\n");
+    if (operands == OPTIONS_WRONG)
         return 2;
-    }
     set_up_ring(limit);
     set_up_connections(limit);
     set_up_log(limit);

@@ -26,9 +26,9 @@
 #include "base/arena.h"
 #include "bench/histogram.h"
 #include "bench/load.h"
+#include "bench/options.h"
 #include "bench/peers/protocol.h"
 #include "bench/random.h"
-#include "cli/options.h"
 
 #define NS_PER_SECOND 1000000000ULL
 
@@ -40,8 +40,6 @@ enum {
     EVENTS_MAX = 128,
     TURN_MS = 100,
     DRAIN_TIMEOUT_S = 20,
-    CONNECTIONS_LIMIT = 1024,
-    IN_FLIGHT_LIMIT = 4096,
     IN_SIZE = 256 * 1024,
 };
 
@@ -60,16 +58,9 @@ struct connection {
 };
 
 struct client {
-    const char *protocol_name;
-    const char *connect;
-    const char *procedure;
-    uint32_t connection_count;
-    uint32_t in_flight;
-    uint32_t skus;
-    uint32_t seconds;
-
+    struct peer_options options;
     const struct protocol *protocol;
-    struct connection connections[CONNECTIONS_LIMIT];
+    struct connection connections[PEER_CONNECTIONS_MAX];
     struct random random;
     struct histogram latency;
     uint8_t *in;
@@ -94,7 +85,7 @@ static bool connection_open(struct client *client, struct connection *connection
         return false;
     }
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (!client->protocol->begin(connection->fd, client->procedure, error))
+    if (!client->protocol->begin(connection->fd, client->options.procedure, error))
         return false;
     fcntl(connection->fd, F_SETFL, O_NONBLOCK);
     if (epoll_ctl(client->epoll, EPOLL_CTL_ADD, connection->fd, &interest) == 0)
@@ -106,11 +97,11 @@ static bool connection_open(struct client *client, struct connection *connection
 static void connection_ask(struct client *client, struct connection *connection)
 {
     uint64_t now_ns = load_clock_ns();
-    while (client->is_asking && connection->next - connection->oldest < client->in_flight) {
+    while (client->is_asking && connection->next - connection->oldest < client->options.in_flight) {
         struct peer_order order = {
             .order = random_id(&client->random),
             .customer = random_id_of(CUSTOMER_SEED, 0, random_below(&client->random, CUSTOMERS)),
-            .sku = 1 + random_below(&client->random, client->skus),
+            .sku = 1 + random_below(&client->random, client->options.skus),
             .quantity = QUANTITY,
             .price = PRICE,
         };
@@ -212,9 +203,9 @@ static bool run_until(struct client *client, uint64_t end_ns, bool drain)
 
 static bool measure(struct client *client)
 {
-    uint64_t warm_up_ns = client->seconds * NS_PER_SECOND / 4;
+    uint64_t warm_up_ns = client->options.seconds * NS_PER_SECOND / 4;
     client->is_asking = true;
-    for (uint32_t i = 0; i < client->connection_count; i++) {
+    for (uint32_t i = 0; i < client->options.connections; i++) {
         if (!connection_send(client, &client->connections[i]))
             return false;
     }
@@ -223,7 +214,7 @@ static bool measure(struct client *client)
     histogram_init(&client->latency);
     uint64_t start_ns = load_clock_ns(), accepted = client->accepted;
     clock_t cpu = clock();
-    if (!run_until(client, start_ns + client->seconds * NS_PER_SECOND, false))
+    if (!run_until(client, start_ns + client->options.seconds * NS_PER_SECOND, false))
         return false;
     double seconds = (double)(load_clock_ns() - start_ns) / 1e9;
     double cpu_seconds = (double)(clock() - cpu) / CLOCKS_PER_SEC;
@@ -253,7 +244,7 @@ static bool connection_init(const struct client *client, struct connection *conn
     uint32_t slot_count = client->slot_mask + 1;
     connection->sent_ns = calloc(slot_count, sizeof *connection->sent_ns);
     connection->slots = calloc(slot_count, sizeof *connection->slots);
-    connection->out = malloc((size_t)client->in_flight * PROTOCOL_REQUEST_SIZE_MAX);
+    connection->out = malloc((size_t)client->options.in_flight * PROTOCOL_REQUEST_SIZE_MAX);
     connection->partial = malloc(PROTOCOL_ANSWER_SIZE_MAX);
     if (connection->sent_ns == NULL || connection->slots == NULL || connection->out == NULL ||
         connection->partial == NULL)
@@ -267,23 +258,23 @@ static bool set_up(struct client *client)
 {
     struct load_address address;
     char error[PROTOCOL_ERROR_SIZE] = "no memory";
-    if (!load_address_read(&address, client->connect)) {
-        fprintf(stderr, "peer-client: '%s' is not ADDR:PORT\n", client->connect);
+    if (!load_address_read(&address, client->options.connect)) {
+        fprintf(stderr, "peer-client: %s: the host is not known\n", client->options.connect);
         return false;
     }
     client->slot_mask = 0;
-    while (client->slot_mask + 1 < client->in_flight)
+    while (client->slot_mask + 1 < client->options.in_flight)
         client->slot_mask = client->slot_mask * 2 + 1;
     client->epoll = epoll_create1(EPOLL_CLOEXEC);
     client->in = memory_map(IN_SIZE + PROTOCOL_ANSWER_SIZE_MAX);
     bool is_done = client->epoll >= 0 && client->in != NULL;
-    for (uint32_t i = 0; i < client->connection_count && is_done; i++) {
+    for (uint32_t i = 0; i < client->options.connections && is_done; i++) {
         struct connection *connection = &client->connections[i];
         is_done = connection_init(client, connection) &&
                   connection_open(client, connection, &address, error);
     }
     if (!is_done)
-        fprintf(stderr, "peer-client: %s: %s\n", client->connect, error);
+        fprintf(stderr, "peer-client: %s: %s\n", client->options.connect, error);
     return is_done;
 }
 
@@ -296,35 +287,24 @@ int main(int argc, char **argv)
         fprintf(stderr, "peer-client: no memory\n");
         return 1;
     }
-    client->protocol_name = client->connect = "";
-    client->procedure = "place";
-    client->connection_count = client->in_flight = 64;
-    client->skus = 1;
-    client->seconds = 3;
-    const struct option_row rows[] = {
-        {"protocol", OPTION_TEXT, &client->protocol_name, "NAME", "redis, postgres or tarantool"},
-        {"connect", OPTION_TEXT, &client->connect, "ADDR:PORT", "the server"},
-        {"procedure", OPTION_TEXT, &client->procedure, "NAME", "called for each order"},
-        {"connections", OPTION_COUNT, &client->connection_count, "N", "connections", 1,
-         CONNECTIONS_LIMIT},
-        {"in_flight", OPTION_COUNT, &client->in_flight, "N", "unanswered requests on each", 1,
-         IN_FLIGHT_LIMIT},
-        {"skus", OPTION_COUNT, &client->skus, "N", "numbered from 1, drawn evenly"},
-        {"seconds", OPTION_COUNT, &client->seconds, "N", "length, after a warm-up of a quarter"},
-    };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int operands = options_parse(argc, argv, rows, row_count);
+    int operands = options_parse(&peer_table, &client->options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: peer-client [options]\nPlaces orders on a peer in a closed loop.\n\n");
-        options_print(stdout, rows, row_count);
+        options_print_usage(stdout, &peer_table);
+        printf("Places orders on a peer in a closed loop.\n\n");
+        options_print(stdout, &peer_table);
         return 0;
     }
-    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
-        if (strcmp(client->protocol_name, protocols[i]->name) == 0)
+    if (operands == OPTIONS_WRONG)
+        return 2;
+    const struct peer_options *options = &client->options;
+    for (size_t i = 0; options->protocol != NULL && i < sizeof protocols / sizeof protocols[0];
+         i++) {
+        if (strcmp(options->protocol, protocols[i]->name) == 0)
             client->protocol = protocols[i];
     }
-    if (operands != 0 || client->protocol == NULL) {
-        fprintf(stderr, "peer-client: see --help\n");
+    if (client->protocol == NULL || options->connect == NULL) {
+        fprintf(stderr, "peer-client: --protocol redis, postgres or tarantool, and --connect "
+                        "ADDR:PORT are needed; see peer-client --help\n");
         return 2;
     }
     client->random.state = random_seed();

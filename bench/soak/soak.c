@@ -25,18 +25,17 @@
 #include <time.h>
 
 #include "bench/machine.h"
+#include "bench/options.h"
 #include "bench/soak/goods.h"
 #include "bench/soak/honest.h"
 #include "bench/soak/hostile.h"
 #include "cli/cli.h"
-#include "cli/options.h"
+#include "cli/units.h"
 
 #define NS_PER_SECOND 1000000000ULL
 #define NS_PER_MS     1000000ULL
 
 enum {
-    SECONDS_MIN = 4,
-    SECONDS_MAX = 24 * 3600,
     SHARE = 4, /* of the maximum: one in so many */
     PHASES_MAX = 2 * HOSTILE_KIND_COUNT + 1,
     KIND_PARTS = 2, /* a kind's phase is so many times as long as a calm one */
@@ -52,17 +51,6 @@ enum {
     ORDERS_MAX = 16 << 20,
     TEXT_SIZE = 512,
     FAILURES_MAX = 64,
-};
-
-struct soak_options {
-    const char *till;
-    const char *folder;
-    const char *kinds;
-    uint32_t seconds;
-    uint32_t rate;
-    uint32_t stall_ms;
-    bool strict;
-    bool json;
 };
 
 struct phase {
@@ -401,8 +389,8 @@ static void print_table(const struct soak *soak)
                phase->server_wait, phase->client_wait);
         if (phase->kind != NULL)
             printf("%" PRIu64 " opened, %" PRIu64 " closed by the server, %.1f MiB sent, %.1f read",
-                   hostile->opened, hostile->closed, (double)hostile->bytes_sent / (1 << 20),
-                   (double)hostile->bytes_read / (1 << 20));
+                   hostile->opened, hostile->closed, mebibytes(hostile->bytes_sent),
+                   mebibytes(hostile->bytes_read));
         print_outcomes(hostile);
         printf("\n");
     }
@@ -506,45 +494,28 @@ static int run(struct soak *soak)
     return is_good ? EXIT_OK : EXIT_FAILED;
 }
 
+static void print_help(void)
+{
+    options_print_usage(stdout, &soak_table);
+    printf("Runs honest clients beside each kind of hostile ones, and fails when those are\n"
+           "noticed: a server that ends, a stall, a request or a hello without an answer.\n\n");
+    options_print(stdout, &soak_table);
+    printf("\nkinds:\n");
+    for (uint32_t i = 0; i < HOSTILE_KIND_COUNT; i++)
+        printf("  %-13s %5u: %s\n", hostile_kinds[i].name, hostile_kinds[i].connections,
+               hostile_kinds[i].text);
+}
+
 int main(int argc, char **argv)
 {
     static struct soak soak;
-    struct soak_options *options = &soak.options;
-    *options =
-        (struct soak_options){.till = "./till", .folder = ".", .seconds = 60, .stall_ms = 1000};
-    const struct option_row rows[] = {
-        {"till", OPTION_TEXT, &options->till, "FILE", "the binary to serve with (./till)"},
-        {"folder", OPTION_TEXT, &options->folder, "DIR", "where its data goes meanwhile (.)"},
-        {"seconds", OPTION_COUNT, &options->seconds, "N", "for all phases together"},
-        {"kinds", OPTION_TEXT, &options->kinds, "A,B", "only these of the kinds below"},
-        {"rate", OPTION_AMOUNT, &options->rate, "N",
-         "honest requests a second; 0: a quarter of what is measured"},
-        {"stall_ms", OPTION_COUNT, &options->stall_ms, "N",
-         "without an answer, or for a hello, and the run fails"},
-        {"strict", OPTION_FLAG, &options->strict, NULL, "a p99 above twice the calm one fails it"},
-        {"json", OPTION_FLAG, &options->json, NULL,
-         "print one line of JSON, and on stderr a line when a phase begins"},
-    };
-    const size_t row_count = sizeof rows / sizeof rows[0];
-    int operands = options_parse(argc, argv, rows, row_count);
+    const struct soak_options *options = &soak.options;
+    int operands = options_parse(&soak_table, &soak.options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        printf("usage: soak [options]\n"
-               "Runs honest clients beside each kind of hostile ones, and fails when those are\n"
-               "noticed: a server that ends, a stall, a request or a hello without an answer.\n\n");
-        options_print(stdout, rows, row_count);
-        printf("\nkinds:\n");
-        for (uint32_t i = 0; i < HOSTILE_KIND_COUNT; i++)
-            printf("  %-13s %5u: %s\n", hostile_kinds[i].name, hostile_kinds[i].connections,
-                   hostile_kinds[i].text);
+        print_help();
         return EXIT_OK;
     }
-    if (operands > 0)
-        fprintf(stderr, "soak: '%s' is not expected; see soak --help\n", argv[1]);
-    if (operands != 0 || (options->kinds != NULL && !list_is_valid(options->kinds)))
+    if (operands == OPTIONS_WRONG || (options->kinds != NULL && !list_is_valid(options->kinds)))
         return EXIT_USAGE;
-    if (options->seconds < SECONDS_MIN || options->seconds > SECONDS_MAX) {
-        fprintf(stderr, "soak: --seconds is %d to %d\n", SECONDS_MIN, SECONDS_MAX);
-        return EXIT_USAGE;
-    }
     return run(&soak);
 }

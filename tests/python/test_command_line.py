@@ -113,12 +113,12 @@ def a_bad_value_is_named_with_its_range(run):
                                      ("--core", "1x", 0, 1023),
                                      ("--log-segment", "3", 4, 1024),
                                      ("--snapshot-memory", "1", 1 << 20, 2**32 - 1),
-                                     ("--orders", "many", 1, 2**30),
-                                     ("--orders", "0", 1, 2**30),
-                                     ("--orders", "-5", 1, 2**30),
-                                     ("--orders", "5x", 1, 2**30),
-                                     ("--orders", "4g", 1, 2**30),
-                                     ("--orders", "", 1, 2**30)):
+                                     ("--orders", "many", 1, 2**28 - 1),
+                                     ("--orders", "0", 1, 2**28 - 1),
+                                     ("--orders", "-5", 1, 2**28 - 1),
+                                     ("--orders", "5x", 1, 2**28 - 1),
+                                     ("--orders", "4g", 1, 2**28 - 1),
+                                     ("--orders", "", 1, 2**28 - 1)):
         check_refused(run, ["serve", "--data", folder, option, value], option, value,
                       f"from {low} to {high}")
         check_refused(run, ["serve", "--data", folder, f"{option}={value}"], option, value,
@@ -145,6 +145,22 @@ def options_are_shown_in_groups_with_their_defaults(run):
         check(value in text, f"the default of {option}: {text}")
         before = [line for line in lines[:at] if line and not line.startswith(" ")]
         check_equal(before[-1], group, f"the group of {option}")
+
+
+@test
+def every_option_is_in_the_document(run):
+    """docs/options.md is what the tables of the options give, and has all that any help shows."""
+    document = (ROOT / "docs" / "options.md").read_text()
+    check_equal(run.till("help", "--markdown").stdout, document,
+                "docs/options.md (till help --markdown >docs/options.md)")
+    sections = dict(section.split("\n", 1) for section in document.split("\n## "))
+    for name in subcommands(run):
+        shown = re.findall(r"^  (--[a-z-]+)", run.till("help", name).stdout, re.MULTILINE)
+        for option in shown:
+            section = next(text for title, text in sections.items()
+                           if title.split(" ")[:2] == ["till", name])
+            check(re.search(rf"^\| `{option}[ `]", section, re.MULTILINE),
+                  f"till {name} {option} is in docs/options.md")
 
 
 @test

@@ -90,6 +90,7 @@ bool world_start(struct world *world)
     static const uint32_t writes[] = {1, 2, 4, WAL_WRITES_MAX};
     struct server_options options = server_options_default;
     options.listen = "127.0.0.1:7411";
+    options.spin_us = 200;
     options.engine = ledger_engine_options();
     options.wal_segment_size = world->segment_size;
     if (options.wal_segment_size == 0)

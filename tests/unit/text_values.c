@@ -218,7 +218,7 @@ TEST(counts_have_suffixes_and_print_as_short_as_they_read)
     uint32_t count = 0;
     CHECK(count_parse("10m", &count) && count == 10u << 20);
     CHECK(count_parse("3K", &count) && count == 3072);
-    CHECK(!count_parse("0", &count));
+    CHECK(count_parse("0", &count) && count == 0);
     CHECK(!count_parse("4g", &count));
     CHECK(!count_parse("4294967296", &count));
     CHECK(!count_parse("1kk", &count));

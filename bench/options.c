@@ -1,0 +1,14 @@
+/* The tables of their options, made from their rows. */
+#include "bench/options.h"
+
+#include "bench/clients.h"
+#include "bench/workload.h"
+#include "net/frame.h"
+
+#include "cli/tables/as_rows.h"
+
+#include "bench/tables/options.h"
+
+#include "cli/tables/as_tables.h"
+
+#include "bench/tables/options.h"

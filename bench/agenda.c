@@ -1,6 +1,6 @@
-/* The agenda is a ring of slots. slot_now moves on only when its slot is empty, so an entry that
- * was due long ago is still found; an entry put into the past goes to slot_now. Index 0 of the
- * links means none. */
+/* The agenda is a ring of slots. slot_now advances only when its slot is empty, so overdue entries
+ * are still found; an entry for a time in the past is put into slot_now. In the links, index 0
+ * means none. */
 #include "bench/agenda.h"
 
 #include <stdlib.h>

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { AGENDA_SLOT_MS = 4, AGENDA_SLOTS = 8192 }; /* 32 s ahead at most; later ones come early */
+/* 32 s in all; entries further ahead become due at 32 s. */
+enum { AGENDA_SLOT_MS = 4, AGENDA_SLOTS = 8192 };
 
 struct agenda_entry {
     uint64_t token;

@@ -5,11 +5,12 @@
  * A closed loop keeps every connection's window full; with --rate requests are due at fixed times,
  * and latency counts from then. After a warm-up the clocks, the server's processor time and the
  * histograms start at the same moment, and stop together. Every answer of the whole run is checked,
- * and the stock is added up in the end; anything that is not as it has to be fails the run.
+ * and the stock is added up in the end; any deviation fails the run.
  *
- * Without --connect the server is a child on the real disk, pinned to the first core, with room for
- * what the run can come to. It takes its memory when it starts, so the bench refuses a run whose
- * room does not fit into the memory that is free. The child's folder goes when it has stopped. */
+ * Without --connect the server is a child process on the real disk, pinned to the first core, with
+ * capacities for all requests that the run can make. It allocates its memory when it starts, so the
+ * bench refuses a run that needs more than is free. The child's folder is removed when it has
+ * stopped. */
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -32,11 +33,11 @@ enum {
     START_TIMEOUT_MS = 120 * 1000,
     STOP_TIMEOUT_MS = 60 * 1000,
 
-    /* What a run can come to: more than any server has been seen to do. */
+    /* Upper bounds of what a run can reach: higher than any measured server. */
     RATE_MAX = 7 * 1000 * 1000,
-    ENGINE_RATE_MAX = 8 * 1000 * 1000, /* with making requests and judging answers */
-    ANSWER_NS_MIN = 15 * 1000,         /* a request is out for at least so long */
-    MEMORY_PERCENT = 45,               /* of what is available goes to the own server */
+    ENGINE_RATE_MAX = 8 * 1000 * 1000, /* includes generating requests and checking answers */
+    ANSWER_NS_MIN = 15 * 1000,         /* the shortest time from a request to its answer */
+    MEMORY_PERCENT = 45, /* of the available memory may be used by the bench's own server */
     REQUESTS_MIN = 256 * 1024,
 
     ARGUMENT_SIZE = 2 + OPTION_NAME_SIZE,
@@ -62,7 +63,7 @@ static uint64_t warm_up_ns(const struct bench_options *options)
     return options->seconds < 4 ? options->seconds * NS_PER_SECOND / 4 : NS_PER_SECOND;
 }
 
-/* The most requests that the run can come to. */
+/* An upper bound of the number of requests of the run. */
 static uint64_t requests_max(const struct bench_options *options)
 {
     uint64_t in_flight = (uint64_t)options->connections * options->in_flight;
@@ -87,8 +88,8 @@ static uint64_t engine_bytes(const struct engine_options *capacities)
     return bytes;
 }
 
-/* Sizes an engine for the run, or for as much of it as the free memory has room for. False when
- * that is too little to run at all. */
+/* Chooses capacities for the whole run, or for as much of it as fits into the free memory. False
+ * after a message when that is too little. */
 static bool fit_capacities(struct bench *bench)
 {
     struct figures *figures = &bench->figures;
@@ -110,13 +111,13 @@ static bool fit_capacities(struct bench *bench)
     }
     if (requests < wanted)
         fprintf(stderr,
-                "till bench: there is memory for %" PRIu64 " requests; a run that comes to "
-                "more ends early\n",
+                "till bench: there is memory for %" PRIu64 " requests; a run that makes more "
+                "ends early\n",
                 requests);
     return true;
 }
 
-/* Runs do with a shop behind a client; false after a message. */
+/* Connects a client and calls run with it as a shop; false after a message. */
 static bool with_shop(struct bench *bench, const char *address,
                       bool (*run)(struct bench *bench, const struct shop *shop))
 {
@@ -138,8 +139,8 @@ static bool set_up(struct bench *bench, const struct shop *shop)
     return workload_set_up(&bench->workload, shop);
 }
 
-/* Is there nothing yet that the run's orders could get into the way of? False after a message that
- * says what there is. */
+/* Is the shop empty, so that the bench's orders can do no harm? False after a message that says
+ * what it has. */
 static bool is_new_shop(struct bench *bench, const struct shop *shop)
 {
     const struct empty_body question = {0};
@@ -192,7 +193,7 @@ static void deinit_shares(struct bench *bench)
     free(bench->shares);
 }
 
-/* Prints and draws; true when the run was whole and nothing was wrong. */
+/* Prints the report and draws the plot; true when the run was complete and nothing was wrong. */
 static bool report(struct bench *bench, bool whole)
 {
     const struct clients *clients = &bench->clients;
@@ -244,7 +245,7 @@ static bool run_clients(struct bench *bench, const char *text, const struct load
     return good;
 }
 
-/* Everything between a server that listens and the printed result. */
+/* Runs the bench against a server that is listening already; the exit code. */
 static int bench_server(struct bench *bench, const char *text)
 {
     struct load_address address;
@@ -254,8 +255,8 @@ static int bench_server(struct bench *bench, const char *text)
     }
     if (!bench->options.allow_remote && !load_address_is_loopback(&address)) {
         fprintf(stderr,
-                "till bench: %s is another machine, which a bench would load with all it has; "
-                "--allow-remote if that is meant\n",
+                "till bench: %s is another machine, which a bench would load completely; to "
+                "allow that, give --allow-remote\n",
                 text);
         return EXIT_USAGE;
     }
@@ -268,8 +269,8 @@ static int bench_server(struct bench *bench, const char *text)
     return good ? EXIT_OK : EXIT_FAILED;
 }
 
-/* The first core is the server's, the others are the clients' in turn; with one core, nobody is
- * pinned. */
+/* The server gets the first core, the client threads the others in turn; with a single core,
+ * nothing is pinned. */
 static void choose_cores(struct bench *bench)
 {
     cpu_set_t allowed;
@@ -351,7 +352,7 @@ static int bench_child(struct bench *bench, const char *scratch)
     return code;
 }
 
-/* Runs the bench against a server of its own, in a folder that goes afterwards. */
+/* Runs the bench against a server of its own, in a folder that is removed afterwards. */
 static int bench_own_server(struct bench *bench)
 {
     char scratch[SCRATCH_PATH_SIZE];
@@ -421,7 +422,7 @@ static int bench_run(struct bench *bench)
     return code;
 }
 
-/* What no single option tells; false after a message. */
+/* Checks combinations of options; false after a message. */
 static bool options_agree(const struct bench_options *options)
 {
     const char *wrong = NULL;

@@ -33,8 +33,8 @@ static const char this_binary[] = "/proc/self/exe";
 
 volatile int interrupted;
 
-/* The cores that this process had before it pinned itself to one. A child gets them back: it would
- * keep its helper threads on the core of the clients otherwise. */
+/* The cores that this process could use before it pinned itself to one. A child gets all of them;
+ * otherwise its helper threads would run on the core of the clients. */
 static cpu_set_t cores_first;
 static bool is_pinned;
 
@@ -84,7 +84,7 @@ static pid_t spawn(const char *binary, const char *const *arguments, int out, in
     _exit(EXEC_FAILED);
 }
 
-/* Waits until the process has ended; false (and it runs on) when it has not by the deadline. */
+/* Waits until the process has ended; false when it still runs at the deadline. */
 static bool await_end(pid_t pid, uint64_t deadline_ns, int *status)
 {
     for (;;) {
@@ -122,8 +122,8 @@ void child_log_tail(const char *log, char text[CHILD_TAIL_SIZE])
     text[got + 1] = '\0';
 }
 
-/* Reads the child's stdout until a whole line that has these words, and leaves what follows them at
- * the front of the text. */
+/* Reads the child's stdout until a complete line with these words; what follows the words is then
+ * at the beginning of the text. */
 static bool await_line(struct child *child, const char *words, uint64_t deadline_ns,
                        const char **problem)
 {

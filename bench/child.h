@@ -24,7 +24,7 @@ struct child {
 
     /* Private. */
     int out;
-    char text[4096]; /* of it that was read and not understood yet */
+    char text[4096]; /* read from it, and not processed yet */
     size_t text_size;
 };
 
@@ -43,18 +43,17 @@ struct child_options {
 bool child_serve(struct child *child, const struct child_options *options,
                  char error[CHILD_ERROR_SIZE]);
 
-/* Ends it with SIGKILL, as a power cut would, and takes it off the process table. */
+/* Kills it with SIGKILL and reaps it. */
 void child_kill(struct child *child);
 
 /* Asks it to stop with SIGTERM. True when it exits with 0 within the time; it is gone either way,
  * and error says how. */
 bool child_stop(struct child *child, uint32_t timeout_ms, char error[CHILD_ERROR_SIZE]);
 
-/* Is it running still? */
+/* Is it still running? */
 bool child_alive(const struct child *child);
 
-/* Takes one that has ended by itself off the process table, and describes how: "exit code 1",
- * "signal 6". */
+/* Reaps a child that has ended by itself, and describes how it ended: "exit code 1", "signal 6". */
 enum { CHILD_END_SIZE = 32 };
 void child_reap(struct child *child, char end[CHILD_END_SIZE]);
 

@@ -6,10 +6,11 @@
  *
  *   connected -> warming up --begin_ns--> measuring --end_ns or count--> draining -> ended
  *
- * After the end nothing more is asked for, and every answer that is still out is taken and judged.
- * What of an open loop's schedule could not be sent until then counts as late as it was by then.
+ * After the end no more requests are sent, and all answers that are still missing are awaited and
+ * checked. Requests of an open loop that were due and could not be sent are recorded with the time
+ * that they had waited at the end.
  *
- * One histogram per stretch of time is recorded to; their sum is the run's. */
+ * Each stretch of time has its own histogram; their sum is the histogram of the run. */
 #include "bench/clients.h"
 
 #include <inttypes.h>
@@ -105,7 +106,7 @@ static void lose_request(void *context, uint64_t token)
     (void)token;
 }
 
-/* Whether the measured part is over, for this thread. */
+/* Has the measured part ended for this thread? */
 static bool is_over(const struct client_thread *client, uint64_t now_ns)
 {
     const struct clients *clients = client->clients;
@@ -113,7 +114,7 @@ static bool is_over(const struct client_thread *client, uint64_t now_ns)
            client->share->ended[0] != '\0' || atomic_load(&clients->stop) || interrupted;
 }
 
-/* Requests of the schedule that could not be sent count with the wait that they have had. */
+/* Requests that were due and could not be sent are recorded with the time they have waited. */
 static void count_backlog(struct client_thread *client, uint64_t now_ns)
 {
     const struct load_schedule *schedule = &client->load.schedule;
@@ -126,7 +127,7 @@ static void count_backlog(struct client_thread *client, uint64_t now_ns)
     }
 }
 
-/* Takes the answers that are still out; false when they do not come. */
+/* Waits for the answers that are still missing; false when they do not arrive in time. */
 static bool drain(struct client_thread *client)
 {
     uint64_t end_ns = load_clock_ns() + DRAIN_TIMEOUT_S * NS_PER_SECOND;
@@ -184,7 +185,7 @@ static void *client_run(void *context)
     return NULL;
 }
 
-/* The connections of one thread: as even as it goes. */
+/* How many connections a thread gets: evenly distributed. */
 static uint32_t connections_of(const struct clients_options *options, uint32_t number)
 {
     return options->connections / options->threads +
@@ -280,7 +281,8 @@ static uint64_t server_wait_ns(const struct child *server)
     return server->pid != 0 ? machine_wait_ns(server->pid) : 0;
 }
 
-/* Sleeps along until the threads have measured, and reads the server's clock at both ends. */
+/* Sleeps until the threads have finished measuring, and reads the server's processor time when the
+ * measurement begins and ends. */
 static void watch(struct clients *clients, const struct child *server)
 {
     const struct timespec pause = {.tv_nsec = SLEEP_MS * 1000000L};

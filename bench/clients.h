@@ -30,7 +30,7 @@ struct clients_options {
     uint64_t measure_ns; /* at most */
     uint64_t count;      /* requests to measure; 0: as many as there are in measure_ns */
     const int *cores;    /* to pin each thread to; NULL: none */
-    bool live;           /* show how it goes on stderr */
+    bool live;           /* show progress on stderr */
 };
 
 struct client_thread {
@@ -57,7 +57,7 @@ struct client_thread {
     uint64_t cpu_ns;
     uint64_t spun_ns;
     uint64_t wait_ns;
-    uint64_t backlog; /* due at the end and never sent */
+    uint64_t backlog; /* due before the end and never sent */
 
     uint64_t wrong_answers; /* of the whole run */
     char wrong_first[160];
@@ -74,17 +74,17 @@ struct clients {
     uint64_t backlog;
     uint64_t backlog_max;
     double seconds;
-    double cpu_share; /* of the core of the busiest thread; waiting by polling does not count */
+    double cpu_share; /* of its core, used by the busiest thread; polling is not counted */
     uint64_t cpu_ns;
     uint64_t server_cpu_ns;
-    uint64_t wait_ns;        /* the longest that a client was ready to run and had no core */
+    uint64_t wait_ns; /* the longest time that one client thread was ready to run and got no core */
     uint64_t server_wait_ns; /* the same of the server */
     struct histogram latency;
     struct histogram *slots; /* slot_count of them, slot_ns each; one more for what came later */
     uint32_t slot_count;
     uint32_t slot_used; /* the last with anything in it, from 1 */
     uint64_t slot_ns;
-    const char *ended; /* why the server took no more, or NULL */
+    const char *ended; /* why the server accepted no more orders, or NULL */
     uint32_t in_flight;
 
     /* Private. */

@@ -33,7 +33,7 @@ enum {
 
 enum id_kind { KIND_CUSTOMER, KIND_ORDER, KIND_KEY, KIND_EVENT };
 
-/* What people do with an accepted order, and how many in a thousand do it. */
+/* What buyers do with an accepted order, and how many in a thousand do it. */
 struct step {
     uint8_t act;
     uint8_t copies;
@@ -225,7 +225,7 @@ static void schedule(struct crowd *crowd, uint64_t token, uint32_t delay_ms)
     agenda_put(&crowd->agenda, crowd->now_ms + delay_ms, token);
 }
 
-/* A copy of a request needs no answer any more, or has it. */
+/* A copy of a request was answered, or needs no answer any more. */
 static void settle(struct crowd *crowd, uint64_t token)
 {
     if ((token & TOKEN_REFRESH) == 0)

@@ -91,8 +91,8 @@ struct crowd {
     uint64_t now_ms; /* set before each turn */
 
     bool paused;  /* no new requests, while the server is down */
-    bool closing; /* whoever gets something now pays for it */
-    bool over;    /* nobody asks for what is sold out any more */
+    bool closing; /* from now on every accepted order is paid */
+    bool over;    /* no buyer retries sold-out goods any more */
 
     uint32_t arrived;
     uint32_t answered;      /* carts with at least one answer to their placing */
@@ -101,7 +101,7 @@ struct crowd {
     uint32_t hot_confirmed; /* units */
     uint64_t placings;      /* answers to placings */
     uint64_t repeated;      /* answers that were REPLAYED */
-    uint64_t retried;       /* requests whose answer a crash took away */
+    uint64_t retried;       /* requests whose answer was lost in a crash */
 
     uint64_t lost;    /* acknowledged, and then denied */
     uint64_t doubled; /* decided twice */

@@ -78,7 +78,7 @@ static bool fail(struct demo *demo, const char *what, const char *why)
     return false;
 }
 
-/* One line of what is going on: once a second, or in place on a terminal. */
+/* Prints one line of progress: once a second, or overwritten in place on a terminal. */
 static void show(struct demo *demo, bool now)
 {
     struct crowd *crowd = &demo->crowd;
@@ -160,7 +160,8 @@ static bool connect_crowd(struct demo *demo)
     return load_connect(&demo->load, &address) || fail(demo, "connecting", demo->load.error);
 }
 
-/* Kills the server with requests in flight, takes what it had still said, starts it again. */
+/* Kills the server while requests are in flight, reads the answers that it had sent, and starts it
+ * again. */
 static bool kill_and_recover(struct demo *demo)
 {
     uint64_t killed_ms = clock_ms();
@@ -285,7 +286,7 @@ static bool stop_and_verify(struct demo *demo)
     return true;
 }
 
-/* Everything between an empty folder and a report that can be given. */
+/* Runs all phases of the demo; false when it could not be completed. */
 static bool run(struct demo *demo)
 {
     const struct load_driver driver = crowd_driver(&demo->crowd);
@@ -326,7 +327,7 @@ static int report_on(const struct demo *demo, double seconds, bool json)
     return report_is_good(&report) ? EXIT_OK : EXIT_FAILED;
 }
 
-/* Room for this crowd and some more: a small server recovers fastest. */
+/* Capacities for this crowd and a reserve: a small server recovers fastest. */
 static const char *const capacities[] = {
     "--skus",     "4k",   "--stocks",      "8k",   "--tallies", "512k", "--customers", "256k",
     "--lots",     "16k",  "--ledger",      "256k", "--orders",  "256k", "--lines",     "256k",

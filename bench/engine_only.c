@@ -98,7 +98,7 @@ static enum outcome decide_one(struct engine_run *run, unsigned number, const vo
     return (enum outcome)command.outcome;
 }
 
-/* Ends holds as the server's loop does, some at a time. */
+/* Ends holds as the server's loop does, a bounded number at a time. */
 static void expire_holds(struct engine_run *run)
 {
     uint64_t time_us = clock_wall_us();
@@ -269,7 +269,7 @@ static void run_chunk(struct engine_run *run)
     judge(run);
 }
 
-/* Forgets what was measured so far, but not what was answered wrong. */
+/* Resets the measured times, but keeps the count of wrong answers. */
 static void forget_warm_up(struct engine_run *run)
 {
     memset(run->stage_ns, 0, sizeof run->stage_ns);

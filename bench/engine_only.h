@@ -8,9 +8,9 @@
 
 struct engine_run_options {
     uint32_t seconds;
-    uint64_t count; /* requests; 0: as many as there are in the time */
+    uint64_t count; /* requests to measure; 0: as many as fit into the seconds */
     bool json;
-    bool stages; /* measure each stage in place of the whole */
+    bool stages; /* measure each stage by itself instead of the decision alone */
     struct engine_options capacities;
 };
 

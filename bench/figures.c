@@ -92,7 +92,7 @@ static void print_server(const struct figures *figures)
            (double)figures->memory_bytes / (1 << 30));
 }
 
-/* Others on the same cores: a figure from such a run says less. */
+/* Other processes used the same cores: the figures of such a run are less reliable. */
 static void print_waiting(const struct figures *figures)
 {
     const struct clients *clients = figures->clients;

@@ -14,10 +14,11 @@ struct figures {
     bool own_server;                  /* and with it its processor time and its capacities */
     struct engine_options capacities; /* of the own server */
     uint64_t memory_bytes;            /* of its tables */
-    const char *audit;                /* what did not add up in the end; empty: nothing */
+    const char *audit;                /* what the audit found; empty: nothing */
 };
 
-/* The core of the busiest client was full: the figures are the client's, not the server's. */
+/* A client thread used all of its core: the figures show the limit of the client, not of the
+ * server. */
 bool figures_client_was_full(const struct figures *figures);
 
 /* One line: workload, connections, in flight, rate. */

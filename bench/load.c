@@ -43,7 +43,7 @@
 enum {
     EVENTS_MAX = 128,
     HELLO_TIMEOUT_S = 10,
-    SPIN_NS = 150 * 1000, /* what sleeping may be late by */
+    SPIN_NS = 150 * 1000, /* how late a sleeping thread may wake up */
 };
 
 uint64_t load_clock_ns(void)
@@ -146,7 +146,7 @@ void load_disconnect(struct load *load)
         connection_close(load, &load->connections[i]);
 }
 
-/* Receives all of it, however many pieces and interruptions it comes in. */
+/* Receives exactly size bytes, in as many calls as it takes. */
 static bool receive_exactly(int fd, void *bytes, size_t size)
 {
     for (uint8_t *cursor = bytes; size > 0;) {
@@ -163,7 +163,7 @@ static bool receive_exactly(int fd, void *bytes, size_t size)
     return true;
 }
 
-/* Says hello while the socket still blocks, so that a server that does not answer is found here. */
+/* Says hello on the socket while it still blocks, with a timeout for the answer. */
 static bool say_hello(struct load *load, int fd)
 {
     struct {
@@ -247,7 +247,7 @@ bool load_connect(struct load *load, const struct load_address *address)
     return true;
 }
 
-/* Writes up to limit requests while there is room in flight and in the buffer; returns how many. */
+/* Queues up to limit requests while the window and the buffer have room; returns how many. */
 static uint32_t connection_ask(struct load *load, struct load_connection *connection,
                                uint64_t limit)
 {
@@ -414,7 +414,7 @@ uint64_t load_backlog(const struct load *load, uint64_t now_ns)
     return due > schedule->asked ? due - schedule->asked : 0;
 }
 
-/* Puts what is due onto the connections that have room, one after the other. */
+/* Queues requests that are due, on the connections that have room, one after the other. */
 static bool ask_what_is_due(struct load *load)
 {
     struct load_schedule *schedule = &load->schedule;

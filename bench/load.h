@@ -51,7 +51,7 @@ struct load_schedule {
     double interval_ns; /* 0: a closed loop */
     uint64_t start_ns;
     uint64_t end_ns;
-    uint64_t asked;       /* requests whose turn has come, and which were queued */
+    uint64_t asked;       /* requests that were due and were queued */
     uint64_t backlog_max; /* the most that were due and not queued at one moment */
     uint64_t spun_ns;     /* processor time spent on waiting for the next one to be due */
     uint64_t looked_ns;   /* when requests were last queued */
@@ -82,13 +82,13 @@ struct load {
     uint64_t in_flight;
     uint32_t connected;
     uint32_t in_flight_max; /* of one connection; lowered to what the server's hello allows */
-    uint32_t grain_ns;      /* an open loop sends what is due so often; 0: at once, by polling */
+    uint32_t grain_ns; /* how often an open loop sends what is due; 0: immediately, by polling */
     struct load_schedule schedule;
 
     /* Private. */
     struct load_driver driver;
     struct load_connection *connections;
-    uint8_t *in; /* shared: every receive is taken apart before the next */
+    uint8_t *in; /* shared: each receive is processed before the next one */
     uint8_t *memory;
     size_t memory_size;
     uint32_t connection_count;
@@ -103,7 +103,7 @@ uint64_t load_clock_ns(void);
 bool load_address_read(struct load_address *address, const char *text);
 bool load_address_is_loopback(const struct load_address *address);
 
-/* False when memory or descriptors are short; load->error says which. */
+/* False when there is not enough memory or no file descriptor; load->error says which. */
 bool load_init(struct load *load, const struct load_driver *driver, uint32_t connections,
                uint32_t in_flight_max);
 void load_deinit(struct load *load);

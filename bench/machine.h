@@ -1,4 +1,4 @@
-/* The machine that a bench runs on: what has to stand beside its figures. */
+/* The machine that a bench runs on; its properties are reported with the figures. */
 #ifndef TILL_BENCH_MACHINE_H
 #define TILL_BENCH_MACHINE_H
 

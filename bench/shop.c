@@ -11,7 +11,7 @@
 
 enum { ANSWER_TIMEOUT_MS = 10 * 1000 };
 
-/* Takes one answer, which has to be OK. */
+/* Takes one answer, which must be OK. */
 static bool take_answer(struct client *client)
 {
     struct client_reply reply;

@@ -287,7 +287,7 @@ void workload_deinit(struct workload *workload)
     free(workload->sold);
 }
 
-/* A bit more than a share of the requests. */
+/* Room for a share of the requests, with a reserve. */
 static uint32_t room_for(uint64_t requests, double share)
 {
     double room = (double)requests * share * 1.02 + (1 << 18);
@@ -382,7 +382,7 @@ bool answer_is_order(const struct frame *frame)
     return frame->type == (MESSAGE_order_place | FRAME_REPLY) && frame->outcome != OUTCOME_REPLAYED;
 }
 
-/* Of each SKU of a stampede as much as there was, and nobody refused before it was gone. */
+/* Checks a stampede: each SKU was sold completely, and no buyer was rejected before that. */
 static bool audit_waves(const struct workload *workload, const struct workload_share *shares,
                         char error[WORKLOAD_ERROR_SIZE])
 {

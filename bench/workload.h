@@ -51,7 +51,7 @@ struct workload {
 enum verdict {
     VERDICT_RIGHT,
     VERDICT_WRONG,
-    VERDICT_ENDED, /* the server has no room for more; share->ended says of what */
+    VERDICT_ENDED, /* a table of the server is full; share->ended says which */
 };
 
 struct workload_answer {

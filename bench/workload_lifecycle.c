@@ -181,7 +181,7 @@ static void count_units(struct workload_share *share, const struct visit *visit)
     }
 }
 
-/* On to what comes next; an order with nothing left to do makes room for another. */
+/* Moves the visit to its next act; a finished visit is freed for another order. */
 static void visit_go_on(struct visits *visits, uint32_t index)
 {
     struct visit *visit = &visits->list[index];

@@ -1,28 +1,27 @@
-/* `till backup`: copies what a shop needs to start from, the newest snapshot and the log after it,
- * out of the data folder of a running server (or of a stopped one).
+/* `till backup`: copies what a server needs to start, the newest snapshot and the log after it,
+ * from the data folder of a running server (or of a stopped one).
  *
- * It reads the files that the server writes, as a recovery would, and asks the server nothing: no
- * order waits for a backup, but for its share of the disk, which --rate bounds. What it makes has
- * the files of a data folder, and a label that names them (snapshot/backup_label.h).
+ * It reads the server's files as recovery does, and sends the server no request: orders are slowed
+ * down only by the disk bandwidth that it takes, which --rate bounds. A backup has the files of a
+ * data folder, and a label that names them (snapshot/backup_label.h).
  *
  *   target                            then
- *   empty, or not there               label it unfinished; then go on as with one
+ *   empty, or not there               label it as unfinished, then as the next row
  *   an unfinished backup              copy the snapshot, verify it, publish it; then the log
- *   a complete one                    check it; append the log that came since, in files of its
- *                                     own, then copy the newest snapshot
+ *   a complete one                    check it; append the log written since, in new files,
+ *                                     then copy the newest snapshot
  *   of another history, or too old    refuse: nothing is removed that was not proven to be older
  *   anything else                     refuse, and change nothing
  *
- * When all is there and was read again, the label is published that names it, and only then goes
- * what lies before the newest snapshot. So a first backup is unfinished until it is complete, and
- * a later one complete at each moment, as the earlier one at first. Whatever ends it on the way,
- * the same command goes on from there: snapshots from the byte where they were left, the log from
+ * When everything was copied and read back, the label that names all files is published; only then
+ * are files removed that lie before the newest snapshot. So a first backup is unfinished until it
+ * is complete, and one that is brought up to date is complete at every moment. If a run is
+ * interrupted, the same command continues: a snapshot at the byte that it had reached, the log at
  * the last file.
  *
- * What can fail: the server releases segments while they are read, and writes over them. Then the
- * source's log seems damaged, or to end before the snapshot that it was durable up to: it is read
- * again, with a newer snapshot if need be, some times. All that is copied is read again from the
- * target before it counts. */
+ * What can fail: the server reuses segments while they are being read, and overwrites them. Then
+ * the source's log looks damaged, or seems to end before a seq that was known to be durable: the
+ * copy is tried again, up to TRIES_MAX times, with a newer snapshot if there is one. */
 #include "cli/backup.h"
 
 #include <errno.h>
@@ -70,7 +69,7 @@ void backup_pace(struct backup *backup, uint64_t bytes)
     nanosleep(&wait, NULL);
 }
 
-/* The snapshot of the source to copy: one that was half copied, if it is still there, else the
+/* Which snapshot to copy: one that was partly copied, if the source still has it, else the
  * newest. */
 static uint64_t choose_snapshot(struct backup *backup, const struct loader *source)
 {
@@ -84,7 +83,7 @@ static uint64_t choose_snapshot(struct backup *backup, const struct loader *sour
     return source->seq_count > 0 ? source->seqs[0] : 0;
 }
 
-/* One try, as far as the source lets it. */
+/* One attempt; STEP_AGAIN when the server changed the source's files meanwhile. */
 static enum backup_step copy(struct backup *backup)
 {
     struct loader source = {.disk = backup->source};
@@ -108,7 +107,7 @@ static enum backup_step copy(struct backup *backup)
     return step;
 }
 
-/* Opens the source; one that has no change yet is refused before anything is made. */
+/* Opens the source; a folder without any change is refused before anything is created. */
 static enum backup_step open_source(struct backup *backup)
 {
     struct wal_reader reader;
@@ -135,14 +134,15 @@ static enum backup_step open_source(struct backup *backup)
     return backup_fail(backup, "%s", reader.error);
 }
 
-/* The names that a backup has, whole and half made. */
+/* Is it the name of a file of a backup, or of such a file's partial copy? */
 static bool is_of_backup(const char *name)
 {
     char stem[DISK_NAME_SIZE];
     if (strlen(name) >= sizeof stem)
         return false;
     strcpy(stem, name);
-    while (disk_name_is_partial(stem)) /* one that was being removed has it twice */
+    /* A partial file that was being removed has the ending twice. */
+    while (disk_name_is_partial(stem))
         stem[strlen(stem) - strlen(DISK_PARTIAL)] = '\0';
     return strcmp(stem, BACKUP_LABEL_NAME) == 0 || folder_has_name(FOLDER_DATA, stem);
 }
@@ -152,7 +152,7 @@ static bool is_label_begun(const char *name)
     return strcmp(name, BACKUP_LABEL_NAME DISK_PARTIAL) == 0;
 }
 
-/* Makes a new target, unless what has its path is none. */
+/* Creates the target folder, or opens it if it has nothing but files of a backup. */
 static enum backup_step make_target(struct backup *backup)
 {
     char name[256];
@@ -174,7 +174,7 @@ static enum backup_step make_target(struct backup *backup)
     return STEP_DONE;
 }
 
-/* Opens the target, which must be a sound backup, or else is labelled as one that begins. */
+/* Opens the target: an intact backup, or a new one, which is labelled as unfinished. */
 static enum backup_step open_target(struct backup *backup)
 {
     char name[256];
@@ -203,8 +203,8 @@ static enum backup_step open_target(struct backup *backup)
     return STEP_DONE;
 }
 
-/* As far as the source shows what had been answered, it does up to now; a backup up to its own
- * time. */
+/* Up to which time the source shows all changes: now, or if it is a backup itself, when that was
+ * taken. */
 static uint64_t source_time_us(const struct backup *backup)
 {
     return backup->is_of_backup ? backup->origin.time_us : clock_wall_us();

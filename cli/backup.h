@@ -21,9 +21,9 @@ enum backup_step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
 /* What the target holds. */
 struct backup_holding {
     struct loader snapshots; /* the newest first */
-    struct wal_end log;      /* its end; segment 0: there is none */
-    struct wal_note note;    /* what it should note of its log; segment 0: it has none */
-    uint64_t log_first;      /* 0: no block */
+    struct wal_end log;      /* where the log ends; segment 0: there is no log */
+    struct wal_note note;    /* what log-note.till should say; segment 0: there is no log */
+    uint64_t log_first;      /* first seq of the log; 0: it has no block */
     uint32_t segment_last;   /* number of the last file; 0: none */
 };
 
@@ -31,7 +31,7 @@ struct backup {
     const char *data;
     const char *path;
     uint32_t rate_mib;
-    bool is_new; /* this run began the target */
+    bool is_new; /* the target was empty when this run began */
     struct disk *source;
     struct disk *target;
     struct backup_holding held;
@@ -47,8 +47,8 @@ struct backup {
     int file; /* -1: none */
     uint32_t segment;
     uint64_t offset;
-    uint32_t fill_bytes; /* of the piece, not written yet */
-    bool must_note;      /* the target's note does not allow for it yet */
+    uint32_t fill_bytes; /* bytes of the piece that are not written yet */
+    bool must_note;      /* log-note.till must be written before the segment is published */
     char error[WAL_ERROR_SIZE];
 };
 

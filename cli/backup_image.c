@@ -23,7 +23,8 @@ enum backup_step backup_image_check(struct backup *backup, const char *name, uin
     return step;
 }
 
-/* How much of the source's file the partial file has: none when it is of another image. */
+/* How many bytes of the source's snapshot the partial file has already; 0 when it is of another
+ * snapshot. */
 static uint64_t image_resume(struct backup *backup, int from, int to, uint64_t size_bytes)
 {
     uint8_t *header = backup->piece + BACKUP_PIECE_SIZE / 2;
@@ -57,8 +58,8 @@ static enum backup_step image_copy_from(struct backup *backup, int from, int to,
     }
 }
 
-/* A damaged copy is not gone on with: what an earlier run left of it may be the reason, and then it
- * is copied anew. */
+/* A damaged copy is discarded. What an earlier run left of it may be the reason; if there was such
+ * a part, the snapshot is copied again from its first byte. */
 static enum backup_step copy_check(struct backup *backup, const char *name, uint64_t seq,
                                    bool is_resumed)
 {

@@ -25,8 +25,8 @@ static enum backup_step segment_write(struct backup *backup)
     return STEP_DONE;
 }
 
-/* A backup that was complete stays one while its log grows, wherever this run ends: its note must
- * allow for a block before the block is there. */
+/* A complete backup stays complete while its log grows, wherever this run is interrupted: so its
+ * note must cover a block before the block is in the folder. */
 static void note_allow(struct backup *backup, const struct wal_block *block)
 {
     struct wal_note *note = &backup->held.note;
@@ -83,7 +83,7 @@ static enum backup_step block_copy(struct backup *backup, const struct wal_reade
     return STEP_DONE;
 }
 
-/* May the block that was read follow what the target has, up to seq? */
+/* Can this block follow what the target has, which ends at seq? */
 static enum backup_step block_follows(struct backup *backup, const struct wal_reader *reader,
                                       uint64_t seq)
 {
@@ -109,7 +109,8 @@ static enum backup_step block_follows(struct backup *backup, const struct wal_re
     return STEP_DONE;
 }
 
-/* A block without a command that the target's log may go on with: the next one is chained to it. */
+/* A block without commands is copied as well if it comes next in the target's log, because the
+ * block after it is chained to it. */
 static bool leads_on(const struct backup *backup, const struct wal_block *block, uint64_t seq)
 {
     return backup->held.log_first > 0 && block->command_count == 0 && block->seq_first == seq + 1 &&

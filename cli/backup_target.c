@@ -27,7 +27,7 @@ enum backup_step backup_take_stock(struct backup *backup)
     free(segments);
     if (wal_reader_init(&reader, disk) != 0)
         return backup_fail(backup, "%s", reader.error);
-    reader.ignores_note = true; /* it is of the last run's end */
+    reader.ignores_note = true; /* it may describe the end of an earlier run */
     while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
         if (holding->log_first == 0)
             holding->log_first = reader.block.seq_first;
@@ -84,8 +84,7 @@ static int partial_discard(struct backup *backup, const char *name)
     return disk_partial_discard(backup->target, stem);
 }
 
-/* Removes the files that a start from the newest snapshot does not need, and what is half copied
- * of others. */
+/* Removes older snapshots, and partial files. */
 static enum backup_step remove_older(struct backup *backup)
 {
     const struct backup_holding *held = &backup->held;
@@ -107,8 +106,7 @@ static enum backup_step remove_older(struct backup *backup)
     return step;
 }
 
-/* How many of the target's segments end before the newest snapshot; *segments is the caller's to
- * free. */
+/* How many of the target's segments end before the newest snapshot; the caller frees *segments. */
 static enum backup_step count_older(struct backup *backup, struct wal_segment **segments,
                                     int *count, int *older_count)
 {

@@ -1,6 +1,7 @@
-/* A record is first cut with nothing written, so that a malformed one leaves the bytes as they
- * were, and reading goes on after its first line: a quote that was never closed costs one line and
- * not the rest of the file. Then its quoted fields are unquoted in place, which only shortens. */
+/* First pass over a record: find its fields without writing anything. If it is malformed, the bytes
+ * are unchanged and reading continues after its first line, so a quote that is never closed costs
+ * one line and not the rest of the file. Second pass: unquote the fields in place, which only makes
+ * them shorter. */
 #include "cli/csv.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@ void csv_init(struct csv_reader *reader, char *bytes, size_t size)
         reader->cursor += sizeof byte_order_mark;
 }
 
-/* Past the line end at cursor, if there is one: the size of it. */
+/* The size of the line end at cursor; 0 when there is none. */
 static size_t line_end_size(const char *cursor, const char *end)
 {
     if (cursor < end && *cursor == '\n')
@@ -31,7 +32,7 @@ static void skip_line(struct csv_reader *reader)
     reader->line++;
 }
 
-/* Finds the end of the field at cursor, quotes included; NULL, with *error, when it has none. */
+/* The end of the field at cursor, quotes included; NULL, with *error, when it is malformed. */
 static char *field_end(char *cursor, char *end, const char **error)
 {
     if (cursor == end || *cursor != '"') {

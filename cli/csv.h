@@ -29,7 +29,7 @@ struct csv_reader {
 
 enum csv_read {
     CSV_RECORD,
-    CSV_MALFORMED, /* record->line and reader->error tell; reading goes on with the line after it */
+    CSV_MALFORMED, /* see record->line and reader->error; reading continues at the next line */
     CSV_END,
 };
 

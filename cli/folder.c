@@ -1,7 +1,5 @@
-/* Finding, opening, reading, messages.
- *
- * A folder is told by its names alone before anything in it is read: a path that was mistyped has
- * none of them, and must not be taken for a shop without any changes. */
+/* Before anything in a folder is read, it must have at least one file with a name that till gives:
+ * a mistyped path leads to a folder without any, which must not be taken for an empty shop. */
 #include "cli/folder.h"
 
 #include <errno.h>
@@ -31,7 +29,7 @@ static const struct {
     {FOLDER_ARCHIVE, ARCHIVE_LABEL_NAME},
 };
 
-/* What is said of a path that has none of them. */
+/* For the message about a path that has none of them. */
 static const struct {
     const char *name;
     const char *looked_for;
@@ -185,7 +183,7 @@ static void print_time(uint64_t time_us)
     value_write(stderr, VALUE_TEXT, FIELD_time, &time_us);
 }
 
-/* The moment of the oldest snapshot; false when there is none that can be read. */
+/* Seq and time of the oldest snapshot; false when none can be read. */
 static bool oldest_snapshot(const struct folder *folder, uint64_t *seq, uint64_t *time_us)
 {
     struct loader snapshots = {.disk = folder->replay.disk};
@@ -201,8 +199,8 @@ static bool oldest_snapshot(const struct folder *folder, uint64_t *seq, uint64_t
     return is_read;
 }
 
-/* Is the moment that is asked for one that what is there leads to? Where no log goes back to the
- * first change, the oldest snapshot is the earliest. */
+/* Is the requested moment not too early? Unless a log begins with the first change, the oldest
+ * snapshot is the earliest state that can be built. */
 static bool reaches_back(const struct folder *folder)
 {
     const struct replay *replay = &folder->replay;
@@ -223,8 +221,9 @@ static bool reaches_back(const struct folder *folder)
     return false;
 }
 
-/* Nothing changed since the last change, up to this time: of a backup when it was taken, of a data
- * folder now. An archive is left behind by its log at any time. */
+/* Up to which time it is known that no change followed the last one: for a backup, when it was
+ * taken; for a data folder, now. For an archive it is the last change itself, as the log may be
+ * ahead of it. */
 static uint64_t reach_us(const struct folder *folder)
 {
     const struct replay *replay = &folder->replay;
@@ -238,7 +237,7 @@ static uint64_t reach_us(const struct folder *folder)
     return time_us > last_us ? time_us : last_us;
 }
 
-/* The log was read to its end, or to the moment. */
+/* Is the state, now that the log was read, the one of the requested moment? */
 static bool has_reached(const struct folder *folder)
 {
     const struct replay *replay = &folder->replay;
@@ -248,8 +247,8 @@ static bool has_reached(const struct folder *folder)
         return true;
     if (folder->is_backup && seq < folder->label.seq && replay->seq_last != seq) {
         fprintf(stderr,
-                "%s: %s leads to seq %" PRIu64 ", and went up to %" PRIu64
-                " when the backup was made: take another backup\n",
+                "%s: %s goes up to seq %" PRIu64 ", but went up to %" PRIu64
+                " when the backup was made: use another backup\n",
                 folder->command, disk_path(replay->disk), seq, folder->label.seq);
         return false;
     }

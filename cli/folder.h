@@ -18,8 +18,8 @@ enum folder_kind {
     FOLDER_ARCHIVE,
 };
 
-/* Opens the folder at the path for reading if it is of that kind, by the names of what is in it;
- * else says what was looked for, and gives false. */
+/* Opens the folder for reading if the names of its files show that it is of that kind; false after
+ * a message. */
 bool folder_find(const char *command, const char *path, enum folder_kind kind, struct disk **disk);
 
 /* Is it the name of a file that such a folder has? */
@@ -34,20 +34,20 @@ struct folder {
     struct replay replay; /* disk, archive and engine, once opened; seq_last and
                              time_last_us are what the options say */
     bool is_backup;
-    struct backup_label label; /* of a backup, which was checked */
+    struct backup_label label; /* if it is a backup */
     struct progress progress;
 };
 
 /* Takes in what was typed for --at and --seq; false after a message. */
 bool folder_options(struct folder *folder);
 
-/* Opens the folder, which is checked if it is a backup, and makes a fresh engine; false after a
- * message. folder_close comes in any case. */
+/* Opens the folder, checks it if it is a backup, and creates an empty engine; false after a
+ * message. folder_close must follow in both cases. */
 bool folder_open(struct folder *folder, const char *path);
 void folder_close(struct folder *folder);
 
-/* Brings the fresh engine to the moment that the options name, or as far as the log goes; false
- * after a message, also when the moment is before or after what is there. */
+/* Replays into the engine up to the moment that the options name, or to the end of the log; false
+ * after a message, also when that moment is earlier or later than what the folder has. */
 bool folder_read(struct folder *folder);
 
 /* The first seq of the log in a folder, which may be NULL; 0 when it has none, or cannot be read.

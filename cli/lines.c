@@ -1,5 +1,5 @@
-/* The buffer holds a line of any size that is taken and then some, so that it is moved to the
- * buffer's start only when it has come in parts. */
+/* The buffer is larger than the longest line, so bytes are moved to its start only when a line has
+ * arrived in parts. */
 #include "cli/lines.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* The lines of a descriptor, as they come, in a buffer of bounded size: taking one never waits, and
- * reading takes what there is. A line that is longer than the bound is skipped and told. */
+/* The lines that arrive at a file descriptor, in a buffer of bounded size. Taking a line never
+ * waits; reading takes what has arrived. A line that is too long is skipped and reported. */
 #ifndef TILL_CLI_LINES_H
 #define TILL_CLI_LINES_H
 
@@ -11,8 +11,8 @@ enum { LINE_SIZE_MAX = 65536, LINES_BUFFER_SIZE = 4 * LINE_SIZE_MAX };
 
 enum lines_next {
     LINES_LINE,
-    LINES_TOO_LONG, /* its number is known, and nothing else */
-    LINES_NONE,     /* the rest of it must be read first, or there is nothing more */
+    LINES_TOO_LONG, /* only its number is known */
+    LINES_NONE,     /* no complete line is in the buffer: read more, unless the input has ended */
 };
 
 struct lines {
@@ -22,11 +22,11 @@ struct lines {
     uint64_t number; /* from 1 */
 
     bool has_ended; /* nothing more can be read */
-    int error;      /* why, as errno; 0: it was the end */
+    int error;      /* errno of a failed read; 0: end of input */
 
     /* Private. */
     int fd;
-    bool skips; /* in a line that is too long */
+    bool skips; /* inside a line that is too long */
     size_t start;
     size_t end;
     char bytes[LINES_BUFFER_SIZE];
@@ -34,10 +34,10 @@ struct lines {
 
 void lines_init(struct lines *lines, int fd);
 
-/* Takes the next line that has come whole; the last one needs no end. */
+/* Takes the next complete line; the last line of the input needs no line end. */
 enum lines_next lines_next(struct lines *lines);
 
-/* Reads once, waiting when nothing has come. Only when lines_next found none. */
+/* Reads once; blocks while nothing has arrived. Call it only after LINES_NONE. */
 void lines_read(struct lines *lines);
 
 #endif

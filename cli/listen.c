@@ -1,6 +1,6 @@
-/* What counts is what the system makes of a text, not how it looks: `0`, `127.1` and names are
- * addresses too. A text is inside when every address that it stands for is a loopback one. Of those
- * the first of IPv4 is bound, else the first. */
+/* A host is judged by the addresses that the system resolves it to, not by its text: `0`, `127.1`
+ * and names are hosts too. It is inside when all of its addresses are loopback addresses. The
+ * server binds the first IPv4 address of these, or the first of all if none is IPv4. */
 #include "cli/listen.h"
 
 #include <netdb.h>

@@ -1,5 +1,5 @@
-/* Where a server is told to listen, looked at before it does: while there are no users and no
- * encryption, whoever reaches it may do everything. */
+/* The check of --listen before the server binds: as there are no users and no encryption yet,
+ * whoever can connect can do everything. */
 #ifndef TILL_CLI_LISTEN_H
 #define TILL_CLI_LISTEN_H
 
@@ -9,7 +9,7 @@ enum { LISTEN_ERROR_SIZE = 512 };
 
 enum listen_verdict {
     LISTEN_INSIDE,  /* only programs on this machine reach it */
-    LISTEN_OUTSIDE, /* others do: error says by which address */
+    LISTEN_OUTSIDE, /* other machines may reach it: error says by which address */
     LISTEN_UNKNOWN, /* no address can be found for the name: error says why */
 };
 
@@ -20,7 +20,7 @@ struct listen {
     char error[LISTEN_ERROR_SIZE];
 };
 
-/* Looks the host up, and judges all the addresses that it stands for. */
+/* Resolves the host, and judges all of its addresses. */
 void listen_look(struct listen *listen, const struct address *address);
 
 #endif

@@ -1,16 +1,18 @@
 /* Loads stock and points from CSV files.
  *
- * Adding happens once because every command's key is derived from the whole file's content and the
- * line it stands on: the same file loaded twice, by mistake or because a connection broke half-way,
- * answers REPLAYED and adds nothing. A file that was edited in between is another file: its lines
- * count anew. Setting needs no keys: stock.set expects what was read, and a row whose stock is what
- * the file says sends nothing more. Whoever changes the stock meanwhile makes it STALE_VERSION,
- * which tells the new on_hand; that is tried again, a bounded number of times.
+ * Rows that add are done once, because the key of every command is derived from the content of the
+ * whole file and the number of its line: when the same file is loaded twice, by mistake or because
+ * a connection broke, the answers are REPLAYED and nothing is added. A file that was edited in
+ * between has other keys: all of its rows are added. Rows that set need no keys: stock.set carries
+ * the on_hand that was read, and a row whose on_hand is right already sends nothing more. If the
+ * stock was changed meanwhile, the answer is STALE_VERSION with the new on_hand, and the row is
+ * tried again, a bounded number of times.
  *
- * A bad line is named and left out, and so is one that the server rejects; everything else goes in.
- * What every other row would run into as well, a full table above all, ends the load: the rows that
- * are left are counted and not sent. With --strict a first pass over all files sends nothing, and a
- * second one runs only when the first found nothing. With --dry-run only queries are sent. */
+ * A line that is wrong, or that the server rejects, is reported and skipped; the others are loaded.
+ * A rejection that all other rows would get as well, above all a full table, ends the load: the
+ * rows that are left are counted and not sent. With --strict a first pass over all files sends
+ * nothing, and a second one runs only when the first found nothing. With --dry-run only queries are
+ * sent. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +64,7 @@ static void run_pass(struct loader *loader, bool sending)
     }
 }
 
-/* A part of the summary, when there is something of it. */
+/* One part of the summary; nothing when the count is zero. */
 static void print_part(const char **joint, uint64_t count, const char *text)
 {
     if (count == 0)

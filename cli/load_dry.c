@@ -1,6 +1,6 @@
-/* A line a row, in the order of the rows: what becomes of its SKU, then of its stock. A row that
- * would change nothing has none. What the server would refuse is an error, as far as that can be
- * told without asking it to do it. */
+/* Prints one line per row, in the order of the rows: what would happen to its SKU, then to its
+ * stock; nothing for a row that would change nothing. A row that the server would reject is an
+ * error, as far as queries can find that out. */
 #include "cli/load_dry.h"
 
 #include <inttypes.h>
@@ -26,7 +26,7 @@ static void print_terms(const struct load_row *row)
     value_write(stdout, VALUE_TEXT, FIELD_currency, &row->currency);
 }
 
-/* What would become of the row's SKU; the part of the line that says so. */
+/* The part of the line that says what would happen to the row's SKU. */
 static void print_sku(const struct load_work *work, const struct load_found *found)
 {
     const struct load_row *row = &work->row;
@@ -64,7 +64,7 @@ static void print_stock(const struct load_work *work, const struct load_found *f
         printf("on_hand %" PRId64 " becomes %" PRId64, found->stock.on_hand, row->units);
 }
 
-/* Why the server would refuse the row, as far as can be told without asking it to do it. */
+/* Would the server accept the row, as far as queries can find out? False after an error. */
 static bool row_is_possible(struct loader *loader, const struct load_work *work,
                             const struct load_found *found)
 {

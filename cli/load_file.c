@@ -70,7 +70,7 @@ void load_input_deinit(struct load_input *input)
     input->kept = NULL;
 }
 
-/* What a message quotes: a few bytes, none of which does anything to a terminal. */
+/* A field as a message quotes it: short, without control characters. */
 static const char *quoted(const struct csv_field *field, char text[QUOTED_TEXT_SIZE])
 {
     size_t size = field->size < QUOTED_SIZE_MAX ? field->size : QUOTED_SIZE_MAX;
@@ -261,7 +261,7 @@ static bool read_column(struct load_file *file, const struct load_column *column
                               quoted(field, text), column->expected);
 }
 
-/* The header's columns, as they stand there. */
+/* The names of the header's columns, in their order. */
 static void write_header(const struct load_file *file, char *text, size_t size)
 {
     text[0] = '\0';

@@ -31,12 +31,12 @@ struct load_row {
     uint64_t expires;
 };
 
-/* A file that was named. What can be read only once, as standard input ("-"), is kept for a second
- * pass. */
+/* A file from the command line. The content of one that can be read only once, such as standard
+ * input ("-"), is kept for a second pass. */
 struct load_input {
     const char *path;
     uint32_t number;
-    char *kept; /* NULL: it is read again */
+    char *kept; /* its content; NULL: it can be read again */
     size_t kept_size;
 };
 
@@ -64,7 +64,7 @@ void load_file_close(struct load_file *file);
 /* The next row that is well-formed; the others are named. False at the end. */
 bool load_file_next(struct load_file *file, struct load_row *row);
 
-/* How many rows are left, well-formed or not, without a word about them. */
+/* Counts the rows that are left, well-formed or not, without messages. */
 uint64_t load_file_skip(struct load_file *file, struct load_place *first);
 
 /* How far it is read. */

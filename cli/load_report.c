@@ -1,4 +1,4 @@
-/* All of it goes to stderr. The line of progress is wiped before anything else is said. */
+/* Everything goes to stderr. The line of progress is cleared before any other output. */
 #include "cli/load_report.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
-/* What a load says about rows: bounded, with the place first, and beside a line of progress. */
+/* The messages of a load about its rows: file and line first, bounded in number, and mixed with a
+ * line of progress. */
 #ifndef TILL_CLI_LOAD_REPORT_H
 #define TILL_CLI_LOAD_REPORT_H
 
@@ -8,7 +9,7 @@
 
 #include "cli/progress.h"
 
-/* Where something stands. */
+/* The line that a message is about. */
 struct load_place {
     const char *path;
     uint64_t line;
@@ -35,11 +36,11 @@ __attribute__((format(printf, 3, 4))) void load_warning(struct load_report *repo
                                                         const struct load_place *place,
                                                         const char *format, ...);
 
-/* A line for a person, whatever was said before. */
+/* Any other message; not bounded in number. */
 __attribute__((format(printf, 2, 3))) void load_say(struct load_report *report, const char *format,
                                                     ...);
 
-/* Takes the progress away, and tells how many errors and warnings were not shown. */
+/* Clears the progress, and says how many errors and warnings were not shown. */
 void load_report_end(struct load_report *report);
 
 uint64_t load_clock_us(void);

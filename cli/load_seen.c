@@ -1,5 +1,5 @@
-/* One hash table for both kinds of thing, told apart by what is hashed: 128 bits, so that two
- * things are one only when they are the same. */
+/* One hash table for SKUs and for rows; its keys are 128-bit hashes of kind and ids, which are
+ * taken to be unique. */
 #include "cli/load_seen.h"
 
 #include <inttypes.h>
@@ -10,7 +10,7 @@ enum { SLOTS_MIN = 1024 };
 
 enum seen_what { SEEN_SKU = 1, SEEN_STOCK, SEEN_POINTS };
 
-/* What terms of a stock row that adds are: those of no row that sets. */
+/* The terms recorded for a row that adds; no row that sets can have them. */
 #define TERMS_ADDED UINT64_MAX
 
 struct seen_slot {
@@ -50,8 +50,7 @@ static bool grow(struct load_seen *seen)
     return true;
 }
 
-/* The slot of this thing; *is_new when it was not seen before, and is now. NULL when memory is
- * short. */
+/* The slot of this key, which is added if it is new. NULL when there is not enough memory. */
 static struct seen_slot *find(struct load_seen *seen, const uint64_t words[4],
                               const struct load_place *place, uint64_t terms, bool *is_new)
 {
@@ -90,7 +89,7 @@ static bool seen_points(struct load_seen *seen, const struct load_row *row,
     return true;
 }
 
-/* A SKU's terms are put once; a line that gives it others is bad. */
+/* All rows of a SKU must have the same terms. */
 static bool seen_sku(struct load_seen *seen, const struct load_row *row, struct load_report *report,
                      bool *is_new)
 {

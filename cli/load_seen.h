@@ -1,5 +1,5 @@
-/* What stood on earlier lines of a load: the terms of each SKU, and each (SKU, warehouse) and
- * (customer, expiry), so that a row that is there twice is told. */
+/* What earlier rows of a load had: the terms of each SKU, and each (SKU, warehouse) and
+ * (customer, expiry), to find contradictions and rows that appear twice. */
 #ifndef TILL_CLI_LOAD_SEEN_H
 #define TILL_CLI_LOAD_SEEN_H
 

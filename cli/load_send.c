@@ -32,7 +32,7 @@ void load_rows_left(struct loader *loader, const struct load_place *place, uint6
         *first = *place;
 }
 
-/* The one line that says why the load ends, and what a person can do about it. */
+/* The message that says why the load ends, and what can be done about it. */
 static void say_end(struct loader *loader, const struct load_work *work,
                     const struct rejection_body *rejection, unsigned outcome, const char *text)
 {
@@ -73,7 +73,7 @@ static void write_rejection(const struct client_reply *reply, char text[TEXT_ERR
     fclose(out);
 }
 
-/* Would every other row be answered the same? */
+/* Would every other row get the same rejection? */
 static bool ends_the_load(unsigned outcome)
 {
     return outcome == OUTCOME_CAPACITY || outcome == OUTCOME_STORAGE_FULL ||
@@ -85,8 +85,8 @@ static bool is_same_place(const struct load_place *a, const struct load_place *b
     return a->path != NULL && b->path != NULL && a->file == b->file && a->line == b->line;
 }
 
-/* A row has one error, or is left once, whichever of its commands was rejected: where the SKU could
- * not be put, the stock that follows counts. */
+/* A row is counted and reported once, although two of its commands may be rejected: if its SKU
+ * could not be put, only the rejection of the stock command that follows is counted. */
 static void row_is_rejected(struct loader *loader, const struct load_work *work,
                             const struct client_reply *reply)
 {
@@ -366,8 +366,8 @@ static void send_one(struct loader *loader, struct load_work *work, enum load_st
     step_to(loader, work, step);
 }
 
-/* Two that go out together: what is answered to the first is known at the second, because nothing
- * but later steps of earlier rows comes between them. */
+/* Sends two commands of one row together. When the second one is answered, the first one's answer
+ * is known. */
 static void send_two(struct loader *loader, struct load_work *work, enum load_step first,
                      enum load_step second)
 {

@@ -18,7 +18,7 @@ enum load_step {
     STEP_BALANCE
 };
 
-/* A row on its way: what was asked for last, and what is known. */
+/* A row in progress: the last command that was sent for it, and what its answers said. */
 struct load_work {
     struct load_row row;
     XXH128_hash_t content; /* of its file */

@@ -1,11 +1,11 @@
-/* A control group is ended, or made to wait, when all that its processes take is above its limit;
- * the limits of the groups above it hold as well. Pages of files count, but are given back when
- * memory runs short, so they are taken off what is in use. Of everything that is found the smallest
- * remainder counts.
+/* The kernel kills or slows down the processes of a control group that uses more memory than its
+ * limit, or than the limit of a group above it. Cached pages of files count as used, but the kernel
+ * frees them when memory is short, so they are subtracted. The result is the smallest amount left
+ * in any of these groups and in the machine.
  *
- * Version 2 of control groups has one tree, version 1 one for each controller. A process in a
- * container may be told a path that only the host has: the group that it sees at the top is its own
- * then, and the top is always looked at. */
+ * Version 2 of control groups has one tree, version 1 has one for each controller. In a container
+ * the path in proc/self/cgroup may exist only on the host; the process then sees its own group as
+ * the root of the tree, which is why the root is always looked at. */
 #include "cli/memory_limit.h"
 
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 
 enum { PATH_SIZE = 4096, LINE_SIZE = 4096 };
 
-/* From here on a number stands for no limit: version 1 has no word for it. */
+/* A limit this large means none: version 1 writes a huge number. */
 #define UNLIMITED_BYTES (1ULL << 62)
 
 /* A tree of groups, and what the files in each are called. */
@@ -45,8 +45,8 @@ static FILE *open_file(const char *folder, const char *name)
     return size < (int)sizeof path ? fopen(path, "re") : NULL;
 }
 
-/* The number behind a name and spaces or a colon, on a line of its own; without a name, the first
- * one of the file. False when there is none. */
+/* The number that follows the name at the beginning of a line, after spaces or a colon; with an
+ * empty name, the first number of the file. False when there is none. */
 static bool read_number(const char *folder, const char *file_name, const char *name,
                         uint64_t *number)
 {
@@ -67,7 +67,7 @@ static bool read_number(const char *folder, const char *file_name, const char *n
     return is_found;
 }
 
-/* Everything that a group and those below it have taken and can not give back. */
+/* The memory that a group and those below it use and that cannot be reclaimed. */
 static uint64_t group_in_use(const struct tree *tree, const char *folder)
 {
     uint64_t in_use = 0, cached = 0;

@@ -9,7 +9,7 @@ enum { MEMORY_REASON_SIZE = 512 };
 
 struct memory_limit {
     uint64_t left_bytes;             /* UINT64_MAX: nothing that limits it was found */
-    char reason[MEMORY_REASON_SIZE]; /* what leaves no more, for a person: file and numbers */
+    char reason[MEMORY_REASON_SIZE]; /* which limit it is, for a message: file and numbers */
 };
 
 /* Looks below root at proc/self/cgroup, proc/meminfo and sys/fs/cgroup: "" for the system's own.

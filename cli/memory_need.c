@@ -1,5 +1,5 @@
-/* The tables and what snapshots need are taken at the start. What connections have at most is taken
- * as they come. */
+/* Memory for tables and snapshots is allocated at the start; memory for connections when they are
+ * used, up to a bound. */
 #include "cli/memory_need.h"
 
 #include <inttypes.h>
@@ -59,11 +59,13 @@ static bool judge(const struct memory_need *need, const struct memory_limit *lim
     if (limit->left_bytes >= at_start + need->connections_bytes)
         return true;
     if (limit->left_bytes >= at_start) {
-        fprintf(stderr,
-                "till serve: many connections may take %.1f MiB besides, and %.1f MiB are left: "
-                "%s. Lower --output-chunks and --connections, else the server may be ended\n",
-                mebibytes(need->connections_bytes), mebibytes(limit->left_bytes - at_start),
-                limit->reason);
+        fprintf(
+            stderr,
+            "till serve: many connections together may take another %.1f MiB, and %.1f MiB are "
+            "left: %s. Lower --output-chunks and --connections; otherwise the kernel may kill the "
+            "server\n",
+            mebibytes(need->connections_bytes), mebibytes(limit->left_bytes - at_start),
+            limit->reason);
         return true;
     }
     fprintf(stderr,
@@ -76,9 +78,10 @@ static bool judge(const struct memory_need *need, const struct memory_limit *lim
     if (need->snapshots_bytes > 0)
         fputs(", --snapshot-memory", stderr);
     if (is_lazy)
-        fputs("; else the server is ended when it gets there\n", stderr);
+        fputs("; otherwise the kernel kills the server when it needs more\n", stderr);
     else
-        fputs("; --lazy-memory starts all the same, and is ended when it gets there\n", stderr);
+        fputs("; --lazy-memory starts anyway, and the kernel kills it when it needs more\n",
+              stderr);
     return is_lazy;
 }
 

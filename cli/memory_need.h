@@ -1,5 +1,5 @@
-/* Does what a server takes fit into the memory that is left? The kernel ends a process that takes
- * more, without a word, so this is asked before. */
+/* Does the memory that a server will need fit into what is left? The kernel kills a process that
+ * takes more, without a message, so this is checked at the start. */
 #ifndef TILL_CLI_MEMORY_NEED_H
 #define TILL_CLI_MEMORY_NEED_H
 
@@ -7,9 +7,9 @@
 
 #include "net/server.h"
 
-/* False after a message on stderr: what is needed, what is left and why, and what can be lowered.
- * A server of lazy memory, and what only many connections take, is warned of and let go on. root
- * is memory_limit_look's. */
+/* False after a message on stderr: what is needed, what is left and why, and which options lower
+ * it. With --lazy-memory, or when only many connections together need too much, it is a warning and
+ * the result is true. root: see memory_limit_look. */
 bool memory_suffices(const struct server_options *options, const char *root);
 
 #endif

@@ -1,7 +1,7 @@
-/* The distance of two names is the number of letters that are to be inserted, removed, replaced, or
- * swapped with their neighbour: optimal string alignment, by rows of the usual table of which three
- * are kept. A name is near when a third of what was typed would have to change at most, or when
- * what was typed is its beginning. */
+/* The distance of two names is the optimal string alignment distance: how many letters must be
+ * inserted, removed, replaced or swapped with their neighbour. It is computed row by row, and only
+ * the last three rows are kept. A name is near when at most about a third of the typed letters
+ * would have to change, or when the typed text is its beginning. */
 #include "cli/nearest.h"
 
 #include <string.h>
@@ -56,7 +56,7 @@ void nearest_offer(struct nearest *nearest, const char *name)
     if (size > NAME_SIZE_MAX || nearest->size > NAME_SIZE_MAX || nearest->size == 0)
         return;
     size_t far = distance(nearest->typed, nearest->size, name, size);
-    /* A beginning is as near as a name with one wrong letter. */
+    /* A text that is the beginning of a name counts as if one letter were wrong. */
     if (nearest->size >= BEGINNING_SIZE_MIN &&
         common_size(nearest->typed, nearest->size, name) == nearest->size)
         far = least(far, 1);

@@ -13,7 +13,7 @@ struct nearest {
     /* Private. */
     const char *typed;
     size_t size;
-    size_t distance; /* of the best; before there is one, what is too far */
+    size_t distance; /* of the best one; before there is one, a distance that is too far */
 };
 
 struct nearest nearest_to(const char *typed, size_t size);

@@ -1,4 +1,5 @@
-/* Resolving, comparing, listing, making. */
+/* Paths are compared after all links are resolved, and folders by device and inode number as well,
+ * because one folder may be mounted at several paths. */
 #include "cli/paths.h"
 
 #include <dirent.h>
@@ -31,7 +32,7 @@ static const char *add_part(char *path, const char *rest)
     return rest + part;
 }
 
-/* The path without links, as far as it exists; behind that as it was typed. */
+/* Resolves the links of the part of the path that exists; the rest is appended as it was typed. */
 static bool resolve(const char *path, char resolved[PATH_MAX])
 {
     char begin[PATH_MAX];
@@ -53,8 +54,7 @@ static bool resolve(const char *path, char resolved[PATH_MAX])
     return true;
 }
 
-/* Is one of the folders above `inner`, or it itself, the folder `outer`? A folder may be mounted at
- * several places, so it is told by its number too. Both are resolved. */
+/* Is `outer` the same folder as `inner`, or one above it? Both are resolved. */
 static bool is_within(const char *inner, const char *outer)
 {
     struct stat above;
@@ -77,7 +77,7 @@ bool paths_are_apart(const char *command, struct named_path a, struct named_path
 {
     char path_a[PATH_MAX];
     char path_b[PATH_MAX];
-    /* What cannot be resolved cannot be opened either, and is told then. */
+    /* A path that cannot be resolved cannot be opened either; opening it gives the message. */
     if (!resolve(a.path, path_a) || !resolve(b.path, path_b))
         return true;
     bool a_within = is_within(path_a, path_b);
@@ -148,13 +148,12 @@ bool path_exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
-/* One that has anything in it stays. */
 void path_forget(const char *path)
 {
     (void)rmdir(path);
 }
 
-/* What every folder may have. */
+/* Names that any folder may have. */
 static bool is_plain(const char *name)
 {
     static const char *const plain[] = {".", "..", "lost+found"};

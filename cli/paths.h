@@ -1,5 +1,5 @@
-/* The paths that a command is given for folders: how they lie to each other, what stands there, and
- * making them. A path may lead through links, or to what is not there yet. */
+/* Paths of folders, as a command is given them: whether one lies inside another, what exists there,
+ * and creating them. A path may contain links, or not exist yet. */
 #ifndef TILL_CLI_PATHS_H
 #define TILL_CLI_PATHS_H
 
@@ -15,7 +15,7 @@ struct named_path {
 /* False, after a message, when one of the two folders is the other one or lies in it. */
 bool paths_are_apart(const char *command, struct named_path a, struct named_path b);
 
-/* May a folder be made there, or written to? 0 or -errno. */
+/* Can a folder be created there, or written to? 0 or -errno. */
 int path_may_be_made(const char *path);
 
 /* Makes the folders above the path's own, durably; 0 or -errno. */
@@ -24,11 +24,11 @@ int path_make_parents(const char *path);
 /* Is there something at the path? */
 bool path_exists(const char *path);
 
-/* Removes a folder that has nothing of its own in it; one that has stays. */
+/* Removes a folder if it is empty. */
 void path_forget(const char *path);
 
-/* The first entry of the folder, of whatever kind, that `is_known` does not know, in `name`. 1; 0:
- * there is none, or no such folder; or -errno. */
+/* Looks for an entry of the folder for which `is_known` is false. 1, with its name; 0: there is
+ * none, or no such folder; or -errno. */
 int path_find_entry(const char *path, bool (*is_known)(const char *name), char *name,
                     size_t name_size);
 

@@ -45,13 +45,13 @@ static bool complain(const char *what, const char *why)
     return false;
 }
 
-/* What a restore that was killed leaves; the next one removes it. */
+/* The file that a killed restore leaves behind; the next one removes it. */
 static bool is_half_made(const char *name)
 {
     return strcmp(name, "snapshot.partial") == 0;
 }
 
-/* What has the path must be an empty folder, or nothing yet. */
+/* The path must be an empty folder, or not exist. */
 static bool target_is_free(const struct restore *restore)
 {
     char name[256];
@@ -70,7 +70,7 @@ static bool target_is_free(const struct restore *restore)
     return complain(restore->data, why);
 }
 
-/* The new folder, which is made only when there is something to write to it. */
+/* Creates the new folder: last, when there is a state to write to it. */
 static bool open_target(struct restore *restore)
 {
     restore->is_new = !path_exists(restore->data);
@@ -104,7 +104,7 @@ static bool check_state(const struct restore *restore)
     return complain("the restored state", error);
 }
 
-/* Turns the loop until the snapshot is published or given up. */
+/* Runs the writer until the snapshot is published or has failed. */
 static bool write_all(struct writer *writer, struct io *io, uint64_t seq)
 {
     struct io_event events[IO_EVENTS_MAX];
@@ -145,7 +145,8 @@ static bool write_snapshot(struct restore *restore)
     return written;
 }
 
-/* Reads what was written, and goes on to the end of the block that the moment lies in. */
+/* Loads the snapshot that was written, and replays to the end of the block that the moment is in.
+ */
 static bool check_written(struct restore *restore)
 {
     struct replay *replay = &restore->folder.replay;
@@ -155,7 +156,7 @@ static bool check_written(struct restore *restore)
         return complain("what was written cannot be read", loader.error);
     if (loader.seq != restore->seq || engine_checksum(replay->engine) != restore->checksum)
         return complain(restore->data,
-                        "what was written is not what was restored: see to the disk");
+                        "what was read back is not what was written: check the disk");
     if (seq_whole == restore->seq)
         return true;
     replay->time_last_us = 0;
@@ -168,7 +169,7 @@ static bool check_written(struct restore *restore)
            complain("the state does not lead on", "the log has become shorter");
 }
 
-/* What turned out not to be the state must not be served. */
+/* A snapshot that failed the check is removed, so that no server can start from it. */
 static bool keep_or_remove(struct restore *restore, bool is_right)
 {
     char name[DISK_NAME_SIZE];
@@ -199,7 +200,7 @@ static bool run(struct restore *restore)
     printf(", digest %016" PRIx64 ", to %s, epoch %" PRIu64 "\n", restore->digest, restore->data,
            epoch);
     if (!has_stopped)
-        printf("that is the last change that is there\n");
+        printf("that is the last change in the log\n");
     return true;
 }
 

@@ -37,7 +37,7 @@ static void print_help(void)
     options_print(stdout, &serve_table);
 }
 
-/* A text that the options' parser has taken for an address already. */
+/* Splits a text that the parser of the options has already checked. */
 static struct address address_of(const char *text)
 {
     struct address address;
@@ -46,8 +46,8 @@ static struct address address_of(const char *text)
     return address;
 }
 
-/* Only what stays on this machine is listened to without --insecure; EXIT_OK, or the exit code
- * after a message. */
+/* Without --insecure the server listens only where no other machine can connect. EXIT_OK, or the
+ * exit code after a message. */
 static int look_at_address(struct serve *serve)
 {
     struct listen *listen = &serve->listen;
@@ -66,13 +66,14 @@ static int look_at_address(struct serve *serve)
         break;
     }
     if (serve->typed.insecure) {
-        fprintf(stderr, "till serve: --insecure: whoever reaches %s may read and change the shop\n",
+        fprintf(stderr,
+                "till serve: --insecure: whoever can connect to %s may read and change the shop\n",
                 listen->error);
         return EXIT_OK;
     }
     fprintf(stderr,
-            "till serve: --listen %s is %s: whoever reaches it could read and change the shop, as "
-            "there are no users and no encryption yet; --insecure if that is meant\n",
+            "till serve: --listen %s is %s: whoever can connect could read and change the shop, as "
+            "there are no users and no encryption yet; to allow that, give --insecure\n",
             text, listen->error);
     return EXIT_USAGE;
 }
@@ -105,7 +106,7 @@ static void print_start(const struct serve *serve, const struct server *server, 
                mebibytes(start.snapshot_memory_bytes));
     printf("io: %s\n", io_describe(io));
     if (start.backup_seq > 0)
-        printf("data: a whole backup up to seq %" PRIu64 "; from now on it is a data folder\n",
+        printf("data: a complete backup up to seq %" PRIu64 "; from now on it is a data folder\n",
                start.backup_seq);
     if (start.snapshot_seq > 0)
         printf("data: snapshot of seq %" PRIu64 ", %.1f MiB of state in %.3f s%s\n",
@@ -134,7 +135,8 @@ static bool has_core(const struct serve *serve)
     return serve->typed.core != OPTION_NOT_GIVEN;
 }
 
-/* The helper threads, which are started next, leave the loop's core to it, if they have another. */
+/* Takes the core away from this thread, so that the helper threads, which inherit its cores, do not
+ * use it; unless there is no other core. */
 static void helpers_leave(uint32_t core)
 {
     cpu_set_t others;
@@ -145,7 +147,7 @@ static void helpers_leave(uint32_t core)
         (void)sched_setaffinity(0, sizeof others, &others);
 }
 
-/* The thread of the loop stays on its core from now on. */
+/* Pins this thread, which runs the loop, to the core. */
 static bool loop_pin(uint32_t core)
 {
     cpu_set_t only;
@@ -173,7 +175,7 @@ static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
     while (go_on > 0)
         go_on = server_turn(server, UINT64_MAX);
     if (go_on < 0) {
-        /* Writes may be under way to memory that must stay: the process ends as it is. */
+        /* The kernel may still access memory for writes in flight, so nothing is freed. */
         fprintf(stderr, "till serve: %s\n", server_error(server));
         fflush(NULL);
         _exit(EXIT_FAILED);
@@ -233,7 +235,7 @@ static int serve_open(struct serve *serve)
     return code;
 }
 
-/* What was typed, in the server's units. */
+/* The options as typed, converted to the server's units. */
 static struct server_options server_options_of(struct serve *serve)
 {
     const struct serve_options *typed = &serve->typed;
@@ -281,9 +283,10 @@ int cli_serve(int argc, char **argv)
         perror("till serve: getrandom");
         return EXIT_FAILED;
     }
-    /* A limit on file sizes is then an error of the write, like a full disk, not a death. */
+    /* Exceeding a limit on file sizes then fails the write, as a full disk does, instead of killing
+     * the process. */
     signal(SIGXFSZ, SIG_IGN);
-    /* Whoever reads what is printed may go, as `grep -m1` does: no reason to stop a shop. */
+    /* The reader of stdout may close it, as `grep -m1` does; that must not kill the server. */
     signal(SIGPIPE, SIG_IGN);
     return serve_open(&serve);
 }

@@ -8,10 +8,10 @@
  *
  * When input is piped, lines are sent without waiting for the answers of those before; the server
  * decides the requests of a connection in their order, so a line sees the effect of every line
- * before it all the same. What is in flight is bounded by the server's word, by a number, and by
- * what may come back: that fits the sockets' buffers, so that a server never has to wait for this
- * reader, who may itself wait for whoever reads its output. A person gets each answer before the
- * next prompt.
+ * before it all the same. Requests in flight are bounded by the limit in the server's hello, by a
+ * fixed number, and by the size of their replies, which must fit into the buffers of the sockets:
+ * so the server never waits for this process, which may itself wait for the reader of its output.
+ * On a terminal each answer is printed before the next prompt.
  *
  * A line that cannot be understood is refused here, and the next one is read; a connection that
  * breaks ends the shell, because nobody knows whether the lines without an answer took effect. */
@@ -37,7 +37,7 @@
 
 enum {
     IN_FLIGHT_MAX = 1024,
-    REPLY_BYTES_MAX = 64 * 1024, /* that may be on their way to us */
+    REPLY_BYTES_MAX = 64 * 1024, /* of replies that may be in flight to this process */
     SENT_BODY_SIZE_MAX = 256,
     RANDOM_KEYS = 64,
 };
@@ -53,8 +53,8 @@ struct sent_line {
 
 struct shell {
     struct client client;
-    struct folder *folder; /* what is asked instead of the server; NULL: the server */
-    uint64_t *room;        /* for the folder's replies */
+    struct folder *folder; /* answers in place of the server; NULL: a server answers */
+    uint64_t *room;        /* buffer for the folder's replies */
     struct text_request request;
     enum value_form form;
     bool is_interactive;
@@ -65,7 +65,7 @@ struct shell {
     uint32_t sent_first;
     uint32_t sent_count;
     uint32_t sent_max;
-    uint32_t reply_bytes; /* that the answers to them may have, in all */
+    uint32_t reply_bytes; /* the largest size that all their replies together can have */
 
     struct id keys[RANDOM_KEYS];
     uint32_t keys_left;
@@ -84,7 +84,7 @@ static struct id random_key(struct shell *shell)
     return key;
 }
 
-/* What the shell says by itself about a line, for a program; value may be NULL. */
+/* The shell's own JSON object about a line; value may be NULL. */
 static void write_object(const struct shell *shell, uint64_t number, const char *outcome,
                          const char *name, const char *value)
 {
@@ -98,7 +98,7 @@ static void write_object(const struct shell *shell, uint64_t number, const char 
     puts("}");
 }
 
-/* Answers come before the complaint about a later line, also where both go to one place. */
+/* Flushes stdout first: answers to earlier lines must appear before a message about a later one. */
 __attribute__((format(printf, 3, 4))) static void complain(struct shell *shell, uint64_t number,
                                                            const char *format, ...)
 {
@@ -202,7 +202,7 @@ static bool refuse(struct shell *shell, const char *reason)
     return true;
 }
 
-/* At the moment asked for, or else of what the folder ends with. */
+/* The answer at the requested moment, or at the end of the folder's log. */
 static struct client_reply ask_folder(struct shell *shell, const struct text_request *request)
 {
     struct engine *engine = shell->folder->replay.engine;
@@ -239,7 +239,7 @@ static bool run_command(struct shell *shell, const char *text, size_t size)
     if (!text_read(text, size, clock_wall_us(), random_key(shell), request, error))
         return refuse(shell, error);
     if (shell->folder != NULL && request->message->kind != KIND_QUERY)
-        return refuse(shell, "a folder answers queries alone: changes go to its server");
+        return refuse(shell, "with --data only queries are answered: changes need a server");
     size_t fixed_size = request->message->request->size_bytes;
     struct sent_line line = {.message = request->message,
                              .number = shell->lines.number,
@@ -261,7 +261,7 @@ static void print_list(FILE *out)
     fprintf(out, "%-16s%s\n", "quit", "ends");
 }
 
-/* As text, or as one object that has the text in it. */
+/* Prints help as text, or inside one JSON object. */
 static bool run_help(struct shell *shell, const char *name, size_t size)
 {
     const struct message_info *message = message_find(name, size);
@@ -318,7 +318,7 @@ static bool run_line(struct shell *shell)
     return run_help(shell, name, name < line + size ? (size_t)(line + size - name) : 0);
 }
 
-/* Runs the lines that have come. */
+/* Runs the lines that have arrived. */
 static bool run_lines(struct shell *shell)
 {
     enum lines_next next = LINES_LINE;
@@ -348,14 +348,14 @@ static bool wait_for_more(struct shell *shell)
     return take_answers(shell);
 }
 
-/* Names the lines that have no answer. What had come is taken first. */
+/* Names the lines without an answer, after taking the answers that did arrive. */
 static void tell_unanswered(struct shell *shell)
 {
     char key_text[ID_TEXT_SIZE];
     if (wait_for_all(shell))
         return;
     const char *reason =
-        shell->client.error[0] != '\0' ? shell->client.error : "the server's answers make no sense";
+        shell->client.error[0] != '\0' ? shell->client.error : "the server sent a malformed answer";
     complain(shell, 0, "error: %s", reason);
     for (uint32_t i = 0; i < shell->sent_count; i++) {
         const struct sent_line *line = &shell->sent[(shell->sent_first + i) % IN_FLIGHT_MAX];

@@ -1,6 +1,6 @@
 /* `till snapshot`: asks a running server for a snapshot, and waits until it is published. The
- * server answers at once; it is asked again, for the change that was the last at first, until its
- * newest snapshot shows that. */
+ * server answers at once, with the seq of its last change; it is polled until its newest snapshot
+ * includes that seq. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static int wait_published(struct client *client, uint32_t wait_s)
     reply = first;
     for (uint64_t waited_ms = 0; reply.seq_published < first.seq; waited_ms += ASK_INTERVAL_MS) {
         if (reply.failures > first.failures) {
-            fprintf(stderr, "till snapshot: the server gave the snapshot up; it says why\n");
+            fprintf(stderr, "till snapshot: the snapshot failed; the server's stderr says why\n");
             return EXIT_FAILED;
         }
         if (waited_ms >= wait_s * 1000ULL) {

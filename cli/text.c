@@ -38,7 +38,7 @@ bool text_is_command(const struct message_info *message)
            message->kind == KIND_ADMIN;
 }
 
-/* The name by which the rows after this shape go, and its length; name points into the tables. */
+/* The name of the rows that follow this shape, and its length; it points into the tables. */
 static size_t row_name(const struct shape_info *shape, const char **name)
 {
     static const char suffix[] = "_count";
@@ -79,7 +79,7 @@ static const char *row_alias(const struct message_info *message)
     return alias;
 }
 
-/* Does this field of a row stand after its type's separator alone, without its name? */
+/* Is this field of a row written without its name, after the separator of its type? */
 static bool is_plain(const struct shape_info *shape, uint16_t index)
 {
     char separator = field_type_info(shape->fields[index].type)->separator;
@@ -175,7 +175,7 @@ static bool must_be_given(const struct shape_info *shape, uint16_t index)
     return field_is_required(shape, index) && shape->fields[index].type != FIELD_key;
 }
 
-/* Must there be a row? */
+/* Is at least one row required? */
 static bool row_must_be_given(const struct shape_info *shape)
 {
     for (uint16_t i = 0; i < shape->field_count; i++) {
@@ -355,7 +355,8 @@ static bool is_key(const struct field_info *field)
     return field->type == FIELD_key || field->type == FIELD_key_or_none;
 }
 
-/* Fields that were not given: the key is made up, and what may not be zero is missed. */
+/* Fields that were not given: sets the key, and refuses when one is missing that may not be zero.
+ */
 static bool fill_absent(struct line_reader *reader, struct id key)
 {
     const struct shape_info *shape = reader->request->message->request;
@@ -625,7 +626,7 @@ static void write_subject(const struct line_writer *writer, const struct message
     value_write(writer->out, writer->form, subject_type(message, name), &number);
 }
 
-/* Is this a whole body of that shape, with its rows? */
+/* Does the size fit a body of that shape with its rows? */
 static bool body_fits(const struct shape_info *shape, const struct shape_info *row_shape,
                       uint16_t rows_max, const void *body, size_t size)
 {
@@ -690,7 +691,8 @@ void text_print_commands(FILE *out)
     fprintf(out, "%-*s%s\n", COMMAND_COLUMN, "*", "must be given");
 }
 
-/* Does the text already name every value of this type? Of flags, the join is left to tell. */
+/* Does the text already name every value of this type? Not for flags, which also need the +
+ * explained. */
 static bool names_values(const char *text, unsigned type)
 {
     size_t count = 0, named = 0;

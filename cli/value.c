@@ -1,7 +1,7 @@
 /* Reading and writing values, one pair of functions per kind of type, found in one table.
  *
- * A reader gets the whole text and takes it or leaves it: what is not entirely a value of the type
- * is none. Nothing here rounds, clamps or guesses. */
+ * A reader gets the whole text, and refuses it unless all of it is one value of the type. Nothing
+ * here rounds, clamps or guesses. */
 #include "cli/value.h"
 
 #include <ctype.h>
@@ -351,7 +351,7 @@ static void write_currency(FILE *out, const struct value_context *context, const
         fprintf(out, "%" PRIu64, number);
 }
 
-/* Zero is no time, and one beyond the calendar has no date: both are written as the number. */
+/* Zero means no time, and a time beyond the calendar has no date: both are written as numbers. */
 static void write_time(FILE *out, const struct value_context *context, const void *field)
 {
     uint64_t time_us = load_unsigned(context, field);

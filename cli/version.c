@@ -1,5 +1,5 @@
-/* The numbers come from the headers that define them. What the source was, git tells the Makefile
- * when it is there. */
+/* The numbers come from the headers that define them. TILL_SOURCE is what git calls the source; the
+ * Makefile sets it when it builds from a git clone. */
 #include "cli/version.h"
 
 #include "base/schema.h"

@@ -113,7 +113,8 @@ static void connection_ask(struct client *client, struct connection *connection)
     }
 }
 
-/* Sends what is there; asks for more only when all of it is out. False when it is broken. */
+/* Sends what is queued; queues more requests only when all of it was sent. False when the
+ * connection is broken. */
 static bool connection_send(struct client *client, struct connection *connection)
 {
     if (!connection->is_blocked)
@@ -184,7 +185,7 @@ static bool connection_receive(struct client *client, struct connection *connect
     return true;
 }
 
-/* Turns until the time, or until nothing is in flight. */
+/* Runs the loop until end_ns, or, draining, until nothing is in flight. */
 static bool run_until(struct client *client, uint64_t end_ns, bool drain)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -238,7 +239,7 @@ static bool measure(struct client *client)
     return client->wrong == 0;
 }
 
-/* What it takes is given back by the end of the process. */
+/* Its memory is freed when the process ends. */
 static bool connection_init(const struct client *client, struct connection *connection)
 {
     uint32_t slot_count = client->slot_mask + 1;

@@ -1,4 +1,4 @@
-/* Putting the goods on the shelves. */
+/* Creates the goods over the protocol. */
 #include "bench/soak/goods.h"
 
 static bool put_sku(const struct shop *shop, uint64_t sku)

@@ -106,7 +106,7 @@ static bool next_request(void *context, struct frame *frame, uint64_t *token)
         frame->size = (uint32_t)(sizeof *frame + sizeof *body);
         *token = token_make(ASK_ORDER, number);
     } else {
-        /* The number is used by nobody who gets something. */
+        /* Numbers from here on are used only for orders that are rejected. */
         uint64_t number = UINT32_MAX - random_below(&honest->random, 1 << 20);
         write_order(honest, frame, number, GOODS_GONE);
         *token = token_make(ASK_GONE, number);

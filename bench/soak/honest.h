@@ -21,19 +21,19 @@ enum {
     HONEST_CONNECTIONS = 64,
     HONEST_IN_FLIGHT = 4096,  /* of each, so that a stall of the server is not one of the clients */
     HONEST_FULL = 64,         /* of each, when the maximum is measured */
-    HONEST_CUSTOMERS = 50000, /* who place orders */
+    HONEST_CUSTOMERS = 50000, /* customers that place orders */
     HONEST_KNOWN = 4096,      /* accepted orders that are asked for again */
     HONEST_ERROR_SIZE = 256,
 };
 
-/* What one phase was like for them. */
+/* What the honest clients measured in one phase. */
 struct honest_figures {
     struct histogram latency; /* of requests, from when each was due */
     double seconds;
     uint64_t answered;
     uint64_t unanswered;  /* due in the phase, and not answered in the time it was given after it */
     uint64_t wrong;       /* answers that are not what they must be */
-    uint64_t stall_ns;    /* the longest without any answer */
+    uint64_t stall_ns;    /* the longest time without any answer */
     uint64_t greetings;   /* new connections, */
     uint64_t ungreeted;   /* of which so many had no answer to their hello, */
     uint64_t greeting_ns; /* and the slowest answer */

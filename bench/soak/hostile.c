@@ -143,7 +143,7 @@ static void step(struct hostile *hostile, uint32_t index)
         hostile->kind->step(hostile, connection);
 }
 
-/* How many steps are to be taken now, of those of all connections together. */
+/* How many steps are due now, for all connections together. */
 static uint64_t steps_due(const struct hostile *hostile, uint64_t begun_ns, uint64_t taken)
 {
     const struct hostile_kind *kind = hostile->kind;

@@ -110,7 +110,7 @@ static void slow_writer(struct hostile *hostile, struct hostile_connection *conn
     hostile_read(hostile, connection, HOSTILE_SCRATCH_SIZE);
 }
 
-/* A part of something, once; then nothing until it gives up and begins again. */
+/* Sends part of a frame once, then nothing, until the connection is reopened. */
 static void half(struct hostile *hostile, struct hostile_connection *connection)
 {
     static const uint8_t zeros[FRAME_SIZE_MAX];
@@ -151,7 +151,7 @@ static void silent(struct hostile *hostile, struct hostile_connection *connectio
         send_stream(hostile, connection, &hello.frame, sizeof hello);
 }
 
-/* Every second one does not wait for the answer. */
+/* Every second connection closes without waiting for the answer. */
 static void churn(struct hostile *hostile, struct hostile_connection *connection)
 {
     if (connection->sent < sizeof hello)

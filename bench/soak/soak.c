@@ -9,7 +9,7 @@
  * hour.
  *
  * A run fails when the server ends, when an honest request or hello is not answered or answered
- * wrongly, or when no honest request, or a hello, is answered for --stall milliseconds. With
+ * wrongly, or when no honest request, or a hello, is answered for --stall-ms milliseconds. With
  * --strict it also fails when a kind's p99 is more than twice that of the calm around it, which
  * says something on a machine that does nothing else. A server that has ended is started again, so
  * that one run tells about all kinds. */
@@ -36,12 +36,12 @@
 #define NS_PER_MS     1000000ULL
 
 enum {
-    SHARE = 4, /* of the maximum: one in so many */
+    SHARE = 4, /* honest load: the measured maximum divided by this */
     PHASES_MAX = 2 * HOSTILE_KIND_COUNT + 1,
-    KIND_PARTS = 2, /* a kind's phase is so many times as long as a calm one */
+    KIND_PARTS = 2, /* a hostile phase is this many times as long as a calm one */
     MEASURE_MS_MIN = 500,
     MEASURE_MS_MAX = 5000,
-    SETTLE_MS = 300, /* until the server has done with what a phase left */
+    SETTLE_MS = 300, /* pause, for the server to finish what a phase left behind */
     START_TIMEOUT_MS = 120 * 1000,
     STOP_TIMEOUT_MS = 60 * 1000,
     TIMER_SLACK_NS = 1000,
@@ -58,9 +58,9 @@ struct phase {
     struct honest_figures honest;
     struct hostile_figures hostile;
     double p99_times;         /* of the calm around it */
-    double server_cpu;        /* shares of the phase's time: used by all of its threads, */
-    double server_wait;       /* and ready to run without one, */
-    double client_wait;       /* as the honest clients were too */
+    double server_cpu;        /* processor time of all server threads / duration */
+    double server_wait;       /* time the server's loop was ready without a core / duration */
+    double client_wait;       /* the same of the honest clients */
     char end[CHILD_END_SIZE]; /* how the server ended; empty: it did not */
 };
 
@@ -206,8 +206,8 @@ static bool put_goods(struct soak *soak)
 
 /* Phases. */
 
-/* The server has ended in a phase, or its connections have: both go on anew. False when that does
- * not work. */
+/* If the server ended during a phase, starts it again; if its connections did, opens them again.
+ * False after a failure. */
 static bool recover(struct soak *soak, struct phase *phase)
 {
     if (!child_alive(&soak->server)) {
@@ -322,7 +322,7 @@ static uint64_t p99(const struct phase *phase)
     return histogram_percentile(&phase->honest.latency, 0.99);
 }
 
-/* Two calm phases are beside each kind. */
+/* Compares a hostile phase with the calm phases before and after it. */
 static void compare(struct soak *soak, uint32_t index)
 {
     struct phase *phase = &soak->phases[index];

@@ -9,6 +9,8 @@
 
 #include "bench/tables/options.h"
 
+#undef TEXT_OF
+#undef COUNT_OF
 #include "cli/tables/as_tables.h"
 
 #include "bench/tables/options.h"

@@ -10,6 +10,8 @@
 
 #include "cli/tables/options.h"
 
+#undef TEXT_OF
+#undef COUNT_OF
 #include "cli/tables/as_tables.h"
 
 #include "cli/tables/options.h"

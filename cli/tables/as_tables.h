@@ -1,6 +1,4 @@
 /* Makes the next rows file of options the tables of its commands. */
-#undef TEXT_OF
-#undef COUNT_OF
 #define COMMAND(command, title_, operands_, least, most)                                           \
     const struct option_table command##_table = {                                                  \
         .title = (title_),                                                                         \

@@ -161,8 +161,8 @@ static bool is_new_shop(struct bench *bench, const struct shop *shop)
     fprintf(stderr,
             "till bench: %s is a live shop: %" PRIu64 " orders, %" PRIu64 " SKUs with stock in "
             "%" PRIu64 " places, %" PRIu64 " customers, %" PRIu64
-            " sales. A bench would sell in it "
-            "and fill its tables for good; --into-a-live-shop if that is meant\n",
+            " sales. A bench would sell from it "
+            "and fill its tables permanently; to allow that, give --into-a-live-shop\n",
             bench->options.connect, orders, skus, stocks, customers, sales);
     return false;
 }

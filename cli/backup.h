@@ -42,7 +42,7 @@ struct backup {
     struct progress progress;
     uint8_t *piece;
     uint64_t bytes_copied;
-    uint64_t paced_from_us; /* when the first of them was */
+    uint64_t paced_from_us; /* when the first of them was copied */
     /* The segment being written in the target. */
     int file; /* -1: none */
     uint32_t segment;

@@ -1,5 +1,5 @@
 """The tests' own tools: what is skipped is said and counted, suites that run side by side are told
-apart, and the closing line adds up."""
+apart, the closing line adds up, and `make tidy` passes over nothing that it has not found clean."""
 
 import contextlib
 import importlib.machinery
@@ -64,10 +64,10 @@ exec chroot "$root" "$@"
 '''
 
 
-def runner_module():
-    """tests/run, which has no ending."""
-    loader = importlib.machinery.SourceFileLoader("tests_run", str(ROOT / "tests" / "run"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("tests_run", loader))
+def script_module(*path):
+    """A script of tests/, whose name has no ending, as a module."""
+    loader = importlib.machinery.SourceFileLoader("script", str(ROOT.joinpath("tests", *path)))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("script", loader))
     was, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         loader.exec_module(module)
@@ -92,7 +92,7 @@ def commands_of(run, **scripts):
 
 def run_suites(run, jobs, **scripts):
     """What tests/run makes of them: the results by name, and what it printed."""
-    module = runner_module()
+    module = script_module("run")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         results = module.Runner("release", run.root / "logs").run_all(
@@ -135,7 +135,7 @@ def tests_that_need_a_mount_are_skipped_in_a_chroot(run):
 
 @test
 def suites_are_judged_by_their_closing_line(run):
-    judge = runner_module().judge
+    judge = script_module("run").judge
     for code, lines, expected in (
         (0, ["ok a", "2 passed, 0 failed"], (2, 0, 0)),
         (0, ["SKIP b: why", "2 passed, 0 failed, 3 skipped"], (2, 0, 3)),
@@ -172,7 +172,7 @@ def suites_run_one_by_one_when_told_to(run):
            "echo '1 passed, 0 failed'"
     results, printed = run_suites(run, 1, one=slow, two=lone, three=slow)
     check_equal({result[1:4] for result in results.values()}, {(1, 0, 0)}, f"counts: {printed}")
-    alone = runner_module().ALONE
+    alone = script_module("run").ALONE
     check(alone, "there is a suite that wants to be alone")
     results, printed = run_suites(run, 4, one=slow, **dict.fromkeys(alone, lone))
     check_equal({result[1:4] for result in results.values()}, {(1, 0, 0)}, f"counts: {printed}")
@@ -203,6 +203,57 @@ def what_was_skipped_is_shown_with_its_reason(run):
     check_equal(results["one"][1:4], (1, 0, 1), "the counts")
     check("    SKIP b: no moon" in printed.splitlines(), printed)
     check("ok a" not in printed, printed)
+
+
+# Finds the word "wrong" in a file, or in the one header that there is.
+CHECKER = """#!/bin/sh
+[ "$1" = --version ] && exec cat {tree}/version
+if grep -H wrong "$1" own.h; then exit 1; fi
+"""
+
+
+@test
+def tidy_looks_again_at_what_a_verdict_follows_from_and_at_nothing_else(run):
+    tree = run.folder()
+    tree.mkdir()
+    checker = tree / "checker"
+    files = {"version": "1", "configuration": "all", "own.h": "extern int a;\n",
+             "one.c": '#include "own.h"\n', "two.c": "int b;\n"}
+    checker.write_text(CHECKER.format(tree=tree))
+    checker.chmod(0o755)
+
+    def looked_at():
+        """The files that were, and the problems."""
+        module = script_module("tidy", "run")
+        module.ROOT, module.STAMPS = tree, tree / "build"
+        checks = module.FileCheck(lambda path: [str(checker), path], module.included,
+                                  ["configuration"])
+        problems, note = checks.check_all([Path("one.c"), Path("two.c")])
+        check_equal(note, f", {len(checks.checked)} of 2 files", "what is said of it")
+        return sorted(str(path) for path in checks.checked), problems
+
+    both, none = ["one.c", "two.c"], ([], [])
+    for name, text in files.items():
+        (tree / name).write_text(text)
+    check_equal(looked_at(), (both, []), "at first")
+    check_equal(looked_at(), none, "without a change")
+    for name in files:
+        os.utime(tree / name, (1, 1))
+    check_equal(looked_at(), none, "with other times alone")
+    for name, text, expected in (("own.h", "extern int b;\n", ["one.c"]),
+                                 ("two.c", "int c;\n", ["two.c"]),
+                                 ("configuration", "most", both), ("version", "2", both)):
+        (tree / name).write_text(text)
+        check_equal(looked_at(), (expected, []), f"after a change of {name}")
+        check_equal(looked_at(), none, f"without a change after that of {name}")
+    (tree / "two.c").write_text("int wrong;\n")
+    for _ in range(2):
+        check_equal(looked_at(), (["two.c"], ["two.c:int wrong;"]), "until it is mended")
+    (tree / "two.c").write_text("int c;\n")
+    check_equal(looked_at(), none, "as it was when it was found clean")
+    (tree / "own.h").unlink()
+    for _ in range(2):
+        check_equal(looked_at()[0], ["one.c"], "while a header is missing")
 
 
 # What .ci/run asks of make, each with its own kind of end.

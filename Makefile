@@ -59,12 +59,12 @@ format: ## settle the layout of all sources
 install: all ## to PREFIX (/usr/local), under DESTDIR
 	install -D -m 755 till $(DESTDIR)$(PREFIX)/bin/till
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {name[++count] = $$1; text[count] = $$2; \
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / {name[++count] = $$1; text[count] = $$2; \
 	    if (length($$1) > width) width = length($$1)} END {for (i = 1; i <= count; i++) \
 	    printf "  %-" width "s  %s\n", name[i], text[i]}' Makefile
 	@echo 'With them: MODE=sanitize CC=clang CI=1 SUITE="sim unit" V=1, as the head of Makefile says.'
 clean: ## remove what was built
-	rm -rf build till
+	rm -rf build till compile_commands.json
 
 deps: ## install with apt-get what building and testing needs and is not there
 deps-check: ## the same for the sanitizers, fuzz, tidy and format
@@ -121,6 +121,14 @@ $(B)/source: FORCE
 $(B)/cli/version.o: $(B)/source
 $(B)/cli/version.o: FLAGS += -DTILL_SOURCE='"$(SOURCE)"'
 .PHONY: FORCE
+
+# What clangd and other tools must know of each source; made anew each time, as sources come and go.
+SOURCES := $(wildcard *.c */*.c */*/*.c)
+compile_commands.json: FORCE ## how each source is compiled, for editors
+	$(Q)separator='['; for source in $(SOURCES); do \
+	    printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' "$$separator" \
+	        '$(CURDIR)' "$$source" '$(CC) $(filter-out -MMD -MP,$(FLAGS)) $(CFLAGS)' "$$source"; \
+	    separator=,; done >$@; echo ']' >>$@
 
 # Beside ./till: the yardstick, the client of its peers, fixed work to count instructions of, and
 # hostile clients.

@@ -1,6 +1,7 @@
 """The Makefile as a newcomer meets it: its help, and what `make deps` says where it can do
 nothing."""
 
+import json
 import os
 import re
 import shutil
@@ -56,7 +57,7 @@ def check_told(result, target, why):
 @test
 def help_lists_every_target_in_a_column(run):
     lines = make("help").stdout.splitlines()
-    rows = [re.match(r"  ([a-z-]+)( +)\S", line) for line in lines]
+    rows = [re.match(r"  ([a-z_.-]+)( +)\S", line) for line in lines]
     listed = {row[1]: len(row[0]) for row in rows if row}
     check_equal(len(set(listed.values())), 1, f"columns at which the texts begin: {listed}")
     check(all(len(row[2]) >= 2 for row in rows if row), "two spaces before each text")
@@ -109,6 +110,21 @@ def deps_that_are_there_are_left_alone(run):
     folder = system(run, 1000, dpkg_query="echo installed")
     result = make("deps", path=folder)
     check_equal((result.returncode, result.stdout), (0, "  DEPS nothing is missing\n"), "make deps")
+
+
+@test
+def editors_are_told_how_each_source_is_compiled(run):
+    """The file is that of this tree: it is made again, and follows from it alone."""
+    result = make("compile_commands.json")
+    check_equal(result.returncode, 0, f"the exit code, with {result.stderr},")
+    told = json.loads((ROOT / "compile_commands.json").read_text())
+    sources = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.c")
+               if path.relative_to(ROOT).parts[0] != "build"}
+    check_equal({entry["file"] for entry in told}, sources, "the sources")
+    for entry in told:
+        check_equal(entry["directory"], str(ROOT), "the folder")
+        check("-std=gnu11" in entry["command"] and entry["command"].endswith(entry["file"]),
+              f"the command {entry['command']}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ A script is a session as a person would type it into `till shell`, with the answ
   `! options --lots 4`, before the first line, starts the server with other capacities.
 
 Each script gets a fresh server on a fresh folder. When it has run, the server is asked to stop and
-must exit with 0, and `till verify` must find nothing wrong with the folder.
+must exit with 0, and `till verify` must find nothing wrong with the folder. Some scripts run at a
+time, since those with holds mostly wait.
 """
 import difflib
 import re
@@ -23,12 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 ANSWER_SECONDS_MAX = 15
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
+JOBS = 4
 
 CAPACITIES = {
     "skus": "1k", "stocks": "2k", "sales": "64", "pools": "1k", "tallies": "4k",
@@ -185,17 +188,18 @@ def play(session, script):
     return list(difflib.unified_diff(expected, actual, "expected", "actual", n=1, lineterm=""))
 
 
-def run_script(till, script, folder):
+def run_script(till, script):
     """What is wrong, as lines; none when all is well."""
-    session = Session(till, folder)
-    problems = []
-    try:
-        problems = play(session, script)
-        session.finish()
-    except (Failure, OSError, subprocess.TimeoutExpired) as error:
-        problems += [str(error), *session.server_errors()]
-    finally:
-        session.kill()
+    with tempfile.TemporaryDirectory(prefix="till-script-", dir="/var/tmp") as folder:
+        session = Session(till, f"{folder}/data")
+        problems = []
+        try:
+            problems = play(session, script)
+            session.finish()
+        except (Failure, OSError, subprocess.TimeoutExpired) as error:
+            problems += [str(error), *session.server_errors()]
+        finally:
+            session.kill()
     return problems
 
 
@@ -204,17 +208,17 @@ def main():
         print(__doc__)
         return 0 if sys.argv[1:2] in (["--help"], ["-h"]) else 2
     till, parts = str(Path(sys.argv[1]).resolve()), sys.argv[2:]
+    scripts = [script for script in sorted(SCRIPTS.glob("*.till"))
+               if not parts or any(part in script.stem for part in parts)]
     passed = failed = 0
-    for script in sorted(SCRIPTS.glob("*.till")):
-        if parts and not any(part in script.stem for part in parts):
-            continue
-        with tempfile.TemporaryDirectory(prefix="till-script-", dir="/var/tmp") as folder:
-            problems = run_script(till, script, f"{folder}/data")
-        print(f"{'FAIL' if problems else 'ok'} {script.stem}")
-        for line in problems:
-            print(f"    {line}")
-        sys.stdout.flush()
-        passed, failed = passed + (not problems), failed + bool(problems)
+    with ThreadPoolExecutor(JOBS) as pool:
+        results = pool.map(lambda script: run_script(till, script), scripts)
+        for script, problems in zip(scripts, results):
+            print(f"{'FAIL' if problems else 'ok'} {script.stem}")
+            for line in problems:
+                print(f"    {line}")
+            sys.stdout.flush()
+            passed, failed = passed + (not problems), failed + bool(problems)
     print(f"{passed} passed, {failed} failed")
     return 0 if passed > 0 and failed == 0 else 1
 

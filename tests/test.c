@@ -93,21 +93,28 @@ static bool is_wanted(const struct test *test, int count, char **parts)
 int main(int argc, char **argv)
 {
     uint64_t seed = (uint64_t)getpid() * 2654435761u;
+    uint64_t times = 1;
     int first = 1;
-    if (argc > 2 && strcmp(argv[1], "--seed") == 0) {
-        seed = strtoull(argv[2], NULL, 10);
-        first = 3;
+    for (; first + 1 < argc && strncmp(argv[first], "--", 2) == 0; first += 2) {
+        if (strcmp(argv[first], "--seed") == 0) {
+            seed = strtoull(argv[first + 1], NULL, 10);
+        } else if (strcmp(argv[first], "--times") == 0) {
+            times = strtoull(argv[first + 1], NULL, 10);
+        } else {
+            fprintf(stderr, "usage: %s [--seed N] [--times N] [name-part...]\n", argv[0]);
+            return 2;
+        }
     }
     printf("seed %" PRIu64 "\n", seed);
     unsigned passed_count = 0;
     unsigned failed_count = 0;
     for (struct test *test = tests; test != NULL; test = test->next) {
-        if (!is_wanted(test, argc - first, argv + first))
-            continue;
-        if (run_one(test, seed))
-            passed_count++;
-        else
-            failed_count++;
+        for (uint64_t i = 0; i < times && is_wanted(test, argc - first, argv + first); i++) {
+            if (run_one(test, seed + i))
+                passed_count++;
+            else
+                failed_count++;
+        }
     }
     printf("%u passed, %u failed\n", passed_count, failed_count);
     return failed_count == 0 && passed_count > 0 ? 0 : 1;

@@ -32,6 +32,8 @@ STOP_SECONDS_MAX = 30
 CLOSE_SECONDS_MAX = 60
 WAIT_SECONDS_MAX = 60
 MEMORY_SECONDS_MAX = 60
+MEMORY_FOLDER = "/dev/shm"
+MEMORY_FOLDER_BYTES_MIN = 3 << 30
 
 # Small tables, so that a server starts at once and fifty can be started in a row.
 SMALL = {
@@ -53,6 +55,10 @@ SMALL = {
     "keys": 400_000,
 }
 
+# Taking 300 MB of tables at each start costs more than most tests; suites that are about memory, or
+# about a server that has just started, set this to False.
+LAZY_MEMORY = True
+
 
 class Skip(Exception):
     """The test cannot be run here; its text says why."""
@@ -61,6 +67,21 @@ class Skip(Exception):
 def test(function):
     TESTS.append(function)
     return function
+
+
+def in_memory(function):
+    """The folders of this test are in memory where there is room, so that it waits for no disk:
+    what it is about are files, and not when they are durable."""
+    function.is_in_memory = True
+    return function
+
+
+def memory_folder():
+    """A file system in memory with room for files, or None."""
+    if not os.path.isdir(MEMORY_FOLDER):
+        return None
+    is_roomy = shutil.disk_usage(MEMORY_FOLDER).free > MEMORY_FOLDER_BYTES_MIN
+    return MEMORY_FOLDER if is_roomy else None
 
 
 def check(condition, message):
@@ -120,7 +141,7 @@ def serve_command(binary, folder):
     command = [binary, "serve", "--data", str(folder), "--listen", "127.0.0.1:0"]
     for name, value in SMALL.items():
         command += [f"--{name}", str(value)]
-    return command
+    return command + ["--lazy-memory"] * LAZY_MEMORY
 
 
 class Server:
@@ -229,11 +250,15 @@ class Server:
 class Run:
     """What a test is given: the arguments, randomness of its own, folders and servers."""
 
-    def __init__(self, arguments, name):
+    def __init__(self, arguments, function):
+        name = function.__name__
+        scratch = arguments.scratch
+        if scratch is None and getattr(function, "is_in_memory", False):
+            scratch = memory_folder()
         self.arguments = arguments
         self.binary = arguments.binary
         self.random = random.Random(arguments.seed ^ zlib.crc32(name.encode()))
-        self.root = Path(tempfile.mkdtemp(prefix=f"till-{name}-", dir=arguments.scratch))
+        self.root = Path(tempfile.mkdtemp(prefix=f"till-{name}-", dir=scratch))
         self.servers = []
         self.folder_count = 0
         self.is_kept = False  # the folders stay, for a look
@@ -299,7 +324,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 def run_one(function, arguments):
     """How it ended, after a line that says so."""
     name = function.__name__
-    run = Run(arguments, name)
+    run = Run(arguments, function)
     began = time.monotonic()
     try:
         function(run)

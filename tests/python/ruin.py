@@ -221,8 +221,8 @@ class Server:
         self.folder = folder
         with open(f"{folder}.log", "wb") as log:
             self.process = subprocess.Popen(
-                [binary, "serve", "--data", str(folder), "--listen", "127.0.0.1:0", *ROOM],
-                stdout=subprocess.PIPE, stderr=log, text=True)
+                [binary, "serve", "--data", str(folder), "--listen", "127.0.0.1:0", *ROOM,
+                 "--lazy-memory"], stdout=subprocess.PIPE, stderr=log, text=True)
         self.address = None
         for line in self.process.stdout:
             if line.startswith("listening on "):

@@ -9,8 +9,9 @@ import threading
 import time
 
 import harness
-from harness import check, check_equal, test, wait_until
-from shop import flip, order_id, place, segments, set_up, snapshot, snapshots, stats
+from harness import check, check_equal, in_memory, test, wait_until
+from shop import (flip, order_id, place, place_one_by_one, segments, set_up, snapshot, snapshots,
+                  stats)
 from till_client import Closed
 
 SEGMENT_MIB = 4
@@ -28,17 +29,6 @@ def archived(archive):
     """Oldest first, as (first seq, last seq, path)."""
     return [(*map(int, path.stem.split("-")[1:]), path)
             for path in sorted(archive.glob("log-*.till"))]
-
-
-def place_one_by_one(server, first, count):
-    """Each order in a block of its own: much log for few orders. Returns the outcomes."""
-    outcomes = set()
-    with server.client() as client:
-        for order in range(first, first + count):
-            reply = client.call("order.place", order=order_id(order), customer=1 + order % 100,
-                                currency=840, rows=[{"sku": 1, "quantity": 1, "price": 100}])
-            outcomes.add(reply.outcome)
-    return outcomes
 
 
 def wait_archived(archive, seq):
@@ -155,6 +145,7 @@ def kill_9_at_any_moment_leaves_no_hole_between_archive_and_log(run):
 
 
 @test
+@in_memory
 def any_moment_of_the_past_comes_back(run):
     server, archive, moments = grown(run)
     snapshot(run, server)
@@ -177,6 +168,7 @@ def any_moment_of_the_past_comes_back(run):
 
 
 @test
+@in_memory
 def killed_restore_leaves_nothing_or_all_of_it(run):
     server, archive, moments = grown(run, 2)
     wait_archived(archive, moments[1]["seq"] - 10)
@@ -196,6 +188,7 @@ def killed_restore_leaves_nothing_or_all_of_it(run):
 
 
 @test
+@in_memory
 def restored_shop_goes_on_in_a_history_of_its_own(run):
     server, archive, moments = grown(run)
     wait_archived(archive, moments[1]["seq"])
@@ -225,6 +218,7 @@ def restored_shop_goes_on_in_a_history_of_its_own(run):
 
 
 @test
+@in_memory
 def restore_refuses_what_it_cannot_do_and_changes_nothing(run):
     server, archive, moments = grown(run, 2)
     server.stop_clean()
@@ -253,6 +247,7 @@ def restore_refuses_what_it_cannot_do_and_changes_nothing(run):
 
 
 @test
+@in_memory
 def damage_in_the_archive_is_named_and_what_lies_before_it_is_of_use(run):
     server, archive, moments = grown(run, 4)
     wait_archived(archive, moments[3]["seq"])
@@ -305,6 +300,7 @@ def ends(archive):
 
 
 @test
+@in_memory
 def what_is_lost_at_the_ends_of_an_archive_is_named(run):
     server, archive, moments = grown(run, 4)
     wait_archived(archive, moments[3]["seq"])
@@ -327,6 +323,7 @@ def what_is_lost_at_the_ends_of_an_archive_is_named(run):
 
 
 @test
+@in_memory
 def archive_that_lost_its_label_still_gives_any_moment_that_is_in_it(run):
     server, archive, moments = grown(run, 3)
     wait_archived(archive, moments[2]["seq"])
@@ -342,6 +339,7 @@ def archive_that_lost_its_label_still_gives_any_moment_that_is_in_it(run):
 
 
 @test
+@in_memory
 def refused_archive_leaves_everything_as_it_was(run):
     server, archive, moments = grown(run, 2)
     wait_archived(archive, moments[1]["seq"])
@@ -376,6 +374,7 @@ def refused_archive_leaves_everything_as_it_was(run):
 
 
 @test
+@in_memory
 def archive_keeps_to_its_size(run):
     server, archive, moments = grown(run, 6, "--archive-mib", 2 * SEGMENT_MIB + 1)
     wait_archived(archive, moments[5]["seq"])
@@ -386,6 +385,7 @@ def archive_keeps_to_its_size(run):
 
 
 @test
+@in_memory
 def archive_without_its_beginning_is_of_use_with_a_backup_that_was_taken_later(run):
     archive, backup = run.folder(), run.folder()
     server = run.serve(options=options(archive, "--archive-mib", 2 * SEGMENT_MIB + 1))
@@ -414,6 +414,7 @@ def archive_without_its_beginning_is_of_use_with_a_backup_that_was_taken_later(r
 
 
 @test
+@in_memory
 def restored_shop_that_is_beyond_its_archive_goes_on_with_it(run):
     """It is later than the archive by its snapshot alone: there is no block to tell it by."""
     server, archive, moments = grown(run, 2)
@@ -429,6 +430,7 @@ def restored_shop_that_is_beyond_its_archive_goes_on_with_it(run):
 
 
 @test
+@in_memory
 def archive_that_was_off_for_a_while_says_what_it_lacks(run):
     server, archive, moments = grown(run, 2)
     wait_archived(archive, moments[1]["seq"])
@@ -455,6 +457,7 @@ def archive_that_was_off_for_a_while_says_what_it_lacks(run):
 
 
 @test
+@in_memory
 def full_archive_makes_room_for_what_is_newer(run):
     archive = run.root / "small"
     server = run.serve_on_small_disk(14, archive, options=options(archive))
@@ -475,6 +478,7 @@ def full_archive_makes_room_for_what_is_newer(run):
 
 
 @test
+@in_memory
 def archive_without_any_room_is_told_and_nothing_is_released(run):
     archive = run.root / "tiny"
     server = run.serve_on_small_disk(2, archive, options=options(archive))

@@ -7,6 +7,8 @@ import harness
 from harness import check, check_equal, test
 from till_client import Closed
 
+harness.LAZY_MEMORY = False
+
 COUNT = 10_000
 FILES_BESIDE = 256  # that the test and the server have open besides
 SOURCES = 20  # addresses 127.0.0.2 and on, so that ports are no limit

@@ -14,6 +14,8 @@ from harness import check, check_equal, test
 from till_client import (CHECKSUMS, HEADER, MAGIC, PROTOCOL, REPLY, Closed, Connection,
                          ServerError, decode_reply, encode_body, encode_frame)
 
+harness.LAZY_MEMORY = False
+
 USD = 840
 SKU = 0x5E11E12  # the witness's, which no random frame hits
 STATS = PROTOCOL.messages["stats"].number

@@ -6,8 +6,8 @@ import struct
 import time
 
 import harness
-from harness import check, check_equal, test
-from shop import place, segments, set_up, snapshot, snapshots, stats
+from harness import check, check_equal, in_memory, test
+from shop import place, place_one_by_one, segments, set_up, snapshot, snapshots, stats
 
 SEGMENT_MIB = 4
 SEGMENT_BYTES = SEGMENT_MIB << 20
@@ -26,20 +26,11 @@ def wait_sealed(run, folder):
         time.sleep(0.02)
 
 
-def place_alone(server, count):
-    """Each order in a block of its own: much log for few orders."""
-    with server.client() as client:
-        for order in range(1, count + 1):
-            reply = client.call("order.place", order=order, customer=1 + order % 100, currency=840,
-                                rows=[{"sku": 1, "quantity": 1, "price": 100}])
-            check_equal(reply.outcome, "OK", "an order")
-
-
 def killed_when_idle(run, *options):
     """A folder with three segments, of a server that was killed some time after its last answer."""
     server = run.serve(options=(*OPTIONS, *options))
     set_up(server)
-    place_alone(server, ORDERS)
+    check_equal(place_one_by_one(server, 1, ORDERS), {"OK"}, "orders")
     wait_sealed(run, server.folder)
     server.kill()
     check(len(segments(server.folder)) >= 3, f"segments: {segments(server.folder)}")
@@ -116,6 +107,7 @@ def copies(run, folder, kinds):
 
 
 @test
+@in_memory
 def ruined_end_of_a_log_that_was_killed_when_idle_is_named_and_refused(run):
     folder = killed_when_idle(run)
     for kind, copy in copies(run, folder, ruins(folder)):
@@ -129,7 +121,7 @@ def ruined_end_of_a_log_that_was_killed_when_idle_is_named_and_refused(run):
 def ruined_end_of_a_stopped_log_is_named_and_refused(run):
     server = run.serve(options=(*OPTIONS, "--no-snapshots"))
     set_up(server)
-    place_alone(server, ORDERS)
+    check_equal(place_one_by_one(server, 1, ORDERS), {"OK"}, "orders")
     server.stop_clean()
     for kind, copy in copies(run, server.folder, ruins(server.folder)):
         ruin, name = ruins(copy)[kind]
@@ -138,6 +130,7 @@ def ruined_end_of_a_stopped_log_is_named_and_refused(run):
 
 
 @test
+@in_memory
 def log_without_its_note_is_refused_until_a_person_has_it_made_anew(run):
     folder = killed_when_idle(run)
     kinds = {
@@ -156,6 +149,7 @@ def log_without_its_note_is_refused_until_a_person_has_it_made_anew(run):
 
 
 @test
+@in_memory
 def note_with_one_ruined_page_is_used(run):
     folder = killed_when_idle(run)
     for page, copy in copies(run, folder, (0, 1)):
@@ -187,6 +181,7 @@ def what_is_said_of_an_end_without_a_seal_is_what_is_known(run):
 
 
 @test
+@in_memory
 def log_of_the_time_before_a_restore_is_refused(run):
     folder = killed_when_idle(run)
     restored = run.folder()
@@ -201,6 +196,7 @@ def log_of_the_time_before_a_restore_is_refused(run):
 
 
 @test
+@in_memory
 def snapshot_of_the_time_before_a_restore_is_refused(run):
     server = run.serve(options=OPTIONS)
     set_up(server)

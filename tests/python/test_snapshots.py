@@ -7,7 +7,7 @@ import struct
 import formats
 import harness
 from harness import check, check_equal, test
-from shop import flip, place, segments, set_up, snapshot, snapshots, stats
+from shop import flip, place, place_one_by_one, segments, set_up, snapshot, snapshots, stats
 from xxh3 import xxh3_64
 
 HEADER_SIZE = formats.IMAGE_HEADER_SIZE
@@ -175,9 +175,11 @@ def segments_behind_two_snapshots_are_written_again(run):
     server = run.serve(options=options)
     set_up(server)
     seen = set()
-    for number in range(36):
-        outcomes = place(server, 1 + 10_000 * number, 10_000)
-        check_equal(outcomes, ["OK"] * 10_000, "orders")
+    for number in range(12):
+        outcomes = place(server, 1 + 10_000 * number, 2000)
+        check_equal(outcomes, ["OK"] * 2000, "orders")
+        outcomes = place_one_by_one(server, 2001 + 10_000 * number, 400)
+        check_equal(outcomes, {"OK"}, "orders in blocks of their own")
         snapshot(run, server)
         seen.update(path.name for path in segments(server.folder))
     check(len(seen) > 2, f"the log went on: {sorted(seen)}")

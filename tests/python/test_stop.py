@@ -10,6 +10,8 @@ from harness import check, check_equal, test
 from shop import state_of
 from till_client import Closed, Connection
 
+harness.LAZY_MEMORY = False
+
 USD = 840
 CONNECTIONS = 4
 WINDOW = 256

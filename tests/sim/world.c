@@ -92,6 +92,7 @@ bool world_start(struct world *world)
     options.listen = "127.0.0.1:7411";
     options.spin_us = 200;
     options.engine = ledger_engine_options();
+    options.lazy_memory = true; /* taking it all at each start is most of what a short life costs */
     options.wal_segment_size = world->segment_size;
     if (options.wal_segment_size == 0)
         options.wal_segment_size = (uint64_t)WAL_BLOCK_SIZE_MAX

@@ -88,7 +88,7 @@ TEST(engine_decides_as_the_model_in_many_short_sequences)
         OUTCOME_NOT_FOUND,
     };
     struct play_counts counts = {0};
-    play_many(&profiles[PROFILE_MIXED], 300, 400, 1, &counts);
+    play_many(&profiles[PROFILE_MIXED], 200, 400, 1, &counts);
     check_reached(&counts, expected, sizeof expected);
 }
 
@@ -99,7 +99,7 @@ TEST(engine_keeps_every_invariant_after_each_command)
                                            &profiles[PROFILE_HOLDS]};
     struct play_options options = play_options_for(1500);
     options.check_every = 1;
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 42; round++) {
         struct sequence sequence;
         const struct profile *profile = kinds[round % 3];
         sequence_generate(&sequence, profile, test_random(), 1500);
@@ -116,13 +116,13 @@ TEST(engine_keeps_every_invariant_after_each_command)
 TEST(engine_decides_as_the_model_with_many_points)
 {
     struct play_counts counts = {0};
-    play_many(&profiles[PROFILE_POINTS], 150, 800, 4, &counts);
+    play_many(&profiles[PROFILE_POINTS], 100, 800, 4, &counts);
 }
 
 TEST(engine_decides_as_the_model_with_many_holds)
 {
     struct play_counts counts = {0};
-    play_many(&profiles[PROFILE_HOLDS], 150, 800, 4, &counts);
+    play_many(&profiles[PROFILE_HOLDS], 100, 800, 4, &counts);
 }
 
 TEST(engine_decides_as_the_model_with_many_pieces)
@@ -137,14 +137,14 @@ TEST(engine_decides_as_the_model_with_prices_and_points_at_their_bounds)
 {
     static const uint8_t expected[] = {OUTCOME_OVERFLOW, OUTCOME_INSUFFICIENT_POINTS};
     struct play_counts counts = {0};
-    play_many(&profiles[PROFILE_WEALTH], 100, 600, 4, &counts);
+    play_many(&profiles[PROFILE_WEALTH], 70, 600, 4, &counts);
     check_reached(&counts, expected, sizeof expected);
 }
 
 TEST(engine_decides_as_the_model_in_long_sequences)
 {
     struct play_counts counts = {0};
-    play_many(&profiles[PROFILE_LONG], 3, 100000, 100, &counts);
+    play_many(&profiles[PROFILE_LONG], 2, 100000, 100, &counts);
 }
 
 TEST(full_tables_answer_capacity_and_change_nothing)

@@ -1,7 +1,7 @@
 """kill -9 in a loop: the real binary, a real disk, under load, again and again on one folder.
 
-Each round several connections pipeline orders, payments, cancellations and extensions; at a random
-moment the server is killed and started again. Then
+Each round several connections pipeline orders, payments, cancellations and extensions; after a
+random number of answers the server is killed, and started again. Then
 * every order that was acknowledged is there, as it was acknowledged,
 * everything that was sent is sent again in the same order: what was acknowledged is REPLAYED with
   the same answer, and on one connection nothing that was lost comes before something that was kept,
@@ -9,6 +9,7 @@ moment the server is killed and started again. Then
 * in every few rounds `till verify` finds the stopped folder sound.
 Some rounds kill the server once more while it recovers."""
 
+import itertools
 import signal
 import subprocess
 import threading
@@ -18,17 +19,20 @@ import harness
 from harness import check, check_equal, test
 from till_client import PROTOCOL, Closed, encode_body
 
+harness.LAZY_MEMORY = False
+
 USD = 840
 CONNECTIONS = 4
-OPERATIONS_PER_ROUND = 800  # of each connection
+OPERATIONS_PER_ROUND = 400  # of each connection
 WINDOW = 128
+ANSWERS_MAX = CONNECTIONS * (OPERATIONS_PER_ROUND - WINDOW)  # before a kill
 SCARCE = 1
 SKUS = {SCARCE: (1999, 3_000), 2: (500, 10**9), 3: (120_000, 10**9)}  # price and stock
 WAREHOUSE = 1
 CUSTOMERS = range(1, 21)
 POINTS = 10**12
 HOLD = 7 * 86400
-KILL_MS = (2, 150)
+KILL_SECONDS_MAX = 60
 VERIFY_EVERY = 10
 
 
@@ -99,13 +103,27 @@ def exchange(client, operations):
         yield operations[received], client.receive()
 
 
-def load(address, operations, ready, go):
+class Moment:
+    """A moment under load: when there have been so many answers, on whichever connection."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.counter = itertools.count(1)  # next() is one step, whatever other threads do
+        self.is_there = threading.Event()
+
+    def note_answer(self):
+        if next(self.counter) == self.answers:
+            self.is_there.set()
+
+
+def load(address, operations, ready, go, moment):
     try:
         with harness.Client(address) as client:
             ready.release()
             go.wait()
             for operation, reply in exchange(client, operations):
                 operation.reply = reply
+                moment.note_answer()
     except (Closed, OSError):
         pass
 
@@ -145,14 +163,16 @@ class Shop:
         """A round of load, cut short; returns what each connection sent."""
         sent = [make_operations(self.random) for _ in range(CONNECTIONS)]
         ready, go = threading.Semaphore(0), threading.Event()
-        threads = [threading.Thread(target=load, args=(server.address, operations, ready, go))
+        moment = Moment(self.random.randint(1, ANSWERS_MAX))
+        threads = [threading.Thread(target=load,
+                                    args=(server.address, operations, ready, go, moment))
                    for operations in sent]
         for thread in threads:
             thread.start()
         for _ in threads:
             check(ready.acquire(timeout=30), "a connection was opened")
         go.set()
-        time.sleep(self.random.uniform(*KILL_MS) / 1000)
+        check(moment.is_there.wait(KILL_SECONDS_MAX), f"{moment.answers} answers came")
         server.kill()
         for thread in threads:
             thread.join()
@@ -310,7 +330,7 @@ def what_was_acknowledged_survives_kill_9(run):
 
 @test
 def what_was_acknowledged_survives_kill_9_while_snapshots_are_taken(run):
-    shop = Shop(run, ("--snapshot-log", "16k", "--log-segment", "4"))
+    shop = Shop(run, ("--snapshot-log", "16k", "--log-segment", "4", "--lazy-memory"))
     play_rounds(run, shop, max(1, run.arguments.rounds // 2))
     check(len(list(shop.folder.glob("snapshot-*.till"))) == 2, "two snapshots are kept")
 

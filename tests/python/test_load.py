@@ -377,7 +377,7 @@ def readme_s_lines_work_from_the_checkout(run):
             continue
         if "till verify" in line:
             server.stop_clean()
-        line = line.replace("/mnt/backup", str(run.root / "backup"))
+        line = line.replace("till-backup", str(run.root / "backup"))
         line = re.sub(r"\btill-data\b", str(server.folder), line)
         line = line.replace("./till", run.binary)
         if "till backup" in line:

@@ -50,7 +50,7 @@ coverage: ## the tests, and how much of each file they reach
 fuzz: ## each fuzzer for FUZZ_SECONDS (30)
 	$(BUILD) MODE=fuzz CC=clang fuzzers
 	$(Q)tests/fuzz/run
-tidy: all ## layout, include rules, clang-tidy, cppcheck
+tidy: all ## layout, include rules, clang-tidy, cppcheck, of what has changed
 	$(Q)tests/tidy/run
 schema-check: ## the rows of engine/tables against the recorded schemas
 	$(Q)tests/schema/run

@@ -1,5 +1,5 @@
-"""The rows of engine/tables and base/status.h, read from the sources: what each one says that a
-file or a client can see, and what their numbers must be."""
+"""The rows of engine/tables, base/tables and base/status.h, read from the sources: what each one
+says that a file or a client can see, and what their numbers must be."""
 
 import re
 from collections import namedtuple
@@ -21,6 +21,7 @@ KINDS = [
     Kind("CAPACITY", "engine/tables/tables.h", (0,), (1,), None),
     Kind("TIMER", "engine/tables/tables.h", (0,), (1, 2), 3),
     Kind("OUTCOME", "base/status.h", (0,), (1,), None),
+    Kind("METRIC", "base/tables/metrics.h", (0,), (2, 3, 4), None),
 ]
 BY_MACRO = {kind.macro: kind for kind in KINDS}
 SCHEMA_HEADER = "base/schema.h"

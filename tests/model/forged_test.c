@@ -280,7 +280,8 @@ static bool may_be_unsummed(enum engine_table table)
 }
 
 /* Looks at some records of each chunk, and counts those of each table that are summed. */
-static void count_summed(const struct profile *profile, uint32_t summed[ENGINE_TABLE_COUNT])
+static void count_summed(const struct profile *profile, uint32_t summed[ENGINE_TABLE_COUNT],
+                         bool has_records[ENGINE_TABLE_COUNT])
 {
     enum { RECORDS_OF_A_CHUNK = 20 };
     struct forgery forgery;
@@ -295,6 +296,7 @@ static void count_summed(const struct profile *profile, uint32_t summed[ENGINE_T
             bool is_summed = record_is_summed(imager, chunk, record);
             CHECK(is_summed || may_be_unsummed(table));
             summed[table] += is_summed;
+            has_records[table] = true;
         }
     }
     shop_deinit(&forgery.shop);
@@ -305,10 +307,11 @@ static void count_summed(const struct profile *profile, uint32_t summed[ENGINE_T
 TEST(checksum_covers_every_byte_of_every_record_in_use)
 {
     uint32_t summed[ENGINE_TABLE_COUNT] = {0};
-    count_summed(&profiles[PROFILE_MIXED], summed);
-    count_summed(&profiles[PROFILE_POINTS], summed);
+    bool has_records[ENGINE_TABLE_COUNT] = {false}; /* a random shop may do without some tables */
+    count_summed(&profiles[PROFILE_MIXED], summed, has_records);
+    count_summed(&profiles[PROFILE_POINTS], summed, has_records);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++)
-        CHECK(summed[i] > 0 || i == TABLE_deadline_buckets);
+        CHECK(summed[i] > 0 || !has_records[i] || i == TABLE_deadline_buckets);
 }
 
 /* Does some bit of this field, in some record of the table that was loaded, change what its record

@@ -102,7 +102,7 @@ static inline void decode_ZERO(struct column_reader *reader, void *field, size_t
         const struct shape##_body *typed = body;
 #define FIELD(shape, number, type, name, since, text) encode_field_##type(writer, &typed->name);
 #define SHAPE_END(shape)                              }
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 /* What a schema before the field's does not write is zero. */
 #define SHAPE(shape)                                                                               \
@@ -116,7 +116,7 @@ static inline void decode_ZERO(struct column_reader *reader, void *field, size_t
     else                                                                                           \
         memset(&typed->name, 0, sizeof typed->name);
 #define SHAPE_END(shape) }
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 static inline void encode_none(struct column_writer *writer, const void *body)
 {

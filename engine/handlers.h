@@ -34,6 +34,22 @@
 #undef REPLAY_KEYED
 #undef REPLAY_KEYED_ROWS
 
+/* Of each metric of the engine's layer: what it is now. */
+#define METRIC_OF_engine(name) uint64_t metric_of_##name(struct engine *);
+#define METRIC_OF_wal(name)
+#define METRIC_OF_snapshot(name)
+#define METRIC_OF_archive(name)
+#define METRIC_OF_loop(name)
+#define METRIC_OF_connections(name)
+#define METRIC(number, layer, kind, unit, name, help) METRIC_OF_##layer(name)
+#include "base/tables/metrics.h"
+#undef METRIC_OF_engine
+#undef METRIC_OF_wal
+#undef METRIC_OF_snapshot
+#undef METRIC_OF_archive
+#undef METRIC_OF_loop
+#undef METRIC_OF_connections
+
 /* A rejection: the outcome, and the two numbers that base/status.h names for it. */
 static inline enum outcome reject(struct engine *engine, enum outcome outcome, uint64_t subject,
                                   int64_t value)

@@ -30,7 +30,7 @@ enum { NAMED_COUNT = sizeof named / sizeof named[0] };
 #define SHAPE_END(shape)                                                                           \
     }                                                                                              \
     ;
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 bool field_type_is_flags(unsigned type)
 {
@@ -94,7 +94,7 @@ static inline bool field_is_valid(unsigned type, const void *field)
 #define SHAPE_END(shape)                                                                           \
     ;                                                                                              \
     }
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 /* The offset of a shape's count field, plus one; 0 without one. It is a sum to which only the
  * `count` field adds. */
@@ -104,7 +104,7 @@ static inline bool field_is_valid(unsigned type, const void *field)
 #define SHAPE_END(shape)                                                                           \
     }                                                                                              \
     ;
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 #define SHAPE(shape_name)                                                                          \
     static const struct shape_info shape_##shape_name = {                                          \
@@ -115,7 +115,7 @@ static inline bool field_is_valid(unsigned type, const void *field)
         .check = check_##shape_name,                                                               \
         .count_offset = shape_name##_count_place - 1,                                              \
     };
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 /* Named by messages without rows; never reached. */
 static const struct shape_info shape_none = {.name = "none", .count_offset = -1};
@@ -193,7 +193,7 @@ bool field_is_required(const struct shape_info *shape, unsigned index)
         unsigned number;
     } rows[] = {
 #define REQUIRED(shape_name, field_name) {&shape_##shape_name, shape_name##_field_##field_name},
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].shape == shape && rows[i].number == shape->fields[index].number)

@@ -1,11 +1,11 @@
 /* The messages of till as C sees them.
  *
  * They are declared once, in the tables of engine/tables: fields.h has the types of fields and the
- * names of their values, shapes.h the fields of each shape, messages.h the messages. From them
- * come: the C structs (which are the wire layout), the asserted sizes, the structural check of
- * requests, the log's record codec (engine/codec.h), the handlers' prototypes and the dispatch, the
- * shell, the printed log, the JSON names, and the message tables of docs/protocol.md (`till
- * protocol` prints them).
+ * names of their values, messages.h the messages and the fields of their shapes. From them come:
+ * the C structs (which are the wire layout), the asserted sizes, the structural check of requests,
+ * the log's record codec (engine/codec.h), the handlers' prototypes and the dispatch, the shell,
+ * the printed log, the JSON names, and the message tables of docs/protocol.md (`till protocol`
+ * prints them).
  *
  * A message's body is a shape: fixed fields, little-endian, naturally aligned, a multiple of 8
  * bytes, with explicit zero fields as padding. A shape with a `count` field is followed by that
@@ -65,13 +65,13 @@ enum message_role {
     }                                                                                              \
     ;                                                                                              \
     static_assert(sizeof(struct shape##_body) % 8 == 0, "bodies keep frames aligned");
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 /* No padding anywhere: the sum of the fields is the size. */
 #define SHAPE(shape)                                  static_assert(sizeof(struct shape##_body) == 0
 #define FIELD(shape, number, type, name, since, text) +sizeof(field_##type)
 #define SHAPE_END(shape)                              , "padding is explicit");
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 /* Has the shape fields that came after the first schema? */
 #define SHAPE(shape)                                  enum { shape##_has_grown = false
@@ -79,7 +79,7 @@ enum message_role {
 #define SHAPE_END(shape)                                                                           \
     }                                                                                              \
     ;
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 /* The number of each field in its shape: what an INVALID rejection names, and ROW_FIELD more for
  * the field of a row. */
@@ -93,7 +93,7 @@ enum { ROW_FIELD = 256 };
 #define SHAPE_END(shape)                                                                           \
     }                                                                                              \
     ;
-#include "engine/tables/shapes.h"
+#include "engine/tables/messages.h"
 
 enum named_value {
 #define NAMED(type, number, NAME) type##_##NAME = (number),

@@ -1,4 +1,4 @@
-/* The records of the engine's tables as C structs: engine/tables/records.h declares them, and says
+/* The records of the engine's tables as C structs: engine/tables/tables.h declares them, and says
  * what each field means. A record of 0 refers to none. */
 #ifndef TILL_ENGINE_RECORDS_H
 #define TILL_ENGINE_RECORDS_H
@@ -54,13 +54,13 @@ union payment_reply {
 #define RECORD_END(record)                                                                         \
     }                                                                                              \
     ;
-#include "engine/tables/records.h"
+#include "engine/tables/tables.h"
 
 /* No padding anywhere, so that equal records are equal bytes. */
 #define RECORD(record) static_assert(sizeof(struct record) == 0
 #define MEMBER(record, number, type, name, refers, since, text) +sizeof(type)
 #define RECORD_END(record)                                      , "padding is explicit");
-#include "engine/tables/records.h"
+#include "engine/tables/tables.h"
 
 static_assert(sizeof(struct order) == 128, "two cache lines an order");
 static_assert(sizeof(struct money) == 64, "one cache line");

@@ -23,7 +23,7 @@
         .member_count = sizeof record##_members / sizeof record##_members[0],                      \
         .size_bytes = sizeof(struct record),                                                       \
     };
-#include "engine/tables/records.h"
+#include "engine/tables/tables.h"
 
 static const struct table_info tables[ENGINE_TABLE_COUNT] = {
 #define TABLE(table_number, KIND, table, table_record, capacity, schema, meaning)                  \

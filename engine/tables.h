@@ -1,5 +1,5 @@
 /* The engine's tables as data, for code that handles any table: images, their checksum, the check
- * of references, the memory table, docs. engine/tables/tables.h and records.h declare them. */
+ * of references, the memory table, docs. engine/tables/tables.h declares them. */
 #ifndef TILL_ENGINE_TABLES_H
 #define TILL_ENGINE_TABLES_H
 

@@ -5,8 +5,9 @@
  *
  *   number  of the wire; never used again, and at most METRIC_NUMBER_MAX
  *
- *   layer   whose function fills it: engine_metrics, wal_metrics, writer_metrics (snapshot),
- *           archive_metrics; loop and connections are the server's (net/metrics.c)
+ *   layer   engine: metric_of_<name>(engine) tells it, in any file of engine/. Of the others one
+ *           function fills all: wal_metrics, writer_metrics (snapshot), archive_metrics; loop and
+ *           connections are the server's (net/metrics.c)
  *
  *   kind    COUNTER: only grows, from the start of the server on, unless its help says otherwise.
  *           GAUGE: goes up and down

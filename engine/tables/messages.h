@@ -1,5 +1,21 @@
-/* The messages, one row each: included again wherever something follows from them. Whoever includes
- * this file defines MESSAGE; it is undefined at its end.
+/* The messages, a row each, and the shapes of their bodies, a row for each field: included again
+ * wherever something follows from them. Whoever includes this file defines the macros that it
+ * wants; all are undefined at its end.
+ *
+ *   SHAPE(shape)      begins one; its fields follow in the order of the wire
+ *   FIELD(shape, number, type, name, since, text)
+ *       number   what an INVALID rejection and a schema call it; never used again in this shape
+ *       type     of engine/tables/fields.h
+ *       since    the schema that brought it; base/schema.h tells what that means
+ *       text     what it means
+ *   SHAPE_END(shape)
+ *   REQUIRED(shape, field)
+ *       a request that has zero there, as a field that was not given has, is never accepted; a
+ * count stands for at least one row
+ *
+ * A shape is little-endian, naturally aligned, a multiple of 8 bytes, its padding explicit. Fields
+ * are added at the end, or where reserved bytes were. Every reply begins with the seq at which it
+ * was decided.
  *
  *   MESSAGE(number, name, "text name", KIND, role, KEY, since,
  *           request, row, rows_max, reply, reply_row, reply_rows_max, "help")
@@ -21,11 +37,436 @@
  *
  *   since          the schema that brought it
  *
- *   request, ...   shapes of engine/tables/shapes.h; row `none`: no rows */
+ *   request, ...   shapes; row `none`: no rows */
+#ifndef SHAPE
+#define SHAPE(shape)
+#endif
+#ifndef FIELD
+#define FIELD(shape, number, type, name, since, text)
+#endif
+#ifndef SHAPE_END
+#define SHAPE_END(shape)
+#endif
+#ifndef REQUIRED
+#define REQUIRED(shape, field)
+#endif
 #ifndef MESSAGE
 #define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row, rows_max, reply,    \
                 reply_row, reply_rows_max, help)
 #endif
+
+/* Shapes. */
+
+SHAPE(hello)
+FIELD(hello, 1, u64, magic, 1, "the eight bytes till-rpc")
+FIELD(hello, 2, u16, version, 1, "protocol version, 1")
+FIELD(hello, 3, u16, features, 1,
+      "bit 0: frames both ways carry a checksum; bit 1: an operator, for whom keys are reserved")
+FIELD(hello, 4, zero32, reserved, 1, "")
+FIELD(hello, 5, name, token, 1, "credentials; all zero, none are asked for yet")
+SHAPE_END(hello)
+REQUIRED(hello, magic)
+REQUIRED(hello, version)
+
+SHAPE(hello_reply)
+FIELD(hello_reply, 1, u64, seq, 1, "last durable change")
+FIELD(hello_reply, 2, time, time, 1, "the log's")
+FIELD(hello_reply, 3, u64, epoch, 1, "the log's epoch")
+FIELD(hello_reply, 4, u32, frame_size_max, 1, "bytes, header included")
+FIELD(hello_reply, 5, u32, in_flight_max, 1, "requests that may be unanswered on this connection")
+FIELD(hello_reply, 6, u16, version, 1, "protocol version spoken")
+FIELD(hello_reply, 7, u16, features, 1, "those of the client's that are on")
+FIELD(hello_reply, 8, server_role, role, 1, "PRIMARY or REPLICA")
+FIELD(hello_reply, 9, zero8, reserved, 1, "")
+FIELD(hello_reply, 10, zero16, reserved2, 1, "")
+SHAPE_END(hello_reply)
+
+SHAPE(error_reply)
+FIELD(error_reply, 1, u64, seq, 1, "last durable change")
+FIELD(error_reply, 2, text, reason, 1, "why this connection is being closed, in English")
+SHAPE_END(error_reply)
+
+SHAPE(rejection)
+FIELD(rejection, 1, u64, seq, 1, "last change the decision could see")
+FIELD(rejection, 2, u64, subject, 1, "as the outcome table says")
+FIELD(rejection, 3, stock, value, 1, "as the outcome table says")
+SHAPE_END(rejection)
+
+SHAPE(seq_reply)
+FIELD(seq_reply, 1, u64, seq, 1, "position of the change in the log")
+SHAPE_END(seq_reply)
+
+SHAPE(empty)
+FIELD(empty, 1, zero64, reserved, 1, "")
+SHAPE_END(empty)
+
+SHAPE(snapshot)
+FIELD(snapshot, 1, u64, seq, 1, "that a snapshot has to show; 0: the last change there is now")
+SHAPE_END(snapshot)
+
+SHAPE(snapshot_reply)
+FIELD(snapshot_reply, 1, u64, seq, 1, "the snapshot asked for shows this change, or a later one")
+FIELD(snapshot_reply, 2, u64, seq_published, 1, "of the newest snapshot there is; 0: none")
+FIELD(snapshot_reply, 3, u64, snapshots, 1, "published since this server started")
+FIELD(snapshot_reply, 4, u64, failures, 1, "given up since this server started")
+SHAPE_END(snapshot_reply)
+
+SHAPE(sku_put)
+FIELD(sku_put, 1, key_or_none, key, 1, "idempotency key; zero: none is remembered")
+FIELD(sku_put, 2, sku, sku, 1, "not zero")
+FIELD(sku_put, 3, money, price, 1, "0 to 10^15 minor units")
+FIELD(sku_put, 4, currency, currency, 1, "of the price")
+FIELD(sku_put, 5, zero16, reserved, 1, "")
+FIELD(sku_put, 6, zero32, reserved2, 1, "")
+FIELD(sku_put, 7, name, name, 1, "up to 32 bytes, unique; empty for none")
+SHAPE_END(sku_put)
+REQUIRED(sku_put, sku)
+REQUIRED(sku_put, currency)
+
+SHAPE(stock_adjust)
+FIELD(stock_adjust, 1, key, key, 1, "idempotency key")
+FIELD(stock_adjust, 2, sku, sku, 1, "a known SKU")
+FIELD(stock_adjust, 3, stock, delta, 1, "added to available; negative takes away")
+FIELD(stock_adjust, 4, warehouse, warehouse, 1, "not zero")
+FIELD(stock_adjust, 5, zero32, reserved, 1, "")
+SHAPE_END(stock_adjust)
+REQUIRED(stock_adjust, key)
+REQUIRED(stock_adjust, sku)
+REQUIRED(stock_adjust, delta)
+REQUIRED(stock_adjust, warehouse)
+
+SHAPE(stock_set)
+FIELD(stock_set, 1, key_or_none, key, 1, "idempotency key; zero: none is remembered")
+FIELD(stock_set, 2, sku, sku, 1, "a known SKU")
+FIELD(stock_set, 3, stock, expected, 1, "on_hand as the caller knows it; else STALE_VERSION")
+FIELD(stock_set, 4, stock, on_hand, 1, "the new on_hand")
+FIELD(stock_set, 5, warehouse, warehouse, 1, "not zero")
+FIELD(stock_set, 6, stock_flags, flags, 1, "ALLOW_DEFICIT: available may become negative")
+FIELD(stock_set, 7, zero16, reserved, 1, "")
+SHAPE_END(stock_set)
+REQUIRED(stock_set, sku)
+REQUIRED(stock_set, warehouse)
+
+SHAPE(stock_level)
+FIELD(stock_level, 1, u64, seq, 1, "position of the change in the log")
+FIELD(stock_level, 2, stock, on_hand, 1, "after the change")
+FIELD(stock_level, 3, stock, available, 1, "after the change")
+FIELD(stock_level, 4, count, order_count, 1,
+      "of those concerned by a deficit, the newest first, 32 at most")
+FIELD(stock_level, 5, zero16, reserved, 1, "")
+FIELD(stock_level, 6, u32, orders_concerned, 1, "by a deficit in all")
+SHAPE_END(stock_level)
+
+SHAPE(order_id)
+FIELD(order_id, 1, id, order, 1, "an order")
+SHAPE_END(order_id)
+REQUIRED(order_id, order)
+
+SHAPE(stock_get)
+FIELD(stock_get, 1, name, name, 1, "a SKU's name, answered first; empty for none")
+FIELD(stock_get, 2, count, item_count, 1, "up to 64 with the name")
+FIELD(stock_get, 3, zero16, reserved, 1, "")
+FIELD(stock_get, 4, zero32, reserved2, 1, "")
+SHAPE_END(stock_get)
+
+SHAPE(item)
+FIELD(item, 1, sku, sku, 1, "a known SKU, else NOT_FOUND")
+FIELD(item, 2, warehouse, warehouse, 1, "0: summed over all, available clamped at zero in each")
+FIELD(item, 3, zero32, reserved, 1, "")
+SHAPE_END(item)
+REQUIRED(item, sku)
+
+SHAPE(stock_get_reply)
+FIELD(stock_get_reply, 1, u64, seq, 1, "last change the answer shows")
+FIELD(stock_get_reply, 2, count, stock_count, 1, "as many as were asked for, in that order")
+FIELD(stock_get_reply, 3, zero16, reserved, 1, "")
+FIELD(stock_get_reply, 4, zero32, reserved2, 1, "")
+SHAPE_END(stock_get_reply)
+
+SHAPE(stock_row)
+FIELD(stock_row, 1, sku, sku, 1, "its number")
+FIELD(stock_row, 2, warehouse, warehouse, 1, "as asked")
+FIELD(stock_row, 3, currency, currency, 1, "of the price")
+FIELD(stock_row, 4, zero16, reserved, 1, "")
+FIELD(stock_row, 5, money, price, 1, "now")
+FIELD(stock_row, 6, stock, on_hand, 1, "available + pooled + reserved + committed + unsellable")
+FIELD(stock_row, 7, stock, available, 1, "may be promised")
+FIELD(stock_row, 8, stock, pooled, 1, "set aside for sales")
+FIELD(stock_row, 9, stock, reserved_for_orders, 1, "held by PENDING orders")
+FIELD(stock_row, 10, stock, committed, 1, "sold, not shipped")
+FIELD(stock_row, 11, stock, unsellable, 1, "damaged or returned unfit")
+SHAPE_END(stock_row)
+
+SHAPE(sale_put)
+FIELD(sale_put, 1, key, key, 1, "idempotency key")
+FIELD(sale_put, 2, time, opens, 1, "orders before it answer SALE_NOT_OPEN; 0: no bound")
+FIELD(sale_put, 3, time, closes, 1, "orders from it on answer SALE_NOT_OPEN; 0: no bound")
+FIELD(sale_put, 4, points, points_max, 1, "cap of points per order; 0: no cap")
+FIELD(sale_put, 5, u32, sale, 1, "not zero")
+FIELD(sale_put, 6, seconds, hold, 1, "a hold's length; 0: 900")
+FIELD(sale_put, 7, seconds, hold_max, 1, "its cap, from the placing on; 0: 604800")
+FIELD(sale_put, 8, u32, points_share, 1,
+      "cap as a share of the total, in 1/10000; 0: none may be used")
+FIELD(sale_put, 9, u32, rate_points, 1, "this many points ...")
+FIELD(sale_put, 10, u32, rate_money, 1, "... are worth this many minor units; both 0: no points")
+FIELD(sale_put, 11, quantity, customer_sku_max, 1, "units of one SKU per customer; 0: no limit")
+FIELD(sale_put, 12, quantity, customer_sale_max, 1, "units in all per customer; 0: no limit")
+FIELD(sale_put, 13, sale_flags, flags, 1, "FAIL_AT_ONCE: a failed payment fails the order")
+FIELD(sale_put, 14, count, pool_count, 1, "up to 64; pools not named stay as they are")
+FIELD(sale_put, 15, zero32, reserved, 1, "")
+SHAPE_END(sale_put)
+REQUIRED(sale_put, key)
+REQUIRED(sale_put, sale)
+
+SHAPE(pool)
+FIELD(pool, 1, sku, sku, 1, "a known SKU with stock in the warehouse")
+FIELD(pool, 2, quantity, quantity, 1, "the pool's new size, sold and held included")
+FIELD(pool, 3, warehouse, warehouse, 1, "not zero")
+SHAPE_END(pool)
+REQUIRED(pool, sku)
+REQUIRED(pool, warehouse)
+
+SHAPE(sale_change)
+FIELD(sale_change, 1, key, key, 1, "idempotency key")
+FIELD(sale_change, 2, u32, sale, 1, "a known sale")
+FIELD(sale_change, 3, zero32, reserved, 1, "")
+SHAPE_END(sale_change)
+REQUIRED(sale_change, key)
+REQUIRED(sale_change, sale)
+
+SHAPE(sale_reply)
+FIELD(sale_reply, 1, u64, seq, 1, "position of the change in the log")
+FIELD(sale_reply, 2, sale_state, state, 1, "after the change")
+FIELD(sale_reply, 3, zero8, reserved, 1, "")
+FIELD(sale_reply, 4, zero16, reserved2, 1, "")
+FIELD(sale_reply, 5, zero32, reserved3, 1, "")
+SHAPE_END(sale_reply)
+
+SHAPE(points_credit)
+FIELD(points_credit, 1, key, key, 1, "idempotency key")
+FIELD(points_credit, 2, id, customer, 1, "added when it is not known yet")
+FIELD(points_credit, 3, points, points, 1, "1 to 10^15")
+FIELD(points_credit, 4, time, expires, 1, "of this lot; 0: never")
+SHAPE_END(points_credit)
+REQUIRED(points_credit, key)
+REQUIRED(points_credit, customer)
+REQUIRED(points_credit, points)
+
+SHAPE(points_credit_reply)
+FIELD(points_credit_reply, 1, u64, seq, 1, "position of the change in the log")
+FIELD(points_credit_reply, 2, points, balance, 1, "after the change")
+FIELD(points_credit_reply, 3, points, available, 1, "balance less what orders hold")
+SHAPE_END(points_credit_reply)
+
+SHAPE(points_balance)
+FIELD(points_balance, 1, id, customer, 1, "a known customer")
+SHAPE_END(points_balance)
+REQUIRED(points_balance, customer)
+
+SHAPE(points_balance_reply)
+FIELD(points_balance_reply, 1, u64, seq, 1, "last change the answer shows")
+FIELD(points_balance_reply, 2, points, balance, 1, "sum of the lots that have not expired")
+FIELD(points_balance_reply, 3, points, held, 1, "by PENDING orders")
+FIELD(points_balance_reply, 4, points, available, 1, "balance less held")
+FIELD(points_balance_reply, 5, time, next_expiry, 1, "when the first lot expires; 0: never")
+FIELD(points_balance_reply, 6, points, expiring, 1, "available points that go then")
+SHAPE_END(points_balance_reply)
+
+SHAPE(order_place)
+FIELD(order_place, 1, id, order, 1, "the order's id and its idempotency key")
+FIELD(order_place, 2, id, customer, 1, "added when it is not known yet")
+FIELD(order_place, 3, points, points, 1, "points the buyer wants to spend, 0 or more")
+FIELD(order_place, 4, u32, sale, 1, "0: none")
+FIELD(order_place, 5, seconds, hold, 1, "0: the sale's; capped by the sale")
+FIELD(order_place, 6, place_flags, flags, 1,
+      "PARTIAL fills what is there; PAID confirms at once; POINTS_EXACT refuses when fewer points "
+      "could be used than asked for")
+FIELD(order_place, 7, currency, currency, 1,
+      "of the prices; 0: whatever the SKUs have, if it is one")
+FIELD(order_place, 8, count, line_count, 1, "1 to 32")
+FIELD(order_place, 9, allocation, allocation, 1,
+      "SINGLE: one warehouse for the order, the first that can; RANK: from the warehouses by "
+      "ascending number; EXPLICIT: each line's own")
+FIELD(order_place, 10, zero8, reserved, 1, "")
+SHAPE_END(order_place)
+REQUIRED(order_place, order)
+REQUIRED(order_place, customer)
+REQUIRED(order_place, line_count)
+
+SHAPE(line)
+FIELD(line, 1, sku, sku, 1, "a known SKU")
+FIELD(line, 2, quantity, quantity, 1, "1 or more")
+FIELD(line, 3, warehouse, warehouse, 1,
+      "required with EXPLICIT, else 0 or the only one to take from")
+FIELD(line, 4, money, price, 1, "of one unit, as the buyer saw it")
+SHAPE_END(line)
+REQUIRED(line, sku)
+REQUIRED(line, quantity)
+
+SHAPE(order_place_reply)
+FIELD(order_place_reply, 1, u64, seq, 1, "position of the order in the log")
+FIELD(order_place_reply, 2, money, total, 1, "sum of allocated quantity x price")
+FIELD(order_place_reply, 3, points, points_used, 1, "held or spent")
+FIELD(order_place_reply, 4, money, points_value, 1, "what they are worth")
+FIELD(order_place_reply, 5, money, money_due, 1, "total less points_value")
+FIELD(order_place_reply, 6, time, hold_ends, 1, "0 when confirmed at once")
+FIELD(order_place_reply, 7, order_state, state, 1, "PENDING or CONFIRMED, as first decided")
+FIELD(order_place_reply, 8, zero8, reserved, 1, "")
+FIELD(order_place_reply, 9, currency, currency, 1, "of the money")
+FIELD(order_place_reply, 10, count, take_count, 1, "where the stock was taken")
+FIELD(order_place_reply, 11, zero16, reserved2, 1, "")
+SHAPE_END(order_place_reply)
+
+SHAPE(take)
+FIELD(take, 1, u16, line, 1, "1 is the first")
+FIELD(take, 2, zero16, reserved, 1, "")
+FIELD(take, 3, quantity, quantity, 1, "units taken there for the line")
+FIELD(take, 4, warehouse, warehouse, 1, "where they were taken")
+FIELD(take, 5, zero32, reserved2, 1, "")
+SHAPE_END(take)
+
+SHAPE(payment_event)
+FIELD(payment_event, 1, id, event, 1, "the provider's event id")
+FIELD(payment_event, 2, id, order, 1, "the order that was paid for")
+FIELD(payment_event, 3, money, amount, 1, "0 or more")
+FIELD(payment_event, 4, u32, provider, 1, "not zero; (provider, event) is the key")
+FIELD(payment_event, 5, payment_status, status, 1, "SUCCESS or FAILURE")
+FIELD(payment_event, 6, zero8, reserved, 1, "")
+FIELD(payment_event, 7, currency, currency, 1, "of the amount")
+SHAPE_END(payment_event)
+REQUIRED(payment_event, event)
+REQUIRED(payment_event, order)
+REQUIRED(payment_event, provider)
+REQUIRED(payment_event, status)
+REQUIRED(payment_event, currency)
+
+SHAPE(order_change)
+FIELD(order_change, 1, key, key, 1, "idempotency key")
+FIELD(order_change, 2, id, order, 1, "a known order")
+SHAPE_END(order_change)
+REQUIRED(order_change, key)
+REQUIRED(order_change, order)
+
+SHAPE(hold_extend)
+FIELD(hold_extend, 1, key, key, 1, "idempotency key")
+FIELD(hold_extend, 2, id, order, 1, "a known order")
+FIELD(hold_extend, 3, seconds, hold, 1, "from now on; capped by the sale, counted from the placing")
+FIELD(hold_extend, 4, zero32, reserved, 1, "")
+SHAPE_END(hold_extend)
+REQUIRED(hold_extend, key)
+REQUIRED(hold_extend, order)
+REQUIRED(hold_extend, hold)
+
+SHAPE(order_status)
+FIELD(order_status, 1, u64, seq, 1, "position of the change in the log")
+FIELD(order_status, 2, order_state, state, 1, "after the change")
+FIELD(order_status, 3, money_state, money, 1, "after the change")
+FIELD(order_status, 4, zero16, reserved, 1, "")
+FIELD(order_status, 5, u32, version, 1, "after the change")
+FIELD(order_status, 6, time, hold_ends, 1, "0 unless PENDING")
+FIELD(order_status, 7, money, refund_due, 1, "to be paid back in all")
+SHAPE_END(order_status)
+
+SHAPE(order_get_reply)
+FIELD(order_get_reply, 1, u64, seq, 1, "last change the answer shows")
+FIELD(order_get_reply, 2, id, customer, 1, "who placed it")
+FIELD(order_get_reply, 3, money, total, 1, "sum of allocated quantity x price")
+FIELD(order_get_reply, 4, points, points_used, 1, "held, spent or given back, by state")
+FIELD(order_get_reply, 5, money, points_value, 1, "what they were worth at placing")
+FIELD(order_get_reply, 6, money, money_due, 1, "total less points_value, as placed")
+FIELD(order_get_reply, 7, money, captured, 1, "in all")
+FIELD(order_get_reply, 8, money, refund_due, 1, "to be paid back in all")
+FIELD(order_get_reply, 9, time, placed, 1, "when it was placed")
+FIELD(order_get_reply, 10, time, hold_ends, 1, "0 unless PENDING")
+FIELD(order_get_reply, 11, u32, version, 1, "1 when placed, one more for each change")
+FIELD(order_get_reply, 12, u32, sale, 1, "0: none")
+FIELD(order_get_reply, 13, u32, parked, 1, "payments that wait for a person, not part of captured")
+FIELD(order_get_reply, 14, order_state, state, 1, "now")
+FIELD(order_get_reply, 15, money_state, money, 1, "now")
+FIELD(order_get_reply, 16, currency, currency, 1, "of the money")
+FIELD(order_get_reply, 17, count, piece_count, 1,
+      "rows that follow: one for each line and warehouse")
+FIELD(order_get_reply, 18, zero16, reserved, 1, "")
+FIELD(order_get_reply, 19, zero32, reserved2, 1, "")
+SHAPE_END(order_get_reply)
+
+SHAPE(piece)
+FIELD(piece, 1, sku, sku, 1, "the line's SKU")
+FIELD(piece, 2, quantity, quantity, 1, "asked for on the line")
+FIELD(piece, 3, warehouse, warehouse, 1, "taken from; 0: nothing was")
+FIELD(piece, 4, money, price, 1, "of one unit, as placed")
+FIELD(piece, 5, quantity, allocated, 1, "from this warehouse")
+FIELD(piece, 6, u16, line, 1, "1 is the first")
+FIELD(piece, 7, zero16, reserved, 1, "")
+SHAPE_END(piece)
+
+SHAPE(order_history)
+FIELD(order_history, 1, id, order, 1, "a known order")
+FIELD(order_history, 2, u64, cursor, 1,
+      "0: from the first step on; else the `next` of the answer before")
+SHAPE_END(order_history)
+REQUIRED(order_history, order)
+
+SHAPE(order_history_reply)
+FIELD(order_history_reply, 1, u64, seq, 1, "last change the answer shows")
+FIELD(order_history_reply, 2, u64, next, 1, "0: there are no more; else ask again with this cursor")
+FIELD(order_history_reply, 3, count, step_count, 1, "the oldest first, 64 at most")
+FIELD(order_history_reply, 4, zero16, reserved, 1, "")
+FIELD(order_history_reply, 5, zero32, reserved2, 1, "")
+SHAPE_END(order_history_reply)
+
+SHAPE(step)
+FIELD(step, 1, u64, seq, 1, "position of the change in the log")
+FIELD(step, 2, time, time, 1, "of the change")
+FIELD(step, 3, u32, version, 1, "the order's, after the change")
+FIELD(step, 4, order_state, state, 1, "entered, or kept")
+FIELD(step, 5, money_state, money, 1, "entered, or kept")
+FIELD(step, 6, zero16, reserved, 1, "")
+SHAPE_END(step)
+
+SHAPE(hold_expire)
+FIELD(hold_expire, 1, u32, holds, 1,
+      "deadlines to look at, at most, the earliest first; those of ended holds count")
+FIELD(hold_expire, 2, zero32, reserved, 1, "")
+SHAPE_END(hold_expire)
+
+SHAPE(time_jump)
+FIELD(time_jump, 1, u64, jump, 1,
+      "microseconds by which the clock jumped ahead since the last change")
+SHAPE_END(time_jump)
+
+SHAPE(stats_reply)
+FIELD(stats_reply, 1, u64, seq, 1, "last change")
+FIELD(stats_reply, 2, hash, digest, 1, "of the state at seq")
+FIELD(stats_reply, 3, time, time, 1, "of the last change or query")
+FIELD(stats_reply, 4, count, metric_count, 1, "one for each metric that there is")
+FIELD(stats_reply, 5, zero16, reserved, 1, "")
+FIELD(stats_reply, 6, zero32, reserved2, 1, "")
+SHAPE_END(stats_reply)
+
+SHAPE(metric)
+FIELD(metric, 1, metric, metric, 1, "which one")
+FIELD(metric, 2, zero16, reserved, 1, "")
+FIELD(metric, 3, zero32, reserved2, 1, "")
+FIELD(metric, 4, u64, value, 1, "in its unit")
+SHAPE_END(metric)
+
+SHAPE(tables_reply)
+FIELD(tables_reply, 1, u64, seq, 1, "last change the answer shows")
+FIELD(tables_reply, 2, count, table_count, 1, "one for each capacity, in their order")
+FIELD(tables_reply, 3, zero16, reserved, 1, "")
+FIELD(tables_reply, 4, zero32, reserved2, 1, "")
+SHAPE_END(tables_reply)
+
+SHAPE(table)
+FIELD(table, 1, name, name, 1, "of the capacity, as CAPACITY names it")
+FIELD(table, 2, u64, used, 1,
+      "records in use; reserved ones count, those due to be forgotten do not")
+FIELD(table, 3, u64, capacity, 1, "records that there is room for")
+FIELD(table, 4, u64, reserve, 1, "part of the capacity that only operators may use")
+SHAPE_END(table)
+
+/* Messages. */
 
 MESSAGE(1, hello, "hello", SESSION, any, FREE, 1, hello, none, 0, hello_reply, none, 0,
         "opens a connection; the first frame on it")
@@ -77,4 +518,8 @@ MESSAGE(35, time_jump, "time.jump", INTERNAL, server, FREE, 1, time_jump, none, 
 MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply, table, TABLES_MAX,
         "how full each table is")
 
+#undef SHAPE
+#undef FIELD
+#undef SHAPE_END
+#undef REQUIRED
 #undef MESSAGE

@@ -1,6 +1,21 @@
-/* The engine's tables, indexes, numbers and capacities, one row each: included again wherever
- * something follows from them. Whoever includes this file defines the macros that it wants; all are
- * undefined at its end.
+/* The engine's tables, indexes, numbers and capacities, one row each, and the records of the
+ * tables, a row for each field: included again wherever something follows from them. Whoever
+ * includes this file defines the macros that it wants; all are undefined at its end.
+ *
+ *   RECORD(record)         begins one; its fields follow in the order of the struct
+ *   MEMBER(record, number, type, name, refers, since, text)
+ *       number   what an image calls it; never used again in this record
+ *       type     a C type of a fixed size, without padding
+ *       refers   the table whose record it is the index of, 0 for none; `none` for any other value
+ *       since    the schema that brought it: a record of an older image has zero there
+ *       text     what it means
+ *   RECORD_END(record)
+ *   PARTS(name, record, first, second)
+ *       a union of a record and of two indexes
+ *
+ * Structs, their asserted sizes, the layout of images, the check of references in what was loaded,
+ * and the tables of docs/formats.md follow. A field may be added at the end, or where reserved
+ * bytes were.
  *
  *   TABLE(number, KIND, name, record, capacity, since, text)
  *       number    what an image calls it; never used again
@@ -11,7 +26,7 @@
  *                 (engine/memory_ring.h), with an index of its own, whose hash is <name>_hash in
  *                 engine/rebuild.c; <name>_first and <name>_end are rows of SCALAR
  *                 BUCKETS, CHUNKS: of the deadlines (engine/deadlines.h)
- *       record    of engine/tables/records.h
+ *       record    one of those below
  *       capacity  the option that sizes it
  *       since     the schema that brought it
  *     In the order in which an image has them: what is changed most comes first, so that a snapshot
@@ -39,6 +54,18 @@
  *     time was moved, that has ended, or, in a POOL, is free or in use for something else. Both
  *     judge by the record alone, and whoever moves its time sets a new entry. hold.expire runs the
  *     entries of all timers, each counted once */
+#ifndef RECORD
+#define RECORD(record)
+#endif
+#ifndef MEMBER
+#define MEMBER(record, number, type, name, refers, since, text)
+#endif
+#ifndef RECORD_END
+#define RECORD_END(record)
+#endif
+#ifndef PARTS
+#define PARTS(name, record, first, second)
+#endif
 #ifndef TABLE
 #define TABLE(number, KIND, name, record, capacity, since, text)
 #endif
@@ -54,6 +81,232 @@
 #ifndef TIMER
 #define TIMER(number, name, table, since, text)
 #endif
+
+/* Records. */
+
+RECORD(sku)
+MEMBER(sku, 1, uint64_t, sku, none, 1, "the SKU's number")
+MEMBER(sku, 2, int64_t, price, none, 1, "of one unit, now")
+MEMBER(sku, 3, uint32_t, stocks, stocks, 1, "first of its stocks, by ascending warehouse")
+MEMBER(sku, 4, uint16_t, currency, none, 1, "of the price")
+MEMBER(sku, 5, uint16_t, zero, none, 1, "")
+MEMBER(sku, 6, struct name, name, none, 1, "all zero: none")
+MEMBER(sku, 7, uint64_t, zero2, none, 1, "")
+RECORD_END(sku)
+
+/* on_hand = available + pooled + reserved + committed + unsellable, always. */
+RECORD(stock)
+MEMBER(stock, 1, int64_t, on_hand, none, 1, "units in the warehouse")
+MEMBER(stock, 2, int64_t, available, none, 1, "may be promised; below zero only by a deficit")
+MEMBER(stock, 3, int64_t, pooled, none, 1, "left in pools of sales")
+MEMBER(stock, 4, int64_t, reserved, none, 1, "held by PENDING orders")
+MEMBER(stock, 5, int64_t, committed, none, 1, "sold, not shipped")
+MEMBER(stock, 6, int64_t, unsellable, none, 1, "damaged, or returned unfit")
+MEMBER(stock, 7, uint32_t, sku, skus, 1, "the SKU that these are units of")
+MEMBER(stock, 8, uint32_t, warehouse, none, 1, "its number")
+MEMBER(stock, 9, uint32_t, next, stocks, 1, "of the same SKU")
+MEMBER(stock, 10, uint32_t, pieces, none, 1, "where its newest piece is, for piece_of")
+RECORD_END(stock)
+
+RECORD(sale)
+MEMBER(sale, 1, uint64_t, opens_us, none, 1, "orders before it are refused")
+MEMBER(sale, 2, uint64_t, closes_us, none, 1, "orders from it on are refused; UINT64_MAX: never")
+MEMBER(sale, 3, int64_t, points_max, none, 1, "points an order may use")
+MEMBER(sale, 4, uint32_t, sale, none, 1, "its number")
+MEMBER(sale, 5, uint32_t, hold_s, none, 1, "a hold's length, in seconds")
+MEMBER(sale, 6, uint32_t, hold_max_s, none, 1, "its cap, from the placing on")
+MEMBER(sale, 7, uint32_t, points_share, none, 1, "of the total, in 1/10000")
+MEMBER(sale, 8, uint32_t, rate_points, none, 1, "so many points ...")
+MEMBER(sale, 9, uint32_t, rate_money, none, 1, "... are worth so many minor units")
+MEMBER(sale, 10, uint32_t, customer_sku_max, none, 1, "units of one SKU a customer; 0: no limit")
+MEMBER(sale, 11, uint32_t, customer_sale_max, none, 1, "units in all a customer; 0: no limit")
+MEMBER(sale, 12, uint32_t, pools, pools, 1, "newest of its pools")
+MEMBER(sale, 13, uint16_t, flags, none, 1, "of sale.put")
+MEMBER(sale, 14, uint8_t, state, none, 1, "sale_state")
+MEMBER(sale, 15, uint8_t, counted, none, 1, "1: it has, or had, limits per customer")
+MEMBER(sale, 16, uint8_t, has_orders, none, 1, "1: one at least was placed in it")
+MEMBER(sale, 17, uint8_t, zero, none, 1, "")
+MEMBER(sale, 18, uint16_t, zero2, none, 1, "")
+MEMBER(sale, 19, uint32_t, zero3, none, 1, "")
+RECORD_END(sale)
+
+/* What a sale may give of a stock: size = left + taken; stock.pooled sums the `left`s. */
+RECORD(pool)
+MEMBER(pool, 1, int64_t, left, none, 1, "units not taken")
+MEMBER(pool, 2, int64_t, taken, none, 1, "units held and sold")
+MEMBER(pool, 3, uint32_t, sale, sales, 1, "the sale that may give them")
+MEMBER(pool, 4, uint32_t, stock, stocks, 1, "the stock that it takes them from")
+MEMBER(pool, 5, uint32_t, next, pools, 1, "of the same sale")
+MEMBER(pool, 6, uint32_t, zero, none, 1, "")
+RECORD_END(pool)
+
+/* Units that a customer holds or has in a sale: of one SKU, or (sku 0) in all. */
+RECORD(tally)
+MEMBER(tally, 1, uint32_t, customer, customers, 1, "who holds or has the units")
+MEMBER(tally, 2, uint32_t, sale, sales, 1, "the sale they were taken in")
+MEMBER(tally, 3, uint32_t, sku, skus, 1, "0: of all SKUs")
+MEMBER(tally, 4, uint32_t, zero, none, 1, "")
+MEMBER(tally, 5, uint64_t, quantity, none, 1, "units")
+RECORD_END(tally)
+
+/* A customer's points. The ids stand in a table of their own, under the same index: most orders use
+ * no points, and then touch 16 bytes of a customer and change none. */
+RECORD(customer)
+MEMBER(customer, 1, int64_t, spendable, none, 1, "sum of `left` over lots, expired ones included")
+MEMBER(customer, 2, int64_t, held, none, 1, "sum of `held` over lots")
+MEMBER(customer, 3, int64_t, spent, none, 1, "by CONFIRMED orders; cancelled, they bring them back")
+MEMBER(customer, 4, uint32_t, lots, lots, 1, "by ascending expiry; only those with points")
+MEMBER(customer, 5, uint32_t, ledger, ledger, 1, "newest entry")
+RECORD_END(customer)
+
+RECORD(customer_id)
+MEMBER(customer_id, 1, struct id, id, none, 1, "of the customer with the same index")
+RECORD_END(customer_id)
+
+/* Points of one credit, or what came back of one that had expired by then. Its expiry never
+ * changes. */
+RECORD(lot)
+MEMBER(lot, 1, int64_t, left, none, 1, "points that may be spent")
+MEMBER(lot, 2, int64_t, held, none, 1, "points held by PENDING orders")
+MEMBER(lot, 3, uint64_t, expires_us, none, 1, "UINT64_MAX: never")
+MEMBER(lot, 4, uint32_t, customer, customers, 1, "whose points these are")
+MEMBER(lot, 5, uint32_t, next, lots, 1, "of the same customer")
+MEMBER(lot, 6, uint32_t, linked, none, 1, "1 while in its customer's list")
+MEMBER(lot, 7, uint32_t, origin, lots, 1,
+       "the credit's lot that it came back of, too late; 0: a credit")
+RECORD_END(lot)
+
+RECORD(ledger_entry)
+MEMBER(ledger_entry, 1, uint64_t, seq, none, 1, "of the change")
+MEMBER(ledger_entry, 2, uint64_t, time_us, none, 1, "of the change")
+MEMBER(ledger_entry, 3, int64_t, points, none, 1, "how many")
+MEMBER(ledger_entry, 4, uint32_t, order, orders, 1, "0: none")
+MEMBER(ledger_entry, 5, uint32_t, lot, lots, 1, "the lot whose points moved")
+MEMBER(ledger_entry, 6, uint32_t, previous, ledger, 1, "of the same customer")
+MEMBER(ledger_entry, 7, uint32_t, kind, none, 1, "ledger_kind")
+RECORD_END(ledger_entry)
+
+/* Points that an order took from a lot. */
+RECORD(point_take)
+MEMBER(point_take, 1, int64_t, points, none, 1, "how many")
+MEMBER(point_take, 2, uint32_t, lot, lots, 1, "where they were taken")
+MEMBER(point_take, 3, uint32_t, next, point_takes, 1, "of the same order, or in the free list")
+RECORD_END(point_take)
+
+RECORD(line)
+MEMBER(line, 1, int64_t, price, none, 1, "of one unit, as the buyer saw it")
+MEMBER(line, 2, uint32_t, sku, skus, 1, "what was asked for")
+MEMBER(line, 3, uint32_t, quantity, none, 1, "asked for")
+RECORD_END(line)
+
+/* Stock that a line took from one place. */
+RECORD(piece)
+MEMBER(piece, 1, uint32_t, stock, stocks, 1, "the SKU and warehouse it was taken from")
+MEMBER(piece, 2, uint32_t, quantity, none, 1, "units")
+MEMBER(piece, 3, uint32_t, next, none, 1, "where this stock's next older piece is")
+MEMBER(piece, 4, uint32_t, order, orders, 1, "the order that took it")
+MEMBER(piece, 5, uint32_t, pool, pools, 1, "it was taken from; 0: from what was available")
+MEMBER(piece, 6, uint16_t, line, none, 1, "of the order, from 0")
+MEMBER(piece, 7, uint16_t, flags, none, 1, "PIECE_*")
+RECORD_END(piece)
+
+PARTS(order_parts, piece, lines, pieces)
+
+/* 128 bytes, all of the most common order: one line from one warehouse, and the first transition.
+ * Such a line follows from the piece: its SKU is the stock's, its quantity the piece's, and the
+ * price is the total by it. Other orders have their lines and pieces in tables of their own, and
+ * all have further transitions in theirs. */
+RECORD(order)
+MEMBER(order, 1, struct id, id, none, 1, "the client's id of it")
+MEMBER(order, 2, uint64_t, placed_seq, none, 1, "of its placing")
+MEMBER(order, 3, uint64_t, placed_us, none, 1, "time of its placing")
+MEMBER(order, 4, uint64_t, deadline_us, none, 1, "of its hold")
+MEMBER(order, 5, uint64_t, fingerprint, none, 1, "of the order.place that made it")
+MEMBER(order, 6, int64_t, total, none, 1, "sum of allocated quantity x price")
+MEMBER(order, 7, uint32_t, customer, customers, 1, "who placed it")
+MEMBER(order, 8, uint32_t, sale, sales, 1, "0: none")
+MEMBER(order, 9, uint32_t, money, moneys, 1, "0: no points and no payment")
+MEMBER(order, 10, uint32_t, steps, steps, 1, "newest transition after the first; 0: none")
+MEMBER(order, 11, uint32_t, version, none, 1, "transitions, the placing included")
+MEMBER(order, 12, uint32_t, hold_s, none, 1, "as first decided")
+MEMBER(order, 13, uint16_t, currency, none, 1, "of its money")
+MEMBER(order, 14, uint8_t, state, none, 1, "order_state")
+MEMBER(order, 15, uint8_t, flags, none, 1,
+       "ORDER_*, and the allocation from ORDER_ALLOCATION_SHIFT on")
+MEMBER(order, 16, uint8_t, line_count, none, 1, "lines of the request")
+MEMBER(order, 17, uint8_t, piece_count, none, 1, "pieces that it was placed with")
+MEMBER(order, 18, uint8_t, first_state, none, 1, "order_state after the first transition")
+MEMBER(order, 19, uint8_t, first_money, none, 1, "money_state after that transition")
+MEMBER(order, 20, uint64_t, first_seq, none, 1, "of that transition")
+MEMBER(order, 21, uint64_t, first_us, none, 1, "time of that transition")
+MEMBER(order, 22, union order_parts, parts, none, 1, "a piece, or where lines and pieces stand")
+RECORD_END(order)
+
+/* An order's money, from the first points or payment on, a parked one included. */
+RECORD(money)
+MEMBER(money, 1, int64_t, points_used, none, 1, "held, spent or given back, by state")
+MEMBER(money, 2, int64_t, points_value, none, 1, "what they are worth")
+MEMBER(money, 3, int64_t, captured, none, 1, "paid so far")
+MEMBER(money, 4, int64_t, refund_due, none, 1, "to be paid back in all")
+MEMBER(money, 5, uint32_t, rate_points, none, 1, "of the sale when the order was placed")
+MEMBER(money, 6, uint32_t, rate_money, none, 1, "of the sale when the order was placed")
+MEMBER(money, 7, uint32_t, takes, point_takes, 1, "the first")
+MEMBER(money, 8, uint32_t, order, orders, 1, "whose money it is")
+MEMBER(money, 9, uint32_t, parked, none, 1, "payments that wait for a person")
+MEMBER(money, 10, uint32_t, pieces, pieces, 1, "first of those that an ORDER_IS_MOVED has now")
+MEMBER(money, 11, uint32_t, piece_count, none, 1, "of those")
+MEMBER(money, 12, uint32_t, zero, none, 1, "")
+RECORD_END(money)
+
+/* One of an order's versions after the second, which stand in the order. `jump` leads to an older
+ * step, so that any version is found in a few leaps: see step_find. */
+RECORD(step)
+MEMBER(step, 1, uint64_t, seq, none, 1, "of the change")
+MEMBER(step, 2, uint64_t, time_us, none, 1, "of the change")
+MEMBER(step, 3, uint32_t, previous, steps, 1, "of the same order")
+MEMBER(step, 4, uint32_t, jump, steps, 1, "an older one, of the same order")
+MEMBER(step, 5, uint32_t, version, none, 1, "of the order after it")
+MEMBER(step, 6, uint8_t, state, none, 1, "order_state after it")
+MEMBER(step, 7, uint8_t, money, none, 1, "money_state after it")
+MEMBER(step, 8, uint16_t, zero, none, 1, "")
+RECORD_END(step)
+
+/* An event of an order; it is known as long as its order is. */
+RECORD(payment)
+MEMBER(payment, 1, struct id, event, none, 1, "the provider's id of it")
+MEMBER(payment, 2, uint64_t, time_us, none, 1, "when it came")
+MEMBER(payment, 3, int64_t, amount, none, 1, "as the event tells")
+MEMBER(payment, 4, uint32_t, provider, none, 1, "its number")
+MEMBER(payment, 5, uint32_t, order, orders, 1, "the order that was paid for")
+MEMBER(payment, 6, uint8_t, status, none, 1, "payment_status")
+MEMBER(payment, 7, uint8_t, outcome, none, 1, "OK, or AMOUNT_MISMATCH: parked")
+MEMBER(payment, 8, uint16_t, currency, none, 1, "of the amount")
+MEMBER(payment, 9, uint32_t, zero, none, 1, "")
+MEMBER(payment, 10, union payment_reply, reply, none, 1, "its first answer")
+RECORD_END(payment)
+
+RECORD(key_record)
+MEMBER(key_record, 1, struct id, key, none, 1, "the idempotency key")
+MEMBER(key_record, 2, uint64_t, fingerprint, none, 1, "of the command that it came with")
+MEMBER(key_record, 3, uint64_t, kept_us, none, 1, "engine_kept_us when it was added")
+MEMBER(key_record, 4, struct key_reply, reply, none, 1, "the first answer, without rows")
+RECORD_END(key_record)
+
+RECORD(deadline_bucket)
+MEMBER(deadline_bucket, 1, uint32_t, head, deadline_chunks, 1, "first chunk of its chain")
+MEMBER(deadline_bucket, 2, uint32_t, tail, deadline_chunks, 1, "last chunk of its chain")
+MEMBER(deadline_bucket, 3, uint32_t, count, none, 1, "entries")
+RECORD_END(deadline_bucket)
+
+RECORD(deadline_chunk)
+MEMBER(deadline_chunk, 1, uint32_t, next, deadline_chunks, 1, "of the chain, or in the free list")
+MEMBER(deadline_chunk, 2, uint16_t, first, none, 1, "entries before it are done")
+MEMBER(deadline_chunk, 3, uint16_t, end, none, 1, "entries from it on are unused")
+MEMBER(deadline_chunk, 4, struct deadline_orders, orders, none, 1, "the entries")
+MEMBER(deadline_chunk, 5, uint32_t, zero, none, 1, "")
+RECORD_END(deadline_chunk)
+
+/* Tables and what belongs to them. */
 
 TABLE(1, ARENA, skus, sku, skus, 1, "what is sold")
 TABLE(2, ARENA, stocks, stock, stocks, 1, "units of a SKU in a warehouse")
@@ -140,6 +393,10 @@ CAPACITY(15, deadlines, 4u << 20, "deadlines of holds, extensions counted")
 CAPACITY(16, payments, 2u << 20, "payment events of the orders in memory")
 CAPACITY(17, keys, 1u << 20, "idempotency keys in the last 24 hours")
 
+#undef RECORD
+#undef MEMBER
+#undef RECORD_END
+#undef PARTS
 #undef TABLE
 #undef INDEX
 #undef SCALAR

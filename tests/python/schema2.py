@@ -1,8 +1,10 @@
-"""A till of a made-up schema 2, built from a copy of the sources: order.place and its lines have a
-field more, and so have a record, a reply and the rows of another; there is one more number, one
-more table with its record, and one more command, gift.put, that fills it."""
+"""A till of a made-up schema 2, built from a copy of the sources: it has the worked example of
+CONTRIBUTING.md, which is a command with a record, a timer and a metric, and beside it one more
+field in order.place and its lines, in a record, in a reply and in the rows of another, and one more
+number."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,67 +12,35 @@ from pathlib import Path
 from harness import check
 
 ROOT = Path(__file__).resolve().parents[2]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 FOLDERS = ("base", "engine", "wal", "snapshot", "net", "cli", "bench")
 
 # A file, a line of it, and what is put before that line.
 ROWS = [
-    ("engine/tables/shapes.h", "SHAPE_END(order_place)", """
+    ("engine/tables/messages.h", "SHAPE_END(order_place)", """
 FIELD(order_place, 11, u32, gift, 2, "made up")
 FIELD(order_place, 12, zero32, reserved2, 2, "")
 """),
-    ("engine/tables/shapes.h", "SHAPE_END(line)", 'FIELD(line, 5, u64, note, 2, "made up")'),
-    ("engine/tables/shapes.h", "SHAPE_END(piece)", 'FIELD(piece, 8, u64, note, 2, "made up")'),
-    ("engine/tables/shapes.h", "SHAPE_END(stats_reply)",
-     'FIELD(stats_reply, 21, u64, gifts, 2, "made up")'),
-    ("engine/tables/shapes.h", "#undef SHAPE", """
-SHAPE(gift_put)
-FIELD(gift_put, 1, key, key, 2, "idempotency key")
-FIELD(gift_put, 2, u64, value, 2, "made up")
-SHAPE_END(gift_put)
-SHAPE(gift_reply)
-FIELD(gift_reply, 1, u64, seq, 2, "position of the change in the log")
-FIELD(gift_reply, 2, u64, total, 2, "of all gifts")
-SHAPE_END(gift_reply)
-"""),
-    ("engine/tables/messages.h", "#undef MESSAGE", """
-MESSAGE(37, gift_put, "gift.put", COMMAND, order, KEYED, 2, gift_put, none, 0, gift_reply, none, 0,
-        "made up")
-"""),
-    ("engine/tables/records.h", "RECORD_END(sale)",
+    ("engine/tables/messages.h", "SHAPE_END(line)", 'FIELD(line, 5, u64, note, 2, "made up")'),
+    ("engine/tables/messages.h", "SHAPE_END(piece)", 'FIELD(piece, 8, u64, note, 2, "made up")'),
+    ("engine/tables/messages.h", "SHAPE_END(points_balance_reply)",
+     'FIELD(points_balance_reply, 7, u64, gift, 2, "made up")'),
+    ("engine/tables/tables.h", "RECORD_END(sale)",
      'MEMBER(sale, 20, uint64_t, gift, none, 2, "made up")'),
-    ("engine/tables/records.h", "#undef RECORD", """
-RECORD(gift)
-MEMBER(gift, 1, uint64_t, seq, none, 2, "of the change")
-MEMBER(gift, 2, uint64_t, value, none, 2, "made up")
-RECORD_END(gift)
-"""),
-    ("engine/tables/tables.h", "INDEX(sku_index, skus)",
-     'TABLE(20, ARENA, gifts, gift, skus, 2, "made up")'),
     ("engine/tables/tables.h", 'TIMER(0, hold, orders, 1, "the hold of a PENDING order")',
      'SCALAR(31, STATE, gift_total, gift_total, 2, "of all gifts")'),
     ("engine/state.h", "    uint64_t parked_count;", "    uint64_t gift_total;"),
-    ("engine/query.c", "        .digest = engine->digest,",
-     "        .gifts = engine->gifts.count,"),
+    ("engine/gift.c", "    timer_set(engine, TIMER_gift, index, ends_us);",
+     "    engine->gift_total += body->value;"),
 ]
 
-HANDLER = """/* A made-up command: adds a record. */
-#include "engine/state.h"
 
-enum outcome handle_gift_put(struct engine *engine, struct command *command)
-{
-    const struct gift_put_body *body = command->body;
-    if (arena_room(&engine->gifts) == 0 || !key_has_room(engine))
-        return reject(engine, OUTCOME_CAPACITY, 0, 0);
-    engine_accept(engine);
-    engine->gift_total += body->value;
-    *gift_new(engine, arena_take(&engine->gifts, 1)) =
-        (struct gift){.seq = engine->seq, .value = body->value};
-    digest_mix(engine, body->value, engine->gift_total);
-    struct gift_reply_body *reply = reply_begin(engine, command, sizeof *reply);
-    *reply = (struct gift_reply_body){.seq = engine->seq, .total = engine->gift_total};
-    return OUTCOME_OK;
-}
-"""
+def worked_example():
+    """The diff in CONTRIBUTING.md."""
+    found = re.findall(r"^```diff\n(.*?)^```$", CONTRIBUTING.read_text(),
+                       re.DOTALL | re.MULTILINE)
+    check(len(found) == 1, "CONTRIBUTING.md has one diff")
+    return found[0]
 
 
 def put_before(path, anchor, text):
@@ -87,9 +57,13 @@ def write_sources(folder):
         shutil.copytree(ROOT / name, folder / name)
     for name in ("main.c", "Makefile"):
         shutil.copy(ROOT / name, folder / name)
+    (folder / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "run_scripts.py", folder / "tests")
+    applied = subprocess.run(["git", "apply", "--unidiff-zero", "-"], cwd=folder, text=True,
+                             input=worked_example(), capture_output=True, check=False)
+    check(applied.returncode == 0, f"the diff in CONTRIBUTING.md: {applied.stderr}")
     for path, anchor, text in ROWS:
         put_before(folder / path, anchor, text)
-    (folder / "engine" / "gift.c").write_text(HANDLER)
     header = folder / "base" / "schema.h"
     header.write_text(header.read_text().replace(" SCHEMA = 1 ", " SCHEMA = 2 "))
 

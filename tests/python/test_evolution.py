@@ -4,7 +4,10 @@ today's till refuses by name what that one wrote."""
 import contextlib
 import copy
 import json
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import harness
 import schema2
 from formats import generations, is_told
 from harness import check, check_equal, test
-from shop import USD, order_id, place, segments, set_up, snapshots, stats
+from shop import USD, order_id, place, segments, set_up, snapshots, state_of, stats
 
 BUILT = {}
 NEWER = "written by a newer till: schema 2, this one knows 1"
@@ -54,14 +57,15 @@ def address_of(server):
 
 def trade_with_gifts(run, server):
     """What only schema 2 can say: a new command, a new field and a new field of a row."""
-    said = tell(run, address_of(server), "gift.put key=901 value=5", "gift.put key=902 value=7",
+    said = tell(run, address_of(server), "gift.put key=901 value=5 hold=1h",
+                "gift.put key=902 value=7 hold=1h",
                 "order.place order=903 customer=4 currency=USD gift=77 line=1x1@100:note=88",
                 "order.place order=903 customer=4 currency=USD gift=77 line=1x1@100:note=88",
                 "order.place order=903 customer=4 currency=USD gift=78 line=1x1@100:note=88",
                 "stats")
     check_equal([answer["outcome"] for answer in said],
                 ["OK", "OK", "OK", "REPLAYED", "IDEM_MISMATCH", "OK"], f"outcomes of {said}")
-    check_equal((said[1]["total"], said[5]["gifts"]), (12, 2), "the gifts")
+    check_equal((said[1]["gift"], said[5]["gifts"]), (2, 2), "the gifts")
 
 
 @test
@@ -142,20 +146,23 @@ def clients_of_either_schema_share_a_newer_server(run):
     line = " ".join(f"line=1x{1 + i}@100" for i in range(32))
     again = f"order.place order=7 customer=3 currency=USD {line}"
     check_equal(tell(other, address_of(server), again)[0]["outcome"], "REPLAYED", "of the same")
-    old, new = (tell(one, address_of(server), "order.get order=7", "stats")
-                for one in (run, other))
+    old, new = (tell(one, address_of(server), "order.get order=7", "stats",
+                     "points.balance customer=3") for one in (run, other))
     check(is_told(old[0], new[0]), f"{old[0]} and {new[0]} are of one order")
+    check(is_told(old[2], new[2]) and "gift" not in old[2] and new[2]["gift"] == 0,
+          f"{old[2]} and {new[2]} are of one customer")
     check("gifts" not in old[1] and new[1]["gifts"] == 2, f"{old[1]} and {new[1]}")
     server.kill()
     server = other.serve(server.folder)
-    trade = tell(other, address_of(server), "gift.put key=901 value=5", "gift.put key=904 value=1")
-    check_equal([(one["outcome"], one["total"]) for one in trade], [("REPLAYED", 5), ("OK", 13)],
+    trade = tell(other, address_of(server), "gift.put key=901 value=5 hold=1h",
+                 "gift.put key=904 value=1 hold=1h")
+    check_equal([(one["outcome"], one["gift"]) for one in trade], [("REPLAYED", 1), ("OK", 3)],
                 "gifts after a start from the log")
     succeeds(run, "snapshot", *address_of(server))
     server.kill()
     server = other.serve(server.folder)
-    check_equal(tell(other, address_of(server), "gift.put key=905 value=1", "stats")[1]["gifts"], 4,
-                "gifts after a start from a snapshot")
+    trade = tell(other, address_of(server), "gift.put key=905 value=1 hold=1h", "stats")
+    check_equal(trade[1]["gifts"], 4, "gifts after a start from a snapshot")
     server.stop_clean()
     succeeds(other, "verify", server.folder)
     placed = next(entry for entry in log_of(other, server.folder) if entry.get("gift"))
@@ -171,11 +178,25 @@ def newer_client_reads_what_an_older_server_answers(run):
     order = f"{order_id(2):x}"
     old, new = (tell(one, address_of(server), "stats", f"order.get order={order}",
                      "stock.get sku=1") for one in (run, other))
-    for before, after in zip(old, new):
-        before.pop("time", None), after.pop("time", None)
+    check_equal(state_of(new[0]), state_of(old[0]), "the state that stats tell")
+    for before, after in zip(old[1:], new[1:]):
         check(is_told(before, after), f"{before} has become {after}")
-    check_equal((new[0]["gifts"], new[1]["pieces"][0]["note"]), (0, 0), "what the server lacks")
+    check_equal(("gifts" in new[0], new[1]["pieces"][0]["note"]), (False, 0), "what it lacks")
     run.finish(server)
+
+
+@test
+def worked_example_does_what_its_script_says(run):
+    other = newer(run)
+    folder = BUILT["folder"] / "till"
+    result = subprocess.run([sys.executable, folder / "tests" / "run_scripts.py", other.binary],
+                            capture_output=True, text=True, check=False)
+    check_equal(result.returncode, 0, f"gifts.till: {result.stdout}")
+    diff = schema2.worked_example()
+    added = len(re.findall(r"^\+(?!\+\+ )", diff, re.MULTILINE))
+    files = diff.count("diff --git")
+    check(f"{files} files, {added} lines" in schema2.CONTRIBUTING.read_text(),
+          f"CONTRIBUTING.md counts {files} files, {added} lines")
 
 
 def check_refused(run, command, folder, name):

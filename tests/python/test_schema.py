@@ -17,9 +17,9 @@ sys.path.insert(0, str(RECORDED))
 import docs  # noqa: E402
 import rows  # noqa: E402
 
-SHAPES, MESSAGES, FIELDS = ("engine/tables/shapes.h", "engine/tables/messages.h",
+SHAPES, MESSAGES, FIELDS = ("engine/tables/messages.h", "engine/tables/messages.h",
                             "engine/tables/fields.h")
-RECORDS, TABLES, OUTCOMES = ("engine/tables/records.h", "engine/tables/tables.h", "base/status.h")
+RECORDS, TABLES, OUTCOMES = ("engine/tables/tables.h", "engine/tables/tables.h", "base/status.h")
 
 
 def tree(run, *changes, schema=1):

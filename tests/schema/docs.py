@@ -77,7 +77,7 @@ def table_lines(rows):
 def record_lines(root, rows):
     yield from ("### Records", "A field that refers to a table has the index of one of its "
                 "records, 0 for none.", "")
-    text = (root / "engine" / "tables" / "records.h").read_text()
+    text = (root / "engine" / "tables" / "tables.h").read_text()
     for _, (record,) in macro_rows(text, ["RECORD"]):
         members = [row.arguments[1:] for row in rows.of("MEMBER") if row.arguments[0] == record]
         yield from (f"#### {record}", "")

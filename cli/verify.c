@@ -314,10 +314,13 @@ static bool replay_to(struct verification *verification, uint32_t snapshot)
     uint64_t checksum = engine_checksum(replay->engine);
     if (engine_seq(replay->engine) != seq || checksum == verification->checksums[snapshot])
         return true;
+    char name[DISK_NAME_SIZE];
+    image_name(seq, name);
     fprintf(stderr,
-            "till verify: the snapshot of seq %" PRIu64 " shows a state of checksum %016" PRIx64
-            ", and the log leads to one of %016" PRIx64 "\n",
-            seq, verification->checksums[snapshot], checksum);
+            "till verify: %s/%s shows a state of checksum %016" PRIx64
+            ", and the log that comes before it leads to one of %016" PRIx64
+            ": one of the two is not this shop's\n",
+            disk_path(replay->disk), name, verification->checksums[snapshot], checksum);
     return false;
 }
 

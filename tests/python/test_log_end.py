@@ -223,9 +223,11 @@ def log_that_does_not_lead_to_the_state_it_was_written_from_is_named(run):
     place(server, 101, 100)
     server.kill()
     shutil.copy(snapshots(other.folder)[-1], server.folder)
-    for arguments in (("verify", server.folder), ("serve", "--data", server.folder)):
+    names = (snapshots(server.folder)[-1].name, segments(server.folder)[0].name)
+    for name, arguments in zip(names, (("verify", server.folder),
+                                       ("serve", "--data", server.folder))):
         result = run.till(*arguments)
-        check(result.returncode == 1 and segments(server.folder)[0].name in result.stderr,
+        check(result.returncode == 1 and name in result.stderr,
               f"{arguments[0]}: {result.stdout} {result.stderr}")
 
 

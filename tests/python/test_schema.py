@@ -17,9 +17,8 @@ sys.path.insert(0, str(RECORDED))
 import docs  # noqa: E402
 import rows  # noqa: E402
 
-SHAPES, MESSAGES, FIELDS = ("engine/tables/messages.h", "engine/tables/messages.h",
-                            "engine/tables/fields.h")
-RECORDS, TABLES, OUTCOMES = ("engine/tables/tables.h", "engine/tables/tables.h", "base/status.h")
+MESSAGES, FIELDS = "engine/tables/messages.h", "engine/tables/fields.h"
+TABLES, OUTCOMES = "engine/tables/tables.h", "base/status.h"
 
 
 def tree(run, *changes, schema=1):
@@ -44,7 +43,7 @@ def check_accepted(run, *changes, schema=1, recorded=RECORDED):
     check_equal(rows.problems(tree(run, *changes, schema=schema), recorded), [], f"{changes}")
 
 
-NEW_FIELD = (SHAPES, "SHAPE_END(order_place)",
+NEW_FIELD = (MESSAGES, "SHAPE_END(order_place)",
              'FIELD(order_place, 11, u64, gift, 2, "")\nSHAPE_END(order_place)')
 
 
@@ -56,7 +55,7 @@ def rows_agree_with_the_recorded_schemas(run):
     tree_rows = rows.Rows(ROOT)
     counts = {kind.macro: len(tree_rows.of(kind.macro)) for kind in rows.KINDS}
     check(all(counts.values()), f"rows of each kind were read: {counts}")
-    for macro, file in (("FIELD", SHAPES), ("MEMBER", RECORDS), ("SCALAR", TABLES)):
+    for macro, file in (("FIELD", MESSAGES), ("MEMBER", TABLES), ("SCALAR", TABLES)):
         written = (ROOT / file).read_text().count(f"\n{macro}(")
         check_equal(counts[macro], written, f"rows of {macro}")
 
@@ -64,16 +63,16 @@ def rows_agree_with_the_recorded_schemas(run):
 @test
 def a_changed_or_removed_row_is_refused(run):
     for path, old, new in (
-            (SHAPES, "FIELD(line, 2, quantity,", "FIELD(line, 2, u64,"),
-            (SHAPES, "FIELD(line, 2, quantity, quantity,", "FIELD(line, 2, quantity, units,"),
-            (SHAPES, "FIELD(line, 4, money, price, 1,", "FIELD(line, 4, money, price, 2,"),
+            (MESSAGES, "FIELD(line, 2, quantity,", "FIELD(line, 2, u64,"),
+            (MESSAGES, "FIELD(line, 2, quantity, quantity,", "FIELD(line, 2, quantity, units,"),
+            (MESSAGES, "FIELD(line, 4, money, price, 1,", "FIELD(line, 4, money, price, 2,"),
             (FIELDS, "FIELD_TYPE(seconds, uint32_t,", "FIELD_TYPE(seconds, uint64_t,"),
             (FIELDS, "NAMED(order_state, 1, PENDING)", "NAMED(order_state, 1, WAITING)"),
             (MESSAGES, 'MESSAGE(26, order_place, "order.place"',
              'MESSAGE(26, order_place, "order.put"'),
-            (RECORDS, "MEMBER(order, 4, uint64_t, deadline_us",
+            (TABLES, "MEMBER(order, 4, uint64_t, deadline_us",
              "MEMBER(order, 4, uint64_t, ends_us"),
-            (RECORDS, "PARTS(order_parts, piece,", "PARTS(order_parts, line,"),
+            (TABLES, "PARTS(order_parts, piece,", "PARTS(order_parts, line,"),
             (TABLES, "TABLE(12, ARENA, orders,", "TABLE(12, RING, orders,"),
             (TABLES, "SCALAR(20, STATE,", "SCALAR(20, CLOCK,"),
             (TABLES, "CAPACITY(9, orders,", "CAPACITY(9, holds,"),
@@ -81,24 +80,24 @@ def a_changed_or_removed_row_is_refused(run):
             (OUTCOMES, "OUTCOME(17, IN_PROGRESS,", "OUTCOME(17, IN_WORK,")):
         check_refused(run, "has become", (path, old, new), schema=2)
     for path, old in ((FIELDS, "NAMED(order_state, 5, DELIVERED)\n"),
-                      (SHAPES, 'FIELD(piece, 6, u16, line, 1, "1 is the first")\n'),
+                      (MESSAGES, 'FIELD(piece, 6, u16, line, 1, "1 is the first")\n'),
                       (FIELDS, "FLAGS(sale_flags)\n"),
-                      (RECORDS, 'MEMBER(sku, 2, int64_t, price, none, 1, "of one unit, now")\n')):
+                      (TABLES, 'MEMBER(sku, 2, int64_t, price, none, 1, "of one unit, now")\n')):
         check_refused(run, "is gone", (path, old, ""), schema=2)
 
 
 @test
 def a_field_that_is_moved_is_refused(run):
     first = 'FIELD(order_change, 1, key, key, 1, "idempotency key")\n'
-    second = 'FIELD(order_change, 2, id, order, 1, "")\n'
-    check_refused(run, "has become", (SHAPES, first + second, second + first), schema=2)
+    second = 'FIELD(order_change, 2, id, order, 1, "a known order")\n'
+    check_refused(run, "has become", (MESSAGES, first + second, second + first), schema=2)
 
 
 @test
 def a_number_or_a_key_used_twice_is_refused(run):
     for path, old, new in (
-            (SHAPES, *NEW_FIELD[1:2], NEW_FIELD[2].replace("11", "9")),
-            (RECORDS, "RECORD_END(sale)", 'MEMBER(sale, 3, uint64_t, gift, none, 2, "")\n'
+            (MESSAGES, *NEW_FIELD[1:2], NEW_FIELD[2].replace("11", "9")),
+            (TABLES, "RECORD_END(sale)", 'MEMBER(sale, 3, uint64_t, gift, none, 2, "")\n'
              "RECORD_END(sale)"),
             (FIELDS, "FLAGS(place_flags)", "NAMED(order_state, 8, LOST)\nFLAGS(place_flags)"),
             (TABLES, "INDEX(sku_index, skus)",
@@ -134,29 +133,30 @@ def a_recorded_schema_is_not_gone_back_behind(run):
 @test
 def reserved_bytes_may_be_given_a_meaning_and_their_number_is_not_used_again(run):
     old = 'FIELD(order_place, 10, zero8, reserved, 1, "")'
-    check_accepted(run, (SHAPES, old, 'FIELD(order_place, 11, u8x, gift, 2, "")'),
+    check_accepted(run, (MESSAGES, old, 'FIELD(order_place, 11, u8x, gift, 2, "")'),
                    (FIELDS, "FIELD_TYPE(zero8,", "FIELD_TYPE(u8x, uint8_t, UNSIGNED, ':')\n"
                     "FIELD_TYPE(zero8,"), schema=2)
     old = 'FIELD(stock_adjust, 5, zero32, reserved, 1, "")'
-    check_accepted(run, (SHAPES, old, 'FIELD(stock_adjust, 6, u16, gift, 2, "")\n'
+    check_accepted(run, (MESSAGES, old, 'FIELD(stock_adjust, 6, u16, gift, 2, "")\n'
                          'FIELD(stock_adjust, 5, zero16, reserved, 1, "")'), schema=2)
-    check_refused(run, "has become", (SHAPES, old, 'FIELD(stock_adjust, 5, u32, gift, 2, "")'),
+    check_refused(run, "has become", (MESSAGES, old, 'FIELD(stock_adjust, 5, u32, gift, 2, "")'),
                   schema=2)
-    check_refused(run, "has become", (SHAPES, old, old.replace("zero32", "zero64")), schema=2)
+    check_refused(run, "has become", (MESSAGES, old, old.replace("zero32", "zero64")), schema=2)
 
 
 @test
 def what_older_clients_could_not_give_or_read_is_refused(run):
-    required = (SHAPES, "REQUIRED(order_place, order)",
+    required = (MESSAGES, "REQUIRED(order_place, order)",
                 "REQUIRED(order_place, order)\nREQUIRED(order_place, gift)")
     check_refused(run, "clients of schema 1 cannot give it", NEW_FIELD, required, schema=2)
     check_refused(run, "names no field", required)
     check_refused(run, "order_get_reply has grown",
-                  (SHAPES, "SHAPE_END(order_get_reply)",
+                  (MESSAGES, "SHAPE_END(order_get_reply)",
                    'FIELD(order_get_reply, 20, u64, gift, 2, "")\nSHAPE_END(order_get_reply)'),
                   schema=2)
-    check_accepted(run, (SHAPES, "SHAPE_END(stats_reply)",
-                         'FIELD(stats_reply, 30, u64, gift, 2, "")\nSHAPE_END(stats_reply)'),
+    check_accepted(run, (MESSAGES, "SHAPE_END(points_balance_reply)",
+                         'FIELD(points_balance_reply, 7, u64, gift, 2, "")\n'
+                         'SHAPE_END(points_balance_reply)'),
                    schema=2)
 
 
@@ -176,8 +176,8 @@ def formats_page_has_the_tables_of_the_sources(run):
                  *{kind.file for kind in rows.KINDS}):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, root / path)
-    text = (root / RECORDS).read_text()
-    (root / RECORDS).write_text(text.replace('"units in the warehouse"', '"units there"'))
+    text = (root / TABLES).read_text()
+    (root / TABLES).write_text(text.replace('"units in the warehouse"', '"units there"'))
     check(not docs.is_current(root), "a changed meaning is seen")
     docs.write(root)
     check(docs.is_current(root) and "units there" in (root / docs.DOCUMENT).read_text(),

@@ -505,6 +505,12 @@ static void send_credit(struct caller *caller, uint64_t key)
     caller_send(caller, MESSAGE_points_credit, &body, sizeof body);
 }
 
+static void send_balance(struct caller *caller)
+{
+    struct points_balance_body body = {.customer = {1, 0}};
+    caller_send(caller, MESSAGE_points_balance, &body, sizeof body);
+}
+
 /* Turns until the log seals itself. */
 static void play_until_sealing(struct world *world)
 {
@@ -575,7 +581,7 @@ TEST(storage_that_refuses_a_block_makes_its_answer_wait_and_refuses_the_next)
         send_credit(second, 2);
         CHECK(play_for_reply(world, second, TURNS));
         CHECK_EQUAL(world->reply.outcome, OUTCOME_STORAGE_FULL);
-        send_stats(reader);
+        send_balance(reader);
         CHECK(!play_for_reply(world, reader, TURNS));
         sim_disk_refuse_writes(world->machine, "data", "wal-", 0);
         CHECK(play_for_reply(world, first, TURNS_LATER));

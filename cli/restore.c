@@ -163,7 +163,9 @@ static bool check_written(struct restore *restore)
     replay->seq_last = seq_whole;
     replay->seq_max = restore->seq;
     replay->ignores_snapshots = true;
-    if (!replay_run(replay))
+    bool is_replayed = replay_run(replay);
+    progress_end(&restore->folder.progress);
+    if (!is_replayed)
         return complain("the state does not lead on", replay->error);
     return engine_seq(replay->engine) == seq_whole ||
            complain("the state does not lead on", "the log has become shorter");

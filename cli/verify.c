@@ -22,6 +22,7 @@
 
 struct verification {
     struct folder folder;
+    char reading[64];        /* what the progress of a replay says */
     struct loader snapshots; /* those that are there, the newest first */
     bool damaged[LOADER_SNAPSHOTS_MAX];
     uint64_t checksums[LOADER_SNAPSHOTS_MAX]; /* of what each sound one shows */
@@ -146,9 +147,9 @@ static void print_summary(struct verification *verification)
 static bool replay_from(struct verification *verification, uint64_t seq)
 {
     struct folder *folder = &verification->folder;
-    char what[64];
-    snprintf(what, sizeof what, "replaying after snapshot %" PRIu64, seq);
-    folder->progress.log = what;
+    snprintf(verification->reading, sizeof verification->reading,
+             "replaying after snapshot %" PRIu64, seq);
+    folder->progress.log = verification->reading;
     folder->replay.ignores_snapshots = false;
     folder->replay.seq_max = seq;
     return folder_read(folder);

@@ -486,6 +486,58 @@ static const struct {
     {TABLE_orders, check_order}, {TABLE_payments, check_payment},
 };
 
+/* What the row of a member alone says of it: a reference is below the count of the table that it
+ * names, and reserved bytes, whose names begin with `zero`, are zero (limit 1). */
+struct member_bound {
+    uint32_t offset;
+    uint32_t size_bytes;
+    uint64_t limit; /* 0: none */
+};
+
+static struct member_bound member_bound(const struct bounds *bounds,
+                                        const struct member_info *member)
+{
+    struct member_bound bound = {.offset = member->offset, .size_bytes = member->size_bytes};
+    if (member->refers != TABLE_none)
+        bound.limit = engine_table_view(bounds->engine, member->refers).count;
+    else if (strncmp(member->name, "zero", strlen("zero")) == 0)
+        bound.limit = 1;
+    return bound;
+}
+
+/* Every record in use of one table. */
+static bool check_rows(struct bounds *bounds, enum engine_table table)
+{
+    const struct record_info *info = table_info(table)->record;
+    struct engine_table_view view = engine_table_view(bounds->engine, table);
+    for (unsigned i = 0; i < info->member_count; i++) {
+        const struct member_info *member = &info->members[i];
+        struct member_bound bound = member_bound(bounds, member);
+        for (uint32_t record = 1; bound.limit > 0 && record < view.count; record++) {
+            uint64_t value = 0;
+            memcpy(&value, view.records + (uint64_t)record * view.record_size + bound.offset,
+                   bound.size_bytes);
+            if (value >= bound.limit && !table_record_is_free(bounds->engine, table, record))
+                return broken_at(bounds, table, record,
+                                 member->refers != TABLE_none ? INVARIANT_record_refers
+                                                              : INVARIANT_record_zero);
+        }
+    }
+    return true;
+}
+
+/* By the rows: so no table is forgotten, whatever is checked of it beside. */
+static bool check_all_rows(struct bounds *bounds)
+{
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        uint8_t kind = table_info((enum engine_table)i)->kind;
+        if ((kind == TABLE_KIND_ARENA || kind == TABLE_KIND_POOL) &&
+            !check_rows(bounds, (enum engine_table)i))
+            return false;
+    }
+    return true;
+}
+
 static bool check_tables(struct bounds *bounds)
 {
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
@@ -743,8 +795,8 @@ bool engine_check_bounds(const struct engine *engine, char *error, size_t error_
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
     bool holds = claims_init(&bounds) && check_time(&bounds) && check_nones(&bounds) &&
-                 check_tables(&bounds) && check_keys(&bounds) && check_deadlines(&bounds) &&
-                 check_free_lists(&bounds) && check_claims(&bounds);
+                 check_all_rows(&bounds) && check_tables(&bounds) && check_keys(&bounds) &&
+                 check_deadlines(&bounds) && check_free_lists(&bounds) && check_claims(&bounds);
     for (unsigned i = 0; i < CLAIM_COUNT; i++)
         free(bounds.claimed[i]);
     return holds;

@@ -4,9 +4,9 @@
  * other way and believes nothing before the checksum holds: sizes are bounded before they are
  * used, and the decompressor is bounded by the raw size.
  *
- * A newer version or schema is told by the header alone, whose beginning all versions share. A
- * version that
- * is older than this one gets a reader of its own in the table of versions. */
+ * A newer version or schema is recognized by the header alone: its size, its first fields and its
+ * checksum are the same in all versions. An older version gets a reader of its own in the table of
+ * versions. */
 #include "snapshot/image.h"
 
 #include <inttypes.h>

@@ -72,7 +72,7 @@
 
 enum {
     IMAGE_ALIGN = WAL_ALIGN,
-    IMAGE_HEADER_SIZE = 16 * 1024,
+    IMAGE_HEADER_SIZE = 16 * 1024, /* the same in every version */
     IMAGE_SCALARS_MAX = 128,
     IMAGE_TABLES_MAX = 64,
     IMAGE_MEMBERS_MAX = 1024,

@@ -123,8 +123,27 @@ static enum engine_table table_find(uint32_t number)
     return (enum engine_table)i;
 }
 
-/* False when the image has a table that its schema cannot have, or one twice, or more rows of
- * fields than there are. */
+/* Has the image each field that its schema has, once? One of today's schema is laid out as today.
+ */
+static bool members_are_whole(const struct loading *loading, const struct source *source,
+                              const struct image_table *table)
+{
+    const struct record_info *record = table_info(source->table)->record;
+    const struct image_header *header = &loading->reader.header;
+    const struct image_member *members = &header->members[table->member_first];
+    for (uint32_t i = 0; i < record->member_count; i++) {
+        const struct member_info *member = &record->members[i];
+        uint32_t found = 0;
+        for (uint32_t j = 0; j < table->member_count; j++)
+            found += members[j].number == member->number;
+        if (found != (member->since <= header->fixed.schema ? 1 : 0))
+            return false;
+    }
+    return header->fixed.schema < SCHEMA || source->is_same;
+}
+
+/* False when the image lacks a table or field of its schema, has one that it cannot have, or one
+ * twice, or more rows of fields than there are. */
 static bool tables_map(struct loading *loading)
 {
     const struct image_header *header = &loading->reader.header;
@@ -140,6 +159,7 @@ static bool tables_map(struct loading *loading)
         const struct image_table *table = &header->tables[i];
         enum engine_table number = table_find(table->number);
         if (number == ENGINE_TABLE_COUNT || is_there[number] ||
+            table_info(number)->since > header->fixed.schema ||
             table->member_count > IMAGE_MEMBERS_MAX - loading->move_count)
             return false;
         is_there[number] = true;
@@ -148,6 +168,8 @@ static bool tables_map(struct loading *loading)
         loading->counts.count[number] = table->count;
         loading->counts.capacity[number] = table->capacity;
         source_map(loading, &loading->sources[i], table);
+        if (!members_are_whole(loading, &loading->sources[i], table))
+            return false;
     }
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         if (!is_there[i] && table_info((enum engine_table)i)->since <= header->fixed.schema)
@@ -156,26 +178,33 @@ static bool tables_map(struct loading *loading)
     return true;
 }
 
-static void scalars_map(struct loading *loading)
+/* The same of the numbers. */
+static bool scalars_map(struct loading *loading)
 {
     const struct image_header *header = &loading->reader.header;
     memset(loading->scalars, 0, sizeof loading->scalars);
-    for (uint32_t i = 0; i < header->fixed.scalar_count; i++) {
-        for (unsigned j = 0; j < ENGINE_SCALAR_COUNT; j++) {
-            if (scalar_info((enum engine_scalar)j)->number == header->scalars[i].number)
-                loading->scalars[j] = header->scalars[i].value;
+    for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++) {
+        const struct scalar_info *scalar = scalar_info((enum engine_scalar)i);
+        uint32_t found = 0;
+        for (uint32_t j = 0; j < header->fixed.scalar_count; j++) {
+            if (header->scalars[j].number != scalar->number)
+                continue;
+            loading->scalars[i] = header->scalars[j].value;
+            found++;
         }
+        if (found != (scalar->since <= header->fixed.schema ? 1 : 0))
+            return false;
     }
+    return true;
 }
 
 static enum loaded header_compare(struct loading *loading)
 {
     const struct image_fixed *fixed = &loading->reader.header.fixed;
     struct engine *engine = loading->loader->engine;
-    if (fixed->schema < SCHEMA_FIRST || !tables_map(loading))
+    if (fixed->schema < SCHEMA_FIRST || !tables_map(loading) || !scalars_map(loading))
         return say(loading, LOAD_DAMAGED, "its tables are not those of schema %" PRIu32,
                    fixed->schema);
-    scalars_map(loading);
     char error[LOADER_ERROR_SIZE / 2];
     enum engine_load ready =
         engine_load_begin(engine, loading->scalars, &loading->counts, error, sizeof error);

@@ -245,7 +245,9 @@ int archive_open(struct archive **archive_out, struct io *io, struct disk *folde
     archive->history = *history;
     archive->copy = (struct archive_copy){
         .log = history->log, .folder = folder, .options = *options, .from = -1, .to = -1};
-    archive->copy.piece = aligned_alloc(WAL_ALIGN, ARCHIVE_PIECE_SIZE);
+    archive->copy.piece = aligned_alloc(WAL_ALIGN, ARCHIVE_PIECE_SIZE + WAL_ALIGN);
+    if (archive->copy.piece != NULL)
+        archive->copy.page = archive->copy.piece + ARCHIVE_PIECE_SIZE;
     int result = archive->copy.piece == NULL
                      ? archive_fail(error, -ENOMEM, "no memory for the archive")
                      : open_files(archive, error);

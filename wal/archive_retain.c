@@ -18,7 +18,7 @@
 static uint64_t end_us(const struct archive_copy *copy, const struct wal_segment *after)
 {
     struct wal_block block = {0};
-    return wal_segment_begin(copy->folder, after->name, copy->piece, &block) == 0 ? block.time_us
+    return wal_segment_begin(copy->folder, after->name, copy->page, &block) == 0 ? block.time_us
                                                                                   : 0;
 }
 
@@ -75,7 +75,7 @@ int archive_label_advance(struct archive_copy *copy, struct archive_label label,
         result = archive_label_change(copy, &label);
     for (int i = 0; result == 0 && i < gone; i++) {
         result = disk_remove(copy->folder, segments[i].name);
-        copy->removed_count++;
+        copy->removed_count += result == 0;
     }
     free(segments);
     return result;

@@ -38,6 +38,7 @@ struct archive_copy {
     uint32_t removed_count;
     bool is_published;
     uint8_t *piece;
+    uint8_t *page; /* of another segment; the piece keeps what it has */
     char error[ARCHIVE_ERROR_SIZE];
 };
 

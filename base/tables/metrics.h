@@ -38,8 +38,8 @@ METRIC(12, engine, COUNTER, COUNT, parked,
 METRIC(13, engine, GAUGE, COUNT, refund_orders, "orders with money to pay back")
 METRIC(14, engine, GAUGE, COUNT, keys, "idempotency keys in memory")
 METRIC(15, engine, GAUGE, COUNT, holds_due,
-       "holds whose deadline has passed and that hold.expire has not reached yet")
-METRIC(16, engine, COUNTER, COUNT, rejected, "commands and queries rejected")
+       "deadlines that have passed and that hold.expire has not reached, at the last decision")
+METRIC(16, engine, COUNTER, COUNT, rejected, "commands and queries that the engine has rejected")
 
 METRIC(17, wal, COUNTER, COUNT, wal_blocks, "blocks of the log handed to the disk")
 METRIC(18, wal, COUNTER, COUNT, wal_commands, "commands in them")
@@ -54,7 +54,8 @@ METRIC(24, wal, GAUGE, SEQ, wal_seq_durable, "last change that is durable")
 METRIC(25, wal, GAUGE, COUNT, wal_segments, "segment files, those prepared ahead included")
 METRIC(26, wal, GAUGE, COUNT, wal_writes_refused,
        "writes that the disk had no room for, to be tried again")
-METRIC(27, wal, GAUGE, BOOL, wal_full, "1 while the next segment has no room on the log's disk")
+METRIC(27, wal, GAUGE, BOOL, wal_full,
+       "1 when the next segment could not be made ready or renamed; tried again every second")
 
 METRIC(28, snapshot, COUNTER, COUNT, snapshots, "snapshots published")
 METRIC(29, snapshot, COUNTER, COUNT, snapshot_failures, "snapshots given up")

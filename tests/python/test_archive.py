@@ -460,7 +460,8 @@ def archive_that_was_off_for_a_while_says_what_it_lacks(run):
 @in_memory
 def full_archive_makes_room_for_what_is_newer(run):
     archive = run.root / "small"
-    server = run.serve_on_small_disk(14, archive, options=options(archive))
+    # Their age is looked at as well, of files that are still far too young to go.
+    server = run.serve_on_small_disk(14, archive, options=options(archive, "--archive-days", "30"))
     set_up(server)
     seen = set()
     for number in range(8):

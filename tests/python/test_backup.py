@@ -10,7 +10,7 @@ import time
 
 import harness
 from harness import check, check_equal, test
-from shop import flip, place, segments, set_up, snapshot, snapshots, stats
+from shop import COUNTS, flip, place, segments, set_up, snapshot, snapshots, stats
 
 COPIED = re.compile(r"([\d.]+) MiB copied")
 BATCH = 500
@@ -359,7 +359,7 @@ def backup_that_lost_anything_is_named_by_whoever_reads_it(run):
     served = run.serve(target)
     after = stats(served)
     # A start that comes late also logs the time that nothing proves, which is another seq.
-    for name in ("orders", "pending"):
+    for name in COUNTS:
         check_equal(after[name], before[name], name)
     run.finish(served)
 

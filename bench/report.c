@@ -37,7 +37,7 @@ bool report_is_good(const struct report *report)
 /* 1234567 as 1,234,567. */
 static const char *grouped(uint64_t number, char text[NUMBER_SIZE])
 {
-    char *cursor = text + NUMBER_SIZE - 1;
+    char *cursor = &text[NUMBER_SIZE - 1];
     *cursor = '\0';
     for (uint32_t digits = 0; digits == 0 || number != 0; digits++, number /= 10) {
         if (digits != 0 && digits % 3 == 0)

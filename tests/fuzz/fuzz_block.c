@@ -79,6 +79,7 @@ static void put_right(struct bench *bench)
     memcpy(&block, bench->image, sizeof block);
     block.magic = WAL_BLOCK_MAGIC;
     block.version = WAL_BLOCK_VERSION;
+    block.schema = block.schema % SCHEMA + SCHEMA_FIRST;
     block.ids_size %= WAL_COLUMN_SIZE_MAX + 1;
     block.fields_size %= WAL_COLUMN_SIZE_MAX + 1;
     block.ids_stored %= block.ids_size + 1;

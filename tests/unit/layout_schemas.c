@@ -56,22 +56,22 @@ static const struct message_info first_message = {
 };
 
 /* A body of a schema, none of whose bytes is zero but those that are reserved; returns its size. */
-static uint32_t make_body(unsigned schema, uint16_t rows, uint8_t *body)
+static uint32_t make_body(unsigned schema, unsigned rows, uint8_t *body)
 {
     uint32_t size = body_sizes[schema] + rows * row_sizes[schema];
     for (uint32_t i = 0; i < size; i++)
         body[i] = (uint8_t)(1 + test_random_below(UINT8_MAX));
     memset(body + 10, 0, 6);
-    memcpy(body + 8, &rows, sizeof rows);
+    memcpy(body + 8, &(uint16_t){(uint16_t)rows}, sizeof(uint16_t));
     return size;
 }
 
-static void check_widened(unsigned schema, uint16_t rows, const uint8_t *old, const uint8_t *new)
+static void check_widened(unsigned schema, unsigned rows, const uint8_t *old, const uint8_t *new)
 {
     static const uint8_t zeros[BODY_SIZE_MAX];
     CHECK(memcmp(new, old, body_sizes[schema]) == 0);
     CHECK(memcmp(new + body_sizes[schema], zeros, 32 - body_sizes[schema]) == 0);
-    for (uint16_t i = 0; i < rows; i++) {
+    for (unsigned i = 0; i < rows; i++) {
         const uint8_t *row = new + 32 + 16 * i;
         CHECK(memcmp(row, old + body_sizes[schema] + i * row_sizes[schema], row_sizes[schema]) ==
               0);
@@ -82,7 +82,7 @@ static void check_widened(unsigned schema, uint16_t rows, const uint8_t *old, co
 TEST(request_of_an_older_schema_has_zeros_in_what_it_lacks)
 {
     for (unsigned schema = 1; schema < 3; schema++) {
-        for (uint16_t rows = 0; rows <= ROWS_MAX; rows++) {
+        for (unsigned rows = 0; rows <= ROWS_MAX; rows++) {
             uint64_t old[BODY_SIZE_MAX / 8];
             uint64_t new[BODY_SIZE_MAX / 8];
             uint32_t size = make_body(schema, rows, (uint8_t *)old);
@@ -97,7 +97,7 @@ TEST(request_of_a_size_that_no_older_schema_has_is_refused)
 {
     uint64_t body[BODY_SIZE_MAX / 8];
     uint64_t room[BODY_SIZE_MAX / 8];
-    for (uint16_t rows = 0; rows <= ROWS_MAX + 1; rows++) {
+    for (unsigned rows = 0; rows <= ROWS_MAX + 1; rows++) {
         make_body(1, rows, (uint8_t *)body);
         for (uint32_t size = 0; size <= 120; size++) {
             bool is_older = rows <= ROWS_MAX && (size == 16u + 8 * rows || size == 24u + 8 * rows);
@@ -135,7 +135,7 @@ TEST(shapes_of_today_have_their_sizes_in_todays_schema)
 TEST(fingerprint_is_that_of_the_oldest_schema_that_has_the_content)
 {
     for (unsigned schema = 1; schema <= 3; schema++) {
-        for (uint16_t rows = 0; rows <= ROWS_MAX; rows++) {
+        for (unsigned rows = 0; rows <= ROWS_MAX; rows++) {
             uint64_t old[BODY_SIZE_MAX / 8];
             uint64_t new[BODY_SIZE_MAX / 8];
             uint32_t size = make_body(schema, rows, (uint8_t *)old);
@@ -153,7 +153,7 @@ TEST(fingerprint_is_that_of_the_oldest_schema_that_has_the_content)
 TEST(reply_of_todays_schema_stays_where_it_is)
 {
     uint64_t body[BODY_SIZE_MAX / 8];
-    for (uint16_t rows = 0; rows <= ROWS_MAX + 1; rows++) {
+    for (unsigned rows = 0; rows <= ROWS_MAX + 1; rows++) {
         uint32_t size = make_body(3, rows, (uint8_t *)body);
         uint64_t room[FRAME_SIZE_MAX / 8];
         CHECK((layout_reply(&message, true, body, &size, room) == body) == (rows <= ROWS_MAX));
@@ -177,7 +177,7 @@ TEST(reply_of_a_newer_schema_lacks_what_is_not_known)
 {
     uint8_t body[BODY_SIZE_MAX];
     uint64_t room[FRAME_SIZE_MAX / 8];
-    for (uint16_t rows = 0; rows <= ROWS_MAX; rows++) {
+    for (unsigned rows = 0; rows <= ROWS_MAX; rows++) {
         for (uint32_t row_size = 8; row_size <= 48; row_size += 8) {
             uint32_t size = 16 + rows * row_size;
             for (uint32_t i = 0; i < sizeof body; i++)
@@ -187,7 +187,7 @@ TEST(reply_of_a_newer_schema_lacks_what_is_not_known)
             CHECK(found == (rows == 0 || row_size == 8 ? body : (uint8_t *)room));
             CHECK_EQUAL(size, 16u + 8 * rows);
             CHECK(memcmp(found, body, 16) == 0);
-            for (uint16_t i = 0; i < rows; i++)
+            for (unsigned i = 0; i < rows; i++)
                 CHECK(memcmp(found + 16 + 8 * i, body + 16 + i * row_size, 8) == 0);
         }
     }

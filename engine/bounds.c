@@ -631,21 +631,31 @@ static bool slot_is_in_use(const struct deadlines *deadlines, uint32_t slot)
     return (deadlines->in_use[slot / 64] >> (slot % 64) & 1) != 0;
 }
 
+/* The first slot from this one on, and before the end, that is in use; the end when none is. Most
+ * of the bitmap is zero, so pages of it are passed over first. */
+static uint32_t slot_next(const struct deadlines *deadlines, uint32_t slot, uint32_t end)
+{
+    enum { PAGE_SLOTS = 8 * 4096 };
+    static const uint8_t zeros[PAGE_SLOTS / 8];
+    while (slot < end && !slot_is_in_use(deadlines, slot)) {
+        const uint64_t *word = &deadlines->in_use[slot / 64];
+        if (slot % 64 == 0 && end - slot >= PAGE_SLOTS && memcmp(word, zeros, sizeof zeros) == 0)
+            slot += PAGE_SLOTS;
+        else
+            slot += slot % 64 == 0 && *word == 0 ? 64 : 1;
+    }
+    return slot;
+}
+
 /* The buckets of one wheel, whose slots begin at slot_first. */
 static bool check_buckets(struct bounds *bounds, const struct wheel *wheel, uint32_t slot_first,
                           uint32_t slot_count)
 {
     const struct deadlines *deadlines = &bounds->engine->deadlines;
     uint64_t count = 0;
-    for (uint32_t i = 0; i < slot_count; i++) {
-        uint32_t slot = slot_first + i;
-        if (slot % 64 == 0 && deadlines->in_use[slot / 64] == 0) {
-            i += 63;
-            continue;
-        }
-        if (!slot_is_in_use(deadlines, slot))
-            continue;
-        if ((i - wheel->first) % slot_count > wheel->last - wheel->first)
+    uint32_t end = slot_first + slot_count;
+    for (uint32_t slot = slot_first; (slot = slot_next(deadlines, slot, end)) < end; slot++) {
+        if ((slot - slot_first - wheel->first) % slot_count > wheel->last - wheel->first)
             return broken_at(bounds, TABLE_deadline_buckets, slot, INVARIANT_deadline_count);
         if (!check_bucket(bounds, slot))
             return false;

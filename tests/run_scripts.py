@@ -9,12 +9,12 @@ A script is a session as a person would type it into `till shell`, with the answ
 
 * Every line is followed by `>` and its answer. A `*` in it stands for any characters but spaces.
   The answer's seq and key are compared only where the expected one names them.
-* `! wait 2s` waits; `! restart` kills the server, starts it again on the same folder and goes on;
+* `! wait 2s` waits; `! restart` kills the server, starts it again on the same folder and continues;
   `! options --lots 4`, before the first line, starts the server with other capacities.
 
 Each script gets a fresh server on a fresh folder. When it has run, the server is asked to stop and
-must exit with 0, and `till verify` must find nothing wrong with the folder. Some scripts run at a
-time, since those with holds mostly wait.
+must exit with 0, and `till verify` must find nothing wrong with the folder. Several scripts run at
+the same time, since those with holds mostly wait.
 """
 import difflib
 import re
@@ -112,7 +112,7 @@ class Session:
         self.start()
 
     def finish(self):
-        """The server stops when asked, and its folder is sound."""
+        """Checks that the server stops when asked, and that its folder is sound."""
         self.end_shell()
         if self.server is None:
             return
@@ -128,7 +128,7 @@ class Session:
             raise Failure(f"till verify: {verified.stderr.strip()}")
 
     def kill(self):
-        """Ends what is still there, at once."""
+        """Kills everything that is still running."""
         for process in (self.shell, self.server):
             if process is not None:
                 process.kill()

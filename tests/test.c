@@ -72,7 +72,7 @@ static bool run_one(const struct test *test, uint64_t seed)
     if (setjmp(failed) != 0) {
         printf("FAIL %s (--seed %" PRIu64 ")%s%s\n", test->name, seed,
                folder[0] != '\0' ? ", see " : "", folder);
-        folder[0] = '\0'; /* kept for a look; the next test gets another */
+        folder[0] = '\0'; /* kept for inspection; the next test gets another one */
         return false;
     }
     test->run();
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    /* A huge page is cleared whole for the few records of a table in a test. */
+    /* A huge page would be cleared as a whole for the few records of a table in a test. */
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     printf("seed %" PRIu64 "\n", seed);
     unsigned passed_count = 0;

@@ -1,6 +1,6 @@
-/* The test harness: tests register themselves by name and run in one process, each by itself if
- * asked. `test-unit [--seed N] [--times N] [name-part...]` runs those whose name contains a part, N
- * times with a seed each.
+/* The test harness: tests register themselves by name and run in one process, or alone if asked for
+ * by name. `test-unit [--seed N] [--times N] [name-part...]` runs those whose name contains a part,
+ * N times with a seed each.
  *
  *   TEST(torn_tail_is_cut_at_the_last_durable_block) { CHECK(...); }
  *

@@ -4,20 +4,20 @@
     python3 tests/formats/write.py ./till NAME
 
 Run once per release that changes a format, with the binary of that release and from its sources,
-since the client reads docs/protocol.md. It leaves NAME.tar.xz, the data folder and the archive of
-a shop, and NAME.json, what they lead to. Ids and amounts are the same each time; the times, and so
-checksums and digests, are those of the writing.
+since the client reads docs/protocol.md. It writes NAME.tar.xz, the data folder and the archive of a
+shop, and NAME.json, the answers that they must give. Ids and amounts are the same each time; the
+times, and so checksums and digests, depend on when it runs.
 
-The shop trades twice, so that every command of the log stands before the snapshot and behind it:
+The shop trades twice, so that every logged command is in the log before the snapshot and after it:
 
     segment 1  first trade | snapshot | filling, one order to a block
     segment 2  second trade, which goes on with the orders of the first      (the server is killed)
 
 Before each trade the machine was switched off for a while, by its clock: the log has time.jump.
 
-The archive has segment 1. Time matters in that the log has the time of each decision, and digests
-depend on it: nothing that is read from the folder depends on when it is read. Lots expire, and
-holds end, by really waiting for it.
+The archive has segment 1. The log has the time of each decision, and digests depend on it; but what
+is read from the folder does not depend on when it is read. For lots to expire and holds to end, the
+script really waits.
 """
 
 import argparse
@@ -51,8 +51,8 @@ ALLOCATIONS = ("SINGLE", "RANK", "EXPLICIT")
 PLACE_FLAGS = ("PARTIAL", "PAID", "POINTS_EXACT")
 PROVIDER = 5
 
-# Customers, by what is theirs: points that last, a lot that an order holds while it expires, and
-# one that nobody holds.
+# Customers, by what they have: points that do not expire, a lot that an order holds while it
+# expires, and one that nobody holds.
 BUYER, SAVER, HOLDER, LOSER = 1, 2, 3, 4
 
 
@@ -84,7 +84,7 @@ class Shop:
         self.address = "%s:%d" % self.server.address
 
     def come_back_later(self):
-        """The machine was switched off for longer than it may be without a word in the log."""
+        """The machine was switched off for so long that the log gets a time.jump."""
         self.server.kill()
         self.client.close()
         another_boot(self.folder)
@@ -145,13 +145,14 @@ class Shop:
         wait_until(lambda: self.get(number)["state"] == "EXPIRED", "the end of a hold")
 
     def settle(self):
-        """Until hold.expire has nothing more to do: the log ends where it does."""
+        """Waits until hold.expire has nothing more to do, so that the log's end is defined."""
         while (seq := self.call("stats").body["seq"]) != self.seq_settled:
             self.seq_settled = seq
             time.sleep(SETTLE_SECONDS)
 
     def snapshot(self, folder):
-        """Asked for once: `till snapshot` asks until it is there, and may get another one."""
+        """Requested once: `till snapshot` asks until the snapshot is there, and may get another
+        one."""
         seq = self.call("snapshot").body["seq"]
         wait_until(lambda: snapshots(folder), "the snapshot")
         check_equal(list(map(formats.image_seq, snapshots(folder))), [seq], "the snapshots")
@@ -203,7 +204,7 @@ def credit_points(shop, act):
 
 def place_all_kinds(shop, act):
     """Every allocation with all flags that there are, sent at once; an order that is PARTIAL asks
-    for more of the SKU that runs short. Returns what the server told in the middle of it."""
+    for more of the SKU that runs short. Returns what the server answered in the middle of it."""
     number = 100
     for allocation in ALLOCATIONS:
         for bits in range(2 ** len(PLACE_FLAGS)):
@@ -231,8 +232,8 @@ def place_all_kinds(shop, act):
 
 
 def place_at_once(shop, act, number, buyer=None):
-    """Orders of many lines that go into one block of some pages, which is worth compressing: its
-    ids too, when they have one buyer."""
+    """Orders of many lines that go into one block of some pages, which is worth compressing; when
+    they have the same buyer, its ids too."""
     for one in (order(act, number + i) for i in range(50)):
         lines = [(FILL, 1 + (one >> 2 * i) % 2**27, 0) for i in range(32)]
         fields, rows = shop.placing(one, lines, customer=buyer or one ^ 2**127, flags="PAID")
@@ -329,7 +330,7 @@ def pay_in_every_way(shop, numbers):
 
 
 def pay_what_is_gone(shop, act):
-    """Money for an order that somebody else has by now is due for refund."""
+    """Money for an order whose units another order has by now is due for refund."""
     shop.call("stock.adjust", sku=RARE, warehouse=2, delta=1)
     shop.place(order(act, 401), (RARE, 1, 2), customer=customer(act, BUYER))
     shop.call("hold.release", order=order(act, 401))
@@ -373,7 +374,8 @@ def pay_as_the_hold_ends(shop, act):
 
 
 def trade(shop, act):
-    """Every command, in every way; what the server told in the middle of a block."""
+    """Every command, in every variant; returns what the server answered in the middle of a
+    block."""
     change_stock(shop, act)
     credit_points(shop, act)
     told = place_all_kinds(shop, act)
@@ -389,7 +391,7 @@ def trade(shop, act):
 
 
 def go_on_with_the_first_trade(shop, left):
-    """What the snapshot has of orders, sales and lots is used by the log behind it."""
+    """The log after the snapshot uses orders, sales and lots that the snapshot has."""
     pay_in_every_way(shop, left)
     shop.call("hold.release", order=order(1, 201))
     shop.call("hold.extend", order=order(1, 150), hold=1)
@@ -404,7 +406,7 @@ def go_on_with_the_first_trade(shop, left):
 
 
 def pages_left(segment):
-    """Behind the last block that has commands; a seal is written over."""
+    """The end of the last block that has commands; a seal after it is overwritten."""
     end = [block for block in formats.blocks(segment) if block.command_count > 0][-1]
     return (segment.stat().st_size - end.offset - end.block_size) // PAGE
 
@@ -434,7 +436,8 @@ def queries():
 
 
 def check_log_covers(run, folder, seq):
-    """Every command that is logged is in the log up to the seq of the snapshot, and behind it."""
+    """Checks that every logged command is in the log up to the seq of the snapshot, and after
+    it."""
     due = {message.name for message in PROTOCOL.messages.values()
            if message.kind in ("COMMAND", "INTERNAL")}
     logged = [json.loads(line) for line in run.till("log", folder).stdout.splitlines()]
@@ -474,8 +477,9 @@ def check_inside(folder, seq):
 
 
 def check_same(recorded, live):
-    """A folder answers as the server did. Only the time in stats is left out: where the log leads
-    there it is that of the last change, elsewhere that of the asking, or of the snapshot."""
+    """A folder answers as the server did. Only the time in stats is left out: where the log is
+    replayed to that moment it is the time of the last change, elsewhere that of the query, or of
+    the snapshot."""
     del live["stats"]["time"]
     del recorded["stats"]["time"]
     for query, answer in live.items():
@@ -483,8 +487,8 @@ def check_same(recorded, live):
 
 
 def record_moments(run, folder, archive, told):
-    """What the folder answers at each moment, held against what the server told then: its answers,
-    or, in the middle of a block, its stats alone."""
+    """What the folder answers at each moment, compared with what the server answered then: all its
+    answers, or, in the middle of a block, its stats alone."""
     moments = []
     for what, then in told:
         seq = then["seq"] if "seq" in then else then["stats"]["seq"]
@@ -541,7 +545,7 @@ def dump(record):
 
 
 def anonymous(entry):
-    """Who wrote the folder, and when, is nobody's business; what is half made is not kept."""
+    """The owner and times of the files are not kept, nor are half-made files."""
     if entry.name.endswith(".partial"):
         return None
     entry.mtime = entry.uid = entry.gid = 0

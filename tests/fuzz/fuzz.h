@@ -1,5 +1,5 @@
-/* What the fuzzers share: an input that is eaten byte by byte, and yields zeros at its end. What
- * must hold is a TILL_ASSERT, so that the fuzzer sees a crash and keeps the input. */
+/* What the fuzzers share: an input that is consumed byte by byte, and yields zeros after its end.
+ * The checks are TILL_ASSERTs, so that the fuzzer sees a crash and keeps the input. */
 #ifndef TILL_TESTS_FUZZ_FUZZ_H
 #define TILL_TESTS_FUZZ_FUZZ_H
 
@@ -30,7 +30,8 @@ static inline uint8_t input_byte(struct input *input)
     return input->cursor < input->end ? *input->cursor++ : 0;
 }
 
-/* A number of any magnitude: small bytes are themselves, so that most numbers meet again. */
+/* A number of any magnitude: small bytes stand for themselves, so that the same numbers occur
+ * often. */
 static inline uint64_t input_number(struct input *input, uint8_t small_below)
 {
     uint8_t first = input_byte(input);

@@ -1,4 +1,5 @@
-/* The log's blocks as whatever a disk may hold. The input's first byte chooses one of three ways:
+/* The log's blocks, with any content that a disk may have. The input's first byte chooses one of
+ * three ways:
  *
  *   bytes    the input is the block
  *   header   the same, but magic, version, sizes that fit and the checksum are put right, so that
@@ -6,7 +7,8 @@
  *   sealed   the input is cut into two columns, which must come back from their sealed block; then
  *            the image is altered where the input's last bytes say, and put right again
  *
- * Whatever unpacks is decoded; whatever decodes must be the same after another round. */
+ * Everything that unpacks is decoded; everything that decodes must be the same after encoding and
+ * decoding again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +19,8 @@
 
 enum { WAY_BYTES, WAY_HEADER, WAY_SEALED, WAYS };
 
-/* Buffers of the one block under test; the image is the last, so that reads beyond it show. */
+/* Buffers of the one block under test; the image is the last, so that reads beyond it are
+ * detected. */
 struct bench {
     uint8_t ids_room[WAL_COLUMN_SIZE_MAX];
     uint8_t fields_room[WAL_COLUMN_SIZE_MAX];
@@ -72,7 +75,7 @@ static void open_image(struct bench *bench, size_t size)
         decode(bench, &block, ids, fields);
 }
 
-/* Makes the header one that is believed; the payload stays. */
+/* Makes the header valid; the payload stays. */
 static void put_right(struct bench *bench)
 {
     struct wal_block block;
@@ -108,7 +111,8 @@ static void seal(struct bench *bench, struct input input)
     uint32_t size = 0;
     packer = (struct wal_packer){0};
     block.ids_size = input_byte(&input) * 16u;
-    /* A byte of the input is four of a column, so that there is something to compress. */
+    /* Each byte of the input becomes four bytes of a column, so that there is something to
+     * compress. */
     for (; input_left(&input) > 4 && size + 4 <= sizeof columns; size += 4)
         memset(columns + size, input_byte(&input), 1 + input.cursor[0] % 4);
     block.ids_size = block.ids_size > size ? size : block.ids_size;

@@ -1,12 +1,13 @@
-/* Requests as whatever a client may send, decided by a small engine. The input's first byte gives
- * the engine's size, and whether the rest is
+/* Requests with any content that a client may send, decided by a small engine. The input's first
+ * byte gives the engine's size, and whether the rest is
  *
  *   one body   held against every message; where it passes, it is decided
  *   requests   a message's number and its fields, each eaten from the input by its type, so that
  *              every request is well-formed, ids meet again, and the engine gets somewhere
  *
- * Replies are well-formed, rejections leave no trace, every invariant holds, and what was accepted
- * comes back from its record and leads another engine, with another hash seed, to the same digest.
+ * Replies are well-formed, rejections leave no trace, every invariant holds, and an accepted
+ * request can be decoded from its record and leads another engine, with another hash seed, to the
+ * same digest.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -155,8 +156,8 @@ static void add_body(struct shop *shop, const struct input *input)
     }
 }
 
-/* One of the type's named values by number, for flags all whose turn has a bit in it; false when
- * the type has none. */
+/* One of the type's named values by number; for flags, the n-th value is included when bit n is
+ * set; false when the type has none. */
 static bool named_value(unsigned type, uint8_t byte, uint64_t *value)
 {
     size_t count;

@@ -1,9 +1,9 @@
-/* Text as whatever a person may type, a file may hold and a server may answer: each line of the
- * input is read as a request; what is accepted is well-formed, and can be written. What follows an
- * accepted line is taken for the body of its reply. The whole input is read as CSV besides.
+/* Text that a person may type, a file may contain and a server may answer: each line of the input
+ * is read as a request; an accepted one is well-formed, and can be written. The bytes after an
+ * accepted line are used as the body of its reply. The whole input is also read as CSV.
  *
- * The fuzzer does not find the names of messages and fields by itself: a mutation of our own puts
- * words of the tables in. */
+ * The fuzzer does not find the names of messages and fields by itself: a custom mutation inserts
+ * words of the tables. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +41,8 @@ static void read_csv(const uint8_t *bytes, size_t size)
     free(copy);
 }
 
-/* The rest of the input as the reply to a request, under the outcome that its first byte gives. */
+/* Prints the rest of the input as the reply to a request, with the outcome that its first byte
+ * gives. */
 static void write_reply(const struct text_request *request, struct input rest)
 {
     static uint64_t body[INPUT_SIZE_MAX / 8];
@@ -86,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     return 0;
 }
 
-/* A word that may stand in a line: a message, a field or a row of one, or a named value. */
+/* A word that may occur in a line: a message, a field or a row of one, or a named value. */
 static int table_word(unsigned seed, char word[WORD_SIZE])
 {
     size_t count;

@@ -1,5 +1,5 @@
-/* Images with right checksums and wrong records: whatever a file says, it is refused with a
- * message, or the engine goes on from it without going astray.
+/* Images with right checksums and wrong records: whatever a file contains, it is refused with a
+ * message, or the engine continues from it without a fault.
  *
  * A shop of random requests is taken as an image. Then, round by round, some of its numbers are
  * changed: bytes of records, or the numbers beside them, mostly to values that are near to right.
@@ -24,9 +24,9 @@ enum {
 };
 
 struct forgery {
-    struct shop shop; /* its engine is loaded anew for each round */
+    struct shop shop; /* its engine is loaded again for each round */
     unsigned refused;
-    unsigned violated; /* what was not refused, but has other violated invariants */
+    unsigned violated; /* images that were not refused, but violate other invariants */
     unsigned sound;
 };
 
@@ -36,7 +36,7 @@ static void forgery_init(struct forgery *forgery, const struct profile *profile)
     shop_init(&forgery->shop, profile, REQUESTS, DECIDED_LATER);
 }
 
-/* Beside what is there, or at a bound. */
+/* A value next to the present one, or at a bound. */
 static uint64_t wrong_value(uint64_t value)
 {
     static const uint64_t values[] = {0,          1,          2,          UINT32_MAX, 1ULL << 31,
@@ -98,7 +98,7 @@ static void ask(struct engine *engine, uint16_t number, const void *body, size_t
     TILL_ASSERT((uint8_t *)sink.cursor <= (uint8_t *)room + sizeof room);
 }
 
-/* Asks about all that the records name; those of a table that has none are skipped. */
+/* Queries everything that the records name; tables without records are skipped. */
 static void ask_everything(struct engine *engine)
 {
     struct engine_table_view skus = engine_table_view(engine, TABLE_skus);
@@ -114,7 +114,7 @@ static void ask_everything(struct engine *engine)
         ask(engine, MESSAGE_stock_get, &stock, sizeof stock);
     }
     for (uint32_t i = 1; i < orders.count; i++) {
-        struct order_id_body order; /* an order's id stands at its beginning */
+        struct order_id_body order; /* an order's id is at its beginning */
         memcpy(&order, orders.records + (size_t)i * orders.record_size, sizeof order);
         struct order_history_body history = {.order = order.order};
         ask(engine, MESSAGE_order_get, &order, sizeof order);
@@ -130,7 +130,7 @@ static void ask_everything(struct engine *engine)
     ask(engine, MESSAGE_stats, &stats, sizeof stats);
 }
 
-/* Loads what was forged, and lives with it when it is not refused. */
+/* Loads the forged image and, when it is not refused, continues with it. */
 static void live_with(struct forgery *forgery)
 {
     struct engine *engine = forgery->shop.engine;
@@ -151,7 +151,7 @@ static void live_with(struct forgery *forgery)
     ask_everything(engine);
 }
 
-/* The image with chunks of its own, so that they may be changed. */
+/* A copy of the image with its own chunks, so that they may be changed. */
 static struct imager imager_copy(const struct imager *imager)
 {
     struct imager copy = *imager;
@@ -187,13 +187,13 @@ static void forge_rounds(const struct profile *profile, void (*change)(struct im
         live_with(&forgery);
         copy_deinit(&forgery.shop.imager);
     }
-    /* Most are refused, and some are not: both ways are taken. */
+    /* Most are refused, and some are not: both cases occur. */
     CHECK(forgery.refused > ROUNDS / 4 && forgery.refused < ROUNDS);
     forgery.shop.imager = original;
     shop_deinit(&forgery.shop);
 }
 
-/* Every field of a record in turn, to values that lead far away. */
+/* Sets every field of a record in turn to values that point far away. */
 static void forge_fields(struct forgery *forgery, const struct imager *original, uint32_t chunk,
                          uint32_t record)
 {
@@ -273,13 +273,13 @@ static bool record_is_summed(const struct imager *imager, const struct imager_ch
     return is_summed;
 }
 
-/* Records of these that nothing refers to any more are no part of the state. */
+/* In these tables, records that nothing refers to any more are not part of the state. */
 static bool may_be_unsummed(enum engine_table table)
 {
     return table == TABLE_keys || table == TABLE_deadline_buckets;
 }
 
-/* Looks at some records of each chunk, and counts those of each table that are summed. */
+/* Checks some records of each chunk, and counts those of each table that are summed. */
 static void count_summed(const struct profile *profile, uint32_t summed[ENGINE_TABLE_COUNT])
 {
     enum { RECORDS_OF_A_CHUNK = 20 };
@@ -341,7 +341,7 @@ static bool member_is_summed(const struct forgery *forgery, enum engine_table ta
     return is_summed;
 }
 
-/* Has the image records of every table? */
+/* Does the image have records of every table? */
 static bool has_all_tables(const struct imager *imager)
 {
     unsigned i = 0;
@@ -388,9 +388,9 @@ TEST(checksum_covers_every_number_of_the_state)
     shop_deinit(&forgery.shop);
 }
 
-/* A PENDING order whose hold was extended has a step kept for its end: tables that have room for
- * the records alone are too small. In some random shops no such order is left at the end: then the
- * next one is taken. */
+/* A PENDING order whose hold was extended has a step reserved for its end: tables with room only
+ * for the existing records are too small. In some random shops no such order is left at the end:
+ * then the next shop is tried. */
 TEST(image_needs_room_for_what_its_orders_need_to_end)
 {
     char error[ERROR_SIZE] = "";

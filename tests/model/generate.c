@@ -1,5 +1,6 @@
-/* The generator. One function per message makes a sensible request; `twist` then spoils a field of
- * some. A sequence opens with a shop: SKUs, stock, sales that are open, customers with points. */
+/* The generator. One function per message makes a sensible request; `twist` then spoils a field in
+ * some of them. A sequence opens with a shop: SKUs, stock, sales that are open, customers with
+ * points. */
 #include "tests/model/generate.h"
 
 #include <string.h>
@@ -209,7 +210,7 @@ static uint32_t any_warehouse(struct generator *generator)
     return 1 + (uint32_t)below(generator, generator->profile->warehouses);
 }
 
-/* Sales are numbered on as old ones close, so that there are always some to open. */
+/* New sale numbers are used as old sales close, so that there are always some to open. */
 static uint32_t any_sale(struct generator *generator)
 {
     uint32_t closed = 0;
@@ -220,7 +221,7 @@ static uint32_t any_sale(struct generator *generator)
     return 1 + closed + (uint32_t)below(generator, generator->profile->sales);
 }
 
-/* One that lets orders in, if there is one and more often than not. */
+/* Usually an open sale, if there is one. */
 static uint32_t any_open_sale(struct generator *generator)
 {
     uint32_t sale = any_sale(generator);
@@ -243,7 +244,7 @@ static const struct model_order *any_known_order(struct generator *generator)
     uint64_t count = (uint64_t)generator->model->orders.count;
     if (count == 0)
         return NULL;
-    if (chance(generator, 6)) /* one to which much happens */
+    if (chance(generator, 6)) /* an order that gets many commands */
         return &generator->model->orders.items[0];
     uint64_t span = chance(generator, 70) && count > RECENT ? RECENT : count;
     return &generator->model->orders.items[count - 1 - below(generator, span)];
@@ -492,7 +493,7 @@ static void make_hold_expire(struct generator *generator)
         body->holds = 1 + (uint32_t)below(generator, 4);
 }
 
-/* Of the time since the last change, mostly all, as after a start. */
+/* Mostly all of the time since the last change, as after a start. */
 static void make_time_jump(struct generator *generator)
 {
     struct time_jump_body *body = body_start(generator, sizeof *body);
@@ -571,7 +572,7 @@ static uint64_t hostile_value(struct generator *generator)
     return values[below(generator, sizeof values / sizeof values[0])];
 }
 
-/* Spoils one field; the request stays well-formed, else it is left as it was. */
+/* Spoils one field; if the request would not be well-formed any more, it is left as it was. */
 static void twist(struct generator *generator, uint16_t number)
 {
     const struct message_info *message = message_info(number);
@@ -638,7 +639,7 @@ static uint16_t opening_message(const struct generator *generator, int index)
     return index < 6 * sales + 6 ? MESSAGE_points_credit : 0;
 }
 
-/* Decides the request with the model, so that the next ones know, and adds it. */
+/* Decides the request with the model, so that later requests fit the state, and adds it. */
 static void add(struct generator *generator, uint16_t number)
 {
     struct model_reply reply;
@@ -677,7 +678,7 @@ static void add_any(struct generator *generator)
     add(generator, number);
 }
 
-/* A moment at which something happens, or one beside it. */
+/* A moment at which something happens, or just before or after it. */
 static uint64_t boundary(struct generator *generator)
 {
     const struct model *model = generator->model;
@@ -737,7 +738,7 @@ void sequence_generate(struct sequence *sequence, const struct profile *profile,
             sequence->items[sequence->count - 1].ends_batch = false;
             commands = commands == 1 ? 1 : commands - 1;
         }
-        /* Holds of days and leaps of days: none may be left that the ring cannot span. */
+        /* Holds of days and leaps of days: no deadline may be beyond the span of the ring. */
         if (model_holds_due(generator.model, generator.now) > 0 &&
             (profile->is_wealthy || chance(&generator, 80))) {
             make_hold_expire(&generator);

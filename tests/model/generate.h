@@ -1,6 +1,6 @@
 /* Random sequences of requests: mostly sensible ones, because only those reach the states worth
- * testing, with repeated, late, twisted and absurd ones in between. The model is run along to know
- * what would be sensible. The same seed and profile give the same sequence. */
+ * testing, with repeated, late, spoiled and absurd ones in between. The model runs along, so that
+ * the generator knows what would be sensible. The same seed and profile give the same sequence. */
 #ifndef TILL_TESTS_MODEL_GENERATE_H
 #define TILL_TESTS_MODEL_GENERATE_H
 
@@ -18,8 +18,8 @@ struct profile {
     uint32_t hostile;      /* of 1000 requests, how many have a field twisted */
     uint32_t stock_max;    /* units added to a (SKU, warehouse) at a time */
     uint32_t hold_max;     /* seconds */
-    uint64_t step_max;     /* microseconds that mostly pass at most between batches */
-    uint32_t leaps;        /* of 1000 batches, how many come after hours or days */
+    uint64_t step_max;     /* usual maximum of microseconds between batches */
+    uint32_t leaps;        /* of 1000 batches, how many follow a pause of hours or days */
     bool has_big_points;
     bool is_wealthy; /* prices and points at their bounds, holds and leaps of days */
     uint8_t weights[MESSAGE_NUMBER_MAX + 1]; /* by message number */

@@ -1,5 +1,5 @@
-/* Takes an image of an engine while it goes on deciding, chunk by chunk, and loads it into another
- * one: what a snapshot does, without any file. */
+/* Takes an image of an engine chunk by chunk while the engine keeps deciding, and loads it into
+ * another engine: what a snapshot does, without any file. */
 #ifndef TILL_TESTS_MODEL_IMAGER_H
 #define TILL_TESTS_MODEL_IMAGER_H
 
@@ -27,10 +27,10 @@ struct imager {
 void imager_init(struct imager *imager, const struct engine *engine);
 void imager_deinit(struct imager *imager);
 
-/* Begins at this moment, between two batches. */
+/* Begins an image of this moment, between two batches. */
 void imager_begin(struct imager *imager, struct engine *engine);
 
-/* Takes up to count chunks; the image may be done then. */
+/* Takes up to count chunks; the image may be complete then. */
 void imager_step(struct imager *imager, struct engine *engine, uint32_t count);
 
 /* Loads a finished image into a fresh engine; false, with the reason, when it does not fit or is

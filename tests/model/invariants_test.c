@@ -1,7 +1,7 @@
-/* Each invariant of the state, broken once: engine_check names it, and where it is broken.
+/* Each invariant of the state, broken once: engine_check names the invariant and the record.
  *
  * A case changes one record or number of a sound state so that nothing but its invariant is broken.
- * In some random shops there is nothing that it could change: then the next shop is taken. An
+ * In some random shops there is nothing that a case could change: then it tries the next shop. An
  * invariant without a case fails the test. */
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static struct report_place number(enum engine_scalar scalar)
     return (struct report_place){TABLE_none, (uint32_t)scalar};
 }
 
-/* The first record, from 1 on, of which this is so; 0: there is none. */
+/* The first record, from 1 on, for which this is true; 0: there is none. */
 static uint32_t find(const struct engine *engine, uint32_t count,
                      bool (*is_so)(const struct engine *engine, uint32_t index))
 {
@@ -120,7 +120,7 @@ static struct report_place break_far_count(struct engine *engine)
     return number(SCALAR_far_count);
 }
 
-/* Two payments that succeeded, of one order: together more than a number can hold. */
+/* Two successful payments of one order, whose sum overflows. */
 static struct report_place break_sum(struct engine *engine)
 {
     uint32_t first = 0;
@@ -150,7 +150,7 @@ static struct report_place break_stock_range(struct engine *engine)
     return record(TABLE_stocks, 1);
 }
 
-/* Each part is within its range, and what is promised is not. */
+/* Each part is within its range, but the sum of what is promised is not. */
 static struct report_place break_stock_promised(struct engine *engine)
 {
     struct stock *stock = stock_edit(engine, 1);
@@ -190,7 +190,7 @@ static struct report_place break_pooled(struct engine *engine)
     return record(TABLE_stocks, 1);
 }
 
-/* Of what an order has on its first line, if that has a record. */
+/* A record of the order's first line, if that line has a record of its own. */
 static uint64_t first_line_allocated(const struct engine *engine, const struct order *order)
 {
     struct pieces pieces = order_pieces_placed(engine, order);
@@ -254,7 +254,7 @@ static struct report_place break_tally(struct engine *engine)
     return record(TABLE_tallies, engine->tallies.count > 0);
 }
 
-/* An order's units in a sale that counts them, which are counted for somebody else. */
+/* An order's units in a sale that counts units by customer, counted for another customer. */
 static struct report_place break_tally_owner(struct engine *engine)
 {
     for (uint32_t i = 1; i <= engine->orders.count; i++) {
@@ -558,7 +558,7 @@ static struct report_place break_sale_number(struct engine *engine)
     return record(TABLE_sales, 2);
 }
 
-/* Did no order ever take of it? */
+/* Has no order ever taken units from it? */
 static bool pool_is_untouched(const struct engine *engine, uint32_t pool)
 {
     for (uint32_t i = 1; i <= engine->orders.count; i++) {
@@ -776,7 +776,7 @@ static void load(struct shop *shop)
         test_fail(__FILE__, __LINE__, "before anything is broken: %s", error);
 }
 
-/* How a message about this place begins. */
+/* The beginning of a message about this place. */
 static void place_print(const struct engine *engine, struct report_place place, char *text)
 {
     char id[ID_TEXT_SIZE];

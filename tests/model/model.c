@@ -1,8 +1,8 @@
-/* The model's frame: lists, replies, idempotency keys, stats, and the way to the handlers.
+/* The model's frame: lists, replies, idempotency keys, stats, and the calls of the handlers.
  *
- * Each request goes the same way: time moves on; a keyed command is looked up by its key, among
- * those that are not too old; then its handler decides. What a keyed command answered when it was
- * accepted is kept under its key. */
+ * Each request is decided in the same steps: time advances; a keyed command is looked up by its
+ * key, among those that are not too old; then its handler decides. The answer to an accepted keyed
+ * command is kept under its key. */
 #include "tests/model/model.h"
 
 #include <stdlib.h>
@@ -109,7 +109,7 @@ static bool key_may_be_none(uint16_t number)
     return number == MESSAGE_sku_put || number == MESSAGE_stock_set;
 }
 
-/* True when the key has decided. */
+/* True when the key alone decides the request. */
 static bool key_decides(const struct model *model, const struct model_request *request,
                         struct model_reply *reply)
 {

@@ -1,10 +1,10 @@
-/* The model: the rules of docs/rules.md once more, as plainly as they can be written.
+/* The model: a second implementation of docs/rules.md, as plain as possible.
  *
- * It is handed the same requests and times as the engine and yields the outcome, whether the
- * request was accepted, and the reply's bytes. It has lists of plain structs and looks through them
- * from one end to the other; what stock is promised, what a pool has left and what a customer has
- * bought is never kept but summed up from the orders each time it is asked. Nothing is shared with
- * the engine but the message tables. Only capacities are unknown to it. */
+ * It gets the same requests and times as the engine and returns the outcome, whether the request
+ * was accepted, and the reply's bytes. It has lists of plain structs and searches them linearly;
+ * promised stock, what a pool has left and what a customer has bought are never stored but summed
+ * up from the orders each time they are needed. It shares nothing with the engine but the message
+ * tables. The only rules that it does not have are the capacities. */
 #ifndef TILL_TESTS_MODEL_MODEL_H
 #define TILL_TESTS_MODEL_MODEL_H
 
@@ -18,7 +18,7 @@
 
 enum { MODEL_NONE = -1, MODEL_WAREHOUSES_MAX = 64 };
 
-/* 128 bits wide, so that no product or sum below needs a second thought. */
+/* 128 bits wide, so that no product or sum below can overflow. */
 __extension__ typedef __int128 wide;
 
 struct model_sku {
@@ -62,11 +62,11 @@ struct model_customer {
 struct model_lot {
     struct id customer;
     uint64_t expires; /* 0: never */
-    uint64_t last;    /* no point of it is good from then on, in whichever lot it is by then */
+    uint64_t last;    /* no point of it is valid from then on, whichever lot it is in by then */
     int64_t free;     /* neither held nor spent; worth nothing once expired */
 };
 
-/* Points of a lot that an order holds or has spent; 0 points once they came back. */
+/* Points of a lot that an order holds or has spent; 0 once they have come back. */
 struct model_point_take {
     int order;
     int lot;
@@ -87,7 +87,7 @@ struct model_order {
     uint32_t sale;
     uint32_t version;
     uint32_t parked;
-    bool awaits_word; /* placed as paid, and no event has told of that payment yet */
+    bool awaits_word; /* placed as PAID, and no event has confirmed that payment yet */
     int line_first;
     int line_count;
     int piece_first;
@@ -113,7 +113,7 @@ struct model_step {
     struct step_body body;
 };
 
-/* A deadline that was set; it stays until hold.expire has looked at it. */
+/* A deadline that was set; it is kept until hold.expire has handled it. */
 struct model_deadline {
     int order;
     uint64_t time;
@@ -165,12 +165,12 @@ struct model {
     MODEL_LISTS(MODEL_LIST_MEMBER)
     uint64_t seq;
     uint64_t now;
-    uint64_t changed; /* when something was accepted last */
-    uint64_t jumped;  /* of the time so far, what nothing has shown to pass */
+    uint64_t changed; /* time of the last accepted command */
+    uint64_t jumped;  /* sum of the jumps: the part of time_us that nothing has shown to pass */
     uint64_t rejected;
 };
 
-/* The time that ages keys. */
+/* The time by which keys age. */
 static inline uint64_t model_kept(const struct model *model)
 {
     return model->now - model->jumped;
@@ -183,7 +183,7 @@ static inline bool model_key_is_known(const struct model *model, const struct mo
 
 void *model_list_grown(void *items, int *room, int count, size_t item_size);
 
-/* A new item at the end of a list; pointers into the list are no longer good. */
+/* Adds an item at the end of a list; pointers into the list become invalid. */
 #define MODEL_ADD(list)                                                                            \
     ((list)->items =                                                                               \
          model_list_grown((list)->items, &(list)->room, (list)->count, sizeof *(list)->items),     \
@@ -210,14 +210,15 @@ void model_destroy(struct model *model);
 void model_decide(struct model *model, uint64_t now, const struct model_request *request,
                   struct model_reply *reply);
 
-/* Takes note that a request was refused for want of room, of which the model knows nothing. */
+/* Records that the engine refused a request because a table is full, which the model cannot
+ * know. */
 void model_refused(struct model *model, uint64_t now);
 
 /* As engine_holds_due and engine_next_due_us. */
 uint64_t model_holds_due(const struct model *model, uint64_t now);
 uint64_t model_next_due(const struct model *model);
 
-/* Looking things up; MODEL_NONE when there is no such thing. */
+/* Look-ups; MODEL_NONE when there is no such thing. */
 int model_find_sku(const struct model *model, uint64_t sku);
 int model_find_stock(const struct model *model, uint64_t sku, uint32_t warehouse);
 int model_find_sale(const struct model *model, uint32_t sale);
@@ -227,8 +228,8 @@ int model_find_order(const struct model *model, struct id order);
 /* For the parts of the model.
  *
  * A handler either calls model_reject and returns, having changed nothing, or calls model_accept
- * and then changes what is to be changed; queries do neither. model_answer begins the reply, whose
- * seq is filled in, and model_answer_row adds a row to it. */
+ * and then makes its changes; queries do neither. model_answer begins the reply, whose seq is
+ * filled in, and model_answer_row adds a row to it. */
 void model_reject(const struct model *model, struct model_reply *reply, enum outcome outcome,
                   uint64_t subject, int64_t value);
 void model_accept(struct model *model, struct model_reply *reply);
@@ -245,8 +246,8 @@ void model_sum_stock(struct model *model);
 int64_t model_could_give(const struct model *model, uint32_t sale, uint64_t sku,
                          uint32_t warehouse);
 
-/* Takes the units that an order has from wherever its own allocation finds them now, if all are
- * there; after model_sum_stock. */
+/* Takes an order's units again, from wherever its own allocation finds them now, if all are
+ * available; call after model_sum_stock. */
 bool model_allocate_again(struct model *model, int order);
 
 void model_customer_comes_to_be(struct model *model, struct id customer);
@@ -254,13 +255,13 @@ int64_t model_points_available(const struct model *model, struct id customer);
 void model_points_take(struct model *model, int order, int64_t points);
 void model_points_give_back(struct model *model, int order);
 
-/* Would `quantities` of `skus` (in line order) break a limit of the sale for this customer? Tells
+/* Would `quantities` of `skus` (in line order) break a limit of the sale for this customer? Returns
  * the SKU (0: the sale's limit) and what is left. */
 bool model_limit_is_broken(const struct model *model, uint32_t sale, struct id customer, int count,
                            const uint64_t *skus, const int64_t *quantities, uint64_t *sku,
                            int64_t *left);
 
-/* One more version and step of an order. */
+/* Adds a version and a step to an order. */
 void model_add_step(struct model *model, int order);
 uint8_t model_money_state(const struct model_order *order);
 void model_set_deadline(struct model *model, int order, uint64_t time);

@@ -1,11 +1,11 @@
-/* The model's orders after the placing: payments, cancellation, holds, and what is asked of them.
+/* The model's orders after the placing: payments, cancellation, holds, and the queries about them.
  *
  *   PENDING --payment--> CONFIRMED --cancel--> CANCELLED
  *      |--hold ends, release--> EXPIRED --late payment--> CONFIRMED
  *      |--failure, if the sale says so--> FAILED --late payment--> CONFIRMED
  *      `--cancel--> CANCELLED
  *
- * Stock needs no giving back (tests/model/model_stock.c), points do. */
+ * Stock does not have to be given back (tests/model/model_stock.c), points do. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +61,8 @@ void model_set_deadline(struct model *model, int order, uint64_t time)
     *MODEL_ADD(&model->deadlines) = (struct model_deadline){order, time};
 }
 
-/* The order that a request names, whose field it is; MODEL_NONE when that has been answered. */
+/* The order that the request names in this field; MODEL_NONE when there is none, which has been
+ * answered. */
 static int find_named(const struct model *model, struct id order, unsigned field,
                       struct model_reply *reply)
 {
@@ -89,7 +90,7 @@ static bool hold_has_ended(const struct model *model, const struct model_order *
     return order->state == order_state_PENDING && order->hold_ends <= model->now;
 }
 
-/* EXPIRED, FAILED or CANCELLED; the step is the caller's. */
+/* Ends the order as EXPIRED, FAILED or CANCELLED; the caller adds the step. */
 static void end_order(struct model *model, int index, uint8_t state)
 {
     model->orders.items[index].state = state;
@@ -113,7 +114,7 @@ static int64_t units_of(const struct model *model, const struct model_order *ord
     return units;
 }
 
-/* Do the points and the sale's limits allow the customer to have this order as well? */
+/* Do the points and the sale's limits allow the customer to have this order too? */
 static bool may_be_taken_again(const struct model *model, const struct model_order *order)
 {
     uint64_t skus[ORDER_LINES_MAX];
@@ -141,7 +142,7 @@ static bool same_places_give(const struct model *model, const struct model_order
     return true;
 }
 
-/* Takes again what the order had, if all of it is there. */
+/* Takes again what the order had, if all of it is available. */
 static bool take_again(struct model *model, int index)
 {
     struct model_order *order = &model->orders.items[index];
@@ -162,7 +163,7 @@ static bool take_again(struct model *model, int index)
     return true;
 }
 
-/* True when the event decides as one seen before, or is to be refused. */
+/* True when the event was seen before or is refused: then it is answered. */
 static bool event_was_seen(const struct model *model, const struct payment_event_body *body,
                            struct model_reply *reply)
 {
@@ -202,7 +203,7 @@ static bool is_right(const struct model_order *order, const struct payment_event
     return body->amount == order->money_due && body->currency == order->currency;
 }
 
-/* Will this event wait for a person? */
+/* Will this event be parked for a person? */
 static bool is_to_be_parked(const struct model *model, const struct model_order *order,
                             const struct payment_event_body *body)
 {
@@ -300,7 +301,7 @@ void model_order_cancel(struct model *model, const struct model_request *request
     answer_status(model, reply, index);
 }
 
-/* The order of a hold command; MODEL_NONE when it cannot be and that has been answered. */
+/* The order of a hold command; MODEL_NONE when the command is rejected, which has been answered. */
 static int find_pending(const struct model *model, struct id id, unsigned field,
                         struct model_reply *reply)
 {
@@ -381,7 +382,7 @@ uint64_t model_next_due(const struct model *model)
     return next;
 }
 
-/* The due deadline that hold.expire looks at next: of the oldest quarter-second, the one that was
+/* The due deadline that hold.expire handles next: in the oldest quarter-second, the one that was
  * set first. MODEL_NONE when none is due. */
 static int next_due(const struct model *model)
 {

@@ -1,7 +1,8 @@
-/* The model's order.place: one check after the other, as docs/rules.md numbers them.
+/* The model's order.place: one check after the other, in the order in which docs/rules.md numbers
+ * them.
  *
- * An order is drafted first: which pieces its lines would get from where. Nothing of the model
- * changes until every check has passed. */
+ * An order is drafted first: the draft has the pieces that its lines would get, and from where.
+ * Nothing of the model changes until every check has passed. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -18,7 +19,7 @@ struct draft_piece {
 struct draft {
     const struct order_place_body *body;
     const struct line_body *lines;
-    uint32_t warehouses[MODEL_WAREHOUSES_MAX]; /* every one there is, ascending */
+    uint32_t warehouses[MODEL_WAREHOUSES_MAX]; /* all warehouses, ascending */
     int warehouse_count;
     struct draft_piece pieces[DRAFT_PIECES_MAX];
     int piece_count;
@@ -143,7 +144,7 @@ static void list_warehouses(const struct model *model, struct draft *draft)
     }
 }
 
-/* Gives a line what it still lacks from one warehouse, as far as that goes. */
+/* Gives a line what it still lacks from one warehouse, as far as the stock there goes. */
 static void fill_from(const struct model *model, struct draft *draft, int line, uint32_t warehouse)
 {
     uint64_t sku = draft->lines[line].sku;
@@ -176,7 +177,7 @@ static bool line_may_use(const struct draft *draft, int line, uint32_t warehouse
     return draft->lines[line].warehouse == 0 || draft->lines[line].warehouse == warehouse;
 }
 
-/* RANK and EXPLICIT: each line in turn, from every warehouse that it may use. */
+/* RANK and EXPLICIT: fills each line in turn, from every warehouse that it may use. */
 static void fill_by_rank(const struct model *model, struct draft *draft)
 {
     for (int line = 0; line < draft->body->line_count; line++) {
@@ -187,7 +188,7 @@ static void fill_by_rank(const struct model *model, struct draft *draft)
     }
 }
 
-/* Starts the draft over, with every line from this warehouse; the units given. */
+/* Starts the draft again, with every line from this warehouse; returns the units given. */
 static int64_t fill_all_from(const struct model *model, struct draft *draft, uint32_t warehouse)
 {
     int64_t units = 0;
@@ -276,7 +277,7 @@ static int pieces_before(const struct draft *draft, int end)
     return count;
 }
 
-/* The order's request once more, each line asking for what it had. */
+/* Rebuilds the order's request, with each line asking for what it had. */
 bool model_allocate_again(struct model *model, int index)
 {
     struct model_order *order = &model->orders.items[index];
@@ -405,7 +406,7 @@ static bool points_are_right(const struct model *model, struct draft *draft,
             model_reject(model, reply, OUTCOME_POINTS_CAP, 0, (int64_t)useful);
         return false;
     }
-    /* As few points as are worth the same. */
+    /* The fewest points that are worth the same. */
     draft->points_value = used == 0 ? 0 : (int64_t)(used * rate_money / rate_points);
     wide fewest = draft->points_value == 0 ? 0 : draft->points_value * rate_points / rate_money;
     while (fewest * rate_money / (rate_points == 0 ? 1 : rate_points) < draft->points_value)

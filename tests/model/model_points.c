@@ -1,8 +1,8 @@
-/* The model's points: lots, and who holds or has spent what of which lot.
+/* The model's points: lots, and the orders that hold or have spent points of them.
  *
- * A lot's free points are worth something until the lot expires. What an order takes leaves the
- * lot at once; it is held while the order is PENDING and spent once it is CONFIRMED. What comes
- * back after the lot's expiry is a lot of its own. */
+ * A lot's free points are valid until the lot expires. Points that an order takes leave the lot at
+ * once; they are held while the order is PENDING and spent once it is CONFIRMED. Points that come
+ * back after the lot's expiry become a new lot. */
 #include "tests/model/model.h"
 
 void model_customer_comes_to_be(struct model *model, struct id customer)
@@ -42,7 +42,7 @@ static int64_t points_held(const struct model *model, struct id customer)
     return held;
 }
 
-/* Of two lots that have something to give, is a spent before b, which was credited earlier? */
+/* Of two lots that have free points, is `a` spent before `b`, which was credited earlier? */
 static bool is_spent_before(const struct model_lot *a, const struct model_lot *b)
 {
     if (a->expires == 0)
@@ -89,7 +89,7 @@ void model_points_give_back(struct model *model, int order)
     }
 }
 
-/* What a customer's orders have taken and would give back. */
+/* The points that a customer's orders have taken and would give back. */
 static wide points_taken(const struct model *model, struct id customer)
 {
     wide taken = 0;

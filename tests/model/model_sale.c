@@ -1,7 +1,7 @@
 /* The model's sales and their pools.
  *
- * A pool has a size; what is left of it is the size less what orders that were given from it hold
- * or have. A closed sale's pools have nothing left, so that it counts as available. */
+ * A pool has a size; what is left of it is the size less what orders hold or have from it. A closed
+ * sale's pools have nothing left, so their rest counts as available. */
 #include "tests/model/model.h"
 
 int model_find_sale(const struct model *model, uint32_t sale)
@@ -80,7 +80,7 @@ static unsigned invalid_field(const struct sale_put_body *body)
     return invalid_row_field(body);
 }
 
-/* Rejects and returns false when the row's pool cannot become what it says. */
+/* Rejects and returns false when the pool cannot get the size that the row says. */
 static bool pool_is_possible(const struct model *model, uint32_t sale, const struct pool_body *row,
                              struct model_reply *reply)
 {
@@ -152,7 +152,8 @@ void model_sale_put(struct model *model, const struct model_request *request,
     answer_sale(model, reply, sale);
 }
 
-/* Moves a sale to a state that can be reached from those in the set `from` (bit s for state s). */
+/* Moves a sale to a state that can be reached from the states in the set `from` (bit s for state
+ * s). */
 static void change_state(struct model *model, const struct model_request *request,
                          struct model_reply *reply, unsigned from, uint8_t to)
 {

@@ -1,8 +1,8 @@
 /* The model's SKUs and stock.
  *
  * on_hand is what was set and adjusted; everything else about a (SKU, warehouse) is summed up from
- * the orders and the pools whenever it is needed. So giving back needs no code at all: an order
- * that has ended is no longer part of the sum. */
+ * the orders and the pools whenever it is needed. So giving back needs no code: an order that has
+ * ended is no longer part of the sum. */
 #include <string.h>
 
 #include "tests/model/model.h"
@@ -124,7 +124,7 @@ static int64_t promised(const struct model_stock *stock)
     return stock->pooled + stock->reserved + stock->committed;
 }
 
-/* The pair as it stands, all zero when there is none. */
+/* The pair's present values, all zero when there is no such pair. */
 static struct model_stock stock_as_is(struct model *model, uint64_t sku, uint32_t warehouse)
 {
     model_sum_stock(model);
@@ -203,7 +203,7 @@ void model_answer_orders_concerned(const struct model *model, struct model_reply
     level->orders_concerned = 0;
     if (level->available >= 0)
         return;
-    /* Pieces stand in the order in which they were taken, those of an order beside each other. */
+    /* Pieces are in the order in which they were taken, those of one order next to each other. */
     int last = MODEL_NONE;
     for (int p = model->pieces.count - 1; p >= 0; p--) {
         const struct model_piece *piece = &model->pieces.items[p];

@@ -1,5 +1,6 @@
-/* The engine held against the model: random sequences of several kinds, every capacity in turn made
- * tiny, and malformed requests. A sequence that fails is shrunk and printed with its seed. */
+/* The engine compared with the model: random sequences of several kinds, with every capacity in
+ * turn made tiny, and malformed requests. A sequence that fails is shrunk and printed with its
+ * seed. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "tests/model/play.h"
 #include "tests/test.h"
 
-/* What the engine prints when it stops itself would be repeated at each attempt. */
+/* Hides the engine's assertion message, which would be repeated at each attempt to shrink. */
 static struct sequence shrink_in_silence(const struct sequence *sequence,
                                          const struct play_options *options, enum fault fault)
 {
@@ -37,7 +38,7 @@ static void report(const struct sequence *sequence, const struct play_options *o
     sequence_deinit(&shrunk);
 }
 
-/* Plays `times` sequences of `count` requests or a few more. */
+/* Plays `times` sequences of at least `count` requests. */
 static void play_many(const struct profile *profile, int times, int count, int check_every,
                       struct play_counts *counts)
 {
@@ -92,7 +93,7 @@ TEST(engine_decides_as_the_model_in_many_short_sequences)
     check_reached(&counts, expected, sizeof expected);
 }
 
-/* With batches of one, what is checked between batches is checked after every command. */
+/* With batches of one command, the checks between batches run after every command. */
 TEST(engine_keeps_every_invariant_after_each_command)
 {
     const struct profile *const kinds[] = {&profiles[PROFILE_MIXED], &profiles[PROFILE_POINTS],
@@ -130,7 +131,7 @@ TEST(engine_decides_as_the_model_with_many_pieces)
     static const uint8_t expected[] = {OUTCOME_CAPACITY};
     struct play_counts counts = {0};
     play_many(&profiles[PROFILE_PIECES], 80, 800, 4, &counts);
-    /* An order of too many pieces comes in one of forty sequences: sometimes in none of all. */
+    /* An order with too many pieces occurs in one of forty sequences, so a run may have none. */
     for (int more = 0; more < 40 && counts.outcomes[OUTCOME_CAPACITY] == 0; more++)
         play_many(&profiles[PROFILE_PIECES], 10, 800, 4, &counts);
     check_reached(&counts, expected, sizeof expected);
@@ -159,7 +160,7 @@ TEST(full_tables_answer_capacity_and_change_nothing)
 #include "engine/tables/tables.h"
     };
     int capacity_count = sizeof offsets / sizeof offsets[0];
-    /* The rounds go through the profiles before that of the pieces, which fills tables too fast. */
+    /* The rounds use the profiles listed before that of the pieces, which fills tables too fast. */
     for (int capacity = 0; capacity < capacity_count; capacity++) {
         struct play_counts counts = {0};
         for (int round = 0; round < ROUNDS; round++) {
@@ -183,7 +184,7 @@ TEST(full_tables_answer_capacity_and_change_nothing)
     }
 }
 
-/* Once a byte is zero, all that follow are. */
+/* After the first zero byte all bytes are zero. */
 static bool name_is_padded(const char *name)
 {
     for (int i = 1; i < NAME_SIZE; i++) {

@@ -1,12 +1,12 @@
 /* The player. Batch by batch, the engine decides first, then the model decides the same requests
- * one by one, and all that can be seen from outside is compared. What was accepted goes through
- * the log's codec into a second engine, which has another hash seed and other batches, and must
- * come to the same state. An image of the engine is taken while it decides, begun after a random
- * batch and advanced by random steps; loaded into a third engine, with larger tables, and followed
- * by the rest of the log, it must come to that state as well.
+ * one by one, and everything visible from outside is compared. Accepted commands go through the
+ * log's codec into a second engine, which has another hash seed and other batches, and must reach
+ * the same state. An image of the engine is taken while it decides, begun after a random batch and
+ * advanced by random steps; loaded into a third engine, with larger tables, and followed by the
+ * rest of the log, it must lead to that state as well.
  *
  * With a tiny capacity the engine may refuse what the model would accept: then the model is left as
- * it was. It may refuse nothing else for want of room.
+ * it was. It may refuse nothing else for lack of room.
  *
  * An assertion that fails in the engine is caught here like any other fault, so that its sequence
  * can be shrunk too; that engine is abandoned, not destroyed. */
@@ -78,7 +78,7 @@ struct play_options play_options_for(int count)
     return options;
 }
 
-/* Notes the first fault; what follows is text for a person. */
+/* Records the first fault, with a text for a person. */
 __attribute__((format(printf, 3, 4))) static void fail(struct player *player, enum fault fault,
                                                        const char *format, ...)
 {
@@ -119,8 +119,8 @@ static bool is_full_answer(const struct player *player, const struct command *co
     return body.subject == (uint64_t)player->options->tiny;
 }
 
-/* What the model cannot know: the digest, and how many keys that are too old to decide anything are
- * still in memory. */
+/* The fields that the model cannot know: the digest, and how many expired keys are still in
+ * memory. */
 static void adopt_unknown(struct stats_reply_body *expected, const struct stats_reply_body *actual)
 {
     struct metric_body *expected_rows = (struct metric_body *)(expected + 1);
@@ -132,7 +132,7 @@ static void adopt_unknown(struct stats_reply_body *expected, const struct stats_
     }
 }
 
-/* The model decides what the engine has decided, and the two are compared. */
+/* Decides with the model what the engine has decided, and compares the two. */
 static void compare(struct player *player, const struct model_request *request,
                     const struct command *command, uint64_t time)
 {
@@ -170,7 +170,7 @@ static void compare(struct player *player, const struct model_request *request,
     fclose(text);
 }
 
-/* What must hold between two batches. */
+/* Checks what must hold between two batches. */
 static void check_between(struct player *player, uint64_t seq_before, uint64_t digest_before)
 {
     struct engine *engine = player->engine;
@@ -195,13 +195,13 @@ static void check_between(struct player *player, uint64_t seq_before, uint64_t d
              next_expected);
 }
 
-/* The model knows nothing of the reserve of keys, which is met only where that table is tiny. */
+/* The model does not have the reserve of keys, which matters only where that table is tiny. */
 static bool spares_keys(const struct player *player, int item)
 {
     return player->options->tiny == CAPACITY_keys && item % 3 > 0;
 }
 
-/* Plays items [first, last), one batch. */
+/* Plays items [first, last) as one batch. */
 static void play_batch(struct player *player, int first, int last)
 {
     struct command commands[BATCH_COMMANDS_MAX];
@@ -243,8 +243,8 @@ static void play_batch(struct player *player, int first, int last)
         check_between(player, seq, digest);
 }
 
-/* Decides up to BATCH_COMMANDS_MAX of the log's commands that have one time, without those that the
- * engine has already; false at its end. */
+/* Decides up to BATCH_COMMANDS_MAX of the log's commands that have the same time, skipping those
+ * that the engine already has; false at the log's end. */
 static bool replay_batch(struct player *player, struct column_reader *reader,
                          struct logged_command *logged, bool *has_next, uint32_t count_max,
                          uint64_t *skip)
@@ -276,7 +276,7 @@ static bool replay_batch(struct player *player, struct column_reader *reader,
     return player->failure.fault == FAULT_NONE;
 }
 
-/* What a replay cannot know. */
+/* Clears what a replay cannot know. */
 static void stats_forget(uint64_t *reply, unsigned number)
 {
     struct stats_reply_body *stats = (struct stats_reply_body *)reply;
@@ -287,7 +287,7 @@ static void stats_forget(uint64_t *reply, unsigned number)
     }
 }
 
-/* Asks both engines the same; their answers must be the same. */
+/* Sends both engines the same query; their answers must be equal. */
 static void ask_both(struct player *player, uint16_t number, const void *body, uint32_t size)
 {
     static uint64_t replies[2][FRAME_SIZE_MAX / 8];
@@ -428,7 +428,8 @@ static uint64_t random_below(struct player *player, uint64_t bound)
     return (player->random >> 33) % bound;
 }
 
-/* Between two batches: the image begins after so many items, and goes on now and then. */
+/* Between two batches: begins the image after a given number of items, and continues it at
+ * random. */
 static void image_step(struct player *player, int done, int begin)
 {
     struct imager *imager = &player->imager;

@@ -1,5 +1,5 @@
-/* Plays a sequence on the engine and on the model side by side, and then once more from what a log
- * would have kept of it. */
+/* Plays a sequence on the engine and on the model side by side, and then a second time from what a
+ * log would contain. */
 #ifndef TILL_TESTS_MODEL_PLAY_H
 #define TILL_TESTS_MODEL_PLAY_H
 
@@ -8,10 +8,10 @@
 
 enum fault {
     FAULT_NONE,
-    FAULT_REPLY,     /* the engine answers otherwise than the model */
+    FAULT_REPLY,     /* the engine's answer differs from the model's */
     FAULT_STATE,     /* seq, time, digest or holds due are not what they must be */
     FAULT_INVARIANT, /* engine_check */
-    FAULT_ASSERTION, /* the engine stopped itself */
+    FAULT_ASSERTION, /* an assertion in the engine failed */
     FAULT_REPLAY,    /* the log's commands do not lead to the same state */
 };
 
@@ -28,8 +28,8 @@ struct failure {
     char text[4096];
 };
 
-/* How often each outcome was decided, and commands accepted: whether a test reaches what it is
- * meant to. */
+/* How often each outcome was decided, and how many commands were accepted: shows whether a test
+ * reaches the states it is meant for. */
 struct play_counts {
     uint64_t outcomes[OUTCOME_COUNT];
     uint64_t accepted;
@@ -38,12 +38,12 @@ struct play_counts {
 /* Room for any sequence of that many requests. */
 struct play_options play_options_for(int count);
 
-/* Plays all of it; counts may be NULL. */
+/* Plays the whole sequence; counts may be NULL. */
 struct failure play(const struct sequence *sequence, const struct play_options *options,
                     struct play_counts *counts);
 
-/* The fewest requests found, in a bounded number of attempts, that still end in the same fault.
- * The result is the caller's. */
+/* The fewest requests found, in a bounded number of attempts, that still end in the same fault. The
+ * caller frees the result. */
 struct sequence play_shrink(const struct sequence *sequence, const struct play_options *options,
                             enum fault fault);
 

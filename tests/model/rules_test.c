@@ -1,6 +1,6 @@
 /* Cases worked out by hand from docs/rules.md. Each is decided by the model and checked against
  * figures written here, and then played on the engine, which must decide the same. So the model is
- * held to the rules, and the engine to the model. */
+ * checked against the rules, and the engine against the model. */
 #include <string.h>
 
 #include "tests/model/play.h"
@@ -636,7 +636,7 @@ TEST(invalid_order_comes_before_what_is_not_found_or_has_ended)
     order.line.price = -1;
     check_invalid(MESSAGE_order_place, &order, sizeof order,
                   ROW_FIELD + (unsigned)line_field_price);
-    order.fixed.order = id(1); /* known, with other content */
+    order.fixed.order = id(1); /* a known order with other content */
     check_invalid(MESSAGE_order_place, &order, sizeof order,
                   ROW_FIELD + (unsigned)line_field_price);
     order.fixed.currency = CURRENCY_MAX + 1;
@@ -708,7 +708,7 @@ TEST(points_released_late_each_get_a_day_of_their_own)
     now = first;
     CHECK_EQUAL(balance(9)->available, 40);
     CHECK_EQUAL(balance(9)->next_expiry, second);
-    /* What expires first is spent first, whichever of the lot's points it is. */
+    /* Points that expire first are spent first, whichever lot they came from. */
     place_with_points(3, 10, DAY);
     CHECK_EQUAL(balance(9)->expiring, 30);
     now = second;
@@ -807,7 +807,7 @@ TEST(bound_of_points_counts_those_that_may_come_back)
 
 TEST(points_that_expired_leave_room_for_others)
 {
-    enum { ROUNDS = 9300 }; /* so many bounds are more than 63 bits hold */
+    enum { ROUNDS = 9300 }; /* this many bounds add up to more than 63 bits can hold */
     script_start();
     for (int round = 0; round < ROUNDS; round++) {
         CHECK_EQUAL(credit(9, POINTS_MAX, now + SECOND), OUTCOME_OK);
@@ -831,7 +831,8 @@ TEST(points_worth_nothing_are_not_taken)
         .fixed = {.order = id(1), .customer = id(9), .sale = 5, .points = 99},
         .lines = {{.sku = 1, .quantity = 1, .price = 1000}},
     };
-    /* 99 of 100 that a unit of money costs are worth nothing; 299 are worth what 200 are. */
+    /* A unit of money costs 100 points: 99 points are worth nothing, and 299 are worth as much as
+     * 200. */
     CHECK_EQUAL(place(placing), OUTCOME_OK);
     CHECK_EQUAL(placed()->points_used, 0);
     CHECK_EQUAL(placed()->points_value, 0);
@@ -842,7 +843,8 @@ TEST(points_worth_nothing_are_not_taken)
     CHECK_EQUAL(placed()->points_used, 200);
     CHECK_EQUAL(placed()->points_value, 2);
     CHECK_EQUAL(balance(9)->available, 800);
-    /* POINTS_EXACT asks whether as many could be used; those that would add nothing stay. */
+    /* POINTS_EXACT only requires that as many could be used; points that would add no value
+     * stay. */
     placing.fixed.order = id(3);
     placing.fixed.points = 199;
     placing.fixed.flags = place_flags_POINTS_EXACT;
@@ -907,7 +909,7 @@ TEST(first_success_of_a_paid_order_is_the_word_of_its_payment)
     put_sku(1, 10);
     add_stock(1, 1, 9);
     place_paid(1);
-    /* Neither a failure nor another amount is that word. */
+    /* Neither a failure nor another amount confirms that payment. */
     CHECK_EQUAL(pay(1, 1, 10, payment_status_FAILURE), OUTCOME_OK);
     CHECK_EQUAL(status()->refund_due, 0);
     CHECK_EQUAL(pay(2, 1, 9, payment_status_SUCCESS), OUTCOME_OK);
@@ -922,7 +924,7 @@ TEST(first_success_of_a_paid_order_is_the_word_of_its_payment)
     CHECK_EQUAL(ask(MESSAGE_order_get, &get, sizeof get), OUTCOME_OK);
     CHECK_EQUAL(((const struct order_get_reply_body *)reply.words)->captured, 29);
 
-    /* It is told of an order that was cancelled meanwhile: what is due back, is due once. */
+    /* The payment is confirmed after the order was cancelled: the refund is due only once. */
     place_paid(2);
     CHECK_EQUAL(change(MESSAGE_order_cancel, 2), OUTCOME_OK);
     CHECK_EQUAL(status()->refund_due, 10);
@@ -931,7 +933,7 @@ TEST(first_success_of_a_paid_order_is_the_word_of_its_payment)
     CHECK_EQUAL(pay(6, 2, 10, payment_status_SUCCESS), OUTCOME_OK);
     CHECK_EQUAL(status()->refund_due, 20);
 
-    /* An order of nothing to pay has no payment to be told of. */
+    /* An order with nothing to pay has no payment to be confirmed. */
     CHECK_EQUAL(credit(9, 10, 0), OUTCOME_OK);
     CHECK_EQUAL(
         place((struct placing){
@@ -1006,7 +1008,7 @@ TEST(late_success_takes_elsewhere_what_is_not_where_it_was)
     CHECK_EQUAL(order_piece(0)->warehouse, 3);
     CHECK_EQUAL(order_piece(0)->allocated, 3);
     CHECK_EQUAL(order_piece(0)->price, 10);
-    /* Its placing is answered as it was. */
+    /* Its placing still gets its first answer. */
     CHECK_EQUAL(place(placing), OUTCOME_REPLAYED);
     CHECK_EQUAL(take(0)->warehouse, 1);
     struct stock_set_body set = {

@@ -1,4 +1,5 @@
-/* The engine that the image is loaded into has another hash seed than the one that it is of. */
+/* The engine that the image is loaded into has another hash seed than the engine that it was taken
+ * from. */
 #include "tests/model/shop.h"
 
 #include <string.h>

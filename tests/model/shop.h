@@ -1,5 +1,5 @@
 /* A shop of random requests, taken as an image that may be changed: for tests of states that no
- * sequence of requests leads to. */
+ * sequence of requests can reach. */
 #ifndef TILL_TESTS_MODEL_SHOP_H
 #define TILL_TESTS_MODEL_SHOP_H
 
@@ -16,7 +16,7 @@ struct shop {
 void shop_init(struct shop *shop, const struct profile *profile, int requests, int later);
 void shop_deinit(struct shop *shop);
 
-/* Decides the requests from first on, up to last. */
+/* Decides the requests from first up to, but not including, last. */
 void shop_decide(const struct shop *shop, struct engine *engine, int first, int last);
 
 #endif

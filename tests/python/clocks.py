@@ -1,4 +1,5 @@
-"""Clocks of a server that a test sets while it runs, by a small library preloaded into it."""
+"""Server clocks that a test can set while the server runs, with a small library preloaded into
+it."""
 
 import os
 import struct
@@ -12,7 +13,7 @@ SHIM = Path(__file__).resolve().parent / "clock_shim.c"
 
 
 class Clocks:
-    """What is added to the clocks of the servers that it starts."""
+    """The offsets that are added to the clocks of the servers that it starts."""
 
     def __init__(self, run):
         self.run = run
@@ -28,12 +29,12 @@ class Clocks:
             file.write(struct.pack("<qq", self.wall, self.boot))
 
     def jump(self, us):
-        """The wall clock is set."""
+        """Sets the wall clock."""
         self.wall += us
         self.write()
 
     def pass_time(self, us):
-        """The machine was suspended for so long: both clocks know."""
+        """The machine was suspended for this long: both clocks advance."""
         self.boot += us
         self.jump(us)
 
@@ -45,7 +46,7 @@ class Clocks:
         return self.run.serve(folder, options, self.environment())
 
     def refused(self, folder, *options):
-        """What a server that does not start says."""
+        """The message of a server that does not start."""
         command = [*self.environment(), *harness.serve_command(self.run.binary, folder), *options]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60,
                                 stdin=subprocess.DEVNULL)
@@ -54,5 +55,5 @@ class Clocks:
 
 
 def another_boot(folder):
-    """What proves how much time has passed is gone, as after the machine was switched off."""
+    """Removes the proof of how much time has passed, as after the machine was switched off."""
     (folder / "clock-note.till").unlink(missing_ok=True)

@@ -1,5 +1,5 @@
-"""The folders that released tills wrote (tests/formats): unpacking them, asking them what they lead
-to, and reading of their files what docs/formats.md says of headers."""
+"""The folders that released tills wrote (tests/formats): unpacking them, querying them, and reading
+the headers of their files as docs/formats.md describes them."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def version_written(name):
 
 
 def blocks(path):
-    """The headers of a segment's blocks, one behind the other."""
+    """The headers of a segment's blocks, in order."""
     data = path.read_bytes()
     offset = 0
     while offset + BLOCK.size <= len(data):
@@ -76,7 +76,7 @@ def image_schema(path):
 
 
 def table_names():
-    """The engine's tables by the numbers that an image calls them by."""
+    """The engine's tables by the numbers that an image has for them."""
     rows = (ROOT / "engine" / "tables" / "tables.h").read_text()
     return {int(number): name for number, name in re.findall(r"^TABLE\((\d+), \w+, (\w+),", rows,
                                                              re.MULTILINE)}
@@ -115,7 +115,7 @@ def image_tables(path):
 
 def reseal(path, offset, version_at, version, end):
     """Writes a version into a header that begins at offset, and the checksum that makes it whole;
-    `end` is where what the checksum covers ends, from the offset on."""
+    `end` is the end of the bytes that the checksum covers, counted from the offset."""
     data = bytearray(path.read_bytes())
     struct.pack_into("<I", data, offset + version_at, version)
     checksum = xxh3_64(bytes(data[offset + CHECKSUM_FROM : offset + end]))
@@ -124,7 +124,7 @@ def reseal(path, offset, version_at, version, end):
 
 
 def raise_block_version(path, version):
-    """Of the segment's last block, as a newer till would have appended it."""
+    """Rewrites the segment's last block as a newer till would have appended it."""
     last = list(blocks(path))[-1]
     reseal(path, last.offset, BLOCK_VERSION_AT, version, last.block_size)
 
@@ -147,8 +147,8 @@ def capacity_options(capacities):
 
 
 def ask(run, queries, *where):
-    """The answers of `till shell` to queries, each by its query; where is what to ask: --connect or
-    --data, and the moment."""
+    """The answers of `till shell` to queries, each by its query; `where` says what is queried:
+    --connect or --data, and the moment."""
     result = run.till_with_input("\n".join(queries) + "\n", "shell", "--json", *where)
     check_equal(result.returncode, 0, f"till shell {where}: {result.stderr}")
     answers = [json.loads(line) for line in result.stdout.splitlines()]
@@ -162,13 +162,13 @@ def ask(run, queries, *where):
 
 
 def of_state(stats):
-    """What a folder tells, without what a server has done."""
+    """The answers of a folder, without what a server has done."""
     kept = ("outcome", "seq", "digest", "time", *COUNTS)
     return {name: value for name, value in stats.items() if name in kept}
 
 
 def is_told(recorded, answer):
-    """Is all that was recorded in the answer? A later till may tell more."""
+    """Is all that was recorded in the answer? A later till may answer more."""
     if isinstance(recorded, dict) and isinstance(answer, dict):
         return all(name in answer and is_told(value, answer[name])
                    for name, value in recorded.items())
@@ -178,7 +178,8 @@ def is_told(recorded, answer):
 
 
 class Generation:
-    """What one release wrote: NAME.tar.xz with its folders, NAME.json with what they lead to."""
+    """The files of one release: NAME.tar.xz with its folders, NAME.json with the answers that they
+    must give."""
 
     def __init__(self, path):
         self.path = path
@@ -193,7 +194,7 @@ class Generation:
     def unpack(self, folder):
         """The data folder and its archive, in a new folder."""
         with tarfile.open(self.path) as archive:
-            # Debian 12's Python has no filters, and later ones ask for one.
+            # Debian 12's Python has no extraction filters, and later versions require one.
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
             archive.extractall(folder)
         return folder / "data", folder / "archive"

@@ -3,8 +3,9 @@
     python3 tests/python/test_x.py ./till [--seed N] [name-part...]
 
 A test is a function of one argument, the Run, registered with @test. It prints `ok` or `FAIL` and
-the name; what it started is ended and its folders are removed, but for those of a failed test. One
-that needs what this system does not permit raises Skip, and is printed as `SKIP name: why`.
+the name; what it started is ended and its folders are removed, but for those of a failed test. A
+test that needs something that this system does not permit raises Skip, and is printed as `SKIP
+name: why`.
 """
 
 import argparse
@@ -55,8 +56,8 @@ SMALL = {
     "keys": 400_000,
 }
 
-# Taking 300 MB of tables at each start costs more than most tests; suites that are about memory, or
-# about a server that has just started, set this to False.
+# Taking 300 MB of tables at each start costs more than most tests; suites that test memory, or a
+# server that has just started, set this to False.
 LAZY_MEMORY = True
 
 
@@ -70,8 +71,8 @@ def test(function):
 
 
 def in_memory(function):
-    """The folders of this test are in memory where there is room, so that it waits for no disk:
-    what it is about are files, and not when they are durable."""
+    """The folders of this test are in memory where there is room, so that it waits for no disk: it
+    tests the content of files, not when they are durable."""
     function.is_in_memory = True
     return function
 
@@ -101,7 +102,7 @@ def root_is_mounted():
 
 @functools.cache
 def mounting():
-    """The command in front of others that gives them mounts of their own; Skip where it fails."""
+    """The command prefix that gives a command mounts of its own; Skip where it fails."""
     prefix = ["unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--mount"]
     with tempfile.TemporaryDirectory(prefix="till-mount-") as folder:
         try:
@@ -118,7 +119,8 @@ def mounting():
 
 
 def allow_files(count):
-    """So many open files for this process and those it starts; Skip where that is not permitted."""
+    """Raises the limit of open files to this many, for this process and those it starts; Skip where
+    that is not permitted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= count:
         return
@@ -129,7 +131,8 @@ def allow_files(count):
 
 
 def wait_until(ready, what):
-    """Until it is so; `what` is waited for: words, or what gives them when it was in vain."""
+    """Waits until the condition is true; `what` describes it when the wait fails: a text, or a
+    function that returns one."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not ready():
         check(time.monotonic() < deadline,
@@ -177,7 +180,7 @@ class Server:
         return Client(self.address, **options)
 
     def sees(self, path):
-        """The path of a file that may be on a file system of the server's own."""
+        """The path of a file, which may be on a file system that only the server has."""
         return Path(f"/proc/{self.process.pid}/root") / path.relative_to("/")
 
     def is_alive(self):
@@ -191,7 +194,8 @@ class Server:
         return count
 
     def wait_for_sockets(self, count):
-        """Until no more than count are open: the server closes in its own time."""
+        """Waits until no more than count connections are open: the server closes them with some
+        delay."""
         deadline = time.monotonic() + CLOSE_SECONDS_MAX
         while (now := self.open_sockets()) > count:
             check(time.monotonic() < deadline, f"{now} sockets stay open, not {count}")
@@ -202,7 +206,7 @@ class Server:
         return 1024 * int(status.split("VmRSS:")[1].split()[0])
 
     def wait_for_memory(self):
-        """Until the memory of its tables is taken; how much it has then."""
+        """Waits until the memory of its tables is taken; returns how much it has then."""
         deadline = time.monotonic() + MEMORY_SECONDS_MAX
         before = 0
         while (now := self.memory_bytes()) > before:
@@ -219,7 +223,7 @@ class Server:
         self.process.stdout.close()
 
     def stop(self):
-        """SIGTERM, and the exit code."""
+        """Sends SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(STOP_SECONDS_MAX)
@@ -235,7 +239,7 @@ class Server:
 
 
     def stop_clean_and_copy(self, folder, copy):
-        """The same for a folder on a file system that goes away with the server."""
+        """The same for a folder on a file system that disappears with the server."""
         kinds = {"mount": "mnt"} if os.geteuid() == 0 else {"user": "user", "mount": "mnt"}
         with contextlib.ExitStack() as stack:
             files = {kind: stack.enter_context(open(f"/proc/{self.process.pid}/ns/{name}", "rb"))
@@ -248,7 +252,7 @@ class Server:
 
 
 class Run:
-    """What a test is given: the arguments, randomness of its own, folders and servers."""
+    """What a test gets: the arguments, a random generator of its own, folders and servers."""
 
     def __init__(self, arguments, function):
         name = function.__name__
@@ -261,7 +265,7 @@ class Run:
         self.root = Path(tempfile.mkdtemp(prefix=f"till-{name}-", dir=scratch))
         self.servers = []
         self.folder_count = 0
-        self.is_kept = False  # the folders stay, for a look
+        self.is_kept = False  # the folders stay, for inspection
 
     def folder(self):
         self.folder_count += 1
@@ -273,7 +277,7 @@ class Run:
         return server
 
     def serve_on_small_disk(self, mebibytes, place, folder=None, options=()):
-        """A server that finds a file system of this size, and of its own, at `place`."""
+        """A server that has a file system of this size at `place`, which only it has."""
         place.mkdir(exist_ok=True)
         mount = f"mount -t tmpfs -o size={mebibytes}m none '{place}' && exec \"$@\""
         return self.serve(folder, options, (*mounting(), "sh", "-c", mount, "-"))
@@ -293,7 +297,7 @@ class Run:
                               stdin=subprocess.DEVNULL, **options)
 
     def start(self, *arguments, text):
-        """Starts a subcommand with this as its whole input, and returns the process."""
+        """Starts a subcommand with this text as its whole input, and returns the process."""
         process = subprocess.Popen([self.binary, *map(str, arguments)], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         process.stdin.write(text)
@@ -313,7 +317,7 @@ class Run:
             shutil.rmtree(self.root, ignore_errors=True)
 
     def finish(self, server):
-        """Every server test's end: it stops when told to, and what it left is sound."""
+        """The end of every server test: the server stops when told to, and its folder is sound."""
         server.stop_clean()
         self.verify(server.folder)
 
@@ -322,7 +326,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
 def run_one(function, arguments):
-    """How it ended, after a line that says so."""
+    """The result of a test, after printing a line with it."""
     name = function.__name__
     run = Run(arguments, function)
     began = time.monotonic()
@@ -351,7 +355,8 @@ def closing_line(results):
 
 
 def main(*extra):
-    """Runs the tests registered; extra are (name, default, help) of options with a number."""
+    """Runs the registered tests; extra has the (name, default, help) of further options that take a
+    number."""
     parser = argparse.ArgumentParser()
     parser.add_argument("binary")
     parser.add_argument("names", nargs="*", help="run only the tests whose name has one of these")

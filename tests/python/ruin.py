@@ -1,15 +1,15 @@
-"""Ruining the files of folders, and judging what becomes of it.
+"""Damaging ("ruining") the files of folders, and checking the consequences.
 
-A Subject is a folder that a real server, backup or restore has left, with all that is known of it:
-what was acknowledged, what it was like earlier, and the probes: the commands that somebody would
-open it with. A way of ruin is a function registered with @way, which changes one file of a copy.
-A case is drawn by its number: a subject, a kind of file, a way, a file, a place.
+A Subject is a folder that a real server, backup or restore has left, with all that is known about
+it: what was acknowledged, its earlier states, and the probes, which are the commands that a person
+would open it with. A way of ruin is a function registered with @way, which changes one file of a
+copy. A case is drawn by its number: a subject, a kind of file, a way, a file, a place.
 
 A probe either refuses the ruined folder, and then its message must name the file (or the folder,
 where a file is gone), or accepts it, and then everything that was acknowledged must be there. What
 is there is compared by seq and digest, and for a share of the cases order by order. Nothing here
-knows what a file is for: files are those that are there, of a kind when their names differ only in
-numbers, and what is told apart is told apart by what comes out."""
+knows the purpose of a file: files are of the same kind when their names differ only in numbers, and
+cases are distinguished only by their outcomes."""
 
 import json
 import os
@@ -34,7 +34,7 @@ CAPACITIES = {"skus": 64, "stocks": 256, "sales": 16, "pools": 64, "tallies": 64
               "deadlines": 131072, "payments": 65536, "keys": 65536}
 ROOM = [part for name, value in CAPACITIES.items() for part in (f"--{name}", str(value))]
 
-# Shares of the cases in which the dearer checks are made.
+# Shares of the cases in which the more expensive checks are made.
 ORDERS_SHARE, SERVE_SHARE, BACKUP_SHARE, RESTORE_SHARE = 0.25, 0.25, 0.1, 0.3
 
 
@@ -64,7 +64,7 @@ def ask(binary, folder, queries, *where):
 
 
 def headers(path):
-    """The headers of blocks in a file, wherever they stand."""
+    """The headers of blocks in a file, at whatever offset."""
     data = path.read_bytes()
     for at in range(0, len(data) - BLOCK.size + 1, PAGE):
         if data.startswith(b"tillblk1", at):
@@ -93,7 +93,7 @@ class Subject:
         self.seq = seq          # acknowledged
         self.probes = probes    # (function, share of the cases)
         self.beside = beside    # another folder that a probe needs
-        self.seq_rested = seq_rested  # when nothing was under way; None: nothing was at the end
+        self.seq_rested = seq_rested  # when the log last rested; None: at the end
         self.files = {}         # kind -> names
         self.pages = {}         # name -> pages that are not all zero
         self.stale = {}         # kind -> (name, path of an older version of it)
@@ -110,7 +110,7 @@ class Subject:
         self.look_at_the_end()
 
     def look_at_the_end(self):
-        """Where the log ends, and up to which seq its own blocks call it durable."""
+        """Where the log ends, and up to which seq its own blocks say that it is durable."""
         blocks = [(block, name) for name in self.pages for block in headers(self.folder / name)]
         ends = [(block.seq_first + block.command_count, block.offset, name)
                 for block, name in blocks]
@@ -125,30 +125,30 @@ class Subject:
         return ("--archive", self.folder) if self.beside else ()
 
     def base(self, folder=None):
-        """What the shell is given: this folder, or the one beside it with this as its archive."""
+        """The shell's arguments: this folder, or the one beside it with this as its archive."""
         return self.beside or folder or self.folder
 
     def truth(self, seq, everything):
-        """The answers of the sound folder as of this seq; None when it does not reach it."""
+        """The answers of the sound folder at this seq; None when the folder does not reach it."""
         if (seq, everything) not in self.truths:
             self.truths[seq, everything] = ask(self.binary, self.base(), self.queries(everything),
                                                *self.where(), "--seq", seq)
         return self.truths[seq, everything]
 
 
-# What a probe comes to: REFUSED with a message, ACCEPTED up to a seq, LATER when it was accepted
-# first and is refused afterwards, with nothing lost; BROKEN is what may never be.
+# The outcome of a probe: REFUSED with a message, ACCEPTED up to a seq, LATER when it was accepted
+# first and is refused afterwards, with nothing lost; BROKEN must never occur.
 REFUSED, ACCEPTED, LATER, BROKEN = "refused", "accepted", "later", "broken"
 Found = namedtuple("Found", "what text seq")
 
 
 def refused(done):
-    """Exit code 1 is a refusal; anything else but 0 is none."""
+    """Exit code 1 is a refusal; any other code than 0 and 1 is a failure."""
     return Found(REFUSED if done.code == 1 else BROKEN, f"exit code {done.code}: {done.text}", 0)
 
 
 def judge_state(subject, rng, folder, *where):
-    """What a folder that was accepted leads to."""
+    """The state that an accepted folder leads to."""
     everything = rng.random() < ORDERS_SHARE
     answers = ask(subject.binary, folder, subject.queries(everything), *where)
     if answers is None:
@@ -172,7 +172,7 @@ def probe_verify(subject, rng, folder, _):
 
 
 def probe_verify_archive(subject, _rng, folder, _):
-    """An archive alone leads to no state: what is in it is compared."""
+    """An archive alone leads to no state: its content is compared."""
     done = till(subject.binary, "verify", folder, *ROOM)
     if done.code != 0:
         return refused(done)
@@ -192,7 +192,7 @@ def probe_verify_archive(subject, _rng, folder, _):
 
 
 def probe_archive(subject, rng, folder, work):
-    """What the backup beside it leads to with this archive."""
+    """The state that the backup beside it leads to with this archive."""
     done = till(subject.binary, "restore", "--from", subject.beside, "--archive", folder,
                 "--data", work / "restored", *ROOM)
     if done.code != 0:
@@ -215,7 +215,7 @@ def probe_backup(subject, rng, folder, work):
 
 
 class Server:
-    """A server on a folder that may not let it start."""
+    """A server on a folder; the folder's damage may prevent its start."""
 
     def __init__(self, binary, folder):
         self.folder = folder
@@ -239,7 +239,7 @@ class Server:
 
 
 def wrong_order(subject, rng, client):
-    """Asks for the last of the acknowledged orders and some others: what is not as it was."""
+    """Queries the last of the acknowledged orders and some others; returns what has changed."""
     orders = list(subject.orders.items())
     asked = orders[-ORDERS_ASKED:] + rng.sample(orders, min(ORDERS_ASKED, len(orders)))
     for order, _ in asked:
@@ -260,7 +260,7 @@ def digest_of(answers):
 
 
 def is_as_it_was(subject, folder, stats):
-    """Is the state that is served the truth at its seq, but for the server's own commands? It logs
+    """Is the served state right for its seq, except for the server's own commands? The server logs
     a jump of its clock when it has lost the note of it, and ends holds."""
     if digest_of(subject.truth(stats["seq"], False)) == stats["digest"]:
         return True
@@ -275,7 +275,7 @@ def is_as_it_was(subject, folder, stats):
 
 
 def serve_and_go_on(subject, rng, server):
-    """What is served, and the seq after three more orders."""
+    """The served state, and the seq after three more orders."""
     with Client(server.address) as client:
         stats = client.call("stats").body
         if stats["seq"] == 0:
@@ -293,8 +293,8 @@ def serve_and_go_on(subject, rng, server):
 
 
 def probe_serve(subject, rng, folder, work):
-    """A server starts on it, serves what was acknowledged, goes on, is killed, and what it left is
-    sound."""
+    """A server starts on the folder, serves what was acknowledged, takes more orders, is killed,
+    and leaves a sound folder."""
     shutil.copytree(folder, work / "served")
     server = Server(subject.binary, work / "served")
     try:
@@ -334,13 +334,13 @@ class Ruin:
         self.folder = folder
         self.name = name
         self.path = folder / name
-        self.names = {name}  # one of which a message must have
+        self.names = {name}  # a message must contain one of these
 
     def read(self):
         return bytearray(self.path.read_bytes())
 
     def write(self, data, path=None):
-        """Files of a copy are links: a changed one is another file."""
+        """The files of a copy are hard links: a file is replaced before it is changed."""
         path = path or self.path
         path.unlink(missing_ok=True)
         path.write_bytes(data)
@@ -350,7 +350,7 @@ class Ruin:
         return [name for name in names if name != self.name]
 
     def page(self):
-        """Mostly one that is used, and often one of the last of those."""
+        """Mostly a page that is used, and often one of the last of those."""
         used = self.subject.pages[self.name]
         pages = max(1, (self.path.stat().st_size + PAGE - 1) // PAGE)
         draw = self.rng.random()
@@ -359,13 +359,14 @@ class Ruin:
         return self.rng.choice(used[-6:] if draw < 0.55 else used)
 
     def place(self):
-        """A byte of the file: of a page's beginning, where headers stand, or of any of it."""
+        """The offset of a byte: at the beginning of a page, where headers are, or anywhere."""
         size = self.path.stat().st_size
         within = self.rng.randrange(128 if self.rng.random() < 0.4 else PAGE)
         return min(self.page() * PAGE + within, size - 1)
 
     def gone(self):
-        """A file is not where it was, or one is where none was: its folder is as good a name."""
+        """A file is missing, or one is where none was: then the message may name the folder
+        instead."""
         self.names.add(f"{self.folder.parent}/")
 
 
@@ -511,7 +512,7 @@ def replaced_by_a_stranger(ruin):
 
 @way
 def stale(ruin):
-    """An older version of itself."""
+    """Replaces the file with an older version of itself."""
     older = ruin.subject.stale.get(kind_of(ruin.name))
     if not older:
         return None
@@ -537,7 +538,7 @@ def garbage_behind_it(ruin):
 
 
 def other_name(ruin):
-    """One of the same kind, which is not there: the last number is another."""
+    """A name of the same kind that is not there: the last number differs."""
     numbers = list(re.finditer(r"\d+", ruin.name))
     if not numbers:
         return f"{ruin.name}.bak"
@@ -583,10 +584,10 @@ def put_back(ruin):
     return f"there again, from {path.parent.name}"
 
 
-# What cannot be told in principle, and is counted by itself: (name, why, test). The test is given
-# the ruin, its way, and the earlier seq that was accepted, whose state is what it was at that seq.
-# Only a log that was written to at the very end has any: nothing of a log that had rested, of a
-# backup or of an archive is excepted.
+# What cannot be detected in principle, and is counted separately: (name, why, test). The test is
+# given the ruin, its way, and the earlier seq that was accepted, whose state is what it was at that
+# seq. Only a log that was being written at the very end has such cases: there is no exception for a
+# log that was idle, a backup or an archive.
 
 EXCEPTIONS = (
     ("last instant",
@@ -632,7 +633,7 @@ class Case(namedtuple("Case", "number subject kind name how what outcomes folder
                 if outcome.verdict in (UNNAMED, LOST, FAILED)]
 
     def verdict(self):
-        """The first that is not as it should be, else what the first probe said."""
+        """The first outcome that is wrong, else that of the first probe."""
         bad = self.failures()
         return (bad or self.outcomes)[0][1].verdict
 
@@ -657,7 +658,8 @@ def link_copy(folder, copy):
 
 
 def make(subjects, seed, number, work):
-    """Copies a subject's folder and ruins the copy. For what does not apply another is drawn."""
+    """Copies a subject's folder and ruins the copy. When a way does not apply, another one is
+    drawn."""
     rng = random.Random(seed * 1_000_003 + number)
     choices = combinations(subjects)
     subject, kind, how = choices[number % len(choices)]

@@ -1,5 +1,5 @@
-"""A server that a test plays by hand, for what no real one does when it is told to: it answers
-late, in a window of its own, with what the test wants, or not at all."""
+"""A server scripted by a test, for behaviour that a real server does not show on demand: it answers
+late, with its own window, with what the test chooses, or not at all."""
 
 import select
 import socket
@@ -49,7 +49,7 @@ class ScriptedServer:
         return hello
 
     def request(self):
-        """The next one; the test fails when none comes."""
+        """The next request; the test fails when none comes."""
         while len(self.received) < 4 or len(self.received) < int.from_bytes(self.received[:4],
                                                                             "little"):
             data = self.connection.recv(65536)
@@ -60,7 +60,7 @@ class ScriptedServer:
         return decode_request(frame)
 
     def request_or_end(self):
-        """The next one; None when the client sends no more."""
+        """The next request; None when the client sends no more."""
         if not self.received:
             self.received = self.connection.recv(65536)
         return self.request() if self.received else None

@@ -5,7 +5,7 @@ from harness import check_equal
 
 USD = 840
 
-# The metrics that tell what the state is, as opposed to what a server has done.
+# The metrics that describe the state, as opposed to what a server has done.
 COUNTS = ("skus", "stocks", "sales", "customers", "orders", "pending", "confirmed", "expired",
           "failed", "cancelled", "payments", "parked", "refund_orders", "keys", "holds_due")
 
@@ -17,7 +17,7 @@ def set_up(server):
 
 
 def order_id(number):
-    """As good as random, so that the log is as long as that of a real shop."""
+    """Ids that look random, so that the log is as long as that of a real shop."""
     return (number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128
 
 
@@ -42,7 +42,7 @@ def place_one_by_one(server, first, count):
 
 
 def state_of(stats):
-    """What of the answer to `stats` is the same after a restart."""
+    """The part of the answer to `stats` that is the same after a restart."""
     return {name: value for name, value in stats.items() if name in ("seq", "digest", *COUNTS)}
 
 

@@ -1,5 +1,5 @@
-"""Where the server listens: on this machine alone, unless it is told otherwise, by the addresses
-that a name stands for and not by its looks."""
+"""Where the server listens: on this machine alone, unless it is told otherwise, judged by the
+addresses that a name resolves to and not by the name itself."""
 
 import harness
 from harness import check, check_equal, test
@@ -15,7 +15,7 @@ HOSTS = """
 
 
 def with_hosts(run):
-    """The command in front of others that gives them these hosts."""
+    """The command prefix that gives a command this hosts file."""
     path = run.root / "hosts"
     path.write_text(HOSTS)
     mount = f"mount --bind '{path}' /etc/hosts && exec \"$@\""

@@ -1,5 +1,5 @@
-"""The archive of a real log: what goes there, what comes back from it at any moment of the past,
-how it is kept within bounds, and what a damaged, foreign or full one is answered with."""
+"""The archive of a real log: what is copied there, what can be restored from it for any moment of
+the past, how it is kept within bounds, and how damaged, foreign and full archives are handled."""
 
 import itertools
 import json
@@ -32,19 +32,19 @@ def archived(archive):
 
 
 def wait_archived(archive, seq):
-    """Until the archive goes up to this seq at least."""
+    """Waits until the archive goes up to at least this seq."""
     wait_until(lambda: (archived(archive) or [(0, 0, "")])[-1][1] >= seq,
                f"seq {seq} in the archive")
 
 
 def wait_labelled(archive):
-    """Until the label names the newest file: until then its loss cannot be told."""
+    """Waits until the label names the newest file: before that its loss cannot be detected."""
     wait_until(lambda: str(archived(archive)[-1][1]) in
                (archive / "archive.till").read_text(errors="replace"), "the archive's label")
 
 
 def moment(server):
-    """What the shop is now: seq, digest, and the time of it."""
+    """The present state of the shop: seq, digest and time."""
     with server.client() as client:
         body = client.call("stats").body
     return {name: body[name] for name in ("seq", "digest", "time", "orders")}
@@ -62,7 +62,7 @@ def is_same(asked, then):
 
 
 def grown(run, segment_count=3, *more):
-    """A server with an archive, and the moments of a past of some segments."""
+    """A server with an archive, and moments of a history of some segments."""
     archive = run.folder()
     server = run.serve(options=options(archive, *more))
     set_up(server)
@@ -98,7 +98,7 @@ def every_change_is_in_the_archive_or_the_log_while_segments_are_written_again(r
 
 
 def place_until_killed(server, first, answered):
-    """Orders one by one, each noted when it was answered."""
+    """Places orders one by one, and records the moment of each answer."""
     try:
         with server.client() as client:
             for order in itertools.count(first):
@@ -277,7 +277,8 @@ def damage_in_the_archive_is_named_and_what_lies_before_it_is_of_use(run):
 
 
 def ends(archive):
-    """Ways to ruin the ends of an archive: what is done, and the words it is named with."""
+    """Ways to damage the ends of an archive: the action, and the words that must be in the
+    message."""
     files = archived(archive)
     first, last = files[0][2], files[-1][2]
     label = archive / "archive.till"
@@ -416,7 +417,7 @@ def archive_without_its_beginning_is_of_use_with_a_backup_that_was_taken_later(r
 @test
 @in_memory
 def restored_shop_that_is_beyond_its_archive_goes_on_with_it(run):
-    """It is later than the archive by its snapshot alone: there is no block to tell it by."""
+    """Only its snapshot shows that it is later than the archive: there is no block."""
     server, archive, moments = grown(run, 2)
     wait_archived(archive, moments[1]["seq"])
     place_one_by_one(server, 100_001, 20)
@@ -495,7 +496,7 @@ def archive_without_any_room_is_told_and_nothing_is_released(run):
 
 @test
 def small_disk_never_fills_by_itself(run):
-    """Two snapshots and what lies behind them is all that stays, however long the shop goes on."""
+    """Only two snapshots and the log after them are kept, however long the shop runs."""
     folder = run.root / "disk" / "data"
     folder.parent.mkdir()
     server = run.serve_on_small_disk(56, folder.parent, folder,

@@ -1,4 +1,4 @@
-"""Backups of a live server's folder: consistent under load, gone on with after an interruption,
+"""Backups of a live server's folder: consistent under load, continued after an interruption,
 brought up to date, verified, and never mixed with another history."""
 
 import re
@@ -34,7 +34,7 @@ def is_bad(run, words, *arguments):
 
 
 class Load:
-    """Orders, batch after batch, until the end of the block."""
+    """Places orders, batch after batch, until the end of the `with` block."""
 
     def __init__(self, server, first):
         self.server = server
@@ -132,7 +132,7 @@ def interrupted_backup_goes_on_where_it_was(run):
 
 
 def begun_backup(run, folder):
-    """A backup that was killed before any of its files was whole, and the one it had begun."""
+    """A backup that was killed before any of its files was whole, and the file it had begun."""
     target = run.folder()
     process = subprocess.Popen([run.binary, "backup", target, "--data", folder, "--rate", "1"],
                                stdout=subprocess.DEVNULL)
@@ -175,7 +175,7 @@ def damaged_half_is_found_when_it_is_whole_and_copied_anew(run):
 
 @test
 def snapshot_of_before_a_restore_is_not_backed_up(run):
-    """It has the highest seq, and is of the history that the restore left."""
+    """It has the highest seq, and belongs to the history that the restore abandoned."""
     server = shop_with_a_snapshot(run, 200)
     first, restored = run.folder(), run.folder()
     backup(run, server.folder, first)
@@ -286,7 +286,7 @@ def damage_in_the_folder_is_not_copied_in_silence(run):
 
 
 def grown_backup(run):
-    """A backup of some files, and what its shop had at the end."""
+    """A backup of some files, and the final state of its shop."""
     server = run.serve()
     set_up(server)
     target = run.folder()
@@ -302,7 +302,7 @@ def grown_backup(run):
 
 
 def readings(run, target):
-    """Every command that goes by what a backup says it has."""
+    """Every command that relies on a backup's label."""
     return (("verify", target), ("restore", "--from", target, "--data", run.folder()),
             ("shell", "--data", target), ("backup", run.folder(), "--data", target),
             ("log", target),
@@ -321,7 +321,7 @@ def overwrite(path, offset, data):
 
 
 def ruins(run, target):
-    """Ways to ruin a backup, each as the file concerned, and what does it."""
+    """Ways to damage a backup: the file concerned, and the function that does it."""
     files = [*snapshots(target), *segments(target), target / "backup.till"]
     for path in files:
         size = path.stat().st_size

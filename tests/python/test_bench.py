@@ -1,5 +1,4 @@
-"""`till bench` and a shop that is somebody's: it sells in none that has anything, unless it is told
-to."""
+"""`till bench` refuses a shop that already has data, unless it is told to use it."""
 
 import json
 

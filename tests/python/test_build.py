@@ -1,5 +1,4 @@
-"""The Makefile as a newcomer meets it: its help, and what `make deps` says where it can do
-nothing."""
+"""The Makefile for a newcomer: its help, and what `make deps` says where it can do nothing."""
 
 import json
 import os
@@ -27,7 +26,7 @@ def make(*arguments, path=None):
 
 
 def system(run, user, **programs):
-    """A folder of programs in which no package is installed, and this user asks."""
+    """A folder of fake programs: no package is installed, and make is run by this user."""
     folder = run.folder()
     folder.mkdir()
     for tool in TOOLS:
@@ -46,7 +45,7 @@ def packages(target):
 
 
 def check_told(result, target, why):
-    """It failed, and says what is missing, why nothing was done, and what to type."""
+    """Checks that it failed, and says what is missing, why nothing was done, and what to type."""
     check_equal(result.returncode, 2, f"the exit code of make {target}")
     check(why in result.stderr, f"make {target} says {why!r}: {result.stderr}")
     command = next((line for line in result.stderr.splitlines() if "apt-get install" in line), "")
@@ -114,7 +113,7 @@ def deps_that_are_there_are_left_alone(run):
 
 @test
 def editors_are_told_how_each_source_is_compiled(run):
-    """The file is that of this tree: it is made again, and follows from it alone."""
+    """The file is always generated again, and only from this tree."""
     result = make("compile_commands.json")
     check_equal(result.returncode, 0, f"the exit code, with {result.stderr},")
     told = json.loads((ROOT / "compile_commands.json").read_text())

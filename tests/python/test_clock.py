@@ -1,4 +1,4 @@
-"""A machine's clock that is wrong: ahead or behind, for a while or for good, while a server runs
+"""A machine's clock that is wrong: ahead or behind, for a while or permanently, while a server runs
 and across its restarts. A small library that is preloaded into the server sets its clocks."""
 
 import time
@@ -41,7 +41,7 @@ def state(client, order):
 
 
 def wait_for_the_end_of(client, order):
-    """Until the hold has ended: a hold that never does fails the test."""
+    """Waits until the hold has ended: a hold that never ends fails the test."""
     began = time.monotonic()
     while state(client, order) == "PENDING":
         check(time.monotonic() - began < PATIENCE_SECONDS, "the hold does not end")

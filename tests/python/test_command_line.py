@@ -1,5 +1,5 @@
-"""What the command line answers to right and wrong words: help and versions on standard output,
-errors on the other one with the exit code 2, and nothing tried."""
+"""What the command line answers to right and wrong arguments: help and versions on standard output,
+errors on standard error with exit code 2 and without doing anything."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,8 @@ def subcommands(run):
 
 
 def check_refused(run, arguments, *parts):
-    """Nothing but a message with all these parts, and the exit code of a usage error."""
+    """Checks that there is only a message with all these parts, and the exit code of a usage
+    error."""
     result = run.till(*arguments)
     check_equal((result.returncode, result.stdout), (2, ""), f"till {arguments}")
     check(result.stderr.count("\n") == 1, f"till {arguments} says why in a line: {result.stderr}")
@@ -149,7 +150,8 @@ def options_are_shown_in_groups_with_their_defaults(run):
 
 @test
 def every_option_is_in_the_document(run):
-    """docs/options.md is what the tables of the options give, and has all that any help shows."""
+    """docs/options.md is generated from the tables of the options, and has everything that any help
+    shows."""
     document = (ROOT / "docs" / "options.md").read_text()
     check_equal(run.till("help", "--markdown").stdout, document,
                 "docs/options.md (till help --markdown >docs/options.md)")

@@ -1,5 +1,5 @@
-"""Ten thousand connections at once. All of them idle but for one request each; the server's memory
-stays bounded, and when they go, everything they took comes back."""
+"""Ten thousand connections at once. All of them are idle except for one request each; the server's
+memory stays bounded, and when they close, everything they took is freed."""
 
 import time
 
@@ -32,7 +32,7 @@ def open_all(server, count):
 
 
 def ask_all(clients, name, fields_of):
-    """One request on every connection before the first reply is read."""
+    """Sends one request on every connection before it reads the first reply."""
     for i, client in enumerate(clients):
         client.queue(name, **fields_of(i))
         client.flush()

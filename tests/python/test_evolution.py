@@ -1,5 +1,5 @@
 """A till of a made-up schema 2 reads what today's wrote, and today's clients go on working with it;
-today's till refuses by name what that one wrote."""
+today's till refuses by name the files that the newer till wrote."""
 
 import contextlib
 import copy
@@ -45,7 +45,7 @@ def log_of(run, folder):
 
 
 def tell(run, where, *lines):
-    """What `till shell` says to these lines, as objects."""
+    """The answers of `till shell` to these lines, as objects."""
     result = run.till_with_input("\n".join(lines) + "\n", "shell", "--json", *where)
     check_equal(result.returncode, 0, f"till shell {where}: {result.stdout} {result.stderr}")
     return [json.loads(line) for line in result.stdout.splitlines()]
@@ -81,7 +81,7 @@ def newer_till_answers_every_moment_of_kept_folders(run):
             for query, recorded in moment["answers"].items():
                 check(is_told(recorded, answers[query]),
                       f"{generation.name}, {moment['what']}: {query}: {answers[query]}")
-        # A snapshot of schema 2, made of one of schema 1.
+        # A snapshot of schema 2, made from one of schema 1.
         restored = run.folder()
         succeeds(other, "restore", "--from", data, "--archive", archive, "--data", restored,
                  *generation.capacities)
@@ -112,7 +112,8 @@ def is_again(sent, reply):
 
 @test
 def newer_till_goes_on_with_kept_folders_and_older_clients(run):
-    """Orders of the older schema, sent again by a client of it, are the same orders."""
+    """Orders of the older schema, sent again by an older client, are recognised as the same
+    orders."""
     other = newer(run)
     for generation in generations():
         data, archive = generation.unpack(run.folder())
@@ -142,7 +143,7 @@ def clients_of_either_schema_share_a_newer_server(run):
         found = client.call("order.get", order=7)
         check_equal([row["quantity"] for row in found.rows], list(range(1, 33)), "longer rows")
         check_equal(client.call("order.get", order=903).body["total"], 100, "a newer order")
-    # The same order from a client of the newer schema that says nothing new in it.
+    # The same order from a client of the newer schema, with its new fields zero.
     line = " ".join(f"line=1x{1 + i}@100" for i in range(32))
     again = f"order.place order=7 customer=3 currency=USD {line}"
     check_equal(tell(other, address_of(server), again)[0]["outcome"], "REPLAYED", "of the same")
@@ -217,7 +218,7 @@ def commands_that_read(run, folder):
 
 @test
 def log_and_snapshot_of_a_newer_schema_are_refused_by_name(run):
-    """A folder that today's till began and the newer one went on with."""
+    """A folder that today's till began and the newer till continued."""
     other = newer(run)
     server = run.serve(options=("--snapshot-every", "0"))
     set_up(server)

@@ -1,5 +1,6 @@
-"""The data folder under a running server: it has one writer whatever is removed from it, and what
-is moved, replaced or removed is told before anything acknowledged is lost without a word."""
+"""The data folder under a running server: it has one writer whatever is removed from it, and a
+folder or file that is moved, replaced or removed is reported before anything acknowledged is lost
+silently."""
 
 import ctypes
 import os
@@ -15,7 +16,7 @@ PUNCH_HOLE = 3  # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
 def wait_end(server, words):
-    """Until the server has ended by itself, saying why."""
+    """Waits until the server has ended by itself, with a message that says why."""
     server.process.wait(harness.WAIT_SECONDS_MAX)
     check_equal(server.process.returncode, 1, f"the exit code: {server.errors()}")
     check(words in server.errors(), f"{words!r} in {server.errors()}")
@@ -119,7 +120,7 @@ def segment_that_cannot_be_read_is_named(run):
 
 
 def punch(path, offset):
-    """Gives the room behind an offset back, as storage does that never had it."""
+    """Frees the space after an offset, as on storage that never allocated it."""
     libc = ctypes.CDLL(None, use_errno=True)
     with path.open("r+b") as file:
         size = os.fstat(file.fileno()).st_size - offset
@@ -143,7 +144,8 @@ def fill(path):
 
 
 def is_refused(server, order):
-    """Whether the order is refused at once; one that came too early to be waits instead."""
+    """Returns whether the order is refused at once; an order that came too early for that waits
+    instead."""
     with server.client(timeout=1) as client:
         try:
             reply = client.call("order.place", order=order, customer=1, currency=840,
@@ -163,7 +165,7 @@ def storage_that_is_full_only_when_written_to_answers_STORAGE_FULL_and_recovers(
     wait_until(lambda: "end      sealed" in run.till("verify", seen).stdout, server.errors)
     wait_until(lambda: len(segments(seen)) == 2, server.errors)
     ballast = seen.parent / "ballast"
-    punch(segments(seen)[0], used_bytes(segments(seen)[0]) - PAGE)  # the seal's page goes too
+    punch(segments(seen)[0], used_bytes(segments(seen)[0]) - PAGE)  # the seal's page is removed too
     fill(ballast)
     first = server.client()
     first.queue("order.place", order=order_id(1), customer=2, currency=840,

@@ -1,5 +1,5 @@
-"""Folders that are not what a command was told they are: each is named, with what was looked for in
-it, and nothing is left behind."""
+"""Folders that are not of the kind that a command needs: each is named in the message, with what
+was looked for in it, and nothing is left behind."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from shop import flip, place, segments, set_up, snapshot, snapshots
 
 
 def run_by_the_rules(run, *arguments):
-    """Root may read everything, unless it has given up just that."""
+    """Root may read everything, unless it gives up that capability."""
     prefix = ()
     if os.geteuid() == 0:
         prefix = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--")
@@ -18,7 +18,7 @@ def run_by_the_rules(run, *arguments):
 
 
 def readers(run, path, sound):
-    """Every command that reads a folder, as its arguments, with what it would make."""
+    """The arguments of every command that reads a folder, with the path that it would create."""
     return (
         (("verify", path), None),
         (("log", path), None),
@@ -95,7 +95,7 @@ def entries(folder):
 
 @test
 def archive_that_is_refused_loses_no_file(run):
-    """What is half made is gone on with, by whoever made it, or is another program's."""
+    """Half-made files are continued by the command that made them, or belong to another program."""
     backup, downloads = run.folder(), run.folder()
     for folder, beside in ((backup, "backup.till.partial"), (downloads, "film.partial")):
         folder.mkdir()
@@ -241,7 +241,8 @@ def with_snapshots(run, folder, first):
 
 
 def two_snapshots(run):
-    """A folder with two snapshots and a whole log, and one whose log begins behind the first."""
+    """A folder with two snapshots and a whole log, and one whose log begins after the first
+    snapshot."""
     whole, rest = run.folder(), run.folder()
     with_snapshots(run, whole, 1)
     result = run.till("restore", "--from", whole, "--data", rest)

@@ -1,5 +1,5 @@
-"""Snapshots with right checksums and wrong records: whoever reads them says which record it is, or
-reads on from the one before; nobody crashes."""
+"""Snapshots with right checksums and wrong records: every command that reads them names the record,
+or uses the snapshot before; none crashes."""
 
 import struct
 
@@ -73,7 +73,7 @@ class Image:
             at += (stored + 7) // 8 * 8
 
     def places(self, name):
-        """Every record of a table: (its number, the chunk's bytes, where it stands in them)."""
+        """Every record of a table: (its number, the chunk's bytes, its offset in them)."""
         for table, first, count, records in self.chunks:
             if self.tables[table][0] == name:
                 size = self.tables[table][1]
@@ -81,15 +81,15 @@ class Image:
                     yield first + i, records, i * size
 
     def record_sum(self, name, number, record):
-        """What a record adds to the checksum of the state: in the ring, which has not gone round,
-        the place of slot 1 is 0."""
+        """What a record adds to the checksum of the state: in the ring, which has not wrapped
+        around yet, the place of slot 1 is 0."""
         if not any(record):
             return 0
         place = number - 1 if name == "keys" else number
         return xxh3_64(bytes(record), mix64(self.numbers[name], place))
 
     def flip(self, name, place, bit):
-        """A bit of a record, which `places` gave; the checksum of the state follows."""
+        """Flips a bit of a record that `places` gave, and corrects the checksum of the state."""
         number, records, at = place
         size = dict(self.tables)[name]
         before = self.record_sum(name, number, records[at:at + size])
@@ -97,7 +97,8 @@ class Image:
         self.sum += self.record_sum(name, number, records[at:at + size]) - before
 
     def put(self, name, record, offset, code, value, keeps_sum=False):
-        """The checksum of the state follows, unless it is kept as it was."""
+        """Sets a field of a record, and corrects the checksum of the state, unless that is to be
+        kept."""
         size = dict(self.tables)[name]
         for number, records, at in self.places(name):
             if number != record:
@@ -156,7 +157,7 @@ def folder_with_two(run):
     return server.folder, before
 
 
-# A table, a record of it, where one of its fields stands, and what that is forged to.
+# A table, a record of it, the offset of one of its fields, and the forged value.
 FORGERIES = [
     ("orders", 1, 56, "I", 2**32 - 1),   # its customer
     ("orders", 1, 60, "I", 77),          # its sale
@@ -166,8 +167,8 @@ FORGERIES = [
     ("orders", 4, 104, "I", 2**32 - 1),  # the first of its lines in the arena
     ("orders", 4, 85, "B", 255),         # how many pieces it has
     ("stocks", 1, 48, "I", 2**32 - 1),   # its SKU
-    ("stocks", 1, 60, "I", 2**31),       # the newest piece that was taken of it
-    ("customers", 1, 0, "q", -9222744073709551616),  # its points, as a sum that has wrapped
+    ("stocks", 1, 60, "I", 2**31),       # the newest piece that was taken from it
+    ("customers", 1, 0, "q", -9222744073709551616),  # its points, as a sum that has overflowed
     ("customers", 1, 24, "I", 2**30),    # the first of its lots
     ("lots", 1, 24, "I", 2**32 - 1),     # its customer
     ("ledger", 1, 28, "I", 2**32 - 1),   # its lot
@@ -201,7 +202,7 @@ def forged_record_is_named_and_the_snapshot_before_is_used(run):
 
 @test
 def invariants_hold_behind_each_snapshot(run):
-    """A number that may be, but is not what the payments make: the log alone does not show it."""
+    """A possible number that is not the sum of the payments: the log alone does not show it."""
     folder, _ = folder_with_two(run)
     newer = snapshots(folder)[1]
     image = Image(newer)
@@ -216,7 +217,7 @@ def invariants_hold_behind_each_snapshot(run):
 
 @test
 def invariants_hold_in_what_a_snapshot_shows(run):
-    """In the state as it is loaded, also where the log after it would mend it."""
+    """It is found in the loaded state, even where the log after it would correct it."""
     server = run.serve()
     set_up_orders(server)
     snapshot(run, server)
@@ -235,7 +236,7 @@ def invariants_hold_in_what_a_snapshot_shows(run):
 
 @test
 def what_no_invariant_forbids_is_told_by_the_checksum_of_the_state(run):
-    """A price that might be: told by the checksum, or, where that was forged too, by the log."""
+    """A possible price: detected by the checksum, or, where that was forged too, by the log."""
     folder, before = folder_with_two(run)
     newer = snapshots(folder)[1]
     original = newer.read_bytes()
@@ -279,8 +280,8 @@ def check_told(run, folder, image, newer, what):
 
 
 def live_places(image, name, size):
-    """The records of a table that are part of the state, and what an emptied bucket still has is
-    none."""
+    """The records of a table that are part of the state; what an emptied bucket still contains is
+    not."""
     for number, records, at in image.places(name):
         if name == "deadline_buckets" and not any(records[at + 8:at + 12]):
             continue
@@ -290,8 +291,8 @@ def live_places(image, name, size):
 
 @test
 def field_of_any_record_is_told_though_every_checksum_follows(run):
-    """As if the loader, or the server that wrote it, had spoiled it: of each table some field. That
-    the checksum of the state covers each of them is for tests/model to show."""
+    """As if the loader, or the server that wrote the snapshot, had spoiled it: some field of each
+    table. That the checksum of the state covers every field is tested in tests/model."""
     folder, _ = folder_with_two(run)
     newer = snapshots(folder)[1]
     image = Image(newer)

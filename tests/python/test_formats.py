@@ -1,5 +1,6 @@
-"""Folders that every released till wrote, and that this one must open: verified, asked for moments
-of their past, restored, backed up, served on; and the folders of a newer till, refused."""
+"""Folders that every released till wrote, and that this till must open: they are verified, queried
+at moments of their past, restored, backed up and served; and the folders of a newer till, which it
+must refuse."""
 
 import json
 import shutil
@@ -12,7 +13,7 @@ from shop import segments, snapshots
 
 
 def unpacked(run):
-    """Each generation, with a new copy of its folders."""
+    """Each release's files, with a new copy of its folders."""
     check(generations(), f"no folder in {formats.FOLDER}")
     for generation in generations():
         yield (generation, *generation.unpack(run.folder()))
@@ -25,7 +26,7 @@ def succeeds(run, *command):
 
 
 def check_moment(run, generation, moment, *where):
-    """What the moment was recorded as is what till answers for it there."""
+    """Checks that till answers for the moment what was recorded for it."""
     answers = ask(run, list(moment["answers"]), *where, *generation.capacities)
     for query, recorded in moment["answers"].items():
         check(is_told(recorded, answers[query]),
@@ -34,7 +35,7 @@ def check_moment(run, generation, moment, *where):
 
 
 def check_moments(run, generation, first, *where):
-    """The same for all moments from the seq `first` on."""
+    """Does the same check for all moments from the seq `first` on."""
     for moment in generation.moments:
         if moment["seq"] >= first:
             check_moment(run, generation, moment, *where, "--seq", moment["seq"])
@@ -181,7 +182,7 @@ def backup_of_a_kept_folder_has_its_moments(run):
 
 
 def served_options(generation, archive):
-    """Its log ends long ago, which takes a person's word."""
+    """Its log ended long ago, so the start needs --accept-clock."""
     return ("--accept-clock", "--log-segment", str(generation.record["segment_mib"]), "--archive",
             str(archive), *generation.capacities)
 
@@ -226,8 +227,8 @@ def check_refused(run, words, data, archive, victim, commands):
 
 
 def raised(version_raise, schema_raise, version_name):
-    """What makes a file a newer till's, and what is said then: of a newer version, of a newer
-    schema."""
+    """Ways to make a file look like a newer till's, and the message for each: a newer version, a
+    newer schema."""
     version, schema = version_written(version_name) + 1, formats.schema_written()
     yield lambda path: version_raise(path, version), f"format version {version};"
     yield (lambda path: schema_raise(path, schema + 1),
@@ -239,7 +240,7 @@ def newer_blocks():
 
 
 def commands_that_read(run, generation, data, archive):
-    """Those that come to every snapshot and block of a data folder."""
+    """The commands that read every snapshot and block of a data folder."""
     capacities = generation.capacities
     return [("serve", "--data", data, "--listen", "127.0.0.1:0",
              *served_options(generation, archive)),

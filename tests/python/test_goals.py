@@ -1,5 +1,5 @@
-"""The goals (bench/goals): a figure is judged by its goal, log bytes are those of the log's blocks;
-and a plot that cannot be drawn leaves the tables alone."""
+"""The goals (bench/goals): a figure is compared with its goal, log bytes are those of the log's
+blocks; and a plot that cannot be drawn does not affect the tables."""
 
 import sys
 from pathlib import Path

@@ -28,7 +28,8 @@ MEMORY_BYTES_MAX = 256 << 20  # for connections, whatever they do
 
 
 class Witness:
-    """A server with a good connection that stays, and the check that nothing else was harmed."""
+    """A server with a good connection that stays open, and the check that nothing else was
+    harmed."""
 
     def __init__(self, run, options=()):
         self.run = run
@@ -93,7 +94,7 @@ def read_to_the_end(connection, checksum=False):
 
 
 def expect_error(witness, label, data, hello=True):
-    """The data ends its connection with an error frame, and does nothing."""
+    """Checks that the data ends its connection with an error frame, and changes nothing."""
     before = witness.seq()
     with Connection(witness.server.address) as connection:
         connection.send((hello_frame() if hello else b"") + data)
@@ -146,7 +147,8 @@ def malformed_hellos_are_told_and_closed(run):
 
 @test
 def malformed_bodies_are_told_and_closed(run):
-    """Every message: each reserved byte, undefined flags and values, rows that lie, other sizes."""
+    """Every message: each reserved byte, undefined flags and values, wrong counts of rows, other
+    sizes."""
     witness = Witness(run)
     for message in PROTOCOL.messages.values():
         if message.kind not in ("QUERY", "COMMAND"):
@@ -277,7 +279,7 @@ def random_bytes_do_no_harm(run):
 
 @test
 def random_mutations_do_no_harm(run):
-    """Streams of valid frames with a few changes; whatever is answered is well-formed."""
+    """Streams of valid frames with a few changes; every answer is well-formed."""
     witness = Witness(run)
     seen = {}
     for i in range(ATTEMPTS):
@@ -300,7 +302,7 @@ def random_mutations_do_no_harm(run):
 
 @test
 def valid_frames_in_any_pieces_are_answered(run):
-    """One byte at a time, and in random cuts: TCP keeps no frames."""
+    """One byte at a time, and in random pieces: TCP does not preserve frames."""
     witness = Witness(run)
     frames = [encode_frame(PLACE, i, encode_body("order.place", **place(witness.key())))
               for i in range(2, 40)]
@@ -356,7 +358,7 @@ def silent_connections_disturb_nobody(run):
 
 @test
 def a_half_closed_connection_gets_its_replies(run):
-    """What was sent completely is answered, the part of a frame behind it is dropped."""
+    """Requests sent completely are answered, the partial frame after them is dropped."""
     witness = Witness(run)
     frames = [encode_frame(PLACE, i, encode_body("order.place", **place(witness.key())))
               for i in range(2, 500)]
@@ -373,7 +375,8 @@ def a_half_closed_connection_gets_its_replies(run):
 
 @contextlib.contextmanager
 def one_turn(server):
-    """What is sent meanwhile reaches the server at once, in one turn of its loop."""
+    """Everything that is sent in the `with` block reaches the server at once, in one turn of its
+    loop."""
     server.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -382,7 +385,7 @@ def one_turn(server):
 
 
 def largest_body(random, message):
-    """The largest that is well-formed; keys are new, SKUs are the witness's."""
+    """The largest well-formed request; keys are new, SKUs are the witness's."""
     def value(name, kind):
         if kind.coding == "identity":
             return random.getrandbits(127) + 1
@@ -397,7 +400,7 @@ def largest_body(random, message):
 
 @test
 def the_largest_requests_of_many_at_once_are_answered(run):
-    """Of every message, from a connection each and all from one."""
+    """The largest request of every message, on a connection each and all on one."""
     witness = Witness(run)
     messages = [m for m in PROTOCOL.messages.values() if m.kind in ("QUERY", "COMMAND")]
     with contextlib.ExitStack() as stack:
@@ -411,7 +414,7 @@ def the_largest_requests_of_many_at_once_are_answered(run):
                 for client in senders:
                     check_equal(client.receive().message, message.name, "the reply's message")
             witness.check_alive()
-        # A mix of all of them, as it comes.
+        # A random mix of all of them.
         for _ in range(50):
             with one_turn(witness.server):
                 senders = run.random.choices(clients, k=4 * BATCH)
@@ -427,7 +430,7 @@ def the_largest_requests_of_many_at_once_are_answered(run):
 
 @test
 def a_sale_of_many_pools_from_many_is_decided(run):
-    """Accepted ones of the largest size: what they take in the log is no more than a block."""
+    """Accepted requests of the largest size: in the log they take no more than a block."""
     witness = Witness(run)
     pools = [{"sku": SKU, "warehouse": 1 + i, "quantity": 1} for i in range(SALE_POOLS_MAX)]
     for warehouse in range(1, SALE_POOLS_MAX + 1):
@@ -493,7 +496,7 @@ class Crowd:
         self.push(member)
 
     def push(self, member):
-        """Sends on from where it was, as much as the socket takes."""
+        """Continues to send where it stopped, as much as the socket takes."""
         hello = len(self.stream) - 500 * len(self.request)
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -503,7 +506,7 @@ class Crowd:
                 self.sent[member] += member.send(self.stream[at:])
 
     def push_all(self):
-        """Opens others for those that the server has closed."""
+        """Opens new connections for those that the server has closed."""
         for i, member in enumerate(list(self.sockets)):
             try:
                 self.push(member)
@@ -515,7 +518,7 @@ class Crowd:
                 self.witness.check_alive()
 
     def close(self, member):
-        """With a reset, so that no port stays taken."""
+        """Closes with a reset, so that no port stays occupied."""
         member.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         member.close()
         self.sockets.remove(member)
@@ -553,7 +556,7 @@ def a_thousand_readers_that_never_read_keep_nobody_waiting(run):
 
 @test
 def readers_that_never_read_lose_when_there_is_too_little_for_all(run):
-    """More of them than chunks: some must go."""
+    """More connections than chunks: some must be closed."""
     never_read(run, 300, ("--output-chunks", "64"))
 
 
@@ -570,7 +573,8 @@ def readers_that_never_read_and_connect_again_keep_nobody_waiting(run):
 
 @test
 def slow_writers_keep_nobody_waiting(run):
-    """A thousand that send their frames a few bytes at a time, and more than receive buffers."""
+    """A thousand connections, more than there are receive buffers, that send their frames a few
+    bytes at a time."""
     witness = Witness(run)
     frame = encode_frame(GET, 5, encode_body("stock.get", [{"sku": SKU}] * 64))
     with contextlib.ExitStack() as stack:
@@ -595,7 +599,7 @@ def slow_writers_keep_nobody_waiting(run):
 
 @test
 def silent_connections_do_not_take_every_place(run):
-    """They never say hello, and come again and again."""
+    """They never say hello, and connect again and again."""
     witness = Witness(run, ("--connections", "64"))
     silent = []
     for turn in range(600):
@@ -618,7 +622,7 @@ def silent_connections_do_not_take_every_place(run):
 
 @test
 def one_connection_s_flood_keeps_nobody_waiting(run):
-    """As many requests as fit the sockets, again and again; and its replies are read."""
+    """Sends as many requests as fit the sockets, again and again, and reads the replies."""
     witness = Witness(run)
     flood = encode_frame(STATS, 5, encode_body("stats")) * 20_000
     stop = threading.Event()
@@ -674,7 +678,8 @@ def readers_that_never_read_stop_only_themselves(run):
 
 @test
 def the_silent_and_the_stuck_are_closed_in_the_end(run):
-    """Those that never say hello, and those that never read; who is just idle stays."""
+    """Connections that never say hello, and those that never read, are closed; merely idle ones
+    stay."""
     witness = Witness(run)
     sockets = witness.server.open_sockets()
     number = PROTOCOL.messages["stock.get"].number

@@ -37,7 +37,7 @@ VERIFY_EVERY = 10
 
 
 class Operation:
-    """One request, and the reply to it once there is one."""
+    """A request, and its reply once there is one."""
 
     def __init__(self, name, /, **fields):
         self.name = name
@@ -92,7 +92,7 @@ def make_change_of(random, order):
 
 
 def exchange(client, operations):
-    """Sends all, a window at a time, and hands back the replies as they come."""
+    """Sends all requests, a window at a time, and yields the replies as they come."""
     sent = 0
     for received in range(len(operations)):
         if sent - received <= WINDOW // 2 and sent < len(operations):
@@ -104,7 +104,7 @@ def exchange(client, operations):
 
 
 class Moment:
-    """A moment under load: when there have been so many answers, on whichever connection."""
+    """A moment under load: when this many answers have come, on all connections together."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -129,7 +129,7 @@ def load(address, operations, ready, go, moment):
 
 
 class Shop:
-    """What must be true of the folder: the orders that were kept, and what they hold."""
+    """What must be in the folder: the orders that were kept, and what they hold."""
 
     def __init__(self, run, options=()):
         self.run = run
@@ -187,7 +187,7 @@ class Shop:
         process.wait()
 
     def get(self, client, orders):
-        """Order by order what the server shows: None, or (body, rows)."""
+        """What the server shows for each order: None, or (body, rows)."""
         operations = [Operation("order.get", order=order) for order in orders]
         shown = {}
         for operation, reply in exchange(client, operations):
@@ -198,7 +198,8 @@ class Shop:
         return shown
 
     def check_kept(self, client, sent):
-        """Acknowledged orders are there as acknowledged; nothing else but what was sent is."""
+        """Checks that acknowledged orders are there as acknowledged, and that nothing is there that
+        was not sent."""
         placed = [operation for operations in sent for operation in operations
                   if operation.name == "order.place"]
         shown = self.get(client, [operation.fields["order"] for operation in placed])
@@ -220,9 +221,10 @@ class Shop:
                     self.seq_acknowledged = max(self.seq_acknowledged, seq)
 
     def send_again(self, client, operations):
-        """On each connection what was kept is a beginning of what was sent, and it is answered as
-        it was the first time; the rest is done now. Rejections left no trace and are left out.
-        What was refused because of another connection may be done now and proves no loss."""
+        """Checks that on each connection the kept requests are a prefix of those sent, and get
+        their first answers again; the rest is done now. Rejections left no trace and are skipped. A
+        request that was refused because of another connection may succeed now; that proves no
+        loss."""
         again = [operation for operation in operations
                  if operation.reply is None or operation.is_accepted()]
         was_lost = False
@@ -285,7 +287,7 @@ def check_content(operation, body, rows):
 
 
 def check_versions(sent, shown):
-    """The newest answer about an order is what the order shows."""
+    """Checks that the order shows what the newest answer about it says."""
     newest = {}
     for operations in sent:
         for operation in operations:

@@ -1,5 +1,5 @@
-"""The limit program (bench/limit): it answers as till would, however the bytes are cut, and
-`till bench` finds no wrong answer; and the guard's judgement of figures."""
+"""The limit program (bench/limit): it answers as till would, however the bytes are split, and `till
+bench` finds no wrong answer; and how the regression guard judges figures."""
 
 import contextlib
 import json

@@ -10,7 +10,7 @@ from till_client import Connection, encode_body, encode_frame
 ROUNDS = 60
 CONNECTIONS = 32
 
-# So little to take before it listens that it does within milliseconds.
+# Tables so small that it listens within milliseconds.
 TINY = ["--lazy-memory"]
 for table in harness.SMALL:
     TINY += [f"--{table}", "1000"]
@@ -18,7 +18,7 @@ for table in harness.SMALL:
 
 @test
 def a_server_starts_where_one_was_just_killed(run):
-    """With connections in every state that the dead one leaves to the kernel."""
+    """With connections in every state that the dead server leaves to the kernel."""
     folder = run.folder()
     server = run.serve(folder, TINY)
     address = server.address

@@ -1,4 +1,5 @@
-"""Shops loaded from CSV files, the log printed, and damage to it refused by all who read it."""
+"""Shops loaded from CSV files; the log printed; damage to it refused by every command that reads
+it."""
 
 import json
 import re
@@ -116,7 +117,7 @@ COUNTED = """sku,name,price,currency,warehouse,on_hand
 
 
 def state(server):
-    """What an absolute load is about, and how far the log and the table of keys are."""
+    """The values that an absolute load sets, and the sizes of the log and the table of keys."""
     with server.client() as client:
         places = (7, 1), (7, 2), (8, 1)
         rows = client.call("stock.get", rows=[{"sku": sku, "warehouse": warehouse}
@@ -137,7 +138,7 @@ def absolute_load_makes_the_stock_what_the_file_says_however_often(run):
     check_equal(state(server), ([(1999, 10), (1999, 3), (500, 0)], 4, 0), "the same file again")
     check("3 as the file has them already" in again.stdout, f"that is told: {again.stdout}")
 
-    # Edited: one counter, one price, one name; the others stay. Orders go on meanwhile.
+    # Edited: one count, one price, one name; the others stay. Orders are placed meanwhile.
     with server.client() as client:
         reply = client.call("order.place", order=1, customer=1, currency=840, flags="PAID",
                             rows=[{"sku": 7, "quantity": 2, "warehouse": 1, "price": 1999}])
@@ -361,7 +362,7 @@ def broken_connection_tells_what_is_unanswered(run):
 
 @test
 def readme_s_lines_work_from_the_checkout(run):
-    """Those that run ./till by hand, on a folder and port of the test's own."""
+    """Commands that run ./till by hand, on a folder and port of the test's own."""
     root = Path(__file__).resolve().parents[2]
     blocks = (root / "README.md").read_text().split("```")[1::2]
     lines = [re.sub(r"\s+#.*", "", line) for block in blocks for line in block.splitlines()

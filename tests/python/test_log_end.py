@@ -1,5 +1,5 @@
-"""The end of the log: what is lost or ruined there is named and refused, whichever file it is in,
-and what is said of it is no more than is known."""
+"""The end of the log: loss or damage there is named and refused, whichever file it is in, and the
+message claims no more than is known."""
 
 import shutil
 import struct
@@ -38,7 +38,7 @@ def killed_when_idle(run, *options):
 
 
 def used(folder):
-    """The segments that have blocks, and where the last block of the newest one stands."""
+    """The segments that have blocks, and the offset of the last block in the newest one."""
     found, last = [], 0
     for path in segments(folder):
         data = path.read_bytes()
@@ -57,7 +57,7 @@ def write(path, offset, data):
 
 
 def ruins(folder):
-    """What may become of the newest segment, each with what must be named."""
+    """Kinds of damage to the newest segment, each with what must be named."""
     found, last = used(folder)
     newest, before = found[-1], found[-2]
     data = newest.read_bytes()
@@ -168,7 +168,7 @@ def what_is_said_of_an_end_without_a_seal_is_what_is_known(run):
     found, last = used(server.folder)
     note = server.folder / NOTE
     sealed = "end      sealed" in run.till("verify", server.folder).stdout
-    if sealed:  # it was slower than the seal: take that away
+    if sealed:  # the seal was written before the kill: remove it
         data = found[-1].read_bytes()
         write(found[-1], block_end(data, last), bytes(PAGE))
     said = run.till("verify", server.folder).stdout

@@ -1,5 +1,5 @@
-"""What a server is told that finds less memory than its tables take: told before, with the numbers,
-instead of being ended by the kernel when it gets there. In a real control group, as root."""
+"""A server that has less memory than its tables take: it refuses to start, with the numbers,
+instead of being killed by the kernel later. In a real control group, as root."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ REMOVE_SECONDS_MAX = 10
 
 
 def remove(folder):
-    """A group goes when its last process has gone."""
+    """A group can be removed when its last process has ended."""
     deadline = time.monotonic() + REMOVE_SECONDS_MAX
     while True:
         try:
@@ -37,8 +37,8 @@ def remove(folder):
 
 @contextlib.contextmanager
 def group(mebibytes):
-    """A control group with this limit: the command in front of others that puts them there, and
-    the file with the limit."""
+    """A control group with this limit: the command prefix that runs a command in it, and the file
+    with the limit."""
     name = f"till-test-{os.getpid()}"
     v1 = (GROUPS / "memory" / "memory.limit_in_bytes").exists()
     folder = GROUPS / "memory" / name if v1 else GROUPS / name
@@ -108,7 +108,8 @@ def tables_above_what_the_machine_has_are_refused(run):
 
 
 def is_of_till(task):
-    """The kernel's own workers of the loop's ring (iou-wrk) belong to the loop, and come and go."""
+    """The kernel's own workers of the loop's ring (iou-wrk) belong to the loop; the kernel starts
+    and ends them at any time."""
     try:
         return (task / "comm").read_text().strip() == "till"
     except OSError:

@@ -1,4 +1,4 @@
-"""Every message over the wire, with right and with wrong values, as a stranger's client sees it.
+"""Every message over the wire, with right and with wrong values, seen by an independent client.
 
 The client knows nothing but docs/protocol.md, so what passes here also shows that the document is
 complete and true, its worked example included.
@@ -21,7 +21,7 @@ EUR = 978
 
 
 def expect(reply, outcome, **fields):
-    """The outcome, and those fields of the body that are named."""
+    """Checks the outcome, and the given fields of the body."""
     check_equal(reply.outcome, outcome, f"the outcome of {reply}")
     for name, value in fields.items():
         check_equal(reply.body[name], value, f"{name} of {reply}")
@@ -189,7 +189,7 @@ def every_message_does_its_work(run):
 
 @test
 def wrong_values_are_rejected_and_change_nothing(run):
-    """Each rejection of rules.md that one request can provoke, with what it tells."""
+    """Each rejection of rules.md that a single request can cause, with its subject and value."""
     server = run.serve()
     key = Keys(run)
     customer, pending, ended, paid = key(), key(), key(), key()

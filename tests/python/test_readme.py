@@ -1,5 +1,4 @@
-"""What the README and the other pages tell to type works as it stands there, and what they point to
-exists."""
+"""Commands in the README and the other pages work as written, and links lead to existing files."""
 
 import json
 import os
@@ -15,7 +14,7 @@ from harness import check, check_equal, test
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_SECONDS_MAX = 120
 
-# In the scratch folder instead of ./till: the same, on a port of the test's own.
+# Replaces ./till in the scratch folder: the same till, on a port of the test's own.
 TILL = """#!/bin/sh
 command=$1
 shift
@@ -26,7 +25,7 @@ load | shell | snapshot) exec {till} "$command" --connect 127.0.0.1:{port} "$@" 
 esac
 """
 
-# A person waits for the line that the server listens, too.
+# A person, too, would wait for the line that says that the server listens.
 LISTENS = "until ./till shell </dev/null 2>/dev/null; do sleep 0.05; done"
 
 
@@ -36,7 +35,7 @@ def pages():
 
 
 def block(heading):
-    """The lines of the first fenced block behind a heading of the README."""
+    """The lines of the first fenced block after a heading of the README."""
     text = (ROOT / "README.md").read_text().split(f"## {heading}\n")[1]
     return re.search(r"```\n(.*?)```", text, re.DOTALL)[1].splitlines()
 

@@ -1,5 +1,5 @@
-"""Which fields must be there: what docs/protocol.md marks as required is needed and is enough, and
-the shell's help marks the same."""
+"""Required fields: those that docs/protocol.md marks are needed and are enough, and the shell's
+help marks the same."""
 
 import re
 
@@ -10,7 +10,7 @@ from till_client import DOCUMENT, PROTOCOL, ServerError, markdown_tables
 USD = 840
 PRICE = 100
 
-# What each required field has; nothing else is given.
+# A value for each required field; no other field is set.
 VALUES = {
     "sku.put": {"sku": 9, "currency": USD},
     "stock.adjust": {"key": 1, "sku": 1, "delta": 5, "warehouse": 1},
@@ -41,7 +41,7 @@ ROWS = {
 
 
 def required_by_shape():
-    """Shape by shape the names of the fields that the document marks."""
+    """For each shape, the names of the fields that the document marks."""
     text = DOCUMENT.read_text().split("### Bodies and rows")[1]
     return {heading.split()[0]: [row[3] for row in rows if re.match("required(:|$)", row[4])]
             for heading, rows in markdown_tables(text)}
@@ -68,7 +68,7 @@ def set_up(server):
 
 
 def ask(server, name, fields, row):
-    """The outcome; of a frame that is no request, INVALID."""
+    """The outcome; INVALID for a frame that is no valid request."""
     with server.client() as client:
         try:
             return client.call(name, [row] if row is not None else (), **fields).outcome
@@ -82,7 +82,7 @@ def without(fields, name):
 
 @test
 def required_fields_are_needed(run):
-    """A request that is refused leaves no trace, so one shop does for all of them."""
+    """A request that is refused leaves no trace, so one shop is enough for all of them."""
     required = required_by_shape()
     server = run.serve()
     set_up(server)

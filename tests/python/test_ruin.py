@@ -1,6 +1,6 @@
 """Ruined folders: one file of a data folder, a backup or an archive is missing, cut, zeroed,
-changed, swapped, stale or misplaced. Whatever is done to it, whoever opens the folder names it and
-refuses, or has everything that was acknowledged. docs/formats.md has the table of outcomes.
+changed, swapped, stale or misplaced. Every command that opens the folder either refuses it and
+names the file, or has everything that was acknowledged. docs/formats.md has the table of outcomes.
 
     test_ruin.py ./till --cases 10000 --jobs 2     the long run
     test_ruin.py ./till --seed S --case N          one case of it again
@@ -26,7 +26,7 @@ SKUS = {sku: 100 * sku for sku in range(1, 9)}
 CUSTOMERS = range(1, 101)
 WAREHOUSE = 1
 HOLD = 7 * 86400
-IDLE_SECONDS = 0.3  # until a server that has nothing to do has done what it does then
+IDLE_SECONDS = 0.3  # until an idle server has finished its idle work (the seal)
 SINGLES = 800       # in a block of their own each
 PIPELINED = 200
 LOAD_SECONDS = 0.5
@@ -95,7 +95,7 @@ class Shop:
         self.note(fields, ended)
 
     def live(self, singles=SINGLES, pipelined=PIPELINED):
-        """Orders one by one, then many together, then nothing for a moment."""
+        """Orders one by one, then many together, then a pause."""
         with self.server.client() as client:
             for _ in range(singles):
                 fields = self.order()
@@ -182,8 +182,8 @@ class Studio:
                      (ruin.probe_serve, ruin.SERVE_SHARE))
 
     def build_main(self):
-        """One shop with snapshots and segments that were written again, left in three ways, and a
-        backup of it that was brought up to date after each part of it."""
+        """One shop with snapshots and recycled segments, stopped in three ways, and a backup of it
+        that was brought up to date after each part."""
         shop = Shop(self.run, self.root / "main", *SNAPSHOTS).open()
         backup, photos, backups = self.root / "backup", [], []
         for number in range(6):
@@ -219,7 +219,7 @@ class Studio:
         self.add("data, without snapshots", shop.folder, shop, self.DATA_PROBES, photos)
 
     def build_restored(self, data):
-        """A restored shop that goes on, with files of the life before at hand."""
+        """A restored shop that goes on, with files of the former history available."""
         folder, archive = self.root / "restored", self.root / "restored-archive"
         self.till("restore", "--from", self.first_backup, "--data", folder, *ruin.ROOM)
         shop = Shop(self.run, folder, *SNAPSHOTS, "--archive", str(archive))
@@ -232,7 +232,7 @@ class Studio:
                  orders={}, seq=self.end_of(archive))
 
     def live_until_archived(self, shop, archive, count, photos):
-        """Until there are so many segments in the archive."""
+        """Waits until there are this many segments in the archive."""
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while len(list(archive.glob("log-*"))) < count:
             check(time.monotonic() < deadline, f"the archive gets {count} segments")
@@ -240,7 +240,7 @@ class Studio:
             photos.append(self.photo(archive))
 
     def build_archive(self):
-        """An archive, and a backup that is as old as it."""
+        """An archive, and a backup of the same age."""
         archive, backup = self.root / "archive", self.root / "archive-backup"
         shop = Shop(self.run, self.root / "archived", *SNAPSHOTS, "--archive", str(archive)).open()
         shop.live(50, 0)
@@ -293,7 +293,7 @@ def try_all(run, root, numbers):
 
 
 def keep_failures(run, failures):
-    """The ruined folders of the first of them, to try again what was tried."""
+    """Keeps the ruined folders of the first failures, so that they can be tried again."""
     for case in failures[:FOLDERS_KEPT]:
         kept = run.root / f"case-{case.number}"
         shutil.copytree(case.folder, kept)

@@ -1,5 +1,5 @@
-"""The rows of engine/tables are those of the recorded schemas, and every change of them that a file
-or a client would suffer from is refused (`make schema-check`); docs/formats.md has them."""
+"""The rows of engine/tables are those of the recorded schemas, and every change to them that would
+break a file or a client is refused (`make schema-check`); docs/formats.md has them."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ TABLES, OUTCOMES = "engine/tables/tables.h", "base/status.h"
 
 
 def tree(run, *changes, schema=1):
-    """A copy of the rows in which (file, old text, new text) were changed, with this SCHEMA."""
+    """A copy of the rows with changes, each (file, old text, new text), and with this SCHEMA."""
     root = run.folder()
     for path in {kind.file for kind in rows.KINDS} | {rows.SCHEMA_HEADER}:
         (root / path).parent.mkdir(parents=True, exist_ok=True)

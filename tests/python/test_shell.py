@@ -1,5 +1,5 @@
-"""The shell: what a program that pipes lines into it can rely on, and that it waits for as little
-as possible on the way."""
+"""The shell: what a program that pipes lines into it can rely on, and that it does not wait without
+need."""
 
 import contextlib
 import json
@@ -192,8 +192,8 @@ def no_more_is_in_flight_than_the_server_takes(run):
 
 @test
 def large_answers_are_asked_for_a_few_at_a_time(run):
-    """What may come back fits the socket's buffers, whoever reads the shell's output how slowly, so
-    that the server never takes it for a slow reader."""
+    """The replies in flight fit the socket's buffers, however slowly the shell's output is read, so
+    that the server never treats the shell as a slow reader."""
     with ScriptedServer() as server, piped(run, server.address) as process:
         say(process, "".join(f"order.get order={order}\n" for order in range(1, 101)))
         server.accept()

@@ -1,5 +1,5 @@
-"""Snapshots of a real folder: taken on demand, between and at the stop; loaded, passed over when
-damaged, refused when another till wrote them; and the log that they make unnecessary."""
+"""Snapshots of a real folder: taken on demand, periodically and at the stop; loaded, skipped when
+damaged, refused when another version of till wrote them; and the log that they make unnecessary."""
 
 import itertools
 import struct

@@ -1,6 +1,6 @@
 """The soak (bench/soak): honest clients beside every kind of hostile ones, about a minute in all.
-Half an hour of it, with the percentiles judged too, is `make bench-soak`. And that the soak tells
-what it is there to tell."""
+Half an hour of it, with the percentiles checked too, is `make bench-soak`. Also tests that the soak
+reports the failures that it must detect."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def show(phase):
 
 
 def server_beside(process, kind):
-    """The pid of the soak's server, when that kind of hostile clients has just begun."""
+    """The pid of the soak's server, when this kind of hostile clients has just started."""
     for line in process.stderr:
         if line.strip() == kind:
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()

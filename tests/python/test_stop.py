@@ -1,4 +1,4 @@
-"""Starting and stopping: what SIGTERM leaves behind, and what a second server is told."""
+"""Starting and stopping: what SIGTERM leaves behind, and the message that a second server gets."""
 
 import signal
 import socket
@@ -117,7 +117,7 @@ def a_restart_serves_the_same_state(run):
 
 @test
 def tables_get_their_memory_while_the_server_answers(run):
-    """Nothing is sold, so it is not the orders that touch it; a lazy server never takes it."""
+    """Nothing is sold, so no order touches the memory; a lazy server never takes it."""
     lazy = run.serve(options=(*MANY_ORDERS, "--lazy-memory"))
     server = run.serve(options=MANY_ORDERS)
     stats(server)

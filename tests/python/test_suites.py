@@ -1,5 +1,6 @@
-"""The tests' own tools: what is skipped is said and counted, suites that run side by side are told
-apart, the closing line adds up, and `make tidy` passes over nothing that it has not found clean."""
+"""The tests' own tools: skipped tests are reported and counted, the output of suites that run side
+by side is kept apart, the closing line adds up, and `make tidy` skips only what it has found
+clean."""
 
 import contextlib
 import importlib.machinery
@@ -48,7 +49,7 @@ def needs_a_mount(run):
 harness.main()
 '''
 
-# Makes a system in a plain folder, which is no mount point, from parts of this one.
+# Builds a root file system in a plain folder, which is no mount point, from parts of this one.
 CHROOT = '''
 set -e
 for part in usr etc proc dev; do
@@ -65,7 +66,7 @@ exec chroot "$root" "$@"
 
 
 def script_module(*path):
-    """A script of tests/, whose name has no ending, as a module."""
+    """A script of tests/, whose name has no suffix, as a module."""
     loader = importlib.machinery.SourceFileLoader("script", str(ROOT.joinpath("tests", *path)))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("script", loader))
     was, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -86,12 +87,12 @@ def python(run, script, *arguments):
 
 
 def commands_of(run, **scripts):
-    """Suites that are lines of shell."""
+    """Suites that are shell commands."""
     return {name: ["sh", "-c", script] for name, script in scripts.items()}
 
 
 def run_suites(run, jobs, **scripts):
-    """What tests/run makes of them: the results by name, and what it printed."""
+    """Runs them with tests/run; returns the results by name, and its output."""
     module = script_module("run")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -166,7 +167,7 @@ def suites_run_side_by_side_and_each_is_printed_in_one_piece(run):
 
 @test
 def suites_run_one_by_one_when_told_to(run):
-    """With one job, and where a suite wants to be alone: no two are ever there at once."""
+    """With one job, and where a suite must run alone: no two ever run at the same time."""
     lone = f"mkdir {run.root}/here && rmdir {run.root}/here && echo '1 passed, 0 failed'"
     slow = f"mkdir {run.root}/here && sleep 0.2 && rmdir {run.root}/here && " \
            "echo '1 passed, 0 failed'"
@@ -179,7 +180,7 @@ def suites_run_one_by_one_when_told_to(run):
 
 
 def is_running(pid):
-    """Not when it has ended and only waits to be looked at, either."""
+    """Not even when the other has ended and only waits to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
@@ -223,7 +224,7 @@ def tidy_looks_again_at_what_a_verdict_follows_from_and_at_nothing_else(run):
     checker.chmod(0o755)
 
     def looked_at():
-        """The files that were, and the problems."""
+        """The files that were checked, and the problems."""
         module = script_module("tidy", "run")
         module.ROOT, module.STAMPS = tree, tree / "build"
         checks = module.FileCheck(lambda path: [str(checker), path], module.included,

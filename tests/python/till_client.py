@@ -226,7 +226,7 @@ class Connection:
         self.ended = None  # why there is nothing more to receive
 
     def read(self):
-        """Takes in what the socket has, waiting for something."""
+        """Reads what the socket has, waiting for at least one byte."""
         try:
             data = self.socket.recv(65536)
             self.ended = None if data else "end of stream"
@@ -235,8 +235,8 @@ class Connection:
         self.received += data
 
     def send(self, data):
-        """Reads while it writes, since a server whose replies nobody takes reads no more. Ends
-        early when the server closes the connection; receive() then tells so, in its turn."""
+        """Reads while it writes, since a server whose replies are not read stops reading. Ends
+        early when the server closes the connection; receive() then reports that, in order."""
         rest = memoryview(data)
         poll = select.poll()
         poll.register(self.socket, select.POLLIN | select.POLLOUT)

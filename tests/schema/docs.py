@@ -1,5 +1,6 @@
-"""The tables of docs/formats.md: of the engine's records, tables and numbers from the rows of
-engine/tables, of the headers of blocks and images from the tables above their structs."""
+"""The tables of docs/formats.md: those of the engine's records, tables and numbers come from the
+rows of engine/tables, those of the headers of blocks and images from the tables above their
+structs."""
 
 import re
 
@@ -47,7 +48,7 @@ def table(head, body):
 
 
 def text_of(argument):
-    """What a string of the sources says."""
+    """The value of a string literal of the sources."""
     return argument[1:-1].replace('\\"', '"')
 
 
@@ -87,13 +88,13 @@ def record_lines(root, rows):
 
 
 def tables(root):
-    """What stands between the markers."""
+    """The text between the markers."""
     rows = Rows(root)
     return "\n".join(["", *header_lines(root), *table_lines(rows), *record_lines(root, rows), ""])
 
 
 def cut(root):
-    """The document, up to the tables, they, and from their end on."""
+    """The document in three parts: before the tables, the tables, and after them."""
     head, _, rest = (root / DOCUMENT).read_text().partition(BEGIN)
     between, found, tail = rest.partition(END)
     if not found:

@@ -1,12 +1,12 @@
-"""The rows of engine/tables, base/tables and base/status.h, read from the sources: what each one
-says that a file or a client can see, and what their numbers must be."""
+"""The rows of engine/tables, base/tables and base/status.h, read from the sources: the parts of
+each row that a file or a client can see, and the rules for their numbers."""
 
 import re
 from collections import namedtuple
 
-# kind; the arguments that tell one row of this kind from another, the one that is its number last;
-# the others that must stay as they are; where `since` stands. Arguments that only the sources of
-# this till see (texts, roles, defaults, the most rows) are not part of it.
+# kind; the arguments that identify a row of this kind, its number last; the others that must not
+# change; the position of `since`. Arguments that only the sources of this till see (texts, roles,
+# defaults, the most rows) are not part of it.
 Kind = namedtuple("Kind", "macro file key value since")
 KINDS = [
     Kind("FIELD_TYPE", "engine/tables/fields.h", (0,), (1, 2), None),
@@ -28,7 +28,7 @@ SCHEMA_HEADER = "base/schema.h"
 SIZES = {"struct id": 16, "struct name": 32, "struct text": 96}
 ALIGN = 8  # of bodies and rows
 
-# A macro, its arguments as they stand there, and of a field its place in the body.
+# A macro, its arguments as written, and for a field its place in the body.
 Row = namedtuple("Row", "macro arguments offset size")
 
 
@@ -40,8 +40,7 @@ TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|.', flags=re.DOTALL)
 
 
 def split_arguments(text, start):
-    """The arguments of a macro, from behind its parenthesis on; strings that stand side by side
-    are one."""
+    """The arguments of a macro, from after its parenthesis; adjacent strings are joined."""
     arguments, current, depth = [], "", 1
     for found in TOKEN.finditer(text, start):
         token = found[0]
@@ -58,7 +57,7 @@ def split_arguments(text, start):
 
 
 def macro_rows(text, macros):
-    """(macro, arguments) of each row, in order; definitions of the macros are none."""
+    """(macro, arguments) of each row, in order; definitions of the macros are not rows."""
     text = strip_comments(text).replace("\\\n", "\n")
     for found in re.finditer(rf"^ *({'|'.join(macros)})\(", text, flags=re.MULTILINE):
         yield found[1], split_arguments(text, found.end())
@@ -122,7 +121,7 @@ class Rows:
 
 
 def key(line):
-    """What tells a recorded row from others of its kind."""
+    """The part of a recorded row that identifies it among rows of its kind."""
     return line.split(" : ")[0].removesuffix(" :")
 
 
@@ -132,7 +131,7 @@ def since(line):
 
 
 def place(line):
-    """Where a field stands: its first byte, and the one behind it."""
+    """The place of a field: its first byte, and the one after its last."""
     found = re.search(r" at (\d+)\+(\d+)", line)
     return (int(found[1]), int(found[1]) + int(found[2])) if found else (0, 0)
 
@@ -148,7 +147,7 @@ def may_take_place(old, new):
 
 
 def compare(recorded, lines, schema):
-    """What is wrong with rows, by the schemas that are recorded: {number: lines}."""
+    """What is wrong with rows, compared with the recorded schemas: {number: lines}."""
     last = max(recorded, default=0)
     now = {key(line): line for line in lines}
     then = {key(line): line for number in sorted(recorded) for line in recorded[number]}
@@ -173,7 +172,7 @@ def compare(recorded, lines, schema):
 
 
 def twice(lines):
-    """Numbers, and names of the same scope, that more than one row has."""
+    """Numbers, and names in the same scope, that more than one row has."""
     seen = {}
     for line in lines:
         if key(line) in seen:
@@ -189,7 +188,7 @@ def shape_size(fields, schema):
 
 
 def unreadable(rows):
-    """What clients of an older schema could not send or read."""
+    """Problems that clients of an older schema would have with requests or replies."""
     shapes = {}
     for row in rows.of("FIELD"):
         shapes.setdefault(row.arguments[0], []).append(row)

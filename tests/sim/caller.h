@@ -1,5 +1,5 @@
-/* A client of till on a simulated connection: says hello, pipelines requests, and takes replies
- * in order, whatever pieces they arrive in. Breaking the protocol's promises fails the test. */
+/* A client of till on a simulated connection: says hello, pipelines requests, and takes replies in
+ * order, whatever pieces they arrive in. A server that breaks the protocol fails the test. */
 #ifndef TILL_TESTS_SIM_CALLER_H
 #define TILL_TESTS_SIM_CALLER_H
 
@@ -8,7 +8,7 @@
 #include "tests/sim/sim.h"
 
 enum caller_state {
-    CALLER_GREETING, /* the hello is under way */
+    CALLER_GREETING, /* the hello is in flight */
     CALLER_READY,
     CALLER_REFUSED, /* the server sent an error frame: caller->error */
 };
@@ -41,7 +41,7 @@ void caller_close(struct caller *caller);
 /* Sends a request; the caller is ready. Returns its number, counted from 1. */
 uint32_t caller_send(struct caller *caller, unsigned number, const void *body, uint32_t size);
 
-/* Sends a frame as it is, with the checksum that belongs to it when those are on. */
+/* Sends a frame unchanged except for its checksum, which is filled in when checksums are on. */
 void caller_send_frame(struct caller *caller, struct frame frame, const void *body, uint32_t size);
 
 /* Takes what has arrived; true with the next reply. */

@@ -2,7 +2,7 @@
  *
  * A connection is two streams of bytes. `up` takes whatever the client sends; `down` holds at most
  * `window` bytes, so that a client that does not receive stalls the server's sends. The record
- * lives until the server's side is over and the test has given up its handle. */
+ * exists until the server's side is closed and the test has released its handle. */
 #include "tests/sim/machine.h"
 
 #include <errno.h>

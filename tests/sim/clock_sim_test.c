@@ -1,5 +1,5 @@
-/* The server on a machine whose wall clock jumps by hours while time goes on: no key is forgotten
- * before its time, no hold ends early or late. What "its time" is, the simulation knows. */
+/* The server on a machine whose wall clock jumps by hours: no key is forgotten before its time, no
+ * hold ends early or late. The simulation knows the true time. */
 #include <string.h>
 
 #include "base/limits.h"
@@ -13,15 +13,15 @@
 enum { ROUNDS = 12, STEPS = 80, KEYS_MAX = STEPS, ORDERS_MAX = STEPS, SETTLE_TURNS = 12 };
 enum { SKU = 1, PRICE = 100, CURRENCY = 840, STOCK = 10000 };
 
-/* A world without other callers, and what is true in it. */
+/* A world without other callers, and the truth about its time. */
 struct shop {
     struct world *world;
-    int64_t wall_right_us; /* what the wall clock adds when it is right */
-    uint64_t run_us;       /* time in which a server ran, */
-    uint64_t between_us;   /* in which none ran but the machine was on, */
-    uint64_t mark_us;      /* as of this moment */
-    uint32_t stops;        /* ends of a server in which the machine stayed on, */
-    uint32_t crashes;      /* and others */
+    int64_t wall_right_us; /* offset of a right wall clock */
+    uint64_t run_us;       /* time during which a server ran, */
+    uint64_t between_us;   /* during which none ran but the machine was on, */
+    uint64_t mark_us;      /* at this moment */
+    uint32_t stops;        /* stops of a server after which the machine stayed on, */
+    uint32_t crashes;      /* and other stops */
     uint64_t keys;         /* used */
 };
 
@@ -60,7 +60,7 @@ static void set_right(struct shop *shop)
     sim_clock_step(machine, shop->wall_right_us - machine->clock_us);
 }
 
-/* Sets the wall clock off by hours, by seconds, or right. */
+/* Sets the wall clock wrong by hours or seconds, or right. */
 static void set_wall(struct shop *shop)
 {
     int64_t off_us = (int64_t)below(shop, 60 * HOUR_US) - (int64_t)(30 * HOUR_US);
@@ -145,7 +145,8 @@ static void credit(struct shop *shop, struct kept_key *key, uint16_t outcome)
     key->crashes = shop->crashes;
 }
 
-/* Sends a command again that must be known, or must not be; between the two, it may be either. */
+/* Sends a command again whose key must be known or must be forgotten, by its age; in between either
+ * is right. */
 static void credit_again(struct shop *shop, struct kept_key *key)
 {
     count_time(shop, &shop->run_us);
@@ -163,7 +164,7 @@ static void credit_again(struct shop *shop, struct kept_key *key)
         credit(shop, key, OUTCOME_OK);
 }
 
-/* Hours pass, in some of which nothing is asked. */
+/* Hours pass, some of them without requests. */
 static void hours_pass(struct shop *shop)
 {
     for (uint64_t parts = below(shop, 4); parts > 0; parts--) {
@@ -209,8 +210,8 @@ TEST(key_is_kept_for_its_time_whatever_the_wall_clock_says)
 struct held {
     struct id order;
     uint64_t hold_us;
-    uint64_t placed_us; /* the call had been answered by then, */
-    uint64_t asked_us;  /* and begun */
+    uint64_t placed_us; /* time by which the call was answered, */
+    uint64_t asked_us;  /* and when it was sent */
     uint32_t crashes;
 };
 
@@ -234,8 +235,8 @@ static void place(struct shop *shop, struct held *held)
     held->placed_us = sim_time_us(shop->world->machine);
 }
 
-/* The hold has ended if its time has passed, and has not if it has not; beside a twentieth, what
- * the bound leaves to each crash, and the tick. */
+/* Checks that the hold has ended if and only if its time has passed, within a tolerance: a
+ * twentieth, the clock bound for each crash, and the tick. */
 static void check_held(struct shop *shop, const struct held *held)
 {
     struct order_id_body body = {.order = held->order};
@@ -254,7 +255,7 @@ static void check_held(struct shop *shop, const struct held *held)
         CHECK_EQUAL(reply->state, order_state_EXPIRED);
 }
 
-/* After a crash nobody but the wall clock can tell: one that is behind is refused, a right one is
+/* After a crash only the wall clock shows the time: one that is behind is refused, a right one is
  * believed. */
 static void crash_and_start(struct shop *shop)
 {

@@ -1,5 +1,5 @@
-/* Many connections that take what they can, beside one that behaves: whatever they do, each of its
- * requests is answered within a bounded number of turns, and its connection stays. */
+/* Many greedy connections beside one that behaves well: whatever they do, each request of the
+ * well-behaved one is answered within a bounded number of turns, and its connection is kept. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 enum {
     ANSWERS = 12000, /* shared among the connections of the crowd */
     TURNS_MAX = 3000,
-    REQUESTS = 30, /* of each in the crowd: replies of four chunks */
+    REQUESTS = 30, /* of each connection in the crowd: replies of four chunks */
     WINDOW = 4096,
 };
 
@@ -49,7 +49,7 @@ static struct large_query large_query(void)
     return query;
 }
 
-/* Asks for much, and nobody will read it. */
+/* Requests large replies that nobody will read. */
 static void send_requests(struct sim_client *client)
 {
     struct large_query query = large_query();
@@ -58,7 +58,7 @@ static void send_requests(struct sim_client *client)
         sim_client_send(client, &query, sizeof query);
 }
 
-/* A frame and the beginning of another one. */
+/* Sends a frame and the beginning of another one. */
 static void send_part(struct sim_client *client)
 {
     struct large_query query = large_query();
@@ -79,7 +79,7 @@ static void crowd_connect(struct crowd *crowd, uint32_t i)
     crowd->send(crowd->clients[i]);
 }
 
-/* Others take the places of those that the server has ended, if only the crowd is full. */
+/* New connections replace those that the server has closed, so that the crowd stays full. */
 static void crowd_fill(struct crowd *crowd)
 {
     uint8_t byte;
@@ -94,7 +94,7 @@ static void crowd_fill(struct crowd *crowd)
     }
 }
 
-/* Some leave and come again. */
+/* Some disconnect and connect again. */
 static void crowd_churn(struct crowd *crowd)
 {
     for (uint32_t i = 0; i < crowd->count / 20; i++) {
@@ -127,7 +127,7 @@ static void turn(struct world *world)
     CHECK(server_turn(world->server, TURN_US) > 0);
 }
 
-/* A new connection; when there was no place for it, another one. */
+/* Opens a new connection; when there was no place for it, tries again. */
 static void greet(struct world *world, struct caller *caller)
 {
     caller_open(caller, world->machine, false);
@@ -155,8 +155,8 @@ static void ask(struct world *world, struct caller *caller)
     CHECK_EQUAL(world->reply.outcome, OUTCOME_OK);
 }
 
-/* Asks again and again, on the old connection and on new ones, while the crowd is at work; how many
- * of the crowd the server has ended. */
+/* Sends requests on the old connection and on new ones while the crowd is active; returns how many
+ * of the crowd the server has closed. */
 static uint32_t behave_beside(struct world *world, uint32_t count,
                               void (*send)(struct sim_client *client), bool churns)
 {
@@ -219,8 +219,8 @@ TEST(silent_connections_do_not_take_every_place)
     CHECK(behave_beside(world, 300, send_nothing, true) > 0);
 }
 
-/* Commands that are accepted, large ones that are not but ask for a whole block of the log, and
- * queries, in any pieces: the log is out of room most of the time. */
+/* Accepted commands, large rejected ones that need room for a whole block of the log, and queries,
+ * in pieces of any size: the log is out of room most of the time. */
 enum { PUSHERS = 16, PUSHES = 480, CREDITS = 400, NEWCOMERS = 48 };
 
 static void push(struct world *world, struct caller *caller, uint32_t pusher, uint32_t i)

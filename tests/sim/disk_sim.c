@@ -1,16 +1,16 @@
 /* base/disk.h in memory, with the semantics of a crash.
  *
  * What the blocking calls changed is durable when they return, as the interface promises; a write
- * through io_write becomes durable at a moment that io_sim.c draws, and until then it is not in
- * the file at all. So a file's pages always are what a crash keeps, and tearing is done by writing
- * parts of what was under way (sim_file_tear).
+ * through io_write becomes durable at a moment that io_sim.c draws, and until then it is not in the
+ * file at all. So a file's pages are always what a crash keeps, and a torn write is simulated by
+ * writing parts of the writes in flight (sim_file_tear).
  *
- * A machine has a few folders, one for each path, told apart by the text of it. Files, the lock and
- * the faults that concern single writes belong to a folder; a crash takes them all at once, for
- * they hang on one power supply. Handles refer to files, not to names: a renamed or removed file
- * stays with those who have it open. After a crash, what the dead server had opened answers -EIO
- * and changes nothing. What breaks the interface's rules (alignment, writes outside a file or on a
- * handle to read) asserts: it is a bug of the caller. */
+ * A machine has a few folders, identified by the text of their path. Files, the lock and the faults
+ * of single writes belong to a folder; a crash hits all folders at once. Handles refer to files,
+ * not to names: a renamed or removed file stays usable through open handles. After a crash, calls
+ * on the handles of the dead server return -EIO and change nothing. What breaks the interface's
+ * rules (alignment, writes outside a file or on a handle to read) asserts: that is a bug of the
+ * caller. */
 #include "tests/sim/machine.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static uint64_t page_count(const struct sim_file *file)
     return (file->size_bytes + SIM_FILE_PAGE - 1) / SIM_FILE_PAGE;
 }
 
-/* The folder of that path; one that nobody has opened yet has neither files nor existence. */
+/* The folder of that path; one that was never opened has no files and does not exist. */
 static struct sim_folder *folder_at(struct sim_machine *machine, const char *path)
 {
     for (uint32_t i = 0; i < machine->folder_count; i++) {
@@ -54,7 +54,7 @@ static struct sim_folder *folder_at(struct sim_machine *machine, const char *pat
     return folder;
 }
 
-/* The link that leads to the file of that name, or to where it belongs. */
+/* The link that points to the file of that name, or the place where it would be inserted. */
 static struct sim_file **find(struct sim_folder *folder, const char *name)
 {
     struct sim_file **link = &folder->files;
@@ -93,7 +93,7 @@ void sim_file_release(struct sim_file *file)
     free(file);
 }
 
-/* May the disk be changed? Draws the crash that a test has ordered. */
+/* May the disk be changed? Makes the crash happen that a test has ordered. */
 static bool change_begins(struct sim_machine *machine, bool *cut)
 {
     *cut = false;
@@ -362,7 +362,7 @@ void sim_file_tear(struct sim_machine *machine, struct sim_file *file, uint64_t 
     }
 }
 
-/* Draws the failure that a test has ordered. */
+/* Draws whether a failure that a test has ordered happens now. */
 static bool write_fails(const struct sim_file *file)
 {
     struct sim_folder *folder = file->folder;
@@ -389,7 +389,7 @@ static int file_write(struct sim_machine *machine, struct sim_file *file, uint64
     return 0;
 }
 
-/* Storage that is only found to be full when it is written to. */
+/* Storage that turns out to be full only when it is written to. */
 int sim_file_write_later(struct sim_machine *machine, struct sim_file *file, uint64_t offset,
                          const uint8_t *bytes, size_t size)
 {

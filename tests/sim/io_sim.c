@@ -1,22 +1,22 @@
 /* base/io.h on the simulated machine.
  *
- * Everything that is under way has a time at which it is due: connections to be accepted, bytes to
- * be received, sends, closes, writes, the preparation of a file. io_wait takes what is due in
- * random order, one at a time; when nothing is, it moves the simulated time to the next thing or to
- * its timeout, so it never blocks. Sends and writes happen in two steps, the effect first and its
- * event later, because a crash may come between the two.
+ * Every pending operation has a time at which it is due: connections to be accepted, bytes to be
+ * received, sends, closes, writes, the preparation of a file. io_wait takes what is due in random
+ * order, one at a time; when nothing is, it moves the simulated time to the next thing or to its
+ * timeout, so it never blocks. Sends and writes happen in two steps, the effect first and its event
+ * later, because a crash may come between the two.
  *
- * Between io_close and IO_CLOSED the interface leaves open whether what is under way still tells
- * its end; both happen here.
+ * Between io_close and IO_CLOSED the interface leaves open whether pending operations still report
+ * their end; both happen here.
  *
  * A failed write is the last event of its io_wait, unless it was refused for want of room: the
- * server stops there, and what it would not look at any more would be missing when its memory is
- * freed.
+ * server stops there, and events that it did not handle any more would be missing when its memory
+ * is freed.
  *
- * The promises of the interface are tested from both sides. Buffers are exactly as large as
- * promised and memory of their own, so that the address sanitizer sees a step outside or a use
- * after io_buffer_release; bytes handed to io_send and io_write are compared, by checksum, when
- * they are taken; names, handles and users must be those of something open. */
+ * The promises of the interface are tested from both sides. Each buffer is its own allocation of
+ * exactly the promised size, so that the address sanitizer sees an access outside or a use after
+ * io_buffer_release; bytes handed to io_send and io_write are compared, by checksum, when they are
+ * taken; names, handles and users must belong to something open. */
 #include "tests/sim/machine.h"
 
 #include <errno.h>
@@ -43,7 +43,7 @@ struct write {
     int32_t result;
     bool active;
     bool settled;
-    bool failed; /* and told: nothing more comes of it, and its place may be taken */
+    bool failed; /* and reported: nothing more happens to it, and its slot may be reused */
 };
 
 struct prepare {
@@ -84,7 +84,7 @@ struct io {
 
 enum happening { ACCEPT, RECEIVE, SEND, CLOSE, WRITE, PREPARE, WORK, STOP };
 
-/* One of the things that are due, and when the next one is. */
+/* One of the operations that are due, and when the next one is. */
 struct choice {
     uint64_t next_us;
     uint32_t due_count;
@@ -125,7 +125,7 @@ static void job_run(struct job *job)
     job->settled = true;
 }
 
-/* What is under way ends as a crash ends it; clients see their connection broken or closed. */
+/* Pending operations end as a crash ends them; clients see their connection broken or closed. */
 static void end(struct io *io, bool broken)
 {
     struct sim_machine *machine = io->machine;
@@ -210,7 +210,7 @@ static bool may_send(const struct sim_client *client)
                                    sim_stream_size(&client->down) < client->window);
 }
 
-/* Every candidate that is due has the same chance, whatever the order they come in. */
+/* Every candidate that is due has the same probability, independent of their order. */
 static void consider(struct io *io, struct choice *choice, uint64_t due_us, enum happening what,
                      uint32_t index)
 {
@@ -276,8 +276,7 @@ static int free_fd(const struct sim_machine *machine)
     return fd;
 }
 
-/* The things that happen. Each fills the event and returns true, or returns false when it has
- * none yet. */
+/* The operations. Each fills the event and returns true, or returns false when it has none yet. */
 static bool accept_happens(struct io *io, uint32_t index, struct io_event *event)
 {
     struct sim_client *client = io->machine->clients[index];
@@ -417,8 +416,8 @@ static bool stop_happens(struct io *io, uint32_t index, struct io_event *event)
     return true;
 }
 
-/* After the crash: what was under way or has failed ends well, so that the dead server can put its
- * memory in order. */
+/* After the crash: operations that were pending or failed report success, so that the dead server
+ * can free its memory. */
 static int wait_dead(struct io *io, struct io_event *events, uint32_t events_max)
 {
     uint32_t count = 0;
@@ -462,7 +461,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
         timeout_us > UINT64_MAX - machine->now_us ? UINT64_MAX : machine->now_us + timeout_us;
     uint32_t count = 0;
     while (count < events_max) {
-        struct choice choice = choose(io); /* without any and without a bound, it returns */
+        struct choice choice = choose(io); /* with nothing pending and no bound, it returns */
         if (choice.due_count > 0) {
             bool is_event = happens[choice.what](io, choice.index, &events[count]);
             bool is_last = is_event && events[count].kind == IO_WRITTEN &&
@@ -521,7 +520,7 @@ int io_listen(struct io *io, const char *address, uint64_t user)
     return port == 0 ? PORT_FREE : port;
 }
 
-/* NULL when the machine has crashed: then what a dying server still asks for has no effect. */
+/* NULL when the machine has crashed: then further calls of the dead server have no effect. */
 static struct sim_client *connection(struct io *io, int fd, uint64_t user)
 {
     TILL_ASSERT(user >> IO_USER_BITS == 0);

@@ -1,9 +1,9 @@
-/* The judge of the simulated server tests.
+/* The checker of the simulated server tests.
  *
- * What is told by a reply binds the server for ever: acceptances with their seq and content, and
- * everything a query showed. So nothing is compared with a model of the shop's rules (the engine
- * has tests of its own for these); the log is the model. A reply that showed what a crash took back
- * names a seq that the log ends before, or whose state is another one. */
+ * Everything that a reply says must remain true: acceptances with their seq and content, and
+ * everything a query showed. Nothing is compared with a model of the shop's rules (the engine has
+ * tests of its own for these); the log is the model. A reply that showed something that a crash
+ * undid names a seq beyond the log's end, or one with a different state. */
 #include "tests/sim/ledger.h"
 
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static struct id random_customer(struct ledger *ledger)
     return (struct id){.low = below(ledger, CUSTOMERS) + 1};
 }
 
-/* The key of an intent that placed, or may have placed, an order; or of none such. */
+/* The key of an intent that placed, or may have placed, an order; or a key that placed none. */
 static struct id random_order(struct ledger *ledger)
 {
     uint32_t intent = SETUP_COUNT;
@@ -153,7 +153,7 @@ static void order_place(struct ledger *ledger, struct id key, struct request *re
                 body.line_count * (uint32_t)sizeof lines[0]);
 }
 
-/* Usually of the amount due, as far as the order's answer is known. */
+/* Usually with the amount due, as far as the order's answer is known. */
 static void payment_event(struct ledger *ledger, struct id key, struct request *request)
 {
     struct payment_event_body body = {.event = key,
@@ -299,7 +299,8 @@ static void judge_acceptance(struct intent *intent, const struct caller_reply *r
     memcpy(intent->reply, reply->body, reply->size);
 }
 
-/* Once a command is done, it is never rejected, by those at least who decide. */
+/* A command that is done is never rejected afterwards, except by an answer that is given without
+ * deciding it. */
 static void judge_rejection(struct intent *intent, const struct caller_reply *reply)
 {
     CHECK(reply->outcome != OUTCOME_IDEM_MISMATCH && reply->outcome != OUTCOME_EVENT_CONFLICT);
@@ -374,8 +375,8 @@ static bool is_of_engine(unsigned metric)
     return false;
 }
 
-/* What the replay must answer to `stats` as the server did: not what depends on more than the log,
- * and the metrics of the engine alone. */
+/* The part of `stats` that the replay must answer as the server did: only metrics of the engine,
+ * and none that depends on more than the log. */
 static uint32_t stats_normalise(uint64_t *reply)
 {
     struct stats_reply_body *stats = (struct stats_reply_body *)reply;
@@ -395,7 +396,7 @@ static uint32_t stats_normalise(uint64_t *reply)
     return (uint32_t)(sizeof *stats + count * sizeof *rows);
 }
 
-/* Judges the answers that name the seq at which the replay stands. */
+/* Checks the answers that name the seq that the replay has reached. */
 static void check_answers(struct replay *replay)
 {
     struct ledger *ledger = replay->ledger;
@@ -484,7 +485,7 @@ static uint64_t log_begins(struct disk *disk, uint64_t seq_known)
 }
 
 /* Begins with the newest snapshot: always when the log's beginning is gone, else at random. What
- * the snapshot shows had been durable, so the answers up to it are passed over. */
+ * the snapshot shows had been durable, so the answers up to its seq are skipped. */
 static uint64_t load_snapshot(struct replay *replay, struct disk *disk)
 {
     struct loader loader = {.disk = disk, .engine = replay->engine};
@@ -504,8 +505,8 @@ static uint64_t load_snapshot(struct replay *replay, struct disk *disk)
     return loader.seq;
 }
 
-/* Every accepted intent was found in the log, or else is what the snapshot shows: it is known to
- * the engine, with the answer that its client got. */
+/* Every accepted intent was found in the log, or else is covered by the snapshot: then the engine
+ * knows it, with the answer that its client got. */
 static void check_intents(struct replay *replay, uint64_t snapshot_seq)
 {
     struct ledger *ledger = replay->ledger;

@@ -1,12 +1,12 @@
-/* What clients asked of a server and what they were told, over all its crashes: the judge of the
+/* What clients sent to a server and the replies they got, over all its crashes: the checker of the
  * simulated server tests.
  *
- * An intent is a command with its key, to be sent until it is answered and again at random. Its
+ * An intent is a command with its key, which is sent until it is answered, and again at random. Its
  * first acceptance is remembered, and every later answer must be the same. At the end the log is
  * replayed: each logged command is an intent, logged once; each accepted intent is there, at the
  * seq and with the reply that the client was told; and each answer to a query is what the replayed
- * state answers at the seq that the answer names. What only a snapshot shows, because that part of
- * the log is gone, must still be known to the engine and answered as it was. */
+ * state answers at the seq that the answer names. An intent that only a snapshot covers, because
+ * that part of the log is gone, must still be known to the engine and answered as before. */
 #ifndef TILL_TESTS_SIM_LEDGER_H
 #define TILL_TESTS_SIM_LEDGER_H
 
@@ -25,10 +25,10 @@ struct request {
 
 struct intent {
     struct request request;
-    bool accepted;         /* some client was told OK or REPLAYED */
-    bool answered;         /* some client was told anything */
+    bool accepted;         /* some client got OK or REPLAYED */
+    bool answered;         /* some client got any reply */
     bool logged;           /* found in the log */
-    uint32_t ok_count;     /* clients told OK: one at most */
+    uint32_t ok_count;     /* clients that got OK: one at most */
     uint64_t seq;          /* when accepted */
     uint64_t seq_rejected; /* the newest that a rejection named */
     uint32_t reply_size;
@@ -45,7 +45,7 @@ struct answer {
 
 struct ledger {
     struct sim_machine *machine;
-    uint64_t seq_seen; /* the newest that any client was told of */
+    uint64_t seq_seen; /* the newest seq in any reply */
     uint32_t intent_count;
     uint32_t accepted_count; /* of the intents */
     uint32_t full_count;     /* replies that said STORAGE_FULL */
@@ -63,18 +63,18 @@ struct engine_options ledger_engine_options(void);
 struct ledger *ledger_create(struct sim_machine *machine);
 void ledger_destroy(struct ledger *ledger);
 
-/* Something to send: a query with NO_INTENT, or an intent, new or old. */
+/* Chooses something to send: a query with NO_INTENT, or an intent, new or old. */
 uint32_t ledger_next(struct ledger *ledger, struct request *request);
 
-/* An intent that nobody was told anything of, or NO_INTENT. */
+/* An intent that has had no reply yet, or NO_INTENT. */
 uint32_t ledger_unanswered(const struct ledger *ledger);
 
-/* Judges a reply to the request. */
+/* Checks a reply to the request. */
 void ledger_judge(struct ledger *ledger, uint32_t intent, const struct request *request,
                   const struct caller_reply *reply);
 
-/* Replays the log of the disk, after its newest snapshot if need be, and judges everything that was
- * told; returns the last seq. */
+/* Replays the log of the disk, after its newest snapshot if needed, and checks every reply; returns
+ * the last seq. */
 uint64_t ledger_check_log(struct ledger *ledger, struct disk *disk);
 
 #endif

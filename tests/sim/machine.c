@@ -1,7 +1,7 @@
 /* The machine: its clock, its randomness, its crash.
  *
- * Everything random of a run comes from the one generator here, and nothing depends on addresses,
- * on real time or on the process, so a seed reproduces a run exactly. */
+ * All randomness of a run comes from the one generator here, and nothing depends on addresses, on
+ * real time or on the process, so a seed reproduces a run exactly. */
 #include "tests/sim/machine.h"
 
 #include <stdlib.h>

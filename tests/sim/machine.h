@@ -1,5 +1,5 @@
-/* The simulated machine's inside, shared by machine.c, disk_sim.c and io_sim.c and by nothing
- * else; tests use sim.h. */
+/* The internals of the simulated machine, shared by the files that implement it; tests use
+ * sim.h. */
 #ifndef TILL_TESTS_SIM_MACHINE_H
 #define TILL_TESTS_SIM_MACHINE_H
 
@@ -9,14 +9,14 @@
 
 enum {
     SIM_FILE_PAGE = 4096,
-    SIM_SECTOR = 512, /* what a disk writes whole */
+    SIM_SECTOR = 512, /* what a disk writes atomically */
     SIM_CLIENTS_MAX = 2048,
     SIM_FOLDERS_MAX = 4,
     SIM_PATH_SIZE = 256,
 };
 
 /* A file: pages by number; NULL stands for one full of zeros, or for a hole of a partial file.
- * Unlinked files live on until the last handle is closed. */
+ * Unlinked files exist until the last handle is closed. */
 struct sim_file {
     struct sim_file *next; /* linked files of the folder, by name */
     struct sim_folder *folder;
@@ -52,7 +52,7 @@ struct sim_stream {
 
 struct sim_send {
     const uint8_t *bytes;
-    uint64_t checksum; /* of the bytes when handed over: they stay untouched */
+    uint64_t checksum; /* of the bytes at the call: they must not change */
     uint64_t user;
     uint64_t due_us;
     uint32_t size;
@@ -81,7 +81,7 @@ struct sim_client {
     bool receiving;
     bool may_come_late; /* something received may still arrive after a cancel or a close */
     bool is_reset;      /* closed in the middle of a send */
-    bool received_end;  /* the end or an error was told: nothing more is received */
+    bool received_end;  /* the end or an error was reported: nothing more is received */
     bool finished;      /* the client sends no more */
     bool broken;        /* reset by either side */
     bool held;          /* the test has the handle */
@@ -97,10 +97,10 @@ struct sim_machine {
     struct sim_folder folders[SIM_FOLDERS_MAX];
     uint32_t folder_count;
     struct disk *disks; /* open ones */
-    bool dying;         /* sim_disk_crash_at came true: nothing changes any folder any more */
+    bool dying;         /* sim_disk_crash_at has struck: nothing changes any folder any more */
     uint32_t crash_change_in;
 
-    struct io *io; /* the one alive, if any */
+    struct io *io; /* the live one, if any */
     bool stop_asked;
 
     struct sim_client *clients[SIM_CLIENTS_MAX];
@@ -117,7 +117,7 @@ extern struct sim_machine *sim_machine_current;
 /* A delay from 0 to max, most of the time much shorter. */
 uint64_t sim_delay_us(struct sim_machine *machine, uint64_t us_max);
 
-/* disk_sim.c, for the other two. */
+/* Functions of disk_sim.c that machine.c and io_sim.c call. */
 struct sim_folder *sim_disk_folder(struct disk *disk);
 struct sim_file *sim_disk_file(struct disk *disk, int file);
 void sim_file_release(struct sim_file *file);
@@ -141,7 +141,7 @@ static inline size_t sim_stream_size(const struct sim_stream *stream)
     return stream->end - stream->start;
 }
 
-/* The server's side is over: by a crash, or because it closed. */
+/* The server's side has ended: by a crash, or because it closed. */
 void sim_client_cut(struct sim_client *client, bool broken);
 
 #endif

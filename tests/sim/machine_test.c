@@ -1,5 +1,5 @@
-/* The simulation itself: what a crash keeps, what the network does to a stream, and that a seed
- * gives the same run again. */
+/* The simulation itself: what a crash keeps, what the network does to a stream, and that the same
+ * seed gives the same run. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +96,7 @@ static void echo_turn(struct echo_server *server)
     }
 }
 
-/* All clients send a stream, read it back at their leisure and find it unchanged. */
+/* All clients send a stream, read it back at random times and find it unchanged. */
 static uint64_t echo_round(uint64_t seed)
 {
     struct sim_machine *machine = sim_machine_create(seed);
@@ -326,7 +326,7 @@ TEST(ordered_crash_cuts_a_blocking_change_and_all_that_follow)
     sim_machine_destroy(machine);
 }
 
-/* All of the file's bytes are the number. */
+/* Checks that every byte of the file is the number. */
 static void check_file(struct disk *disk, const char *name, uint32_t page_count, uint8_t number)
 {
     uint8_t *found = pages_alloc(page_count + 1);

@@ -1,6 +1,6 @@
-/* Every metric moves: each row of base/tables/metrics.h names a story here, in which a whole server
- * does what that metric tells of. A metric without a story fails, and so does one that its story
- * leaves where it was. */
+/* Every metric changes: each row of base/tables/metrics.h has a story here, in which a whole server
+ * does what that metric counts. A metric without a story fails, and so does one that its story does
+ * not change. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 
 enum { ROUNDS_MAX = 40, TURNS = 400 };
 
-/* What the metrics of one server were at first, and which of them have been anything else since;
- * over several servers, which have moved in any. */
+/* The first values of one server's metrics, and which have differed since then; over several
+ * servers, which have changed in any. */
 struct watcher {
     struct world *world;
     struct metrics first;
@@ -50,7 +50,7 @@ static void turn(struct watcher *watcher)
     look(watcher);
 }
 
-/* Turns in which callers do what comes to their minds. */
+/* Plays turns in which callers act at random. */
 static void play(struct watcher *watcher, uint32_t turns)
 {
     for (uint32_t i = 0; i < turns; i++) {
@@ -148,7 +148,7 @@ static void grow_the_log(struct watcher *watcher)
     }
 }
 
-/* Holds cannot be ended while the log has no room, so that those whose time has come add up. */
+/* Holds cannot be ended while the log has no room, so due holds accumulate. */
 static void fill_the_disk(struct watcher *watcher)
 {
     for (int round = 0; round < ROUNDS_MAX && !(has_moved(watcher, METRIC_wal_full) &&
@@ -176,7 +176,7 @@ static void refuse_writes(struct watcher *watcher)
     end(watcher);
 }
 
-/* Worlds that take snapshots; not every one does. */
+/* Plays worlds until both metrics have changed; not every world takes snapshots. */
 static void take_snapshots(struct watcher *watcher)
 {
     for (int round = 0; round < ROUNDS_MAX && !(has_moved(watcher, METRIC_snapshot_seq_before) &&
@@ -202,7 +202,7 @@ static void fail_snapshots(struct watcher *watcher)
     }
 }
 
-/* Many lives of a shop with an archive, until the metric has moved. */
+/* Plays many lives of a shop with an archive, until the metric has changed. */
 static void live_with_archive(struct watcher *watcher, unsigned until,
                               void (*hinder)(struct watcher *watcher))
 {
@@ -227,7 +227,7 @@ static void hinder_nothing(struct watcher *watcher)
     (void)watcher;
 }
 
-/* What is older goes as soon as there is something newer. */
+/* Older files are removed as soon as there is a newer one. */
 static void outgrow_the_archive(struct watcher *watcher)
 {
     begin(watcher);
@@ -263,7 +263,7 @@ static void pass_seconds(struct watcher *watcher, uint64_t seconds)
     }
 }
 
-/* More connections than there are places for, and none of them says anything. */
+/* More connections than places, and none of them sends anything. */
 static void stay_silent(struct watcher *watcher)
 {
     enum { PLACES = 8 };
@@ -302,7 +302,7 @@ struct hello {
 static const struct hello hello = {.frame = {.size = sizeof hello, .type = MESSAGE_hello},
                                    .body = {.magic = FRAME_MAGIC, .version = PROTOCOL_VERSION}};
 
-/* A crowd that asks for more than there are chunks for, and reads nothing of it. */
+/* A crowd that requests more replies than there are chunks for, and reads none. */
 static void read_nothing(struct watcher *watcher)
 {
     enum { CROWD = 100, REQUESTS = 30, WINDOW = 4096 };
@@ -376,7 +376,7 @@ static void outpace_the_disk(struct watcher *watcher)
     end(watcher);
 }
 
-/* Which story moves which metric. */
+/* Which story changes which metric. */
 static const struct {
     unsigned number;
     void (*story)(struct watcher *watcher);
@@ -473,7 +473,7 @@ TEST(every_metric_has_a_story_that_moves_it)
     }
 }
 
-/* A world that takes snapshots and has an archive; not every one does. */
+/* Starts worlds with an archive until one takes snapshots; not every world does. */
 static struct world *whole_world(void)
 {
     for (int round = 0; round < ROUNDS_MAX; round++) {

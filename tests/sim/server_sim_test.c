@@ -61,7 +61,7 @@ TEST(server_keeps_every_answer_through_crashes)
         end_well(world);
     }
     CHECK(archived > 0);
-    CHECK(snapshots > CRASH_ROUNDS / 2); /* full disks cost many of them */
+    CHECK(snapshots > CRASH_ROUNDS / 2); /* many fail because of full disks */
 }
 
 enum { SNAPSHOTS_KEPT = 2 };
@@ -159,7 +159,7 @@ TEST(without_any_snapshot_the_log_alone_serves_or_is_refused_when_its_beginning_
     CHECK(served < ROUNDS);
 }
 
-/* Moves the log away: what is left is what a restore makes. */
+/* Moves the log away: the rest is like a restored folder. */
 static void remove_log(void)
 {
     struct disk *disk;
@@ -210,7 +210,7 @@ TEST(snapshot_that_cannot_be_written_is_given_up_and_the_service_goes_on)
     CHECK(given_up > ROUNDS / 2);
 }
 
-/* A stopped world with so many segments in its archive, which is whole. */
+/* A stopped world with at least this many segments in its archive, which is whole. */
 static struct world *world_with_archive(uint64_t segment_count)
 {
     struct world *world = world_create(test_random());
@@ -324,7 +324,7 @@ static void make_backup(void)
     disk_close(disk);
 }
 
-/* Is it a backup still? Then it is as whole as it was. */
+/* Is it still a backup? If so, it must be as complete as before. */
 static bool is_backup(void)
 {
     struct disk *disk;
@@ -421,7 +421,7 @@ static uint32_t count_turns(struct world *world)
     return turn_count;
 }
 
-/* A server that tries without a pause takes some hundred thousand turns. */
+/* A server that retries without a pause takes some hundred thousand turns. */
 TEST(holds_that_are_due_while_the_disk_is_full_are_tried_no_more_often_than_the_log)
 {
     enum { IDLE_TURNS_MAX = 300 };
@@ -442,7 +442,7 @@ TEST(holds_that_are_due_while_the_disk_is_full_are_tried_no_more_often_than_the_
     CHECK(due_count > 0);
 }
 
-/* The log's file system has no room for a change of the folder, and then has. */
+/* The log's file system first has no room for a change of the folder, and later has. */
 TEST(release_that_the_disk_refuses_ends_no_server)
 {
     uint32_t blocked_count = 0;
@@ -462,7 +462,7 @@ TEST(release_that_the_disk_refuses_ends_no_server)
     CHECK(blocked_count > 0);
 }
 
-/* A reply that comes within so many turns; false when there is none. */
+/* Takes a reply that comes within this many turns; false when there is none. */
 static bool play_for_reply(struct world *world, struct caller *caller, uint32_t turns)
 {
     for (uint32_t turn = 0; turn < turns; turn++) {
@@ -491,7 +491,7 @@ static void send_stats(struct caller *caller)
     caller_send(caller, MESSAGE_stats, &empty, sizeof empty);
 }
 
-/* Time passes without any work, so that the log is sealed. */
+/* Lets time pass without any work, so that the log is sealed. */
 static void idle(struct world *world)
 {
     for (uint64_t end_us = sim_time_us(world->machine) + US_PER_SECOND;
@@ -511,7 +511,7 @@ static void send_balance(struct caller *caller)
     caller_send(caller, MESSAGE_points_balance, &body, sizeof body);
 }
 
-/* Turns until the log seals itself. */
+/* Plays turns until the log seals itself. */
 static void play_until_sealing(struct world *world)
 {
     bool was_idle = false;
@@ -525,8 +525,8 @@ static void play_until_sealing(struct world *world)
     }
 }
 
-/* The log begins behind the snapshot, with a seal; a command that comes while that is on its way
- * goes behind it. */
+/* The log begins after the snapshot, with a seal; a command that comes while the seal is in flight
+ * goes after it. */
 TEST(snapshot_alone_is_gone_on_from_while_its_log_is_being_sealed)
 {
     uint32_t played = 0;
@@ -562,7 +562,7 @@ TEST(snapshot_alone_is_gone_on_from_while_its_log_is_being_sealed)
     CHECK(played > ROUNDS / 2);
 }
 
-/* What was decided before waits, and so do queries that would show it; what comes after is refused
+/* What was decided before waits, and so do queries that would show it; later commands are refused
  * at once, and the service resumes by itself. */
 TEST(storage_that_refuses_a_block_makes_its_answer_wait_and_refuses_the_next)
 {
@@ -656,7 +656,7 @@ TEST(jump_at_a_start_is_logged_before_anything_else_though_the_disk_is_full)
             CHECK(world_start(world));
             CHECK(world_play(world, 20 + (uint32_t)sim_random_below(world->machine, 60)) > 0);
         }
-        end_well(world); /* every key is known still */
+        end_well(world); /* every key is still known */
     }
 }
 
@@ -727,8 +727,8 @@ static void send_bad_frame(struct caller *caller, const struct bad_frame *bad)
     caller_send_frame(caller, frame, body, bad->body_size);
 }
 
-/* Turns, with the world's callers at work, until the caller's stream has ended; how many replies
- * it got. */
+/* Plays turns, with the world's callers active, until the caller's stream has ended; returns how
+ * many replies it got. */
 static uint32_t play_until_ended(struct world *world, struct caller *caller)
 {
     uint32_t replies = 0;
@@ -761,7 +761,7 @@ TEST(malformed_frame_closes_its_connection_only)
         for (int good = 0; good < GOOD_BEFORE; good++)
             send_stats(caller);
         send_bad_frame(caller, bad);
-        send_stats(caller); /* is not looked at */
+        send_stats(caller); /* is not checked */
         uint32_t replies = play_until_ended(world, caller);
         if (replies != GOOD_BEFORE || caller->state != CALLER_REFUSED)
             test_fail(__FILE__, __LINE__, "%s: %u replies, state %u", bad->what, replies,
@@ -783,7 +783,7 @@ TEST(wrong_checksum_closes_its_connection_only)
         struct empty_body empty = {0};
         caller_open(caller, world->machine, with_checksum == 1);
         play_until_ready(world, caller);
-        caller->checksum = false; /* sends the frame's own */
+        caller->checksum = false; /* the frame's own checksum is sent */
         caller_send_frame(caller, frame, &empty, sizeof empty);
         caller->checksum = with_checksum == 1;
         CHECK_EQUAL(play_until_ended(world, caller), 0);
@@ -847,8 +847,8 @@ TEST(half_a_frame_and_a_hang_up_leave_no_trace)
     end_well(world);
 }
 
-/* As large as their messages allow, and so many that a batch of them is more than a block of the
- * log takes. None of the SKUs exists, so nothing changes. */
+/* Requests as large as their messages allow, and so many that a batch of them does not fit a block
+ * of the log. None of the SKUs exists, so nothing changes. */
 enum { LARGE_CALLERS = 16, LARGE_COMMANDS = 640 };
 
 static void send_largest(struct caller *callers)
@@ -881,7 +881,7 @@ static void expect_rejections(struct world *world, struct caller *caller)
 {
     for (int turn = 0; caller_in_flight(caller) > 0; turn++) {
         CHECK(turn < 10000 && !caller->ended);
-        sim_time_pass(world->machine, US_PER_SECOND / 10); /* all that was sent has arrived */
+        sim_time_pass(world->machine, US_PER_SECOND / 10); /* all of it has arrived */
         CHECK(world_play(world, 1) > 0);
         while (caller_receive(caller, &world->reply))
             CHECK(world->reply.outcome == OUTCOME_NOT_FOUND ||
@@ -910,7 +910,7 @@ TEST(batches_of_the_largest_commands_and_queries_are_decided)
     free(callers);
 }
 
-/* Asks for much at once and reads nothing for a while. */
+/* Requests much at once and reads nothing for a while. */
 enum { GREEDY_REQUESTS = 1500, GREEDY_WINDOW = 16384 };
 
 static struct caller *greedy_caller(struct world *world)

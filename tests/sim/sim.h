@@ -1,16 +1,17 @@
-/* A simulated machine under the I/O seam: folders that a crash tears, a network whose clients the
- * test drives, time that moves in random small steps, and one random generator that decides all
- * of it, so that the same seed gives the same run.
+/* A simulated machine below the I/O seam: folders whose writes a crash tears, a network whose
+ * clients the test drives, time that moves in random small steps, and one random generator that
+ * decides all of it, so that the same seed gives the same run.
  *
  * base/io.h and base/disk.h are implemented on it (io_sim.c, disk_sim.c). Their calls name no
- * machine: they act on the one created last, and there is one at a time. It outlives the servers
- * that run on it:
+ * machine: they act on the one created last, and there is one at a time. It exists longer than the
+ * servers that run on it:
  *
  *   sim_machine_create -> disk_open, io_create, server ... -> sim_crash -> free the dead server's
  *   memory -> disk_open, io_create, the next server ... -> sim_machine_destroy
  *
- * After sim_crash, the dead server's io ends well what was under way or had failed, and its disk
- * answers -EIO, both without any effect, so that its memory can be freed by the ordinary functions.
+ * After sim_crash, the dead server's io reports success for everything pending or failed, and its
+ * disk returns -EIO, both without any effect, so that its memory can be freed by the ordinary
+ * functions.
  */
 #ifndef TILL_TESTS_SIM_SIM_H
 #define TILL_TESTS_SIM_SIM_H
@@ -27,21 +28,22 @@ struct sim_machine *sim_machine_create(uint64_t seed);
 /* Frees the machine with its files and clients; disks and ios on it have been closed. */
 void sim_machine_destroy(struct sim_machine *machine);
 
-/* The machine's own random numbers, for tests that want all of a run to hang on its seed. */
+/* The machine's own random numbers, for tests whose whole run must depend on its seed. */
 uint64_t sim_random(struct sim_machine *machine);
 uint64_t sim_random_below(struct sim_machine *machine, uint64_t bound);
 bool sim_chance(struct sim_machine *machine, unsigned percent);
 
 /* The power fails: every page of a write under way is kept, lost or torn on its own; a file being
- * prepared exists whole or not at all; sends under way got out in part; connections break, after
+ * prepared exists whole or not at all; sends in flight were sent in part; connections break, after
  * what had reached the client; the locks of all folders are free again. The machine is switched on
  * again at once. */
 void sim_crash(struct sim_machine *machine);
 
-/* Someone asks the process to stop: IO_STOP. */
+/* The process is asked to stop: IO_STOP. */
 void sim_stop(struct sim_machine *machine);
 
-/* Simulated time since the machine began; moves everything that is under way. */
+/* Simulated time since the machine began. sim_time_pass lets time pass, in which everything pending
+ * makes progress. */
 uint64_t sim_time_us(const struct sim_machine *machine);
 void sim_time_pass(struct sim_machine *machine, uint64_t us);
 
@@ -49,13 +51,13 @@ void sim_time_pass(struct sim_machine *machine, uint64_t us);
 void sim_clock_step(struct sim_machine *machine, int64_t us);
 
 /* Disk faults. A folder is named by the path that disk_open gets, and each has room of its own. A
- * full folder refuses new files, and the whole of a write by which a partial file would grow; the
- * nth write from now on (1: the next, 0: none) to files of the folder whose names begin with
- * `name`, which stays valid, fails with -EIO after an unknown part of it; so many percent of the
- * writes through io_write to such files are refused with -ENOSPC, likewise after a part; so
- * many percent of the renames and removals of such files are refused with -ENOSPC, before or after
- * they took effect; the nth blocking change from now on, of whatever folder, is cut short by a
- * crash: it and everything after it fails with -EIO in all folders until sim_crash. */
+ * full folder refuses new files, and refuses completely a write by which a partial file would grow;
+ * the nth write from now on (1: the next, 0: none) to files of the folder whose names begin with
+ * `name`, which stays valid, fails with -EIO after an unknown part of it; the given percentage of
+ * the writes through io_write to such files is refused with -ENOSPC, likewise after a part; the
+ * given percentage of the renames and removals of such files is refused with -ENOSPC, before or
+ * after they took effect; the nth blocking change from now on, of whatever folder, is cut short by
+ * a crash: it and everything after it fails with -EIO in all folders until sim_crash. */
 void sim_disk_fill(struct sim_machine *machine, const char *path, bool full);
 void sim_disk_fail_write(struct sim_machine *machine, const char *path, const char *name,
                          uint32_t nth);
@@ -65,18 +67,18 @@ void sim_disk_refuse_changes(struct sim_machine *machine, const char *path, cons
                              unsigned percent);
 void sim_disk_crash_at(struct sim_machine *machine, uint32_t nth);
 
-/* Writes take up to so long from now on, most of them a sixteenth of it at most. */
+/* From now on writes take up to this time, most of them at most a sixteenth of it. */
 void sim_disk_slow(struct sim_machine *machine, uint64_t us_max);
 
 /* Inverts one bit of a file at rest; the file and the offset exist. */
 void sim_disk_flip(struct sim_machine *machine, const char *path, const char *name, uint64_t offset,
                    unsigned bit);
 
-/* A new connection to whatever listens now or later; accepted after a while. The handle is the
- * test's until sim_client_free. */
+/* A new connection to the server that listens now or later; accepted after a while. The test owns
+ * the handle until sim_client_free. */
 struct sim_client *sim_connect(struct sim_machine *machine);
-/* Bytes that the client's side holds before the server's sends stall, and the most that travels in
- * one go; both are random unless set. */
+/* Bytes that the client's side holds before the server's sends stall, and the most that is
+ * transferred at once; both are random unless set. */
 void sim_client_limit(struct sim_client *client, size_t window, size_t piece);
 
 void sim_client_send(struct sim_client *client, const void *bytes, size_t size);
@@ -86,7 +88,8 @@ void sim_client_send(struct sim_client *client, const void *bytes, size_t size);
  * does not receive is a slow reader: the server's sends stall once the window is full. */
 int64_t sim_client_receive(struct sim_client *client, void *bytes, size_t size);
 
-/* The server closed, or the connection broke; some of what it had sent may be left to receive. */
+/* True when the server closed or the connection broke; some of what the server had sent may be left
+ * to receive. */
 bool sim_client_is_over(const struct sim_client *client);
 
 /* Ends the stream after what was sent (the server may go on sending), or breaks it at once. */

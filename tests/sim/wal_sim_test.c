@@ -1,5 +1,6 @@
-/* The log over the simulated disk: whatever was told durable is found after a crash, nothing is
- * found that was not appended, and all of it in order; damage at rest is told from a torn tail.
+/* The log over the simulated disk: everything reported as durable is found after a crash, nothing
+ * is found that was not appended, and all of it in order; damage at rest is distinguished from a
+ * torn tail.
  *
  * The commands are points.credit with random ids, so that blocks are of every size. */
 #include <errno.h>
@@ -31,8 +32,8 @@ struct entry {
     uint64_t digest;
 };
 
-/* What was handed to the log, entries[seq]; what of it is durable for all that the log has told;
- * and the log itself while a server lives. */
+/* What was appended to the log, entries[seq]; how much the log has reported as durable; and the log
+ * itself while a server runs. */
 struct journal {
     struct sim_machine *machine;
     struct disk *disk;
@@ -85,7 +86,7 @@ static void check_block(struct journal *journal, struct wal_reader *reader, uint
     CHECK_EQUAL(reader->block.digest, journal->entries[*seq - 1].digest);
 }
 
-/* Reads the whole log and compares it with what was appended; the end it found. */
+/* Reads the whole log and compares it with what was appended; returns the end it found. */
 static struct wal_end journal_check(struct journal *journal)
 {
     struct wal_reader reader;
@@ -130,7 +131,7 @@ static bool journal_open(struct journal *journal)
                     error) == 0;
 }
 
-/* The dead log is told that all its writes succeeded, so that it can be closed. */
+/* Reports to the dead log that all its writes succeeded, so that it can be closed. */
 static void journal_crash(struct journal *journal)
 {
     struct io_event events[EVENTS_MAX];
@@ -147,7 +148,7 @@ static void journal_crash(struct journal *journal)
     disk_close(journal->disk);
 }
 
-/* Appends up to count commands, as many as there is room for; the room that was left. */
+/* Appends up to count commands, as many as there is room for; returns the room that is left. */
 static enum wal_room journal_append(struct journal *journal, uint32_t count)
 {
     const size_t size_max = command_encoded_max(sizeof(struct points_credit_body)) + 16;
@@ -176,7 +177,7 @@ static enum wal_room journal_append(struct journal *journal, uint32_t count)
     return WAL_ROOM;
 }
 
-/* One turn of a server's loop, but for the appending; 0 or what wal_event said. */
+/* One turn of a server's loop, without the appending; returns 0 or the result of wal_event. */
 static int journal_turn(struct journal *journal, uint64_t timeout_us)
 {
     struct io_event events[EVENTS_MAX];
@@ -371,15 +372,15 @@ TEST(log_whose_releases_are_refused_keeps_what_it_told_durable_through_crashes)
     }
 }
 
-/* Handing the two blocks in flight back, as the disk may have had it. */
+/* How the completions of the two blocks in flight come back. */
 struct refusal {
     bool is_second_first; /* in which order */
     bool is_refused[2];   /* which of them */
     bool crashes;         /* before they are written again */
 };
 
-/* Collects the ends of both blocks, and tells them the other way: whatever part of a refused write
- * reached the disk, all of it here, it does not count. */
+/* Collects the completions of both blocks, and reports them in the given order, as refused where it
+ * says so: whatever part of a refused write reached the disk, here all of it, does not count. */
 static void refusal_tell(struct journal *journal, const struct refusal *refusal)
 {
     struct io_event written[2] = {{0}, {0}};

@@ -1,8 +1,9 @@
 /* A simulated server and its callers.
  *
- * Callers behave: they wait for the hello's reply, keep to their number of requests in flight and
- * send well-formed frames, so an error frame to one of them is a failure. They hang up at random,
- * read when they like, and send again what was not answered, as the protocol tells them. */
+ * Callers follow the protocol: they wait for the hello's reply, respect the limit of requests in
+ * flight and send well-formed frames, so an error frame to one of them is a failure. They
+ * disconnect at random, read at random times, and send again what was not answered, as the protocol
+ * says. */
 #include "tests/sim/world.h"
 #include "engine/sum.h"
 
@@ -92,7 +93,7 @@ bool world_start(struct world *world)
     options.listen = "127.0.0.1:7411";
     options.spin_us = 200;
     options.engine = ledger_engine_options();
-    options.lazy_memory = true; /* taking it all at each start is most of what a short life costs */
+    options.lazy_memory = true; /* taking all of it at each start would slow short lives */
     options.wal_segment_size = world->segment_size;
     if (options.wal_segment_size == 0)
         options.wal_segment_size = (uint64_t)WAL_BLOCK_SIZE_MAX
@@ -128,7 +129,8 @@ static bool awaits_event(const struct server *server)
 }
 
 /* Frees the server's memory; the machine's disk and clients stay. A log or a snapshot that has
- * writes under way cannot be closed, so those of a dead server are told first how they ended. */
+ * writes under way cannot be closed, so those of a dead server first get the completions of these
+ * writes. */
 static void bury(struct world *world)
 {
     struct io_event events[IO_EVENTS_MAX];
@@ -157,7 +159,7 @@ static void bury(struct world *world)
     world->archive = NULL;
 }
 
-/* Sometimes a little, now and then by hours. */
+/* Steps the clock: usually a little, sometimes by hours. */
 static void step_clock(struct sim_machine *machine)
 {
     uint64_t span_us = sim_chance(machine, 10) ? 60 * 3600 * US_PER_SECOND : 4 * US_PER_SECOND;
@@ -185,7 +187,7 @@ static void line_close(struct world_line *line)
     line->is_open = false;
 }
 
-/* After the server's end: takes what had arrived. */
+/* After the server's end: takes the replies that had arrived. */
 static void lines_end(struct world *world)
 {
     for (uint32_t i = 0; i < LINES_MAX; i++) {
@@ -322,7 +324,7 @@ void world_call(struct world *world, unsigned number, const void *body, uint32_t
     free(caller);
 }
 
-/* What replaying a folder, with or without an archive and snapshots, leads to. */
+/* The state that replaying a folder leads to, with or without an archive and snapshots. */
 struct led_to {
     uint64_t seq;
     uint64_t checksum;
@@ -363,8 +365,8 @@ static void log_span(struct disk *disk, uint64_t *first, uint64_t *last)
     wal_reader_deinit(&reader);
 }
 
-/* Nothing lies between the archive and the log, and where the archive is whole, any moment comes
- * back the same from the beginning and from the snapshot before it. */
+/* There is no gap between the archive and the log, and where the archive is whole, any moment is
+ * restored to the same state from the beginning and from the snapshot before it. */
 static void judge_archive(struct world *world, struct disk *data)
 {
     struct disk *archive;
@@ -389,7 +391,7 @@ static void judge_archive(struct world *world, struct disk *data)
     disk_close(archive);
 }
 
-/* Where the log is whole, a start comes to the state that the log alone leads to. */
+/* Where the log is whole, a start reaches the state that the log alone leads to. */
 static void judge_start(struct disk *data)
 {
     uint64_t first, last;

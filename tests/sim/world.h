@@ -1,5 +1,5 @@
-/* One till server on a simulated machine with its callers, over several lives: what the simulated
- * server tests are played in. Every reply goes to the ledger. */
+/* One till server on a simulated machine with its callers, over several lives: the environment of
+ * the simulated server tests. Every reply goes to the ledger. */
 #ifndef TILL_TESTS_SIM_WORLD_H
 #define TILL_TESTS_SIM_WORLD_H
 
@@ -32,17 +32,17 @@ struct world {
     uint32_t connections_max;
     uint32_t output_chunks;
     uint32_t io_buffers;
-    bool no_snapshots;             /* else they are taken often, from random causes */
-    bool is_unattended;            /* nobody is there to say that the wall clock is right */
-    struct disk *archive;          /* of the server alive; NULL: this world has none */
-    bool has_archive;              /* all lives of this world have one, or none has */
+    bool no_snapshots;             /* else they are taken often, with random triggers */
+    bool is_unattended;            /* starts do not get --accept-clock */
+    struct disk *archive;          /* of the live server; NULL: this world has none */
+    bool has_archive;              /* all lives of this world have an archive, or none has */
     bool fills_archive;            /* it is full at times, and loses its oldest segments then */
-    uint64_t archive_keep_bytes;   /* 0: all that it has room for */
+    uint64_t archive_keep_bytes;   /* 0: as many as there is room for */
     uint64_t archived;             /* segments, in all lives */
     uint64_t snapshots;            /* published in all lives */
-    char notice[512];              /* the last one that a server gave, */
+    char notice[512];              /* the last notice that a server gave, */
     char clock_notice[512];        /* and of those about the clock */
-    char error[SERVER_ERROR_SIZE]; /* why a server did not start */
+    char error[SERVER_ERROR_SIZE]; /* the reason why a server did not start */
     uint64_t seq_floor;            /* what this life's server must have recovered at least */
     struct caller_reply reply;
     struct world_line lines[LINES_MAX];
@@ -51,29 +51,31 @@ struct world {
 struct world *world_create(uint64_t seed);
 void world_destroy(struct world *world);
 
-/* Starts a server; false when it would not, which only a disk that fails may cause. */
+/* Starts a server; false when it does not start, which only a failing disk may cause. */
 bool world_start(struct world *world);
 
-/* The machine crashes; what had reached the callers still counts. */
+/* The machine crashes; replies that had reached the callers still count. */
 void world_crash(struct world *world);
 
 /* Asks the server to stop and waits until it has. */
 void world_stop(struct world *world);
 
-/* Something random on a random line: connect, hang up, send some requests, receive. */
+/* Does something random on a random connection: connect, disconnect, send some requests,
+ * receive. */
 void world_act(struct world *world);
 
-/* Plays so many turns of server and callers, while the clock steps and the disk fills up and has
- * room again; what the last server_turn returned. */
+/* Plays this many turns of server and callers, while the clock steps and the disk fills up and has
+ * room again; returns the result of the last server_turn. */
 int world_play(struct world *world, uint32_t turns);
 
-/* With room on the disk, turns until every intent has been answered and nothing is in flight. */
+/* With room on the disk, plays turns until every intent has been answered and nothing is in
+ * flight. */
 void world_settle(struct world *world);
 
 /* Sends one request on a new connection, and plays turns until it is answered: world->reply. */
 void world_call(struct world *world, unsigned number, const void *body, uint32_t size);
 
-/* Replays the log of a machine without a server, and judges all that was told. */
+/* Replays the log of a machine without a server, and checks every reply that was given. */
 void world_judge(struct world *world);
 
 #endif

@@ -1,4 +1,4 @@
-/* What counts as ADDR:PORT, and that joining gives back what was split. */
+/* Which texts are valid as ADDR:PORT, and that splitting and joining again gives the same text. */
 #include "base/address.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-/* Byte cursors: every varint comes back from its shortest form, and a reader never leaves its
- * bytes. */
+/* Byte cursors: every varint is read back from its shortest form, and a reader never reads outside
+ * its bytes. */
 #include "base/bytes.h"
 
 #include "tests/test.h"
 
-/* A number of any magnitude, as likely to be short as long. */
+/* A number of random magnitude: short ones are as likely as long ones. */
 static uint64_t random_magnitude(void)
 {
     return test_random() >> test_random_below(64);

@@ -1,4 +1,4 @@
-/* Ids as text: both forms come back, and nothing that is neither is taken for one. */
+/* Ids as text: both forms are read back, and text in neither form is refused. */
 #include "base/id.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Labels on a real disk: what is read is what was published, or nothing. */
+/* Labels on a real disk: a reader gets exactly what was published, or an error. */
 #include "base/label.h"
 
 #include <errno.h>

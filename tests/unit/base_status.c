@@ -1,4 +1,4 @@
-/* The outcome table: complete, unambiguous, and made of the words that its header defines. */
+/* The outcome table: complete, unambiguous, and with only the words that its header defines. */
 #include "base/status.h"
 
 #include <ctype.h>

@@ -1,4 +1,4 @@
-/* The agenda of a load: what is put in comes out once, when it is due. */
+/* The agenda of a load: each entry comes out once, when it is due. */
 #include "bench/agenda.h"
 #include "tests/test.h"
 

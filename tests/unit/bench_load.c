@@ -1,5 +1,5 @@
-/* The load generator against a server of the test's own: a thread that answers hello, and every
- * other request with a frame of the same number and size, in the way that the test asks for. */
+/* The load generator against a test server: a thread that answers hello, and every other request
+ * with a frame of the same number and size, correctly or with the fault that the test chooses. */
 #include "bench/load.h"
 
 #include <arpa/inet.h>
@@ -122,7 +122,7 @@ static void echo_stop(struct echo *echo)
     close(echo->listener);
 }
 
-/* A driver that asks for a number of requests of varying size and counts what becomes of each. */
+/* A driver that sends a number of requests of varying size and counts the outcome of each. */
 struct tally {
     uint64_t left;
     uint64_t asked;
@@ -162,7 +162,7 @@ static void tally_lost(void *context, uint64_t token)
     tally->lost++;
 }
 
-/* Runs the requests against an echo of this manner; true when no connection broke. */
+/* Runs the requests against an echo server with this behaviour; true when no connection broke. */
 static bool run_tally(enum manner manner, struct tally *tally, struct load *load)
 {
     struct echo echo;
@@ -232,7 +232,7 @@ TEST(load_hands_back_what_a_broken_connection_left_unanswered)
     }
 }
 
-/* Runs a schedule to its end and on until nothing is left of it. */
+/* Runs a schedule to its end, and continues until no request is unanswered. */
 static void check_schedule(uint32_t grain_ns)
 {
     enum { RATE = 20000, LENGTH_NS = 100 * 1000 * 1000 };

@@ -1,4 +1,5 @@
-/* The peers' protocols: answers as the peers send them, cut at every byte, and the requests. */
+/* The protocols of the other systems (peers): their answers, cut at every byte, and the requests to
+ * them. */
 #include <string.h>
 
 #include "bench/peers/protocol.h"

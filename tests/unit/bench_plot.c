@@ -1,4 +1,4 @@
-/* The plot as a file: whole, well-formed, and with every number a number. */
+/* The plot as a file: complete, well-formed, and without a NaN or an infinity. */
 #include "bench/plot.h"
 
 #include <stdlib.h>

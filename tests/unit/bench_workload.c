@@ -1,5 +1,5 @@
-/* Every workload against an engine in this process: right answers are found right, and any that is
- * changed is found wrong. */
+/* Every workload against an engine in this process: a right answer is accepted, and any changed
+ * answer is found wrong. */
 #include "bench/workload.h"
 
 #include <stdlib.h>
@@ -95,7 +95,7 @@ static void fixture_destroy(struct fixture *fixture)
     free(fixture);
 }
 
-/* Asks one request and judges its answer, with one byte of the body changed if asked. */
+/* Decides one request and checks its answer, after changing one byte of the body if asked to. */
 static enum verdict run_one(struct fixture *fixture, bool tamper)
 {
     uint64_t request[FRAME_SIZE_MAX / 8];
@@ -149,7 +149,7 @@ TEST(workload_stampede_finds_a_unit_sold_beyond_the_stock)
     for (uint32_t n = 0; n < 2000; n++)
         run_one(fixture, false);
     CHECK_EQUAL(fixture->share.units_reserved, 1000);
-    /* A unit too many, sold after others were told that there is none. */
+    /* One unit too many, sold after other buyers were answered SOLD_OUT. */
     const struct stock_adjust_body more = {
         .key = {.low = 1}, .sku = fixture->workload.sku_first, .delta = 1, .warehouse = 1};
     CHECK(ask(fixture, MESSAGE_stock_adjust, &more, sizeof more));

@@ -1,4 +1,4 @@
-/* Which addresses only this machine reaches. Names are tried with a hosts file of their own, in
+/* Which addresses only this machine can reach. Names are tested with a hosts file of their own, in
  * tests/python/test_addresses.py. */
 #include "cli/listen.h"
 

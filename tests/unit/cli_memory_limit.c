@@ -9,7 +9,7 @@
 
 #define MIB (1ULL << 20)
 
-/* Writes a file below the test's folder, with the folders on its way. */
+/* Writes a file below the test's folder, and makes the folders above it. */
 static void put(const char *path, const char *text)
 {
     char whole[1024];

@@ -1,4 +1,5 @@
-/* Options by name and value, as a file would give them, and what every row must fulfil. */
+/* Options by name and value, as a file would give them, and the conditions that every row must
+ * fulfil. */
 #include "cli/options.h"
 
 #include <string.h>
@@ -23,7 +24,7 @@ static bool bytes_are_equal(const void *a, const void *b, size_t size)
     return memcmp(a, b, size) == 0;
 }
 
-/* Setting the option is refused, with an error that has both parts in it. */
+/* Setting the option is refused, with an error message that contains both parts. */
 static bool is_refused(struct serve_options *options, const char *name, const char *value,
                        const char *part, const char *other_part)
 {

@@ -1,4 +1,4 @@
-/* The log's time against clocks that go wrong: while it runs, and at each kind of start. */
+/* The log's time with machine clocks that are wrong: while it runs, and at each kind of start. */
 #include <string.h>
 
 #include "net/clock.h"
@@ -34,7 +34,7 @@ static struct clock begun(void)
     return clock;
 }
 
-/* Goes on by so much, the wall clock being off by so much. */
+/* Advances by `us`, with a wall clock that is off by wall_off_us. */
 static enum clock_event go_on(struct clock *clock, uint64_t us, int64_t wall_off_us)
 {
     uint64_t boot_us = clock->now.boot_us + us;
@@ -42,7 +42,7 @@ static enum clock_event go_on(struct clock *clock, uint64_t us, int64_t wall_off
     return clock_turn(clock, reading(boot_us, wall_us));
 }
 
-/* The log's time, from where it would be had the wall clock never been touched. */
+/* The log's time, relative to what it would be if nobody had set the wall clock. */
 static int64_t off_us(const struct clock *clock)
 {
     return (int64_t)(clock->log_us - start_us - (clock->now.boot_us - US_PER_SECOND));
@@ -114,7 +114,7 @@ TEST(wall_clock_that_creeps_faster_than_it_may_is_a_jump_in_the_end)
     CHECK(off_us(&clock) <= wall_off_us / 8);
 }
 
-/* A start a while after the clock was noted, in the same boot or another. */
+/* A start some time after the clock's note was written, in the same boot or another. */
 struct restart {
     struct id boot;
     uint64_t passed_us; /* by the time since the boot */
@@ -205,7 +205,7 @@ TEST(start_in_another_boot_refuses_a_clock_that_is_behind)
     CHECK(strstr(text, "1 h 0 min earlier") != NULL && strstr(text, "--accept-clock") != NULL);
 }
 
-/* Plays turns of a second until the log's time is level with the wall clock; how many. */
+/* Plays turns of a second until the log's time equals the wall clock; returns how many. */
 static uint64_t melt(struct clock *clock)
 {
     uint64_t seconds = 0;
@@ -231,7 +231,7 @@ TEST(lead_that_was_accepted_melts_and_outlives_every_kind_of_start)
         CHECK_EQUAL(clock.lead_us, HOUR_US);
         CHECK_EQUAL(unproven_us, 0);
         CHECK(strstr(text, "1 h 0 min behind") != NULL && strstr(text, "20 h 0 min") != NULL);
-        /* The wall clock is where it is expected, so no word is needed again. */
+        /* The wall clock is where it is expected, so no further confirmation is needed. */
         how = (struct restart){boots[1 - i], 600 * US_PER_SECOND, -(int64_t)HOUR_US, false};
         CHECK(restart(&clock, &how));
         CHECK_EQUAL(text[0], '\0');

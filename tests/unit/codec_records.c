@@ -1,5 +1,5 @@
-/* The log's records: every message comes back as it was, with its time; cut or altered columns are
- * refused, or decode to something well-formed, and are never read beyond their end. */
+/* The log's records: every message decodes as it was encoded, with its time; cut or altered columns
+ * are refused, or decode to something well-formed, and are never read beyond their end. */
 #include "engine/codec.h"
 
 #include <stdlib.h>
@@ -40,7 +40,7 @@ static size_t fields_size(const struct records *records)
     return (size_t)(records->writer.fields - records->fields);
 }
 
-/* One of a type's named values; for flags any union of them. */
+/* One of a type's named values; for flags any combination of them. */
 static uint64_t random_named(unsigned type)
 {
     size_t count;
@@ -140,8 +140,9 @@ static void records_fill(struct records *records, uint32_t count)
     }
 }
 
-/* How many records decode as they were encoded; *malformed tells how that ended. The columns are
- * copied to memory of their exact size, where a sanitizer sees every read beyond. */
+/* Returns how many records decode as they were encoded; sets *malformed if the rest does not
+ * decode. The columns are copied to memory of their exact size, so that a sanitizer sees every read
+ * beyond it. */
 static uint32_t decode_equal(const struct records *records, size_t ids, size_t fields,
                              bool *malformed)
 {
@@ -216,7 +217,7 @@ TEST(cut_columns_give_the_records_before_the_cut)
     }
 }
 
-/* Whatever decodes is well-formed and is the same when encoded and decoded once more. */
+/* What decodes is well-formed, and encoding and decoding it again gives the same. */
 static void check_settled(const struct logged_command *command)
 {
     static uint8_t ids[2 * FRAME_SIZE_MAX + 16];

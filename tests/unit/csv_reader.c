@@ -22,7 +22,7 @@ static bool field_is(uint32_t index, const char *text)
            memcmp(field->bytes, text, field->size) == 0;
 }
 
-/* The next record is on this line and has these fields; NULL for one that it has not. */
+/* The next record is on this line and has these fields; NULL for a field that is not there. */
 static bool next_is(uint64_t line, const char *first, const char *second)
 {
     return csv_next(&reader, &record) == CSV_RECORD && record.line == line &&
@@ -108,7 +108,7 @@ TEST(random_bytes_are_read_to_their_end)
     static const char alphabet[] = "a,\"\n\r\xef";
     for (unsigned round = 0; round < 5000; round++) {
         size_t size = test_random_below(60);
-        char *text = malloc(size + 1); /* of that size, so that a sanitizer sees a step outside */
+        char *text = malloc(size + 1); /* exact, so that a sanitizer sees every access outside */
         CHECK(text != NULL);
         for (size_t i = 0; i < size; i++)
             text[i] = alphabet[test_random_below(sizeof alphabet - 1)];

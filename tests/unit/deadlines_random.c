@@ -1,5 +1,5 @@
-/* The deadlines against a naive list, near and far, with a clock that creeps and jumps by days and
- * by years. An entry's record is its place in the list. */
+/* The deadlines, near and far, against a naive list, with a clock that advances slowly and in leaps
+ * of days and years. An entry's record is its index in the list. */
 #include "engine/deadlines.h"
 
 #include <stdlib.h>
@@ -15,14 +15,14 @@ enum { CAPACITY = 500, STEPS = 3000, ROUNDS = 6, RECORDS_MAX = 1 << 20 };
 #define NEAR_SPAN_US ((uint64_t)DEADLINE_NEAR_BUCKETS << DEADLINE_NEAR_SHIFT)
 #define FAR_US       (1ULL << DEADLINE_FAR_SHIFT)
 
-/* What was set and not yet taken as due: by record, the time; 0 when it is done. */
+/* The entries that were set, by record: the time, or 0 once the entry was taken as due. */
 struct naive {
     struct deadlines deadlines;
     uint64_t *times;
     uint32_t record_last;
     uint32_t count;
     uint64_t now_us;
-    bool has_moved; /* some were set again: they no longer come in order */
+    bool has_moved; /* some were set again, so their times are no longer in order */
 };
 
 static struct naive *naive_create(void)
@@ -60,7 +60,7 @@ static void add_some(struct naive *naive, uint64_t count, uint64_t span_us)
     CHECK_EQUAL(deadlines_has_room(&naive->deadlines), naive->count < CAPACITY);
 }
 
-/* Takes up to count entries as the engine does; the bucket of the last one that was due, or 0. */
+/* Takes up to count entries as the engine does. */
 static void take(struct naive *naive, uint64_t count)
 {
     uint64_t bucket_us = 0;
@@ -78,7 +78,7 @@ static void take(struct naive *naive, uint64_t count)
             naive->has_moved = true;
             continue;
         }
-        /* Never before its time. */
+        /* No entry is taken before its time. */
         CHECK(deadline_bucket_us(time_us) < deadline_bucket_us(naive->now_us));
         CHECK(naive->has_moved || deadline_bucket_us(time_us) >= bucket_us);
         bucket_us = deadline_bucket_us(time_us);
@@ -87,9 +87,9 @@ static void take(struct naive *naive, uint64_t count)
     }
 }
 
-/* After everything that is due was taken, none is left whose time has passed by a tick, and the
- * next time to look is not later than the first one's. What a far bucket had that opened after its
- * time is due a near bucket later. */
+/* After everything due was taken, no entry is left whose time passed a tick ago or more, and the
+ * next time to look is not later than the first remaining entry's time. An entry of a far bucket
+ * that was opened after the entry's time is due one near bucket later. */
 static void check_none_is_late(struct naive *naive)
 {
     uint64_t first_us = UINT64_MAX;

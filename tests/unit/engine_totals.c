@@ -1,4 +1,4 @@
-/* Sums that no sequence of the model reaches: a million places of stock. */
+/* Sums that no random sequence of the model tests reaches: a million stock records. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static uint16_t ask(uint16_t number, const void *body, size_t size)
 
 static struct id fresh_key(void)
 {
-    now_us += KEY_RETENTION_US / (KEYS / 2); /* so that the few keys there is room for are enough */
+    now_us += KEY_RETENTION_US / (KEYS / 2); /* so that the small table of keys is enough */
     return (struct id){.low = ++keys};
 }
 
@@ -55,7 +55,7 @@ TEST(stock_of_all_warehouses_together_is_bounded)
     CHECK(engine != NULL);
     struct sku_put_body sku = {.key = fresh_key(), .sku = 1, .price = 1, .currency = EURO};
     CHECK_EQUAL(ask(MESSAGE_sku_put, &sku, sizeof sku), OUTCOME_OK);
-    /* Descending, since a SKU's list is sought through from its lowest warehouse on. */
+    /* Descending, since an insert searches a SKU's list from its lowest warehouse on. */
     for (uint32_t warehouse = PLACES; warehouse > 0; warehouse--)
         CHECK_EQUAL(add_stock(warehouse, QUANTITY_MAX), OUTCOME_OK);
     CHECK_EQUAL(add_stock(PLACES + 1, 1), OUTCOME_OVERFLOW);

@@ -1,5 +1,5 @@
-/* Records that are given back: the free list against a naive stack, and a table of kind POOL in an
- * engine, whose records come and go with the orders that need them. */
+/* Freed records: the free list against a naive stack, and a table of kind POOL in an engine, whose
+ * records are taken and freed with the orders that need them. */
 #include "engine/free_list.h"
 
 #include <string.h>
@@ -53,7 +53,7 @@ static uint16_t ask(struct engine *engine, uint16_t number, const void *body, si
     return command.outcome;
 }
 
-/* An engine with a SKU, and a customer who has so many lots of points. */
+/* An engine with a SKU, and a customer who has this number of lots of points. */
 static struct engine *make_engine(unsigned lots)
 {
     char error[ERROR_SIZE];
@@ -73,7 +73,7 @@ static struct engine *make_engine(unsigned lots)
     return engine;
 }
 
-/* An order that takes points from so many lots. */
+/* An order that takes points from this number of lots. */
 static uint16_t place(struct engine *engine, uint64_t order, unsigned lots)
 {
     struct {
@@ -117,7 +117,7 @@ TEST(pool_has_room_for_as_many_records_as_are_in_use)
     engine_destroy(engine);
 }
 
-/* What a snapshot does: numbers, then records, then what follows from them. */
+/* Does what loading a snapshot does: numbers, then records, then what is rebuilt from them. */
 static void copy(const struct engine *engine, struct engine *to)
 {
     char error[ERROR_SIZE];
@@ -163,7 +163,7 @@ TEST(pool_that_was_copied_goes_on_like_its_original)
     engine_destroy(copied);
 }
 
-/* Whoever spoils a free list is found out, by the rows alone. */
+/* Any damage to a free list is detected from the rows alone. */
 TEST(free_lists_that_lie_are_refused)
 {
     char error[ERROR_SIZE];

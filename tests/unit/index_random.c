@@ -1,5 +1,5 @@
-/* The index against a naive list of pairs: random inserts and removals, homes at the very end of
- * the table so that chains wrap around, and a table filled to its capacity. */
+/* The index against a naive list of pairs: random inserts and removals, home slots at the very end
+ * of the table so that probing wraps around, and a table filled to its capacity. */
 #include "engine/index.h"
 
 #include <stdlib.h>
@@ -10,16 +10,17 @@ enum { CAPACITY = 200, STEPS = 4000, ROUNDS = 40, WIDTHS = 4 };
 
 struct pair {
     uint32_t hash;
-    uint32_t record; /* 0: no such pair */
+    uint32_t record; /* 0: there is no such pair */
 };
 
-/* The index under test, and every pair that it should have: the record is the place plus one. */
+/* The index under test, and every pair that it should have: the record is the pair's position plus
+ * one. */
 struct indexed {
     struct index index;
     struct pair pairs[CAPACITY];
     uint32_t count;
     uint32_t hash_base;
-    uint32_t hash_width; /* hashes are drawn from so many behind the base */
+    uint32_t hash_width; /* how many different hashes are drawn, from the base on */
 };
 
 static void indexed_init(struct indexed *indexed, uint32_t hash_base, uint32_t hash_width)
@@ -48,7 +49,7 @@ static void pair_remove(struct indexed *indexed, uint32_t place)
     indexed->count--;
 }
 
-/* A walk of a hash yields each of its records once, and no other. */
+/* Iterating over a hash yields each of its records once, and no other. */
 static void check_hash(const struct indexed *indexed, uint32_t hash)
 {
     struct index_walk walk = index_walk(&indexed->index, hash);
@@ -103,7 +104,7 @@ static void play(uint32_t hash_base, uint32_t hash_width)
     index_deinit(&indexed.index);
 }
 
-/* From every record under one hash to hardly two alike. */
+/* From all records under the same hash to almost no two records with the same hash. */
 static const uint32_t widths[WIDTHS] = {1, 7, 1u << 24, UINT32_MAX};
 
 TEST(index_finds_what_was_inserted_and_not_removed)

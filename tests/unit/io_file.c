@@ -104,7 +104,7 @@ TEST(io_write_tells_of_failure_and_why_a_write_was_short)
     CHECK(event.kind == IO_WRITTEN && event.user == 3);
     CHECK_EQUAL(event.result, -EBADF);
 
-    /* A limit of the file's size in the middle of the write. */
+    /* A file size limit that lies in the middle of the write. */
     struct rlimit limit;
     CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
     struct rlimit low = {.rlim_cur = FILE_SIZE + WAL_ALIGN, .rlim_max = limit.rlim_max};
@@ -227,7 +227,7 @@ static bool refuse_system_call(uint32_t number, uint32_t error)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* The message of io_create in a process in which that system call fails. */
+/* The error message of io_create in a process in which that system call fails. */
 static void refused_message(uint32_t number, uint32_t error, char message[IO_ERROR_SIZE])
 {
     int ends[2];

@@ -15,13 +15,13 @@
 
 enum { PATIENCE_US = 10 * 1000 * 1000, STREAMS_MAX = 256 };
 
-/* Waits for events until the condition holds; a bug makes a wait run out. */
+/* Waits for events until the condition holds; with a bug a wait times out. */
 #define TURN_UNTIL(echo, condition)                                                                \
     while (!(condition))                                                                           \
     CHECK(echo_turn((echo), PATIENCE_US) > 0)
 
-/* Runs that many streams of that size against the echo; between the turns does what the case
- * asks for. */
+/* Runs that many streams of that size against the echo server; between the turns it does what the
+ * case defines. */
 static void run_streams(struct echo *echo, uint32_t count, uint64_t size,
                         void (*between)(struct echo *echo))
 {
@@ -160,7 +160,7 @@ TEST(io_starving_connections_recover_while_others_pause)
     echo_close(&echo);
 }
 
-/* With one buffer a connection that always has data must not keep the others out. */
+/* With a single buffer, a connection that always has data must not starve the others. */
 TEST(io_starving_connections_take_turns)
 {
     enum { COUNT = 8 };
@@ -210,8 +210,8 @@ TEST(io_every_buffer_can_be_in_the_callers_hands)
     echo_close(&echo);
 }
 
-/* Sent to and not read by the client, which learns of a reset, not of a regular end: what it got
- * stops in the middle. */
+/* The client does not read what is sent to it; it sees a reset, not a regular end: the data that it
+ * got stops in the middle. */
 TEST(io_closing_while_sending_and_receiving_ends_with_one_event_and_a_reset)
 {
     enum { TOTAL = 24 << 20 }; /* more than the sockets' own buffers take */
@@ -222,7 +222,7 @@ TEST(io_closing_while_sending_and_receiving_ends_with_one_event_and_a_reset)
     echo.stream_size = TOTAL + sizeof bytes;
     int client = client_connect(echo.port);
     for (size_t sent = 0; sent < TOTAL;) {
-        count = send(client, bytes, sizeof bytes, 0); /* and it never reads */
+        count = send(client, bytes, sizeof bytes, 0); /* and the client never reads */
         sent += count > 0 ? (size_t)count : 0;
         echo_turn(&echo, 0);
     }
@@ -260,8 +260,8 @@ TEST(io_closing_tells_the_peer)
     echo_close(&echo);
 }
 
-/* Each connection that is accepted may get the number of one just closed; what completes late of
- * that one must not show. Afterwards no buffer may be missing. */
+/* A connection that is accepted may get the number of one just closed; late completions of the
+ * closed one must have no effect on it. Afterwards no buffer may be missing. */
 TEST(io_late_completions_never_reach_the_next_connection_of_a_number)
 {
     enum { ROUNDS = 400, CLIENTS = 8, BUFFERS = 16 };
@@ -366,7 +366,7 @@ TEST(io_accepting_goes_on_after_there_were_no_file_descriptors)
     int client = client_connect(echo.port);
     struct rlimit none = {.rlim_cur = (rlim_t)client + 1, .rlim_max = limit.rlim_max};
     CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    /* Lower numbers that earlier tests left free would do for accepting. */
+    /* Lower descriptor numbers that earlier tests left free would be enough for accepting. */
     int fillers[256];
     int fillers_count = 0;
     while (fillers_count < 256 && (fillers[fillers_count] = dup(client)) >= 0)

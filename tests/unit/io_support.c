@@ -1,4 +1,4 @@
-/* The echo server and its clients: every event of the io is taken in, and nothing is lost. */
+/* The echo server and its clients: every event of the io is handled, and nothing is lost. */
 #include "tests/unit/io_support.h"
 
 #include <arpa/inet.h>

@@ -10,7 +10,8 @@
 
 enum { ECHO_CONNECTIONS_MAX = 8192, ECHO_HELD_MAX = 64 };
 
-/* One accepted connection; never used again once it is closed, so that a late event shows. */
+/* One accepted connection; the struct is not reused once the connection is closed, so that a late
+ * event is detected. */
 struct echo_connection {
     int fd;
     bool is_closing;
@@ -28,9 +29,9 @@ struct echo {
     struct io *io;
     int port;
     size_t stream_size;      /* bytes that one connection may send to be echoed */
-    uint32_t events_max;     /* asked for at once; 0: IO_EVENTS_MAX */
-    bool keeps_what_arrives; /* does not send it back */
-    bool holds_buffers;      /* releases them only when told */
+    uint32_t events_max;     /* requested at once; 0: IO_EVENTS_MAX */
+    bool keeps_what_arrives; /* does not send back what it receives */
+    bool holds_buffers;      /* releases buffers only when told to */
     uint32_t connections_count;
     uint32_t closed_count;
     uint32_t accept_errors_count;
@@ -45,8 +46,8 @@ void echo_open(struct echo *echo, uint32_t connections_max, uint32_t buffer_size
                uint32_t buffer_count);
 void echo_close(struct echo *echo);
 
-/* One io_wait and what follows from its events; waits up to timeout_us. Returns the number of
- * events. Fails the test on an event of a closed connection or a malformed one. */
+/* One io_wait and the handling of its events; waits up to timeout_us. Returns the number of events.
+ * Fails the test on an event of a closed connection or a malformed one. */
 uint32_t echo_turn(struct echo *echo, uint64_t timeout_us);
 void echo_release(struct echo *echo);
 void echo_hang_up(struct echo *echo, uint32_t connection);

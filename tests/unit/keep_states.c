@@ -1,4 +1,5 @@
-/* The keeper: an image shows what was, whatever changes meanwhile, or says that it cannot. */
+/* The keeper: an image shows the state of its beginning, whatever changes meanwhile, or reports
+ * that it cannot. */
 #include "engine/image.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static struct engine *make_engine(void)
     return engine;
 }
 
-/* Credits each customer, the first time as a new one. */
+/* Credits each customer; the first credit creates the customer. */
 static void credit_all(struct engine *engine, uint64_t key_first)
 {
     for (uint64_t customer = 1; customer <= CUSTOMERS; customer++) {
@@ -33,7 +34,7 @@ static void credit_all(struct engine *engine, uint64_t key_first)
     }
 }
 
-/* Takes the rest of the image; returns the XOR of all words of the customers, and how many. */
+/* Reads the rest of the image; returns the XOR of all words of the customers, and how many. */
 static uint64_t sum_customers(struct keeper *keeper, uint64_t *records)
 {
     static uint8_t raw[KEEP_CHUNK_SIZE];

@@ -1,5 +1,5 @@
-/* The table of keys: what ordinary commands may fill of it, what is left to operators, and that
- * replay knows no reserve. */
+/* The table of keys: the part that ordinary commands may fill, the part kept for operators, and
+ * that replay ignores this reserve. */
 #include "engine/state.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ static void engine_start(uint32_t keys)
     now_us = START_US;
 }
 
-/* The outcome, and what the rejection carries. */
+/* Checks the outcome and the numbers in the rejection. */
 static uint16_t decide(uint16_t number, const void *body, uint32_t size, bool spares_keys,
                        struct rejection_body *rejection)
 {

@@ -1,6 +1,6 @@
-/* Bodies of other schemas, with made-up shapes that have grown twice: what is older comes with
- * zeros in what it lacks, what is newer without what is not known, and nothing else is taken for
- * either. */
+/* Bodies of other schemas, with made-up shapes that have grown twice: an older body gets zeros in
+ * the fields that it lacks, a newer one loses the fields that are not known here, and anything else
+ * is refused. */
 #include "engine/layout.h"
 
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static const struct message_info first_message = {
     .reply_row = &first_row_shape,
 };
 
-/* A body of a schema, none of whose bytes is zero but those that are reserved; returns its size. */
+/* A body of a schema in which every byte is nonzero except the reserved ones; returns its size. */
 static uint32_t make_body(unsigned schema, unsigned rows, uint8_t *body)
 {
     uint32_t size = body_sizes[schema] + rows * row_sizes[schema];
@@ -172,7 +172,7 @@ TEST(reply_of_an_older_schema_has_zeros_in_what_it_lacks)
     }
 }
 
-/* A newer server's rows are longer, or its body where it has no rows. */
+/* A newer server's rows are longer, or its body is longer where it has no rows. */
 TEST(reply_of_a_newer_schema_lacks_what_is_not_known)
 {
     uint8_t body[BODY_SIZE_MAX];

@@ -1,4 +1,5 @@
-/* Lines as they come through a pipe, in pieces of any size, against the text cut at once. */
+/* Lines that arrive through a pipe in pieces of any size, compared with the whole text cut into
+ * lines at once. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,8 +12,7 @@ enum { TEXT_SIZE_MAX = 400000, PIECE_SIZE_MAX = 60000 };
 static char text[TEXT_SIZE_MAX];
 static struct lines lines;
 
-/* Lines of mostly small sizes, some about as long as a line may be; the last without its end now
- * and then. */
+/* Mostly short lines, some close to the longest allowed; sometimes the last one has no newline. */
 static size_t make_text(void)
 {
     size_t size = 0;
@@ -27,7 +27,7 @@ static size_t make_text(void)
     return size - (size_t)test_random_below(2);
 }
 
-/* Takes what has come, and compares it with the text from *at on. */
+/* Takes the lines that have arrived, and compares them with the text from *at on. */
 static void take_lines(size_t *at, size_t size)
 {
     enum lines_next next;

@@ -1,5 +1,5 @@
-/* A memory ring against a naive queue: what is added is found until it is forgotten, round after
- * round, and those that are kept are counted right. */
+/* A memory ring against a naive queue: a record is found from when it is added until it is
+ * forgotten, round after round, and the count of kept records is right. */
 #include "engine/memory_ring.h"
 
 #include "tests/test.h"

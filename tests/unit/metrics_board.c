@@ -1,5 +1,5 @@
-/* The board of metrics under threads: what is read is whole and never goes back, however much is
- * published meanwhile. */
+/* The board of metrics under threads: a reader sees the figures of a single publication and never
+ * older ones than before, however often is published meanwhile. */
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -12,7 +12,7 @@ enum { READERS = 2, CHANGES = 2000, PUBLICATIONS_MAX = 100000000 };
 struct reading {
     const struct metrics_board *board;
     atomic_bool *stop;
-    _Atomic uint64_t changes; /* reads that gave something newer than the one before */
+    _Atomic uint64_t changes; /* reads that gave newer figures than the read before */
     uint64_t torn;
     uint64_t backwards;
     pthread_t thread;

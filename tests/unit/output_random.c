@@ -15,13 +15,13 @@ enum {
     GAP = 16,
 };
 
-/* One connection: its output, and the sizes that are reserved and not written yet. */
+/* One connection: its output, and the sizes of replies that are reserved but not written yet. */
 struct stream {
     struct output output;
     uint32_t number;
     uint32_t pending[PENDING_MAX];
     uint32_t pending_count;
-    uint64_t written; /* as this test counts it */
+    uint64_t written; /* as counted by this test */
     uint64_t sent;
 };
 
@@ -32,7 +32,7 @@ struct streams {
     uint32_t full_count;
 };
 
-/* What stands at a position of a stream. */
+/* The byte at a position of a stream. */
 static uint8_t byte_at(const struct stream *stream, uint64_t position)
 {
     return (uint8_t)((position * 0x9e3779b97f4a7c15ULL >> 56) ^ stream->number);
@@ -175,7 +175,7 @@ TEST(outputs_that_are_read_too_slowly_fill_up_and_lose_nothing)
     streams_destroy(streams);
 }
 
-/* Reserves until there is no more for this one. */
+/* Reserves until this connection gets no more. */
 static uint32_t fill(struct streams *streams, struct stream *stream)
 {
     for (uint32_t full = streams->full_count; streams->full_count == full;)
@@ -195,7 +195,8 @@ TEST(one_output_leaves_chunks_to_others)
     streams_destroy(streams);
 }
 
-/* However many take all that they can get, some chunks are left for those that have none. */
+/* However many connections take all chunks they can get, some are left for connections that have
+ * none. */
 TEST(the_last_chunks_are_for_outputs_that_hold_none)
 {
     enum { GREEDY = 64, POOL = 1024 };

@@ -1,5 +1,5 @@
 /* Blocks with right checksums and a right chain, whose content no engine wrote: replay refuses them
- * with a message. No assertion may be reached, whatever the columns and the header's numbers say.
+ * with a message. No assertion may fail, whatever the columns and the header's numbers say.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +147,7 @@ static void decide_order(struct forged_log *log)
            sizeof order.fixed + order.fixed.line_count * sizeof order.lines[0]);
 }
 
-/* Something about what there is. */
+/* A random command that refers to existing records. */
 static void decide_any(struct forged_log *log)
 {
     struct id order = {.low = 1 + test_random_below(log->numbers)};
@@ -307,7 +307,8 @@ TEST(forged_blocks_are_refused_with_a_message)
         error[0] = '\0';
         bool is_believed = replays(engine, error);
         CHECK(is_believed || error[0] != '\0');
-        /* A block of another seq may be taken for a torn write; what is left is sound. */
+        /* A block with another seq may be taken for a torn write; then the log before it is
+         * sound. */
         CHECK(!is_believed || engine_check(engine, error, sizeof error));
         refused += !is_believed;
         memcpy(log->ids[at], ids, block.ids_size);

@@ -18,18 +18,19 @@ TEST(log_is_kept_from_the_older_snapshot_and_from_the_archive_on)
         struct retention_log log;
         uint64_t seq;
     } rows[] = {
-        /* Fewer than two snapshots: all of the log is needed, whatever the archive has. */
+        /* Fewer than two snapshots: all of the log is needed, whatever the archive contains. */
         {{.seq_snapshot = 0}, 0},
         {{.seq_snapshot = 0, .has_archive = true}, 0},
         {{.seq_snapshot = 0, .has_archive = true, .seq_archived = 500}, 0},
-        /* No archive: the snapshots alone decide; what an archive had once does not. */
+        /* No archive: the snapshots alone decide; the seq of a former archive does not count. */
         {{.seq_snapshot = 1}, 2},
         {{.seq_snapshot = 100}, 101},
         {{.seq_snapshot = 100, .seq_archived = 50}, 101},
-        /* An archive that is behind the snapshots keeps what it has not got, */
+        /* An archive that is behind the snapshots keeps the segments that it does not contain
+         * yet, */
         {{.seq_snapshot = 100, .has_archive = true, .seq_archived = 0}, 1},
         {{.seq_snapshot = 100, .has_archive = true, .seq_archived = 99}, 100},
-        /* and one that is not keeps nothing. */
+        /* and one that is not behind keeps none. */
         {{.seq_snapshot = 100, .has_archive = true, .seq_archived = 100}, 101},
         {{.seq_snapshot = 100, .has_archive = true, .seq_archived = 101}, 101},
         {{.seq_snapshot = 100, .has_archive = true, .seq_archived = UINT64_MAX}, 101},
@@ -42,7 +43,7 @@ TEST(log_is_kept_from_the_older_snapshot_and_from_the_archive_on)
     }
 }
 
-/* Files of 10 bytes, the oldest first; the changes of each end at the time given. */
+/* Files of 10 bytes, the oldest first; the last change in each has the time given. */
 struct archive_row {
     struct retention_archive archive;
     uint32_t file_count;
@@ -79,7 +80,7 @@ TEST(archive_of_too_many_bytes_loses_its_oldest_files)
         {{.keep_bytes = 59}, 6, {0}, 1},
         {{.keep_bytes = 50}, 6, {0}, 1},
         {{.keep_bytes = 49}, 6, {0}, 2},
-        /* The newest stays, even alone above the bound. */
+        /* The newest stays, even if it alone exceeds the bound. */
         {{.keep_bytes = 1}, 6, {0}, 5},
         {{.keep_bytes = 1}, 1, {0}, 0},
         {{.keep_bytes = 1}, 0, {0}, 0},
@@ -104,19 +105,21 @@ TEST(archive_gives_up_what_it_must_but_never_the_newest)
 TEST(archived_files_that_are_too_old_go_a_few_at_a_time)
 {
     static const struct archive_row rows[] = {
-        /* Older than keep_us, not as old. */
+        /* Removed when older than keep_us, not when exactly that old. */
         {{.keep_us = 100, .time_us = 1000}, 4, {899, 950, 999}, 1},
         {{.keep_us = 100, .time_us = 1000}, 4, {900, 950, 999}, 0},
         /* Two at a time, however many are too old. */
         {{.keep_us = 100, .time_us = 1000}, 6, {1, 2, 3, 4, 5}, 2},
         {{.keep_us = 100, .time_us = 1000}, 2, {1}, 1},
         {{.keep_us = 100, .time_us = 1000}, 1, {1}, 0},
-        /* One that is not too old keeps what is after it, a time that is not known as well. */
+        /* A file that is not too old protects those after it; so does one whose time is not
+         * known. */
         {{.keep_us = 100, .time_us = 1000}, 6, {1, 950, 3, 4, 5}, 1},
         {{.keep_us = 100, .time_us = 1000}, 6, {0, 2, 3, 4, 5}, 0},
-        /* A time ahead of the archive's is no age. */
+        /* A time ahead of the archive's does not count as an age. */
         {{.keep_us = 100, .time_us = 1000}, 4, {2000, 3000, 4000}, 0},
-        /* Behind what goes for the bytes, or must go, two more go for their age. */
+        /* After those that are removed for the size bound, or must be, two more are removed for
+         * their age. */
         {{.keep_us = 100, .time_us = 1000, .keep_bytes = 50}, 6, {1, 2, 3, 4, 5}, 3},
         {{.keep_us = 100, .time_us = 1000, .gone_min = 2}, 6, {1, 2, 3, 4, 5}, 4},
         {{.keep_us = 100, .time_us = 1000, .gone_min = 2}, 6, {1, 2, 950, 4, 5}, 2},

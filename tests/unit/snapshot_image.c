@@ -1,4 +1,4 @@
-/* The image's parts: what was written is read back, and nothing that was changed is believed. */
+/* The image's parts: what was written is read back, and anything that was changed is refused. */
 #include "snapshot/image.h"
 
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static void make_header(struct image_header *header, uint8_t bytes[IMAGE_HEADER_
     image_header_write(header, bytes);
 }
 
-/* As a later till would have written it. */
+/* As a later version of till would have written it. */
 static void set_version(uint8_t bytes[IMAGE_HEADER_SIZE], uint32_t version)
 {
     memcpy(bytes + offsetof(struct image_fixed, version), &version, sizeof version);
@@ -85,7 +85,7 @@ TEST(image_of_a_newer_version_is_told_from_damage)
     CHECK_EQUAL(image_header_read(bytes, &read), IMAGE_DAMAGED);
 }
 
-/* Rows that lead outside of the header or of a record. */
+/* Rows that point outside the header or outside a record. */
 TEST(image_header_whose_rows_contradict_each_other_is_damaged)
 {
     static struct image_header header, read;

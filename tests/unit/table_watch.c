@@ -1,4 +1,4 @@
-/* The watch over the tables, and what they say of themselves. */
+/* The watch over how full the tables are, and the notices that it gives. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@ enum { KEYS = 160, RESERVE = 10, EURO = 978 };
 static struct watch watch;
 static char text[WATCH_TEXT_SIZE];
 
-/* Is there a notice with this in it, or none for ""? */
+/* Is there a notice that contains this text; for "": is there none? */
 static bool tells(uint64_t used, const char *notice)
 {
     const struct table_fill fill = {.name = "point_takes", .used = used, .capacity = 1000};

@@ -140,7 +140,7 @@ TEST(a_query_of_rows_takes_what_they_are_about_by_its_name)
     CHECK_EQUAL(items[2].sku, 9);
     CHECK(refuses("stock.get sku=x", "stock.get: sku: sku=x: expected"));
     CHECK(refuses("stock.get key=7", "no field key; expected name item (or sku)"));
-    /* In a command a field's name is that field alone. */
+    /* In a command, a field's name refers to that field only. */
     CHECK(refuses("order.place order=1 customer=2 sku=7", "no field sku; expected order"));
 }
 

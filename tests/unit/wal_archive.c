@@ -1,4 +1,4 @@
-/* The archive of a log on a real disk: what is copied, kept, refused and told. */
+/* The archive of a log on a real disk: what is copied, kept, refused and reported. */
 #include "wal/archive.h"
 
 #include <errno.h>
@@ -81,7 +81,7 @@ static void turn(struct fixture *fixture)
     }
 }
 
-/* Until all that the log has left is archived. */
+/* Plays turns until every segment that the log has left is archived. */
 static void archive_all(struct fixture *fixture)
 {
     struct wal_closed closed;
@@ -96,7 +96,7 @@ static void archive_all(struct fixture *fixture)
     CHECK(archive_wait_us(fixture->archive, fixture->now_us) == UINT64_MAX);
 }
 
-/* Appends until so many segments more have been left. */
+/* Appends until the log has left this many more segments. */
 static void grow(struct fixture *fixture, uint32_t segment_count)
 {
     uint32_t wanted = wal_closed_count(fixture->log->wal, 0) + segment_count;
@@ -113,7 +113,8 @@ static int archived(struct fixture *fixture, struct wal_segment **segments)
     return count;
 }
 
-/* The archive is a chain from seq_first to what its status says; each block is one of the log's. */
+/* The archive is a chain from seq_first to the seq in its status; each block is one of the
+ * log's. */
 static void archive_check(struct fixture *fixture, uint64_t seq_first)
 {
     struct wal_reader reader;
@@ -156,7 +157,7 @@ TEST(archive_that_was_interrupted_begins_the_segment_again)
 {
     struct fixture fixture;
     fixture_init(&fixture);
-    fixture.log->options.segment_size = 16ULL * WAL_BLOCK_SIZE_MAX; /* some pieces each */
+    fixture.log->options.segment_size = 16ULL * WAL_BLOCK_SIZE_MAX; /* several pieces each */
     for (int round = 0; round < 6; round++) {
         fixture_open(&fixture);
         grow(&fixture, 1);
@@ -208,7 +209,7 @@ TEST(archived_segments_go_when_all_in_them_is_too_old_by_the_time_of_the_log)
     fixture.log->time_us += 100 * US_PER_SECOND;
     grow(&fixture, 1);
     archive_all(&fixture);
-    /* The third may have changes of just now at its end, and the newest never goes. */
+    /* The third may end with changes that are too new, and the newest is never removed. */
     int count = archived(&fixture, &segments);
     CHECK(count >= 3 && count <= 4);
     archive_check(&fixture, segments[0].seq_first);
@@ -253,7 +254,7 @@ TEST(damaged_segment_is_told_and_neither_archived_nor_passed_over)
     for (int i = 0; i < 20; i++)
         turn(&fixture);
     const struct archive_status *status = archive_status(fixture.archive);
-    /* Where the first one ends is told by the first block of this one. */
+    /* The first block of this file shows where the one before it ends. */
     CHECK(status->segment_count <= 1);
     CHECK_EQUAL(status->notice_count, 1);
     CHECK(strstr(status->notice, "wal-0000000002.log is damaged") != NULL);
@@ -264,7 +265,7 @@ TEST(damaged_segment_is_told_and_neither_archived_nor_passed_over)
     log_free(fixture.log);
 }
 
-/* Moves the log's files away, so that another log begins. */
+/* Moves the log's files away, so that a new log begins. */
 static void log_forget(struct log *log)
 {
     struct disk *disk;
@@ -377,7 +378,7 @@ static struct archived_path archived_path(const char *name)
     return path;
 }
 
-/* An archive of so many segments, closed; the list is the caller's to free. */
+/* An archive of that many segments, closed; the caller frees the list. */
 static int archive_made(struct fixture *fixture, uint32_t segment_count,
                         struct wal_segment **segments)
 {
@@ -391,7 +392,8 @@ static int archive_made(struct fixture *fixture, uint32_t segment_count,
     return count;
 }
 
-/* Reads the archive to its end; the last seq read, and what is said in fixture->error. */
+/* Reads the archive to its end; returns the last seq read, and leaves the message in
+ * fixture->error. */
 static enum wal_read archive_read(struct fixture *fixture, uint64_t seq_known, uint64_t *seq_last)
 {
     struct wal_reader reader;

@@ -1,4 +1,4 @@
-/* Blocks as bytes: what is sealed comes back, and nothing else is taken for a block. */
+/* Blocks as bytes: a sealed block is read back, and no other bytes are accepted as a block. */
 #include "wal/block.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "base/schema.h"
 #include "tests/test.h"
 
-/* A block with columns of given sizes, and what came of it. */
+/* A block with columns of given sizes, and the result of reading it back. */
 struct sealed {
     struct wal_packer packer;
     struct wal_block block;
@@ -148,7 +148,7 @@ TEST(flipped_bit_anywhere_in_a_block_is_found)
 }
 
 /* Sizes and counts of any value are either refused or bounded; with the checksum made to fit, the
- * content decompresses or is refused, and nothing outside is touched (run with sanitizers). */
+ * content decompresses or is refused, and no memory outside is accessed (run with sanitizers). */
 TEST(forged_headers_and_content_never_lead_outside)
 {
     struct sealed *sealed = sealed_create();

@@ -1,4 +1,4 @@
-/* Real logs, and what a crash, a cut or a flipped bit may make of their files. */
+/* Real logs whose files were left by a crash, were cut, or have a flipped bit. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,8 +83,8 @@ static void crash_at(const struct images *before, const struct log_found *found,
     }
 }
 
-/* The note that may have been there then: of the newest segment with a block that was handed over,
- * which is named before anything in it counts as durable, or of an older moment. */
+/* The note that the folder may have had then: one that names the newest segment with a submitted
+ * block, since a note names a segment before anything in it counts as durable; or an older note. */
 static void note_at(const struct log_found *found, uint64_t seq_durable)
 {
     struct wal_note note = {.epoch = UINT64_MAX, .segment_size = IMAGE_SIZE};
@@ -207,7 +207,7 @@ static uint32_t flip_offset(const struct wal_block *header, uint32_t step)
     case 1:
         return fields + (uint32_t)test_random_below(header->fields_stored);
     default:
-        /* A block may fill its pages to the last byte: that one is its payload then. */
+        /* A block may fill its pages to the last byte: then that byte is part of its payload. */
         if (padding == header->block_size)
             return padding - 1;
         return padding + (uint32_t)test_random_below(header->block_size - padding);
@@ -257,8 +257,8 @@ TEST(flipped_bit_in_the_seal_loses_the_seal_alone)
     log_free(log);
 }
 
-/* A log whose last segment is a fresh one, or one that was written before, with some small blocks
- * at its end; sealed, or as a kill leaves it. */
+/* A log whose last segment is new or recycled, with some small blocks at its end; sealed, or as a
+ * kill leaves it. */
 static struct log *log_ended(bool recycled, bool sealed)
 {
     struct log *log = log_create();
@@ -269,7 +269,7 @@ static struct log *log_ended(bool recycled, bool sealed)
     if (recycled)
         CHECK(wal_release(log->wal, UINT64_MAX) > 0);
     log_drain(log);
-    /* The spare comes first, then what was released. */
+    /* The spare segment is used first, then the released ones. */
     uint32_t segment = wal_segment_first(log->wal);
     while (recycled && wal_segment_first(log->wal) + wal_closed_count(log->wal, 0) < segment + 2)
         log_append(log, 1000);
@@ -293,7 +293,7 @@ enum ruin {
     RUINS
 };
 
-/* Ruins the last block, and nothing before it. */
+/* Damages the last block, and nothing before it. */
 static void block_ruin(const struct log_block *block, enum ruin ruin)
 {
     static uint8_t bytes[WAL_BLOCK_SIZE_MAX];

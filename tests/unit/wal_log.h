@@ -17,14 +17,14 @@ enum {
     LOG_COMMAND_SIZE_MAX = 64, /* bytes that a command adds to a column, at most */
 };
 
-/* Where a block stands, as the reader found it. */
+/* Where a block is, as the reader found it. */
 struct log_block {
     struct wal_block header;
     uint32_t segment;
     uint64_t offset;
 };
 
-/* What a reading found. */
+/* The result of reading a log. */
 struct log_found {
     enum wal_read result;
     struct wal_end end;
@@ -44,7 +44,7 @@ struct log {
     uint64_t time_us;
     uint64_t seq_last; /* appended */
     uint8_t salts[LOG_SEQ_MAX];
-    bool held; /* completions are kept in events until the test hands them over */
+    bool held; /* completions are held in events until the test delivers them */
     uint32_t event_count;
     struct io_event events[LOG_EVENTS_MAX];
 };
@@ -53,9 +53,9 @@ struct log {
 struct log *log_create(void);
 void log_free(struct log *log);
 
-/* Recovers from the test's folder, checks every command against the model, forgets those that are
- * gone, and opens the log for writing. log_close makes everything durable first,
- * and seals the log. */
+/* Recovers from the test's folder, checks every command against the model, drops lost commands from
+ * the model, and opens the log for writing. log_close makes everything durable first, and seals the
+ * log. */
 void log_open(struct log *log);
 void log_close(struct log *log);
 
@@ -66,16 +66,16 @@ void log_close_unsealed(struct log *log);
 void log_append(struct log *log, uint32_t count);
 enum wal_room log_try(struct log *log);
 
-/* Waits for an event at least, and hands over what came unless events are held. log_drain hands
- * over what was held, and makes everything durable. */
+/* Waits for at least one event, and delivers those that came unless events are held. log_drain
+ * delivers the held ones, and makes everything durable. */
 void log_pump(struct log *log);
 void log_drain(struct log *log);
 
 /* Reads the test's folder without its lock and checks the commands of every block. model NULL:
- * neither the content nor the log's note is looked at. The caller frees what is found. */
+ * neither the content nor the log's note is checked. The caller frees the result. */
 struct log_found *log_read(const struct log *model);
 
-/* The folder holds all that was appended, sealed, and nothing that is to be cut. */
+/* The folder contains all that was appended, sealed, and nothing that would be cut. */
 void log_check(const struct log *log);
 
 /* The log's note in the test's folder. */

@@ -8,7 +8,7 @@
 
 enum { SEGMENT_SIZE = 1 << 20, COMMANDS = 10, NOISE = 0x5a };
 
-/* The place that the next block goes to, and the chain up to it. */
+/* The position of the next block, and the chain up to it. */
 struct forge {
     uint32_t segment;
     uint64_t offset;
@@ -29,14 +29,14 @@ static struct forge *forge_create(uint32_t segment_count)
     forge->segment = 1;
     forge->seq_next = 1;
     forge->epoch = 1;
-    forge->size = 3 * WAL_ALIGN / 2; /* two pages with what is around it */
+    forge->size = 3 * WAL_ALIGN / 2; /* its two pages, and what surrounds them */
     for (uint32_t i = 1; i <= segment_count; i++)
         segment_create(i, SEGMENT_SIZE);
     return forge;
 }
 
-/* Makes the image of the next block, and moves on behind it; what is written is left to the test.
- */
+/* Builds the image of the next block and advances the position past it; the test writes all of it,
+ * or a part. */
 static void forge_make(struct forge *forge)
 {
     static uint8_t fields[WAL_COLUMN_SIZE_MAX];
@@ -115,7 +115,7 @@ static void forge_segment(struct forge *forge, uint32_t segment)
     forge->offset = 0;
 }
 
-/* A block of the log's past, as it stands in a recycled segment; its size may differ. */
+/* An old block of this log, as found in a recycled segment; its size may differ. */
 static uint64_t forge_stale(uint32_t segment, uint64_t offset, uint64_t seq, uint32_t size)
 {
     struct forge *past = forge_create(0);
@@ -142,7 +142,7 @@ static void check_end(const struct wal_end *expected)
     free(found);
 }
 
-/* The place as it is now; a test takes it before it forges what comes after. */
+/* The current position; a test reads it before it forges what comes after. */
 static struct wal_end end_here(const struct forge *forge)
 {
     return (struct wal_end){
@@ -420,7 +420,7 @@ TEST(blocks_that_come_while_the_log_is_read_are_no_damage)
     CHECK(wal_reader_init(&reader, disk) == 0);
     reader.ignores_note = true;
     CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_BLOCK);
-    /* The reader has read ahead, and holds zeros where the next block comes to stand. */
+    /* The reader has read ahead, and has zeros in memory where the next block will be written. */
     forge_block(forge);
     forge_segment(forge, 2);
     forge_block(forge);
@@ -609,7 +609,7 @@ TEST(blocks_of_a_version_that_changes_everything_else_are_not_taken_for_a_torn_w
     free(forge);
 }
 
-/* Whole, and written by a till that knows more: named, and never cut. */
+/* Whole, and written by a newer till: refused by name, and never cut. */
 TEST(block_of_a_newer_schema_is_refused_by_name)
 {
     struct forge *forge = forge_create(2);
@@ -644,8 +644,8 @@ TEST(block_whose_content_does_not_decompress_is_damage)
 
 /* Seals. */
 
-/* An empty block at the place where the next one goes; it is written when `writes`. The place stays
- * there: the next block goes over it. */
+/* An empty block at the position of the next one; it is written when `writes`. The position does
+ * not advance: the next block overwrites it. */
 static struct wal_block forge_seal(struct forge *forge, bool writes)
 {
     struct wal_packer packer = {{0}, {0}};
@@ -663,8 +663,8 @@ static struct wal_block forge_seal(struct forge *forge, bool writes)
     return seal;
 }
 
-/* The next block, which came while the seal was on its way: behind it, chained to it, and claiming
- * one command less. Returns where the block stands. */
+/* The next block, which was appended while the seal was in flight: it follows the seal, is chained
+ * to it, and claims one command less to be durable. Returns the block's position. */
 static void forge_block_behind(struct forge *forge, const struct wal_block *seal)
 {
     forge->offset += WAL_ALIGN;
@@ -672,7 +672,7 @@ static void forge_block_behind(struct forge *forge, const struct wal_block *seal
     forge_block_at(forge, forge->seq_next - 2);
 }
 
-/* A note that says nothing of what was durable but names the segment and the seal. */
+/* A note that names the segment and the seal, but says nothing about what was durable. */
 static struct wal_note forge_note(const struct forge *forge, uint64_t seal)
 {
     return (struct wal_note){.epoch = forge->epoch,
@@ -682,7 +682,7 @@ static struct wal_note forge_note(const struct forge *forge, uint64_t seal)
                              .seal = seal};
 }
 
-/* What a reader finds that looks at the note too. */
+/* The result of a reader that also checks the note. */
 static struct wal_end end_with(const struct wal_note *note)
 {
     struct wal_reader reader;
@@ -747,7 +747,8 @@ TEST(block_in_the_next_segment_follows_the_block_before_a_seal)
     forge_segment(forge, 2);
     forge_block(forge);
     check_cut(end_here(forge), 0);
-    /* When it is gone, the seal of before is no end: the note without it was written first. */
+    /* When the block is gone, the earlier seal is not the end: the note without that seal was
+     * written first. */
     forge_noise(2, 0, 2 * WAL_ALIGN);
     struct wal_note note = forge_note(forge, 0);
     note.seq_first = 1 + COMMANDS;
@@ -834,7 +835,8 @@ TEST(bytes_behind_a_seal_that_is_noted_mean_nothing)
     free(forge);
 }
 
-/* What stands where the next block goes, in a segment that was recycled and in one that was not. */
+/* The bytes at the next block's position, in a segment that was recycled and in one that was
+ * not. */
 
 TEST(header_of_the_next_block_is_known_by_what_is_left_of_it)
 {
@@ -928,8 +930,8 @@ TEST(what_was_cut_once_is_an_end)
 
 /* The note. */
 
-/* Reads a log of two segments, two blocks in each, with a note, and gives the message of what is
- * wrong with it; empty when nothing is. */
+/* Reads a log of two segments, two blocks in each, with a note, and returns the message about what
+ * is wrong with it; empty when nothing is. */
 static const char *message_with(const struct wal_note *note)
 {
     static char message[WAL_ERROR_SIZE];
@@ -956,7 +958,7 @@ static void check_message(const struct wal_note *note, const char *words)
         test_fail(__FILE__, __LINE__, "expected '%s', the message is '%s'", words, message);
 }
 
-/* Four blocks in two segments, and the note that is right for them. */
+/* Four blocks in two segments, and the note that belongs to them. */
 static struct forge *forge_two_segments(struct wal_note *note)
 {
     struct forge *forge = forge_create(3);

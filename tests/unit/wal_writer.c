@@ -10,7 +10,7 @@
 #include "tests/unit/wal_log.h"
 #include "wal/segment.h"
 
-/* Files larger than size_bytes find no room from here on; 0: they do again. */
+/* From here on there is no room for files larger than size_bytes; 0: there is room again. */
 static void file_size_limit(uint64_t size_bytes)
 {
     struct rlimit limit;
@@ -20,7 +20,7 @@ static void file_size_limit(uint64_t size_bytes)
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
-/* What a reader finds of the folder now, the note looked at. */
+/* The result of reading the folder now, with a check of the note. */
 static struct wal_end end_now(const struct log *log)
 {
     struct log_found *found = log_read(log);
@@ -103,7 +103,7 @@ TEST(block_goes_over_the_seal_when_that_is_written)
     log_free(log);
 }
 
-/* A log with some commands and a seal that is under way, the end of which is held. */
+/* A log with some commands and a seal in flight, whose completion is held. */
 static struct log *log_being_sealed(uint64_t segment_size, uint32_t command_count)
 {
     struct log *log = log_create();
@@ -126,7 +126,8 @@ TEST(block_that_comes_while_the_seal_is_written_goes_behind_it)
     wal_submit(log->wal);
     while (log->event_count < 3)
         log_pump(log);
-    /* The blocks are written, and count only with the seal that the first is chained to. */
+    /* The blocks are written, but are valid only together with the seal that the first is chained
+     * to. */
     uint32_t seal = 0;
     while (log->events[seal].user != log->options.user_write + WAL_USERS_COUNT - 1)
         seal++;
@@ -300,7 +301,7 @@ TEST(nothing_is_written_without_commands)
     log_free(log);
 }
 
-/* Appends a block and submits it, count times, and holds the completions until all are there. */
+/* Appends a block and submits it, count times, and holds the completions until all have arrived. */
 static void blocks_submit_held(struct log *log, uint32_t count)
 {
     log->held = true;
@@ -541,7 +542,7 @@ TEST(commands_are_refused_while_the_disk_is_full_and_taken_again_after)
     log_open(log);
     log_append(log, 1);
     log_close(log);
-    /* What is there may be written; the larger segments of now find no room. */
+    /* Existing files may be written; there is no room for new segments of the larger size. */
     log->options.segment_size = 4 * WAL_BLOCK_SIZE_MAX;
     log_open(log);
     file_size_limit(2 * WAL_BLOCK_SIZE_MAX);
@@ -568,8 +569,8 @@ TEST(released_segment_makes_room_on_a_full_disk)
         log_append(log, 60000 * ((uint32_t)i + 1));
         log_close(log);
     }
-    /* Large segments stand at the beginning, small ones at the end, and no large one more can be
-     * made: the old ones can still be renamed, and written up to the limit. */
+    /* Large segments come first, small ones last, and no further large one can be made: the old
+     * ones can still be renamed, and written up to the limit. */
     log->options.segment_size = sizes[0];
     log_open(log);
     file_size_limit(2 * WAL_BLOCK_SIZE_MAX);
@@ -643,7 +644,8 @@ TEST(release_beyond_what_is_durable_keeps_what_is_in_flight)
     log->options.segment_size = WAL_BLOCK_SIZE_MAX;
     log_open(log);
     log_drain(log);
-    /* One block in the first segment and one in the second; the log knows of no completion yet. */
+    /* One block in the first segment and one in the second; no completion has been delivered to the
+     * log yet. */
     log->held = true;
     while (wal_block_open(log->wal) < 3)
         CHECK(log_try(log) == WAL_ROOM);

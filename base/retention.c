@@ -1,6 +1,6 @@
 /* Which part of the log, and which files of an archive, may be removed.
  *
- * What must hold, whatever the numbers are: the log behind the oldest kept snapshot stays, and so
+ * What must hold, whatever the numbers are: the log after the oldest kept snapshot stays, and so
  * does the newest file of an archive. */
 #include "base/retention.h"
 

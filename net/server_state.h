@@ -173,8 +173,8 @@ struct server {
     bool is_stalled; /* the log has no room: nothing is decided until a block is durable */
     struct hold_expire_body expire; /* the bodies of the server's own commands */
     struct time_jump_body jump;
-    uint64_t own_refused_us; /* the log had no room for a command of the server's own then; 0: it
-                                has had room since */
+    uint64_t own_refused_us; /* when the log last had no room for a command of the server's own; 0:
+                                the last such command was logged, or none was refused yet */
 
     struct session_list sendable; /* to send from at the end of this turn */
     struct session_list waiting;  /* have input to handle, first come, first served */

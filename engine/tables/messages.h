@@ -11,7 +11,7 @@
  *   SHAPE_END(shape)
  *   REQUIRED(shape, field)
  *       a request that has zero there, as a field that was not given has, is never accepted; a
- * count stands for at least one row
+ *       count that is required means at least one row
  *
  * A shape is little-endian, naturally aligned, a multiple of 8 bytes, its padding explicit. Fields
  * are added at the end, or where reserved bytes were. Every reply begins with the seq at which it

@@ -3,8 +3,8 @@
  *
  *   snapshots       the newest two are kept. The older of them is for the day when the newest is
  *                   found damaged: with the log after it, it still gives the whole state
- *   the log         is kept from the change after that older snapshot on, and where there is an archive,
- *                   also from the change after what the archive has
+ *   the log         is kept from the change after that older snapshot on, and where there is an
+ *                   archive, also from the change after what the archive has
  *   archived files  the oldest may go while there are too many bytes, or when they are too old; the
  *                   newest is always kept. Only a few are removed for their age at a time: age is a
  *                   difference of dates, and if an operator accepts a clock that is years ahead,

@@ -19,7 +19,7 @@ static uint64_t end_us(const struct archive_copy *copy, const struct wal_segment
 {
     struct wal_block block = {0};
     return wal_segment_begin(copy->folder, after->name, copy->page, &block) == 0 ? block.time_us
-                                                                                  : 0;
+                                                                                 : 0;
 }
 
 /* How many of the oldest files the options do not let stay, and at least gone_min but the newest;

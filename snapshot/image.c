@@ -60,8 +60,8 @@ static bool table_is_sound(const struct image_header *header, const struct image
 static bool header_read_2(const uint8_t *bytes, struct image_header *header)
 {
     const struct image_fixed *fixed = &header->fixed;
-    if (fixed->scalar_count > IMAGE_SCALARS_MAX || fixed->table_count > IMAGE_TABLES_MAX ||
-        fixed->member_count > IMAGE_MEMBERS_MAX)
+    if (fixed->zero != 0 || fixed->scalar_count > IMAGE_SCALARS_MAX ||
+        fixed->table_count > IMAGE_TABLES_MAX || fixed->member_count > IMAGE_MEMBERS_MAX)
         return false;
     const uint8_t *cursor = bytes + sizeof *fixed;
     memcpy(header->scalars, cursor, fixed->scalar_count * sizeof header->scalars[0]);

@@ -123,8 +123,13 @@ static enum engine_table table_find(uint32_t number)
     return (enum engine_table)i;
 }
 
-/* Has the image each field that its schema has, once? One of today's schema is laid out as today.
- */
+static bool overlap(const struct image_member *a, const struct image_member *b)
+{
+    return a->offset < b->offset + b->size && b->offset < a->offset + a->size;
+}
+
+/* Has the image each field that its schema has, once, with its size, and no two in one place? One
+ * of today's schema is laid out as today. */
 static bool members_are_whole(const struct loading *loading, const struct source *source,
                               const struct image_table *table)
 {
@@ -134,10 +139,21 @@ static bool members_are_whole(const struct loading *loading, const struct source
     for (uint32_t i = 0; i < record->member_count; i++) {
         const struct member_info *member = &record->members[i];
         uint32_t found = 0;
-        for (uint32_t j = 0; j < table->member_count; j++)
-            found += members[j].number == member->number;
+        for (uint32_t j = 0; j < table->member_count; j++) {
+            if (members[j].number != member->number)
+                continue;
+            if (members[j].size != member->size_bytes)
+                return false;
+            found++;
+        }
         if (found != (member->since <= header->fixed.schema ? 1 : 0))
             return false;
+    }
+    for (uint32_t i = 0; i < table->member_count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (overlap(&members[i], &members[j]))
+                return false;
+        }
     }
     return header->fixed.schema < SCHEMA || source->is_same;
 }
@@ -211,8 +227,8 @@ static enum loaded header_compare(struct loading *loading)
     if (ready != ENGINE_LOAD_READY)
         return say(loading, ready == ENGINE_LOAD_UNSOUND ? LOAD_DAMAGED : LOAD_REFUSED, "%s",
                    error);
-    if (engine_seq(engine) != fixed->seq || engine_digest(engine) != fixed->digest ||
-        engine_time_us(engine) != fixed->time_us)
+    if (fixed->epoch == 0 || fixed->epoch > UINT64_MAX / 2 || engine_seq(engine) != fixed->seq ||
+        engine_digest(engine) != fixed->digest || engine_time_us(engine) != fixed->time_us)
         return say(loading, LOAD_DAMAGED, "its header contradicts itself");
     return LOADED;
 }

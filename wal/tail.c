@@ -373,7 +373,8 @@ enum wal_read wal_tail_of_nothing(struct wal_reader *reader)
     return wal_reader_finish(reader, WAL_READ_END, "%s", "");
 }
 
-enum wal_read wal_tail_decide(struct wal_reader *reader)
+/* `tries`: how often a seal may turn up that was not there when the reader looked for a block. */
+static enum wal_read decide(struct wal_reader *reader, unsigned tries)
 {
     struct wal_reader_files *files = reader->files;
     struct wal_end *end = &reader->end;
@@ -381,6 +382,7 @@ enum wal_read wal_tail_decide(struct wal_reader *reader)
     enum wal_read result;
     seal_check(reader);
     const struct wal_reader_seal *seal = &files->seal;
+    bool had_seal = seal->is_there;
     bool has_note = files->note_result == 0 && !reader->ignores_note;
     scan.is_sealed = has_note && seal->is_there && files->note.seal == seal->block.checksum;
     struct wal_spot place = files->next;
@@ -389,10 +391,13 @@ enum wal_read wal_tail_decide(struct wal_reader *reader)
     if (!scan_on(reader, place, &scan))
         return files->result;
     if (decisions[scan.strongest] == DECIDE_DAMAGE) {
-        /* A running server may have written the block after this reader looked. If the proof is
-         * right and nothing is damaged, reading again finds it. */
+        /* A running server may have written the block, or a seal, after this reader looked. If the
+         * proof is right and nothing is damaged, reading again finds it. */
         files->window_size = 0;
-        return wal_reader_take(reader, &result) ? result : damage(reader, &scan);
+        if (wal_reader_take(reader, &result))
+            return result;
+        bool is_new_seal = seal->is_there && !had_seal;
+        return is_new_seal && tries > 0 ? decide(reader, tries - 1) : damage(reader, &scan);
     }
     if (is_untouched(reader, &scan)) {
         end->is_sealed = true;
@@ -411,4 +416,10 @@ enum wal_read wal_tail_decide(struct wal_reader *reader)
     end->seq_begin = seal->is_there && !files->begun ? seal->block.seq_first : 0;
     reader->bytes_read = reader->bytes_total;
     return wal_reader_finish(reader, WAL_READ_END, "%s", "");
+}
+
+enum wal_read wal_tail_decide(struct wal_reader *reader)
+{
+    enum { TRIES_MAX = 3 };
+    return decide(reader, TRIES_MAX);
 }

@@ -48,8 +48,7 @@ def state_of(stats):
 
 def stats(server):
     with server.client() as client:
-        body = client.call("stats").body
-    return {name: body[name] for name in ("seq", "digest", "orders", "pending")}
+        return state_of(client.call("stats").body)
 
 
 def snapshot(run, server):

@@ -5,6 +5,7 @@
 #include "base/checksum.h"
 #include "base/schema.h"
 #include "tests/unit/wal_log.h"
+#include "wal/reader_state.h"
 
 enum { SEGMENT_SIZE = 1 << 20, COMMANDS = 10, NOISE = 0x5a };
 
@@ -715,6 +716,29 @@ TEST(seal_is_no_part_of_the_log_but_its_end)
     CHECK(!end_with(&note).is_sealed);
     note.seal = seal.checksum ^ 1;
     CHECK(!end_with(&note).is_sealed);
+    free(forge);
+}
+
+TEST(seal_that_a_running_server_writes_while_the_end_is_read_is_the_end)
+{
+    struct forge *forge = forge_create(2);
+    struct wal_reader reader;
+    struct disk *disk;
+    enum wal_read read;
+    forge_block(forge);
+    struct wal_note note = forge_note(forge, 0);
+    note_write(note);
+    CHECK(disk_open(&disk, test_folder(), DISK_READ) == 0);
+    CHECK(wal_reader_init(&reader, disk) == 0);
+    CHECK_EQUAL(wal_reader_next(&reader), WAL_READ_BLOCK);
+    CHECK(!wal_reader_take(&reader, &read));
+    forge_seal(forge, true);
+    reader.files->window_size = 0;
+    read = wal_tail_decide(&reader);
+    if (read != WAL_READ_END)
+        test_fail(__FILE__, __LINE__, "result %u: %s", read, reader.error);
+    wal_reader_deinit(&reader);
+    disk_close(disk);
     free(forge);
 }
 

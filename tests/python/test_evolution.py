@@ -164,6 +164,17 @@ def clients_of_either_schema_share_a_newer_server(run):
     server = other.serve(server.folder)
     trade = tell(other, address_of(server), "gift.put key=905 value=1 hold=1h", "stats")
     check_equal(trade[1]["gifts"], 4, "gifts after a start from a snapshot")
+    years = f"gift.put key=906 value=1 hold={schema2.HOLD_SECONDS_MAX}"
+    kept = tell(other, address_of(server), years)[0]
+    check_equal(kept["outcome"], "OK", "a gift that is kept for years")
+    server.kill()
+    server = other.serve(server.folder)
+    succeeds(run, "snapshot", *address_of(server))
+    server.kill()
+    succeeds(other, "verify", server.folder)
+    server = other.serve(server.folder)
+    again = tell(other, address_of(server), years, "gift.get gift=5")
+    check_equal([one["ends"] for one in again], [kept["ends"]] * 2, "its end after both starts")
     server.stop_clean()
     succeeds(other, "verify", server.folder)
     placed = next(entry for entry in log_of(other, server.folder) if entry.get("gift"))

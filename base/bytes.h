@@ -14,6 +14,12 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "till's formats are the host's layout");
 
+/* Are all of these bytes zero? size is at least 1. */
+static inline bool bytes_are_zero(const uint8_t *bytes, size_t size)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
 enum { VARINT_SIZE_MAX = 10 };
 
 struct reader {

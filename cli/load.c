@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/load_send.h"
@@ -88,7 +89,7 @@ static void print_summary(const struct loader *loader, uint32_t unanswered)
 {
     const struct load_counts *counts = &loader->counts;
     uint64_t wrong = loader->report.errors + loader->report.unread;
-    double seconds = (double)(load_clock_us() - loader->started_us) / US_PER_SECOND;
+    double seconds = (double)(clock_monotonic_us() - loader->started_us) / US_PER_SECOND;
     if (loader->is_dry)
         printf("nothing was changed. It would be %" PRIu64 " rows", counts->rows);
     else
@@ -120,7 +121,7 @@ static void print_summary(const struct loader *loader, uint32_t unanswered)
 static int load_files(struct loader *loader, const char *address, bool is_strict)
 {
     struct load_report *report = &loader->report;
-    loader->started_us = load_clock_us();
+    loader->started_us = clock_monotonic_us();
     if (is_strict)
         run_pass(loader, false);
     if (report->errors + report->unread + report->warnings > 0) {

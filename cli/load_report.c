@@ -5,13 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/limits.h"
-
-uint64_t load_clock_us(void)
-{
-    return clock_monotonic_us();
-}
 
 void load_report_init(struct load_report *report, uint32_t shown_max)
 {

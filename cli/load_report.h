@@ -43,6 +43,4 @@ __attribute__((format(printf, 2, 3))) void load_say(struct load_report *report, 
 /* Clears the progress, and says how many errors and warnings were not shown. */
 void load_report_end(struct load_report *report);
 
-uint64_t load_clock_us(void);
-
 #endif

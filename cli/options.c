@@ -6,11 +6,11 @@
 #include "cli/options.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/address.h"
 #include "base/assert.h"
+#include "base/error.h"
 #include "cli/nearest.h"
 
 enum { OPTION_COLUMN = 30, LINE_COLUMNS = 100 };
@@ -105,15 +105,7 @@ void options_init(const struct option_table *table, void *values)
 }
 
 /* Always false. */
-__attribute__((format(printf, 2, 3))) static bool refuse(char error[OPTION_ERROR_SIZE],
-                                                         const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(error, OPTION_ERROR_SIZE, format, arguments);
-    va_end(arguments);
-    return false;
-}
+#define refuse(error, ...) error_set(error, OPTION_ERROR_SIZE, __VA_ARGS__)
 
 /* Names the option that is probably meant, if there is one. The name is what was typed without
  * dashes in front of it and a value behind it. */

@@ -83,24 +83,13 @@ static bool is_past(const struct bounds *bounds, uint64_t seq, uint64_t time_us)
     return seq <= bounds->engine->seq && time_us <= bounds->engine->time_us;
 }
 
-/* A name ends at its first zero byte, and only zeros follow. */
-static bool name_is_padded(const struct name *name)
-{
-    size_t size = strnlen(name->bytes, NAME_SIZE);
-    for (; size < NAME_SIZE; size++) {
-        if (name->bytes[size] != '\0')
-            return false;
-    }
-    return true;
-}
-
 static enum invariant check_sku(struct bounds *bounds, uint32_t index)
 {
     const struct sku *sku = sku_at(bounds->engine, index);
     if (sku->sku == 0 || !is_within(sku->price, 0, PRICE_MAX) || sku->currency == 0 ||
         sku->currency > CURRENCY_MAX)
         return INVARIANT_record_range;
-    if (sku->zero != 0 || sku->zero2 != 0 || !name_is_padded(&sku->name))
+    if (!name_is_valid(&sku->name))
         return INVARIANT_record_zero;
     if (sku->stocks == 0)
         return INVARIANT_holds;
@@ -164,8 +153,6 @@ static enum invariant check_sale(struct bounds *bounds, uint32_t index)
     if (sale->points_max < 0 || sale->points_share > POINTS_SHARE_WHOLE ||
         (sale->rate_points == 0) != (sale->rate_money == 0))
         return INVARIANT_record_range;
-    if (sale->zero != 0 || sale->zero2 != 0 || sale->zero3 != 0)
-        return INVARIANT_record_zero;
     if (sale->pools == 0)
         return INVARIANT_holds;
     if (!claim(bounds, CLAIM_pools, sale->pools))
@@ -179,8 +166,6 @@ static enum invariant check_pool(struct bounds *bounds, uint32_t index)
     const struct pool *pool = pool_at(bounds->engine, index);
     if (!is_within(pool->left, 0, UINT32_MAX) || !is_within(pool->taken, 0, UINT32_MAX))
         return INVARIANT_pool_range;
-    if (pool->zero != 0)
-        return INVARIANT_record_zero;
     if (!is_one_of(pool->sale, &bounds->engine->sales) ||
         !is_one_of(pool->stock, &bounds->engine->stocks))
         return INVARIANT_record_refers;
@@ -197,8 +182,6 @@ static enum invariant check_tally(struct bounds *bounds, uint32_t index)
     const struct tally *tally = tally_at(bounds->engine, index);
     if (tally->quantity > INT64_MAX)
         return INVARIANT_record_range;
-    if (tally->zero != 0)
-        return INVARIANT_record_zero;
     if (!is_one_of(tally->customer, &bounds->engine->customers) ||
         !is_one_of(tally->sale, &bounds->engine->sales) ||
         (tally->sku != 0 && !is_one_of(tally->sku, &bounds->engine->skus)))
@@ -425,7 +408,7 @@ static enum invariant check_money(struct bounds *bounds, uint32_t index)
         return INVARIANT_record_range;
     if (!is_within(money->refund_due, 0, money->captured))
         return INVARIANT_money_refund;
-    return money->zero != 0 ? INVARIANT_record_zero : INVARIANT_holds;
+    return INVARIANT_holds;
 }
 
 static enum invariant check_step(struct bounds *bounds, uint32_t index)
@@ -436,8 +419,6 @@ static enum invariant check_step(struct bounds *bounds, uint32_t index)
         step->state > order_state_CANCELLED || step->money > money_state_REFUNDED ||
         step->version < 3)
         return INVARIANT_record_range;
-    if (step->zero != 0)
-        return INVARIANT_record_zero;
     /* Older steps were written, and have been checked, before. */
     if (step->previous >= index || step->jump >= index ||
         (step->previous == 0) != (step->version == 3))
@@ -459,8 +440,6 @@ static enum invariant check_payment(struct bounds *bounds, uint32_t index)
         payment->status > payment_status_FAILURE ||
         (payment->outcome != OUTCOME_OK && payment->outcome != OUTCOME_AMOUNT_MISMATCH))
         return INVARIANT_record_range;
-    if (payment->zero != 0)
-        return INVARIANT_record_zero;
     return !is_one_of(payment->order, &bounds->engine->orders) ? INVARIANT_record_refers
                                                                : INVARIANT_holds;
 }
@@ -575,7 +554,7 @@ static bool check_keys(struct bounds *bounds)
         return report_broken(&bounds->report, INVARIANT_key_ring);
     }
     for (uint64_t position = ring->first; position < ring->end; position++) {
-        uint32_t slot = (uint32_t)(position % ring->records.capacity) + 1;
+        uint32_t slot = memory_ring_slot(ring, position);
         enum invariant invariant = check_key(bounds, slot);
         if (invariant != INVARIANT_holds)
             return broken_at(bounds, TABLE_keys, slot, invariant);

@@ -255,7 +255,7 @@ static bool check_keys(struct check *check)
     uint64_t kept_first = ring->end - keys_kept(engine);
     uint64_t before_us = 0;
     for (uint64_t position = ring->first; position < ring->end; position++) {
-        uint32_t slot = (uint32_t)(position % ring->records.capacity) + 1;
+        uint32_t slot = memory_ring_slot(ring, position);
         const struct key_record *key = key_record_at(engine, slot);
         report_look(&check->report, TABLE_keys, slot);
         if (key->kept_us < before_us)

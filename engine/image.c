@@ -168,7 +168,7 @@ void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t c
         if (ahead >= memory_ring_count(ring))
             continue;
         uint64_t position = ring->first + ahead;
-        memcpy(arena_at(&ring->records, (uint32_t)(position % ring->records.capacity) + 1), records,
+        memcpy(arena_at(&ring->records, memory_ring_slot(ring, position)), records,
                ring->records.record_size);
     }
 }

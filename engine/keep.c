@@ -18,6 +18,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "engine/image.h"
 
 enum { ZEROS_MAX = 16 }; /* chunks that are all zero, passed by one keeper_next */
@@ -155,11 +156,6 @@ static void chain_apply(struct keeper *keeper, struct keep_table *table, uint32_
     }
 }
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
-}
-
 /* Passes the table's next chunk. True when it is part of the image; it is in raw then. */
 static bool table_pass(struct keeper *keeper, struct keep_table *table, struct keep_chunk *chunk,
                        uint8_t *raw)
@@ -170,13 +166,13 @@ static bool table_pass(struct keeper *keeper, struct keep_table *table, struct k
     uint32_t size = count * table->record_size;
     const uint8_t *records = table->records + (uint64_t)first * table->record_size;
     table->next += count;
-    if (table->chunks[first / table->chunk_records] == 0 && is_zero(records, size))
+    if (table->chunks[first / table->chunk_records] == 0 && bytes_are_zero(records, size))
         return false;
     memcpy(raw, records, size);
     chain_apply(keeper, table, first, raw);
     memset(&table->is_kept[first / 64], 0, ((size_t)count + 63) / 64 * sizeof(uint64_t));
     *chunk = (struct keep_chunk){keeper->table, first, count, size};
-    return !is_zero(raw, size);
+    return !bytes_are_zero(raw, size);
 }
 
 enum keeper_found keeper_next(struct keeper *keeper, struct keep_chunk *chunk,

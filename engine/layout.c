@@ -12,6 +12,7 @@
 #include "engine/layout.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/schema.h"
 
 /* Where the parts of a body stand. */
@@ -142,11 +143,6 @@ const void *layout_reply(const struct message_info *message, bool is_done, const
     return fitted > 0 ? room : NULL;
 }
 
-static bool is_zero(const uint8_t *bytes, uint32_t size)
-{
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
-}
-
 /* The newest schema of the fields that are not zero. */
 static unsigned content_schema(const struct shape_info *shape, const uint8_t *body)
 {
@@ -154,7 +150,7 @@ static unsigned content_schema(const struct shape_info *shape, const uint8_t *bo
     for (uint16_t i = 0; i < shape->field_count; i++) {
         const struct field_info *field = &shape->fields[i];
         if (field->since > schema &&
-            !is_zero(body + field->offset, field_type_info(field->type)->size_bytes))
+            !bytes_are_zero(body + field->offset, field_type_info(field->type)->size_bytes))
             schema = field->since;
     }
     return schema;

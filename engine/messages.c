@@ -56,17 +56,6 @@ static inline uint64_t admitted(unsigned type)
     return field_type_is_flags(type) ? flags : values;
 }
 
-/* A name ends at its first zero byte, and only zeros follow. */
-static bool name_is_valid(const struct name *name)
-{
-    size_t size = strnlen(name->bytes, NAME_SIZE);
-    for (size_t i = size; i < NAME_SIZE; i++) {
-        if (name->bytes[i] != '\0')
-            return false;
-    }
-    return true;
-}
-
 static inline bool field_is_valid(unsigned type, const void *field)
 {
     uint64_t value = 0;

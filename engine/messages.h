@@ -28,6 +28,16 @@ struct name {
     char bytes[NAME_SIZE]; /* zero-padded; all zero is "no name" */
 };
 
+/* A name ends at its first zero byte, and only zeros follow. */
+static inline bool name_is_valid(const struct name *name)
+{
+    for (size_t i = strnlen(name->bytes, NAME_SIZE); i < NAME_SIZE; i++) {
+        if (name->bytes[i] != '\0')
+            return false;
+    }
+    return true;
+}
+
 struct text {
     char bytes[96]; /* zero-terminated */
 };

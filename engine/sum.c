@@ -1,18 +1,14 @@
 /* Adding up records. */
 #include "engine/sum.h"
 
+#include "base/bytes.h"
 #include "engine/image.h"
 #include "engine/state.h"
-
-static bool is_zero(const uint8_t *record, uint32_t size)
-{
-    return record[0] == 0 && memcmp(record, record + 1, size - 1) == 0;
-}
 
 static uint64_t sum_one(enum engine_table table, uint64_t place, const uint8_t *record,
                         uint32_t size)
 {
-    if (is_zero(record, size))
+    if (bytes_are_zero(record, size))
         return 0;
     return checksum64_seeded(record, size, mix64(table_info(table)->number, place));
 }

@@ -21,6 +21,7 @@
 #define HISTORY_ROWS_MAX     64
 #define CONCERNED_ORDERS_MAX 32
 #define TABLES_MAX           64  /* capacities */
+#define REPLICAS_MAX         16  /* that follow one server */
 #define METRIC_NUMBER_MAX    448 /* metrics: one reply has all of them */
 #define NAME_SIZE            32  /* bytes of a SKU's name, zero-padded */
 

@@ -78,6 +78,7 @@ static void print_messages(FILE *out)
 {
     static const char *const kinds[] = {[KIND_SESSION] = "SESSION",
                                         [KIND_ADMIN] = "ADMIN",
+                                        [KIND_LINK] = "LINK",
                                         [KIND_QUERY] = "QUERY",
                                         [KIND_COMMAND] = "COMMAND",
                                         [KIND_INTERNAL] = "INTERNAL"};

@@ -18,6 +18,7 @@ static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
 #define HANDLER_INTERNAL(name) [MESSAGE_##name] = handle_##name,
 #define HANDLER_SESSION(name)
 #define HANDLER_ADMIN(name)
+#define HANDLER_LINK(name)
 #define MESSAGE(number, name, text_name, KIND, ...) HANDLER_##KIND(name)
 #include "engine/tables/messages.h"
 #undef HANDLER_QUERY
@@ -25,6 +26,7 @@ static handler *const handlers[MESSAGE_NUMBER_MAX + 1] = {
 #undef HANDLER_INTERNAL
 #undef HANDLER_SESSION
 #undef HANDLER_ADMIN
+#undef HANDLER_LINK
 };
 
 /* What makes the rows of a kept answer again: replay_rows_<name> of each KEYED_ROWS message. */

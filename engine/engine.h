@@ -98,6 +98,18 @@ uint64_t engine_seq(const struct engine *engine);
 uint64_t engine_digest(const struct engine *engine);
 uint64_t engine_time_us(const struct engine *engine);
 
+/* The history of epochs, the oldest first: epoch.begin adds one. Epoch 1, which a new shop begins
+ * with, has no entry. */
+struct engine_epoch {
+    uint64_t epoch;
+    uint64_t seq;      /* of the epoch.begin: its first change */
+    uint64_t previous; /* checksum of the last block before it */
+    uint64_t time_us;
+};
+
+uint32_t engine_epoch_count(const struct engine *engine);
+struct engine_epoch engine_epoch_at(const struct engine *engine, uint32_t index);
+
 /* Entries of all timers that hold.expire would run now, stale ones included (of holds that were
  * extended or have ended), and the time from which on there is one: UINT64_MAX without any. */
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us);

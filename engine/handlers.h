@@ -14,6 +14,7 @@
 #define HANDLER_INTERNAL(name) enum outcome handle_##name(struct engine *, struct command *);
 #define HANDLER_SESSION(name)
 #define HANDLER_ADMIN(name)
+#define HANDLER_LINK(name)
 #define MESSAGE(number, name, text_name, KIND, ...) HANDLER_##KIND(name)
 #include "engine/tables/messages.h"
 #undef HANDLER_QUERY
@@ -21,6 +22,7 @@
 #undef HANDLER_INTERNAL
 #undef HANDLER_SESSION
 #undef HANDLER_ADMIN
+#undef HANDLER_LINK
 
 /* Of each KEYED_ROWS message: appends the rows to its first answer, which was kept without them and
  * has just been written again. */

@@ -49,10 +49,10 @@ enum message_number {
 
 enum { MESSAGE_NUMBER_MAX = 63 };
 
-enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL, KIND_ADMIN };
+enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL, KIND_ADMIN, KIND_LINK };
 
 /* Which category of user may send a message: `any` for what a connection begins with, `server` for
- * what the server alone makes. */
+ * what the server alone makes, `replica` for a server that follows this one. */
 enum message_role {
     ROLE_any = 1,
     ROLE_read,
@@ -63,6 +63,7 @@ enum message_role {
     ROLE_points,
     ROLE_admin,
     ROLE_server,
+    ROLE_replica,
 };
 
 /* The C structs. */

@@ -16,23 +16,30 @@ struct server;
 
 typedef enum outcome admin_handler(struct server *server, const void *request, void *reply);
 
-#define HANDLER_SESSION(name, reply_rows_max)
-#define HANDLER_QUERY(name, reply_rows_max)
-#define HANDLER_COMMAND(name, reply_rows_max)
-#define HANDLER_INTERNAL(name, reply_rows_max)
-#define HANDLER_ADMIN(name, reply_rows_max)                                                        \
-    admin_handler admin_##name;                                                                    \
-    static_assert((reply_rows_max) == 0, #name ": the reply of an ADMIN message has no rows");
-#define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row, rows_max, reply,    \
-                reply_row, reply_rows_max, help)                                                   \
-    HANDLER_##KIND(name, reply_rows_max)
+#define HANDLER_SESSION(name)
+#define HANDLER_QUERY(name)
+#define HANDLER_COMMAND(name)
+#define HANDLER_INTERNAL(name)
+#define HANDLER_LINK(name)
+#define HANDLER_ADMIN(name)                         admin_handler admin_##name;
+#define MESSAGE(number, name, text_name, KIND, ...) HANDLER_##KIND(name)
 #include "engine/tables/messages.h"
 #undef HANDLER_ADMIN
 
-/* Room for any of their replies. */
+/* Room for any of their replies, rows included. */
 union admin_reply {
     struct rejection_body rejection;
 #define HANDLER_ADMIN(name, reply) struct reply##_body name;
+#undef HANDLER_SESSION
+#undef HANDLER_QUERY
+#undef HANDLER_COMMAND
+#undef HANDLER_INTERNAL
+#undef HANDLER_LINK
+#define HANDLER_SESSION(name, reply)
+#define HANDLER_QUERY(name, reply)
+#define HANDLER_COMMAND(name, reply)
+#define HANDLER_INTERNAL(name, reply)
+#define HANDLER_LINK(name, reply)
 #define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row, rows_max, reply,    \
                 ...)                                                                               \
     HANDLER_##KIND(name, reply)
@@ -42,6 +49,11 @@ union admin_reply {
 #undef HANDLER_COMMAND
 #undef HANDLER_INTERNAL
 #undef HANDLER_ADMIN
+#undef HANDLER_LINK
+    struct {
+        struct replicas_reply_body fixed;
+        struct replica_body rows[REPLICAS_MAX];
+    } replicas_with_rows;
 };
 
 #endif

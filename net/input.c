@@ -41,7 +41,8 @@ static admin_handler *const admin_handlers[MESSAGE_NUMBER_MAX + 1] = {
 #define HANDLER_QUERY(name)
 #define HANDLER_COMMAND(name)
 #define HANDLER_INTERNAL(name)
-#define HANDLER_ADMIN(name)                         [MESSAGE_##name] = admin_##name,
+#define HANDLER_ADMIN(name) [MESSAGE_##name] = admin_##name,
+#define HANDLER_LINK(name)
 #define MESSAGE(number, name, text_name, KIND, ...) HANDLER_##KIND(name)
 #include "engine/tables/messages.h"
 #undef HANDLER_SESSION
@@ -49,11 +50,14 @@ static admin_handler *const admin_handlers[MESSAGE_NUMBER_MAX + 1] = {
 #undef HANDLER_COMMAND
 #undef HANDLER_INTERNAL
 #undef HANDLER_ADMIN
+#undef HANDLER_LINK
 };
 
 /* A client that sends what the server alone makes is refused by the message's role. */
 #define MESSAGE(number, name, text_name, KIND, role, ...)                                          \
-    static_assert((KIND_##KIND == KIND_INTERNAL) == (ROLE_##role == ROLE_server),                  \
+    static_assert(KIND_##KIND == KIND_LINK                                                         \
+                      ? ROLE_##role == ROLE_replica || ROLE_##role == ROLE_server                  \
+                      : (KIND_##KIND == KIND_INTERNAL) == (ROLE_##role == ROLE_server),            \
                   text_name ": INTERNAL messages are those of the role server");
 #include "engine/tables/messages.h"
 
@@ -206,7 +210,12 @@ static enum handled handle_admin(struct server *server, uint32_t number,
     if (reserved != HANDLED)
         return reserved;
     enum outcome outcome = admin_handlers[message->number](server, frame + 1, &reply);
-    uint32_t size = outcome == OUTCOME_OK ? message->reply->size_bytes : sizeof reply.rejection;
+    uint32_t size = sizeof reply.rejection;
+    if (outcome == OUTCOME_OK) {
+        size = message->reply->size_bytes;
+        if (message->reply_row != NULL)
+            size += (uint32_t)shape_rows(message->reply, &reply) * message->reply_row->size_bytes;
+    }
     pipeline_answer(server, number, frame, outcome, &reply, size);
     return HANDLED;
 }

@@ -26,7 +26,7 @@
  *
  *   KIND           SESSION: belongs to a connection. QUERY: reads. COMMAND: changes state, logged
  *                  when accepted. INTERNAL: logged, made by the server alone. ADMIN: for the
- *                  server, not for the engine
+ *                  server, not for the engine. LINK: between servers (net/link.h)
  *
  *   role           which category of user may send it: engine/messages.h lists them
  *
@@ -64,6 +64,8 @@ FIELD(hello, 3, u16, features, 1,
       "bit 0: frames both ways carry a checksum; bit 1: an operator, for whom keys are reserved")
 FIELD(hello, 4, zero32, reserved, 1, "")
 FIELD(hello, 5, name, token, 1, "credentials; all zero, none are asked for yet")
+FIELD(hello, 6, id, shop, 2, "the shop that the epoch is of; zero: none is claimed")
+FIELD(hello, 7, u64, epoch, 2, "the newest epoch that this client has seen of it; 0: none")
 SHAPE_END(hello)
 REQUIRED(hello, magic)
 REQUIRED(hello, version)
@@ -79,6 +81,8 @@ FIELD(hello_reply, 7, u16, features, 1, "those of the client's that are on")
 FIELD(hello_reply, 8, server_role, role, 1, "PRIMARY or REPLICA")
 FIELD(hello_reply, 9, zero8, reserved, 1, "")
 FIELD(hello_reply, 10, zero16, reserved2, 1, "")
+FIELD(hello_reply, 11, id, shop, 2, "made with the first data folder")
+FIELD(hello_reply, 12, text, primary, 2, "where commands are taken, when not here and known")
 SHAPE_END(hello_reply)
 
 SHAPE(error_reply)
@@ -91,6 +95,13 @@ FIELD(rejection, 1, u64, seq, 1, "last change the decision could see")
 FIELD(rejection, 2, u64, subject, 1, "as the outcome table says")
 FIELD(rejection, 3, stock, value, 1, "as the outcome table says")
 SHAPE_END(rejection)
+
+SHAPE(redirect)
+FIELD(redirect, 1, u64, seq, 2, "last change the decision could see")
+FIELD(redirect, 2, u64, epoch, 2, "newest epoch known here")
+FIELD(redirect, 3, zero64, reserved, 2, "")
+FIELD(redirect, 4, text, primary, 2, "ADDR:PORT where commands are taken; empty: not known")
+SHAPE_END(redirect)
 
 SHAPE(seq_reply)
 FIELD(seq_reply, 1, u64, seq, 1, "position of the change in the log")
@@ -110,6 +121,157 @@ FIELD(snapshot_reply, 2, u64, seq_published, 1, "of the newest snapshot there is
 FIELD(snapshot_reply, 3, u64, snapshots, 1, "published since this server started")
 FIELD(snapshot_reply, 4, u64, failures, 1, "given up since this server started")
 SHAPE_END(snapshot_reply)
+
+SHAPE(member_seal)
+FIELD(member_seal, 1, id, shop, 2, "the shop; zero with epoch 0")
+FIELD(member_seal, 2, u64, epoch, 2, "older epochs are refused from now on; 0: only tell")
+SHAPE_END(member_seal)
+
+SHAPE(member_promote)
+FIELD(member_promote, 1, id, shop, 2, "the shop")
+FIELD(member_promote, 2, u64, epoch, 2, "the epoch to begin: the one this member has sealed")
+SHAPE_END(member_promote)
+REQUIRED(member_promote, shop)
+REQUIRED(member_promote, epoch)
+
+SHAPE(member_follow)
+FIELD(member_follow, 1, text, primary, 2, "ADDR:PORT of the server to follow")
+SHAPE_END(member_follow)
+REQUIRED(member_follow, primary)
+
+SHAPE(member)
+FIELD(member, 1, u64, seq, 2, "last durable change")
+FIELD(member, 2, id, shop, 2, "made with the first data folder")
+FIELD(member, 3, id, member, 2, "made with this data folder")
+FIELD(member, 4, u64, epoch, 2, "of the last durable block")
+FIELD(member, 5, u64, epoch_sealed, 2, "older epochs are refused")
+FIELD(member, 6, hash, checksum, 2, "of the last durable block")
+FIELD(member, 7, u32, acks, 2, "replicas that a reply waits for, when this is the primary")
+FIELD(member, 8, u32, members, 2, "servers of this shop, this one included")
+FIELD(member, 9, server_role, role, 2, "PRIMARY or REPLICA")
+FIELD(member, 10, member_state, state, 2, "what it is doing")
+FIELD(member, 11, zero16, reserved, 2, "")
+FIELD(member, 12, zero32, reserved2, 2, "")
+FIELD(member, 13, name, name, 2, "as --name gives it")
+FIELD(member, 14, text, primary, 2, "whom it follows; empty: nobody")
+SHAPE_END(member)
+
+SHAPE(replicas_reply)
+FIELD(replicas_reply, 1, u64, seq, 2, "last durable change here")
+FIELD(replicas_reply, 2, u64, seq_released, 2,
+      "answered up to it: durable on as many as --acks asks")
+FIELD(replicas_reply, 3, u64, epoch, 2, "of the log")
+FIELD(replicas_reply, 4, time, time, 2, "the log's, now")
+FIELD(replicas_reply, 5, u64, age, 2, "microseconds since this state was the primary's last one")
+FIELD(replicas_reply, 6, u32, acks, 2, "replicas that a reply waits for")
+FIELD(replicas_reply, 7, server_role, role, 2, "PRIMARY or REPLICA")
+FIELD(replicas_reply, 8, member_state, state, 2, "what this server is doing")
+FIELD(replicas_reply, 9, count, replica_count, 2, "that follow this server, or did since its start")
+FIELD(replicas_reply, 10, u64, sync_done, 2, "bytes of a first sync that are here, of")
+FIELD(replicas_reply, 11, u64, sync_bytes, 2, "so many; 0: none is under way")
+FIELD(replicas_reply, 12, u64, sync_us, 2, "microseconds since it began")
+FIELD(replicas_reply, 13, text, primary, 2, "whom this server follows; empty: nobody")
+SHAPE_END(replicas_reply)
+
+SHAPE(replica)
+FIELD(replica, 1, name, name, 2, "as --name gives it")
+FIELD(replica, 2, text, address, 2, "where its clients connect")
+FIELD(replica, 3, id, member, 2, "made with its data folder")
+FIELD(replica, 4, u64, seq_sent, 2, "last change sent to it")
+FIELD(replica, 5, u64, seq_durable, 2, "last change that is durable there")
+FIELD(replica, 6, u64, seq_applied, 2, "last change that its answers show")
+FIELD(replica, 7, u64, lag_commands, 2, "changes that are durable here and not there")
+FIELD(replica, 8, u64, lag_bytes, 2, "of log that they take")
+FIELD(replica, 9, u64, lag_us, 2, "microseconds since it had all; 0: it has all")
+FIELD(replica, 10, time, since, 2, "when its state was entered, by the log's time")
+FIELD(replica, 11, u64, sync_done, 2, "bytes of a snapshot sent to it, of")
+FIELD(replica, 12, u64, sync_bytes, 2, "so many; 0: none is being sent")
+FIELD(replica, 13, member_state, state, 2, "SYNCING, STREAMING, BEHIND, DIVERGED or AWAY")
+FIELD(replica, 14, zero8, reserved, 2, "")
+FIELD(replica, 15, zero16, reserved2, 2, "")
+FIELD(replica, 16, zero32, reserved3, 2, "")
+SHAPE_END(replica)
+
+SHAPE(replica_join)
+FIELD(replica_join, 1, id, shop, 2, "zero: an empty folder takes the primary's")
+FIELD(replica_join, 2, id, member, 2, "made with the replica's data folder")
+FIELD(replica_join, 3, name, name, 2, "as --name gives it")
+FIELD(replica_join, 4, text, address, 2, "where its clients connect")
+FIELD(replica_join, 5, u64, epoch, 2, "of its last block; 0: it has none")
+FIELD(replica_join, 6, u64, epoch_sealed, 2, "it refuses older ones")
+FIELD(replica_join, 7, u64, seq, 2, "of its last change; 0: none")
+FIELD(replica_join, 8, hash, checksum, 2, "of its last block; 0: it has none")
+FIELD(replica_join, 9, u32, schema, 2, "the newest that it reads")
+FIELD(replica_join, 10, u32, version, 2, "of the log's blocks that it reads")
+FIELD(replica_join, 11, count, capacity_count, 2, "one for each capacity")
+FIELD(replica_join, 12, zero16, reserved, 2, "")
+FIELD(replica_join, 13, zero32, reserved2, 2, "")
+SHAPE_END(replica_join)
+REQUIRED(replica_join, member)
+
+SHAPE(capacity)
+FIELD(capacity, 1, u32, number, 2, "as CAPACITY names it")
+FIELD(capacity, 2, u32, records, 2, "that there is room for")
+SHAPE_END(capacity)
+
+SHAPE(replica_join_reply)
+FIELD(replica_join_reply, 1, u64, seq, 2, "last durable change of the sender")
+FIELD(replica_join_reply, 2, id, shop, 2, "the sender's")
+FIELD(replica_join_reply, 3, u64, epoch, 2, "of the sender's last block")
+FIELD(replica_join_reply, 4, u64, fork_epoch, 2, "FORK: the newest epoch that both may have, and")
+FIELD(replica_join_reply, 5, u64, fork_seq, 2, "its last change in the sender's history")
+FIELD(replica_join_reply, 6, u64, snapshot_seq, 2,
+      "SNAPSHOT: of the newest published one; 0: none yet")
+FIELD(replica_join_reply, 7, u32, acks, 2, "replicas that the primary waits for")
+FIELD(replica_join_reply, 8, join_answer, answer, 2, "STREAM, SNAPSHOT, FORK or REFUSED")
+FIELD(replica_join_reply, 9, zero8, reserved, 2, "")
+FIELD(replica_join_reply, 10, zero16, reserved2, 2, "")
+FIELD(replica_join_reply, 11, text, reason, 2, "REFUSED: why, and what to change")
+SHAPE_END(replica_join_reply)
+
+SHAPE(replica_ack)
+FIELD(replica_ack, 1, u64, seq_durable, 2, "last change that is durable here")
+FIELD(replica_ack, 2, u64, seq_applied, 2, "last change that answers show")
+FIELD(replica_ack, 3, u64, epoch_sealed, 2, "older epochs are refused")
+FIELD(replica_ack, 4, member_state, state, 2, "STREAMING or DIVERGED")
+FIELD(replica_ack, 5, zero8, reserved, 2, "")
+FIELD(replica_ack, 6, zero16, reserved2, 2, "")
+FIELD(replica_ack, 7, zero32, reserved3, 2, "")
+SHAPE_END(replica_ack)
+
+SHAPE(replica_block)
+FIELD(replica_block, 1, u32, size, 2, "bytes behind this frame: one block of the log")
+FIELD(replica_block, 2, zero32, reserved, 2, "")
+SHAPE_END(replica_block)
+
+SHAPE(replica_beat)
+FIELD(replica_beat, 1, u64, seq, 2, "last durable change of the sender")
+FIELD(replica_beat, 2, time, time, 2, "the primary's clock; its state was seq then")
+FIELD(replica_beat, 3, u64, epoch, 2, "of the sender's last block")
+FIELD(replica_beat, 4, u32, acks, 2, "replicas that the primary waits for")
+FIELD(replica_beat, 5, u32, members, 2, "servers of this shop")
+FIELD(replica_beat, 6, text, primary, 2, "where commands are taken; empty: at the sender's")
+SHAPE_END(replica_beat)
+
+SHAPE(replica_fetch)
+FIELD(replica_fetch, 1, id, shop, 2, "the shop")
+FIELD(replica_fetch, 2, u64, seq, 2, "of the snapshot to go on with; 0: the newest")
+FIELD(replica_fetch, 3, u64, offset, 2, "bytes of it that are there already")
+FIELD(replica_fetch, 4, hash, checksum, 2, "of its header, when there are any")
+SHAPE_END(replica_fetch)
+
+SHAPE(replica_fetch_reply)
+FIELD(replica_fetch_reply, 1, u64, seq, 2, "of the snapshot that is sent; 0: there is none")
+FIELD(replica_fetch_reply, 2, u64, offset, 2, "where the bytes begin that follow")
+FIELD(replica_fetch_reply, 3, u64, size, 2, "of the whole file")
+FIELD(replica_fetch_reply, 4, hash, checksum, 2, "of its header")
+SHAPE_END(replica_fetch_reply)
+
+SHAPE(replica_piece)
+FIELD(replica_piece, 1, u32, size, 2, "bytes behind this frame: the next piece of the snapshot")
+FIELD(replica_piece, 2, zero32, reserved, 2, "")
+FIELD(replica_piece, 3, u64, offset, 2, "in the file")
+SHAPE_END(replica_piece)
 
 SHAPE(sku_put)
 FIELD(sku_put, 1, key_or_none, key, 1, "idempotency key; zero: none is remembered")
@@ -475,6 +637,28 @@ MESSAGE(2, error, "error", SESSION, any, FREE, 1, empty, none, 0, error_reply, n
 MESSAGE(3, snapshot, "snapshot", ADMIN, admin, FREE, 1, snapshot, none, 0, snapshot_reply, none, 0,
         "asks for a snapshot that shows a change, unless there is one or one is under way. "
         "Answered at once: published when a later answer's seq_published has reached seq")
+MESSAGE(4, member_seal, "member.seal", ADMIN, admin, FREE, 2, member_seal, none, 0, member, none, 0,
+        "promises to refuse epochs before this one, durably, and tells what this server has")
+MESSAGE(5, member_promote, "member.promote", ADMIN, admin, FREE, 2, member_promote, none, 0, member,
+        none, 0, "makes this replica the primary of the epoch that it has sealed")
+MESSAGE(6, member_follow, "member.follow", ADMIN, admin, FREE, 2, member_follow, none, 0, member,
+        none, 0, "makes this server a replica of another one")
+MESSAGE(7, replicas, "replicas", ADMIN, admin, FREE, 2, empty, none, 0, replicas_reply, replica,
+        REPLICAS_MAX, "the replicas that follow this server, and how far they are")
+MESSAGE(8, replica_join, "replica.join", LINK, replica, FREE, 2, replica_join, capacity, TABLES_MAX,
+        replica_join_reply, none, 0,
+        "from a replica: makes this connection a link, on which blocks of the log follow")
+MESSAGE(9, replica_fetch, "replica.fetch", LINK, replica, FREE, 2, replica_fetch, none, 0,
+        replica_fetch_reply, none, 0,
+        "from a replica: makes this connection one on which a snapshot follows, piece by piece")
+MESSAGE(10, replica_ack, "replica.ack", LINK, replica, FREE, 2, replica_ack, none, 0, empty, none,
+        0, "from a replica, on its link: how far it is. It is not answered")
+MESSAGE(11, replica_block, "replica.block", LINK, server, FREE, 2, replica_block, none, 0, empty,
+        none, 0, "to a replica, on its link: a block of the log follows this frame")
+MESSAGE(12, replica_beat, "replica.beat", LINK, server, FREE, 2, replica_beat, none, 0, empty, none,
+        0, "to a replica, on its link, several times a second")
+MESSAGE(13, replica_piece, "replica.piece", LINK, server, FREE, 2, replica_piece, none, 0, empty,
+        none, 0, "to a replica that fetches: a piece of the snapshot follows this frame")
 MESSAGE(16, sku_put, "sku.put", COMMAND, stock, KEYED, 1, sku_put, none, 0, seq_reply, none, 0,
         "adds a SKU, or changes its price, currency and name")
 MESSAGE(17, stock_adjust, "stock.adjust", COMMAND, stock, KEYED, 1, stock_adjust, none, 0,

@@ -16,7 +16,13 @@
 #include "base/disk.h"
 #include "base/id.h"
 
-enum { IO_USER_BITS = 56, IO_ERROR_SIZE = 512, IO_EVENTS_MAX = 256 };
+enum {
+    IO_USER_BITS = 56,
+    IO_ERROR_SIZE = 512,
+    IO_EVENTS_MAX = 256,
+    IO_CONNECTS_MAX = 8,             /* outgoing connections that are being made at a time */
+    IO_CONNECT_US_MAX = 5000 * 1000, /* how long making one takes at most */
+};
 
 struct io;
 
@@ -36,6 +42,7 @@ enum io_kind {
     IO_WRITTEN,      /* result: 0 when all bytes are durable, or -errno: some may be, or none */
     IO_PREPARED,     /* result: 0 when the file exists, or -errno */
     IO_WORKED,       /* result: what the work returned */
+    IO_CONNECTED,    /* result: the new connection's fd, or -errno: there is none */
     IO_STOP,         /* someone asks the process to stop (SIGTERM, SIGINT) */
 };
 
@@ -78,6 +85,13 @@ struct id io_boot_id(struct io *io);
  * Returns the bound port, or -errno. */
 int io_listen(struct io *io, const char *address, uint64_t user);
 
+/* Connects to ADDR:PORT ([ADDR]:PORT for IPv6), where ADDR may be a host name; the text is copied.
+ * One IO_CONNECTED ends it, within IO_CONNECT_US_MAX: -EINVAL when that is no address,
+ * -EHOSTUNREACH when there is no host of that name, -ETIMEDOUT when there was no answer, -EBUSY
+ * when IO_CONNECTS_MAX are under way already. A connection that was made is used and closed like an
+ * accepted one. */
+void io_connect(struct io *io, const char *address, uint64_t user);
+
 /* Receives once, into one of the buffers that all connections share: one IO_RECEIVED, and nothing
  * more until the next call, so that the caller decides how many buffers a connection holds. After a
  * cancel, one IO_RECEIVED with bytes may still come. Each event's buffer must be given back. */
@@ -112,6 +126,8 @@ enum io_lane {
     IO_LANE_ARCHIVE,
     IO_LANE_MEMORY,
     IO_LANE_CLOCK,
+    IO_LANE_LINK,   /* reads files for replicas */
+    IO_LANE_FOLLOW, /* writes what a replica fetches */
     IO_LANE_COUNT
 };
 void io_work(struct io *io, enum io_lane lane, int (*work)(void *context), void *context,

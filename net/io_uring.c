@@ -83,6 +83,7 @@ static bool take_wake(struct io *io, const struct io_uring_cqe *cqe, struct io_e
     (void)!read(io->wake_fd, &value, sizeof value); /* resets it; it may be empty already */
     poll_arm(io, OPERATION_WAKE, io->wake_fd);
     io->is_woken = true;
+    io_connects_named(io);
     return io_job_done(io, event);
 }
 
@@ -103,8 +104,13 @@ static io_take *const take[OPERATION_COUNT] = {
     [OPERATION_ACCEPT_DELAY] = io_take_accept_delay,
     [OPERATION_RECEIVE] = io_take_receive,
     [OPERATION_SEND] = io_take_send,
+    [OPERATION_CONNECT] = io_take_connect,
+    [OPERATION_CONNECT_TIMER] = io_take_connect_timer,
+    [OPERATION_CONNECT_FAILED] = io_take_connect_failed,
+    [OPERATION_CONNECT_BUSY] = io_take_connect_busy,
     [OPERATION_CANCEL_RECEIVE] = io_take_cancel,
     [OPERATION_CANCEL_SEND] = io_take_cancel,
+    [OPERATION_CANCEL_CONNECT] = io_take_connect_cancel,
     [OPERATION_WRITE] = io_take_write,
     [OPERATION_WAKE] = take_wake,
     [OPERATION_SIGNAL] = take_signal,
@@ -238,6 +244,7 @@ struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]
     io->wake_fd = -1;
     io->signal_fd = -1;
     io->spin_us = options->spin_us;
+    io_connects_init(io);
     int result = signals_init(io);
     if (result == 0)
         result = io_sockets_init(io, options);
@@ -261,7 +268,9 @@ void io_destroy(struct io *io)
     if (io == NULL)
         return;
     io_files_deinit(io);
+    io_connects_abandon(io);
     io_ring_deinit(io);
+    io_connects_deinit(io);
     io_sockets_deinit(io);
     if (io->wake_fd >= 0)
         close(io->wake_fd);

@@ -3,6 +3,8 @@
  *   net/io_uring.c         the loop: io_create, io_wait, wake-ups, signals, io_destroy
  *   net/io_uring_setup.c   the ring and what the kernel offers; the text when it refuses
  *   net/io_uring_socket.c  listeners, connections, receive buffers
+ *   net/io_uring_connect.c  outgoing connections
+ *   net/io_uring_name.c    names of hosts, looked up on threads of their own
  *   net/io_uring_file.c    durable writes, and the helper thread that prepares files
  *
  * Nothing else includes liburing. */
@@ -11,10 +13,12 @@
 
 #include <assert.h>
 #include <liburing.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "base/address.h"
 #include "base/arena.h"
 #include "base/assert.h"
 #include "base/io.h"
@@ -30,16 +34,23 @@ enum {
 };
 
 /* What a completion belongs to. The user_data that the kernel returns with it is
- *   operation (8 bits), generation (24 bits), target (32 bits): fd, listener or write.
+ *   operation (8 bits), generation (24 bits), target (32 bits): fd, listener, write or place among
+ *   those that connect.
  * The generation is the connection's and changes when its fd is closed: a late completion cannot be
- * taken for one of the next connection with the same fd. */
+ * taken for one of the next connection with the same fd. Only OPERATION_CONNECT_BUSY has no target:
+ * its 56 bits are the caller's `user`. */
 enum operation {
     OPERATION_ACCEPT = 1,
     OPERATION_ACCEPT_DELAY,
     OPERATION_RECEIVE,
     OPERATION_SEND,
+    OPERATION_CONNECT,
+    OPERATION_CONNECT_TIMER,
+    OPERATION_CONNECT_FAILED,
+    OPERATION_CONNECT_BUSY,
     OPERATION_CANCEL_RECEIVE,
     OPERATION_CANCEL_SEND,
+    OPERATION_CANCEL_CONNECT,
     OPERATION_WRITE,
     OPERATION_WAKE,
     OPERATION_SIGNAL,
@@ -116,6 +127,51 @@ struct buffers {
     bool was_short; /* since the last buffers_provide a receive found no buffer */
 };
 
+/* The addresses of one host that are tried: its first ones. */
+enum { HOST_ADDRESSES_MAX = 4 };
+
+union socket_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+struct host_addresses {
+    union socket_address all[HOST_ADDRESSES_MAX];
+    uint32_t count;
+};
+
+/* A connection that is being made:
+ *
+ *   free     --io_connect, of a number-------------------------------> trying
+ *   free     --io_connect, of a name---------------------------------> naming
+ *   free     --io_connect, which cannot even begin-------------------> failed
+ *   naming   --io_connects_named-------------------------------------> trying
+ *   naming   --io_connects_named: there is no such name--------------> failed
+ *   naming   --io_take_connect_timer: IO_CONNECTED, -ETIMEDOUT-------> late
+ *   late     --io_connects_named-------------------------------------> free
+ *   trying   --io_take_connect: IO_CONNECTED-------------------------> free
+ *   trying   --io_take_connect: refused, or canceled by the timer----> trying the next address
+ *   trying   --the same, of the last address-------------------------> failed
+ *   failed   --io_take_connect_failed: IO_CONNECTED, -errno----------> free
+ *
+ * A lookup cannot be interrupted, so its place is late until it ends: this bounds their number. */
+enum connect_state { CONNECT_FREE, CONNECT_NAMING, CONNECT_TRYING, CONNECT_FAILED, CONNECT_LATE };
+
+struct connect_place {
+    uint64_t user;
+    uint64_t deadline_us;
+    struct lookup *lookup; /* naming, late */
+    struct host_addresses addresses;
+    uint32_t tried_count; /* of the addresses, the one that is tried included */
+    uint32_t generation;  /* changes with each step: late completions are of an earlier one */
+    struct __kernel_timespec timeout; /* of the step */
+    int fd;                           /* trying */
+    int result;                       /* why the last address failed */
+    uint8_t state;                    /* enum connect_state */
+    bool is_timed_out;                /* the step; it is being canceled */
+};
+
 struct write_slot {
     uint64_t user;
     const uint8_t *bytes; /* what is left to be written */
@@ -161,6 +217,8 @@ struct io {
     struct connection_list closed; /* nothing is under way; their IO_CLOSED is still to come */
     struct listener listeners[LISTENERS_MAX];
     uint32_t listeners_count;
+    struct connect_place connects[IO_CONNECTS_MAX];
+    uint64_t connect_us_max; /* IO_CONNECT_US_MAX, but in tests */
     struct write_slot writes[WRITES_MAX];
     uint32_t writes_free; /* index + 1 */
     struct lane lanes[IO_LANE_COUNT];
@@ -188,6 +246,28 @@ void io_sockets_deinit(struct io *io);
  * must not block. */
 bool io_sockets_feed(struct io *io);
 uint32_t io_sockets_closed(struct io *io, struct io_event *events, uint32_t events_max);
+/* The options of every connection. */
+bool io_socket_options_set(int fd);
+/* Makes a connection of a connected socket: its fd, or -EMFILE, which closes it. */
+int io_connection_open(struct io *io, int fd);
+
+/* net/io_uring_connect.c */
+void io_connects_init(struct io *io);
+/* Goes on with those whose name was looked up. */
+void io_connects_named(struct io *io);
+/* Before the ring and the eventfd are closed: from here on no lookup uses the io. */
+void io_connects_abandon(struct io *io);
+void io_connects_deinit(struct io *io);
+
+/* net/io_uring_name.c: the addresses of a host. Numeric ones only: 0, or -errno (-EHOSTUNREACH: it
+ * is not numeric). */
+int host_addresses_of_number(struct host_addresses *addresses, const struct address *address);
+/* Looks a name up on another thread, which wakes the io when it has ended. NULL: it was refused. */
+struct lookup *lookup_start(struct io *io, const struct address *address);
+/* True when it has ended: with 0 and its addresses, or -errno. It is freed then. */
+bool lookup_take(struct lookup *lookup, struct host_addresses *addresses, int *result);
+/* Nobody waits for it any more; its thread frees it. */
+void lookup_abandon(struct lookup *lookup);
 
 /* net/io_uring_file.c */
 int io_files_init(struct io *io);
@@ -197,6 +277,8 @@ bool io_job_done(struct io *io, struct io_event *event);
 /* Takes in one completion; true when it filled in an event. */
 typedef bool io_take(struct io *io, const struct io_uring_cqe *cqe, struct io_event *event);
 io_take io_take_accept, io_take_accept_delay, io_take_receive, io_take_send, io_take_cancel;
+io_take io_take_connect, io_take_connect_timer, io_take_connect_failed, io_take_connect_busy;
+io_take io_take_connect_cancel;
 io_take io_take_write;
 
 #endif

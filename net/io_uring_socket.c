@@ -16,14 +16,11 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "base/address.h"
 
 enum {
     LISTEN_BACKLOG = 4096,
@@ -161,6 +158,23 @@ bool io_take_cancel(struct io *io, const struct io_uring_cqe *cqe, struct io_eve
             receive_cancel(io, connection, fd);
     }
     return false;
+}
+
+int io_connection_open(struct io *io, int fd)
+{
+    if ((uint32_t)fd >= io->connections_count) {
+        close(fd);
+        return -EMFILE;
+    }
+    struct connection *connection = &io->connections[fd];
+    TILL_ASSERT(!connection->is_open);
+    *connection = (struct connection){
+        .generation = connection->generation,
+        .starving_next = connection->starving_next,
+        .is_listed = connection->is_listed,
+        .is_open = true,
+    };
+    return fd;
 }
 
 /* Closes the fd of a closing connection if no operation is under way: true, with its last event. */
@@ -365,34 +379,22 @@ bool io_take_accept(struct io *io, const struct io_uring_cqe *cqe, struct io_eve
     uint32_t index = (uint32_t)cqe->user_data;
     int result = cqe->res;
     accept_ended(io, index, result);
-    if (result >= 0 && (uint32_t)result >= io->connections_count) {
-        close(result);
-        result = -EMFILE;
-    }
-    if (result >= 0) {
-        struct connection *connection = &io->connections[result];
-        TILL_ASSERT(!connection->is_open);
-        *connection = (struct connection){
-            .generation = connection->generation,
-            .starving_next = connection->starving_next,
-            .is_listed = connection->is_listed,
-            .is_open = true,
-        };
-    }
+    if (result >= 0)
+        result = io_connection_open(io, result);
     *event =
         (struct io_event){.user = io->listeners[index].user, .kind = IO_ACCEPTED, .result = result};
     return true;
 }
 
-/* Options of a listener, which accepted sockets inherit. The kernel's buffers are bounded because
- * all sockets share the system's memory for them, and by default one client that does not read may
- * take megabytes of it. Keepalive detects peers that have vanished without closing. */
+/* Options of a connection; accepted sockets inherit them from their listener. The kernel's buffers
+ * are bounded because all sockets share the system's memory for them, and by default one client
+ * that does not read may take megabytes of it. Keepalive detects peers that have vanished without
+ * closing. */
 static const struct {
     int level;
     int name;
     int value;
 } socket_options[] = {
-    {SOL_SOCKET, SO_REUSEADDR, 1},
     {IPPROTO_TCP, TCP_NODELAY, 1},
     {SOL_SOCKET, SO_RCVBUF, 128 * 1024},         /* the kernel doubles it, for its bookkeeping */
     {IPPROTO_TCP, TCP_NOTSENT_LOWAT, 32 * 1024}, /* unsent bytes, beyond the peer's window */
@@ -402,7 +404,7 @@ static const struct {
     {IPPROTO_TCP, TCP_KEEPCNT, 4},
 };
 
-static bool socket_options_set(int fd)
+bool io_socket_options_set(int fd)
 {
     for (size_t i = 0; i < sizeof socket_options / sizeof socket_options[0]; i++) {
         if (setsockopt(fd, socket_options[i].level, socket_options[i].name,
@@ -418,7 +420,9 @@ static int listener_try(const struct addrinfo *info)
     int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
     if (fd < 0)
         return -errno;
-    if (!socket_options_set(fd) || bind(fd, info->ai_addr, info->ai_addrlen) != 0 ||
+    static const int reuse = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse) != 0 ||
+        !io_socket_options_set(fd) || bind(fd, info->ai_addr, info->ai_addrlen) != 0 ||
         listen(fd, LISTEN_BACKLOG) != 0) {
         int error = -errno;
         close(fd);

@@ -68,6 +68,14 @@ struct job {
     bool settled;
 };
 
+/* A connection to be made. No other machine is there, so it is refused. */
+struct attempt {
+    uint64_t user;
+    uint64_t due_us;
+    int32_t result;
+    bool active;
+};
+
 struct io {
     struct sim_machine *machine; /* NULL: it has crashed */
     uint64_t crash_us;           /* when, by the time since the boot, */
@@ -80,9 +88,10 @@ struct io {
     struct write writes[WRITES_MAX];
     struct prepare prepare;
     struct job jobs[IO_LANE_COUNT];
+    struct attempt attempts[IO_CONNECTS_MAX + 1]; /* the last: refused as one too many */
 };
 
-enum happening { ACCEPT, RECEIVE, SEND, CLOSE, WRITE, PREPARE, WORK, STOP };
+enum happening { ACCEPT, RECEIVE, SEND, CLOSE, WRITE, PREPARE, WORK, STOP, CONNECT };
 
 /* One of the operations that are due, and when the next one is. */
 struct choice {
@@ -260,6 +269,10 @@ static struct choice choose(struct io *io)
     }
     if (io->machine->stop_asked)
         consider(io, &choice, 0, STOP, 0);
+    for (uint32_t i = 0; i <= IO_CONNECTS_MAX; i++) {
+        if (io->attempts[i].active)
+            consider(io, &choice, io->attempts[i].due_us, CONNECT, i);
+    }
     return choice;
 }
 
@@ -416,6 +429,15 @@ static bool stop_happens(struct io *io, uint32_t index, struct io_event *event)
     return true;
 }
 
+static bool connect_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    struct attempt *attempt = &io->attempts[index];
+    attempt->active = false;
+    *event =
+        (struct io_event){.kind = IO_CONNECTED, .user = attempt->user, .result = attempt->result};
+    return true;
+}
+
 /* After the crash: operations that were pending or failed report success, so that the dead server
  * can free its memory. */
 static int wait_dead(struct io *io, struct io_event *events, uint32_t events_max)
@@ -450,7 +472,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
     static bool (*const happens[])(struct io *, uint32_t, struct io_event *) = {
         [ACCEPT] = accept_happens, [RECEIVE] = receive_happens, [SEND] = send_happens,
         [CLOSE] = close_happens,   [WRITE] = write_happens,     [PREPARE] = prepare_happens,
-        [WORK] = work_happens,     [STOP] = stop_happens,
+        [WORK] = work_happens,     [STOP] = stop_happens,       [CONNECT] = connect_happens,
     };
     struct sim_machine *machine = io->machine;
     TILL_ASSERT(events_max > 0);
@@ -518,6 +540,25 @@ int io_listen(struct io *io, const char *address, uint64_t user)
     io->listen_user = user;
     int port = atoi(parts.port);
     return port == 0 ? PORT_FREE : port;
+}
+
+void io_connect(struct io *io, const char *address, uint64_t user)
+{
+    struct address parts;
+    TILL_ASSERT(user >> IO_USER_BITS == 0);
+    if (io->machine == NULL)
+        return;
+    uint32_t index = 0;
+    while (index < IO_CONNECTS_MAX && io->attempts[index].active)
+        index++;
+    TILL_ASSERT(!io->attempts[index].active);
+    struct attempt *attempt = &io->attempts[index];
+    *attempt = (struct attempt){
+        .user = user, .due_us = network_due(io->machine), .result = -ECONNREFUSED, .active = true};
+    if (index == IO_CONNECTS_MAX)
+        attempt->result = -EBUSY;
+    else if (!address_split(&parts, address) || parts.host[0] == '\0')
+        attempt->result = -EINVAL;
 }
 
 /* NULL when the machine has crashed: then further calls of the dead server have no effect. */

@@ -13,12 +13,7 @@
 #include "tests/test.h"
 #include "tests/unit/io_support.h"
 
-enum { PATIENCE_US = 10 * 1000 * 1000, STREAMS_MAX = 256 };
-
-/* Waits for events until the condition holds; with a bug a wait times out. */
-#define TURN_UNTIL(echo, condition)                                                                \
-    while (!(condition))                                                                           \
-    CHECK(echo_turn((echo), PATIENCE_US) > 0)
+enum { STREAMS_MAX = 256 };
 
 /* Runs that many streams of that size against the echo server; between the turns it does what the
  * case defines. */

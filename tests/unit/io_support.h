@@ -8,7 +8,12 @@
 
 #include "base/io.h"
 
-enum { ECHO_CONNECTIONS_MAX = 8192, ECHO_HELD_MAX = 64 };
+enum { ECHO_CONNECTIONS_MAX = 8192, ECHO_HELD_MAX = 64, PATIENCE_US = 10 * 1000 * 1000 };
+
+/* Waits for events until the condition holds; with a bug a wait times out. */
+#define TURN_UNTIL(echo, condition)                                                                \
+    while (!(condition))                                                                           \
+    CHECK(echo_turn((echo), PATIENCE_US) > 0)
 
 /* One accepted connection; the struct is not reused once the connection is closed, so that a late
  * event is detected. */

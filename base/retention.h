@@ -4,7 +4,9 @@
  *   snapshots       the newest two are kept. The older of them is for the day when the newest is
  *                   found damaged: with the log after it, it still gives the whole state
  *   the log         is kept from the change after that older snapshot on, and where there is an
- *                   archive, also from the change after what the archive has
+ *                   archive, also from the change after what the archive has. It is kept for a
+ *                   connected replica from the change on that this needs next, but not more than
+ *                   was allowed for that
  *   archived files  the oldest may go while there are too many bytes, or when they are too old; the
  *                   newest is always kept. Only a few are removed for their age at a time: age is a
  *                   difference of dates, and if an operator accepts a clock that is years ahead,
@@ -32,6 +34,8 @@ struct retention_log {
     uint64_t seq_snapshot; /* of the oldest snapshot that is kept; 0: there are fewer than two */
     bool has_archive;
     uint64_t seq_archived; /* everything up to it is in the archive */
+    uint64_t seq_replica;  /* the oldest that a connected replica needs next; 0: there is none */
+    uint64_t seq_allowed;  /* nothing before it is kept for a replica */
 };
 
 /* Whatever the log holds before this seq may go; 0: nothing. */

@@ -42,6 +42,7 @@ struct wal_end {
     uint64_t seq_begin;        /* of a log with a seal and no block: the seal's seq; else 0 */
     uint64_t segment_seq;      /* of the first block in `segment`, when it has one, */
     uint64_t segment_previous; /* and the checksum of the one before that */
+    bool is_cut; /* the log is to end here, though it went on: later segments are removed */
 };
 
 struct wal_reader {
@@ -73,6 +74,13 @@ struct wal_reader {
 int wal_reader_init(struct wal_reader *reader, struct disk *disk);
 void wal_reader_deinit(struct wal_reader *reader);
 enum wal_read wal_reader_next(struct wal_reader *reader);
+
+/* The end for a log that is to be cut after the last block that was handed out, or before its first
+ * one. wal_open with it makes that the log's end: it overwrites the rest of the segment, removes
+ * the segments after it, and writes the note. When a crash comes before it is done, the note may
+ * contradict the folder: then it is to be done again, by a reader with ignores_note. Not for an
+ * archive, and not after the reading has ended. */
+struct wal_end wal_reader_end_here(const struct wal_reader *reader);
 
 /* The path of the file that has the last block that was handed out, for messages. */
 void wal_reader_path(const struct wal_reader *reader, char path[WAL_ERROR_SIZE]);

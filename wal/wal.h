@@ -81,6 +81,37 @@ uint64_t wal_begin_time(struct wal *wal, uint64_t now_us);
 /* Hands the open block to the disk, if it has commands and a write may start now. */
 void wal_submit(struct wal *wal);
 
+/* Blocks of another log: a replica's log takes whole blocks, byte for byte as the primary made
+ * them, instead of commands. The open block is empty while it does; after a promotion
+ * (wal_epoch_begin) commands are appended again. */
+
+/* May wal_take be called with this block now? WAL_ROOM_LATER: ask again after an event. The block
+ * is whole (wal_block_verify), of a known schema, and the next one: it names the checksum
+ * wal_previous, its seq_first is wal_seq_next, and its epoch is not older than wal_epoch. To a log
+ * without a block (wal_previous is 0) the first one may name any checksum, and has the seq that is
+ * due or begins with it. */
+enum wal_room wal_take_room(struct wal *wal, const struct wal_block *block);
+
+/* Copies the block and hands it to the disk at once. After wal_take_room has said WAL_ROOM. */
+void wal_take(struct wal *wal, const struct wal_block *block, const uint8_t *image);
+
+/* What the next block continues: the checksum of the last one (0: there is none), the next seq, and
+ * the epoch that the log is in. */
+uint64_t wal_previous(const struct wal *wal);
+uint64_t wal_seq_next(const struct wal *wal);
+uint64_t wal_epoch(const struct wal *wal);
+
+/* The next block is the first one of this epoch, which is newer than the log's. The open block is
+ * empty. It is handed to the disk when the log note names the epoch. */
+void wal_epoch_begin(struct wal *wal, uint64_t epoch);
+
+/* From now on `durable` is called for each block of the chain, in order, when it has become
+ * durable: also for one without commands, when the block that is chained to it has. wal_seq_durable
+ * counts the block already. The image has block_size bytes, until the call returns; the log must
+ * not be changed in the call. */
+typedef void wal_durable(void *context, const struct wal_block *block, const uint8_t *image);
+void wal_watch(struct wal *wal, wal_durable *durable, void *context);
+
 /* What the log does on its own, once a turn of the loop: it seals itself when there is no open
  * block and nothing in flight, after WAL_SEAL_US without a change, or at once when is_stopping; and
  * it tries again what a full disk refused. */
@@ -121,6 +152,10 @@ uint32_t wal_closed_count(const struct wal *wal, uint64_t seq);
 /* The oldest segment, and its first seq: the seq of the next block when there is none yet. */
 uint32_t wal_segment_first(const struct wal *wal);
 uint64_t wal_seq_first(const struct wal *wal);
+
+/* The first seq of the oldest segment from which on the log has at most size_bytes bytes of files,
+ * up to the one that is being written; that one counts in any case. */
+uint64_t wal_seq_within(const struct wal *wal, uint64_t size_bytes);
 
 /* Releases the segments that have no command from `seq` on: they are renamed to follow the newest
  * one and are used again, without being allocated or zeroed again. A segment with a command that is

@@ -13,13 +13,22 @@
  *
  * The note is written when a segment is begun, when its first block is durable, when the log is
  * sealed, and every WAL_NOTE_US while blocks become durable: one write at a time, the two pages
- * alternately. Only the note of a new segment delays an answer, and it is written beside the
- * segment's first block. Everything that a note says was true when it was handed to the disk, and
- * remains true.
+ * alternately. Everything that a note says was true when it was handed to the disk, and remains
+ * true. An answer waits for a note in these cases:
+ *
+ *   a new segment      its note is written beside its first block
+ *   a taken seal       a replica takes a seal of the primary that became a part of the log, and its
+ *                      own seal in that place, byte for byte the same, was noted: a note without it
+ *                      is written beside the block, because it is no end any more
+ *   a new epoch        a block of an epoch that no note names would look like one of another log:
+ *                      the note is durable before the block is handed to the disk
+ *   a taken beginning  and so it is for the first block of a log that begins in the middle of the
+ *                      primary's, because a note says what the segment begins with
  *
  * A block that goes after a seal that is being written must not prove that the seal was durable.
  * Its watermark (seq_durable) cannot express that, because the seal has no seq; so the block's
- * watermark is one less than what is durable. */
+ * watermark is one less than what is durable. Behind a taken seal, which has a slot, the next block
+ * waits instead (wal_awaits_empty): its watermark is the primary's. */
 #include <errno.h>
 #include <string.h>
 
@@ -44,7 +53,7 @@ static void seal_check(const struct wal_seal *seal)
         seal->state == SEAL_WRITING || seal->state == SEAL_FOLLOWED || seal->state == SEAL_LEFT;
     TILL_ASSERT((seal->write.state != WRITE_IDLE) == is_awaited);
     TILL_ASSERT(seal->file_done < 0 || seal->state == SEAL_LEFT);
-    TILL_ASSERT(seal->state == SEAL_NONE || seal->checksum != 0);
+    TILL_ASSERT(seal->state == SEAL_NONE || seal->block.checksum != 0);
 }
 
 static void seal_enter(struct wal_seal *seal, enum wal_seal_state state)
@@ -64,7 +73,7 @@ bool wal_seal_is_possible(const struct wal *wal)
 void wal_seal_write(struct wal *wal)
 {
     struct wal_seal *seal = &wal->seal;
-    struct wal_block block = {
+    seal->block = (struct wal_block){
         .previous = wal->open.previous,
         .epoch = wal->open.epoch,
         .seq_first = wal->open.seq_first,
@@ -72,8 +81,7 @@ void wal_seal_write(struct wal *wal)
         .time_us = wal->time_last,
         .digest = wal->open.digest,
     };
-    wal_block_seal(&wal->packer, &block, wal->ids, wal->fields, seal->page);
-    seal->checksum = block.checksum;
+    wal_block_seal(&wal->packer, &seal->block, wal->ids, wal->fields, seal->page);
     seal->write.file = wal->segments.file;
     seal->write.offset = wal->segments.offset;
     wal_write_start(&wal->writes, &seal->write);
@@ -95,7 +103,7 @@ bool wal_seal_make_way(struct wal *wal, uint32_t columns_size)
     }
     seal_enter(seal, SEAL_FOLLOWED);
     wal->segments.offset += WAL_ALIGN;
-    wal->open.previous = seal->checksum;
+    wal->open.previous = seal->block.checksum;
     wal->open.seq_durable -= wal->open.seq_durable > 0;
     return false;
 }
@@ -122,9 +130,9 @@ static bool note_is_due(const struct wal *wal, uint64_t now_us)
     const struct wal_note *note = &noting->note;
     uint64_t seq_first = wal_segments_known(&wal->segments, wal->segments.current)->seq_first;
     uint64_t seq_durable = seq_to_note(wal);
-    if (wal->segments.current > note->segment)
+    if (noting->generation_due > note->generation)
         return true;
-    if (wal->seal.state == SEAL_THERE && wal->seal.checksum != note->seal)
+    if (wal->seal.state == SEAL_THERE && wal->seal.block.checksum != note->seal)
         return true;
     if (seq_durable <= note->seq_durable)
         return false;
@@ -139,12 +147,12 @@ static void note_make(struct wal *wal)
     struct wal_noting *noting = &wal->noting;
     noting->note = (struct wal_note){
         .generation = noting->note.generation + 1,
-        .epoch = wal->open.epoch,
+        .epoch = noting->epoch_due,
         .segment_size = known->size_bytes,
         .seq_first = known->seq_first,
         .previous = known->previous,
         .seq_durable = seq_to_note(wal),
-        .seal = wal->seal.state == SEAL_THERE ? wal->seal.checksum : 0,
+        .seal = wal->seal.state == SEAL_THERE ? wal->seal.block.checksum : 0,
         .segment = wal->segments.current,
     };
     wal_note_page(&noting->note, noting->page);
@@ -165,12 +173,33 @@ void wal_note_written(struct wal *wal)
 {
     struct wal_noting *noting = &wal->noting;
     noting->page_segments[noting->note.generation % WAL_NOTE_PAGES] = noting->note.segment;
+    noting->generation_durable = noting->note.generation;
+    noting->epoch_durable = noting->note.epoch;
 }
 
-uint32_t wal_note_segment(const struct wal *wal)
+void wal_note_require(struct wal *wal)
 {
-    const uint32_t *segments = wal->noting.page_segments;
-    return segments[0] > segments[1] ? segments[0] : segments[1];
+    wal->noting.generation_due = wal->noting.note.generation + 1;
+    wal_note_turn(wal, wal->durable_us);
+}
+
+bool wal_note_admits(struct wal *wal, uint64_t epoch, uint64_t seq_first, uint64_t previous)
+{
+    struct wal_noting *noting = &wal->noting;
+    struct wal_known *known = wal_segments_known(&wal->segments, wal->segments.current);
+    bool is_first = wal->open.previous == 0;
+    bool differs = is_first && (known->seq_first != seq_first || known->previous != previous);
+    if (epoch <= noting->epoch_due && !differs)
+        return noting->epoch_durable >= epoch &&
+               (!is_first || noting->generation_durable >= noting->generation_due);
+    if (epoch > noting->epoch_due)
+        noting->epoch_due = epoch;
+    if (differs) {
+        known->seq_first = seq_first;
+        known->previous = previous;
+    }
+    wal_note_require(wal);
+    return false;
 }
 
 uint32_t wal_note_segment_least(const struct wal *wal)
@@ -198,6 +227,7 @@ int wal_note_open(struct wal *wal)
     struct wal_noting *noting = &wal->noting;
     int result = wal_note_read(wal->disk, &noting->note);
     bool is_there = result == 0;
+    noting->epoch_due = wal->open.epoch;
     if (result == -ENOENT || result == -EBADMSG) {
         noting->note.generation = 0;
         note_make(wal);
@@ -209,5 +239,8 @@ int wal_note_open(struct wal *wal)
         return result;
     noting->write.file = noting->file;
     noting->page_segments[0] = noting->page_segments[1] = wal->segments.current;
-    return is_there ? pages_write(wal) : 0;
+    result = is_there ? pages_write(wal) : 0;
+    noting->generation_durable = noting->note.generation;
+    noting->epoch_durable = noting->note.epoch;
+    return result;
 }

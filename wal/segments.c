@@ -148,6 +148,13 @@ int wal_segments_load(struct wal_segments *segments, uint32_t current, uint64_t 
     return read_seqs(segments, page, name);
 }
 
+/* Is a segment of that size large enough to be written to? */
+static bool is_usable(const struct wal_segments *segments, uint64_t size_bytes)
+{
+    uint64_t least = 2 * WAL_BLOCK_SIZE_MAX;
+    return size_bytes >= (segments->size_bytes < least ? segments->size_bytes : least);
+}
+
 /* A ready segment that somebody truncated is removed with all after it, the last one first, so that
  * there is never a gap. The first segment of a log without blocks counts as ready: the first block
  * must go to its beginning, so it is made anew. */
@@ -155,7 +162,7 @@ int wal_segments_trim(struct wal_segments *segments, char name[DISK_NAME_SIZE])
 {
     uint32_t number = segments->offset == 0 ? segments->current : segments->current + 1;
     while (number <= segments->last &&
-           wal_segments_known(segments, number)->size_bytes >= WAL_BLOCK_SIZE_MAX)
+           is_usable(segments, wal_segments_known(segments, number)->size_bytes))
         number++;
     for (; segments->last >= number; segments->last--) {
         wal_segment_name(segments->last, name);

@@ -4,7 +4,7 @@
  * image of a slot (slots go round by block number) and hands it to the disk; the columns are free
  * again at once. Completions mark slots as written, in any order, and the durable mark moves over
  * written slots in the order of the blocks. segments.c has the segments, mark.c the seal and the
- * note.
+ * note; take.c makes slots of whole blocks.
  *
  * What can fail: a write: fatal, the caller stops. But one that the disk had no room for is tried
  * again every second: see wal/write.h.
@@ -62,7 +62,8 @@ enum wal_room wal_room(struct wal *wal, size_t size_bytes)
     if (columns_have_room(wal, size_bytes))
         return WAL_ROOM;
     /* The open block can be submitted after the next event. */
-    bool awaits_event = wal->open.command_count > 0 && wal_blocks_in_flight(wal) > 0;
+    bool awaits_event = wal->open.command_count > 0 &&
+                        (wal_blocks_in_flight(wal) > 0 || wal->noting.write.state != WRITE_IDLE);
     return wal->segments.is_full && !awaits_event ? WAL_ROOM_FULL : WAL_ROOM_LATER;
 }
 
@@ -110,54 +111,88 @@ static void segment_switch(struct wal *wal)
         wal->seal.file_done = file;
     else
         disk_file_close(wal->disk, file);
-    wal_note_turn(wal, wal->durable_us);
+    wal_note_require(wal);
 }
 
-/* Makes the open block's image, and decides where it goes. */
-static void block_place(struct wal *wal, struct wal_slot *slot)
+void wal_block_write(struct wal *wal, const struct wal_block *block, bool moves_on)
 {
+    struct wal_slot *slot = wal_block_slot(wal, wal->block_open);
     struct wal_block *open = &wal->open;
-    open->ids_size = (uint32_t)(wal->ids_cursor - wal->ids);
-    open->fields_size = (uint32_t)(wal->fields_cursor - wal->fields);
-    open->seq_durable = wal->seq_durable;
-    bool moves_on = wal_seal_make_way(wal, open->ids_size + open->fields_size);
-    wal_block_seal(&wal->packer, open, wal->ids, wal->fields, slot->image);
-    if (moves_on || open->block_size > wal_segments_room(&wal->segments))
+    if (moves_on)
         segment_switch(wal);
-    slot->segment = wal->segments.current;
+    slot->block = *block;
+    slot->submitted_us = io_time_us(wal->io);
+    slot->note_generation = wal->noting.generation_due;
+    slot->written = false;
     slot->write.file = wal->segments.file;
     slot->write.offset = wal->segments.offset;
-    slot->write.size_bytes = open->block_size;
+    slot->write.size_bytes = block->block_size;
+    wal_write_start(&wal->writes, &slot->write);
+    wal->counts.blocks++;
+    wal->counts.commands += block->command_count;
+    wal->counts.bytes_raw += block->ids_size + block->fields_size;
+    wal->counts.bytes_stored += block->block_size;
+    wal->segments.offset += block->block_size;
+    wal->block_open++;
+    open->previous = block->checksum;
+    open->epoch = block->epoch;
+    open->seq_first = block->seq_first + block->command_count;
+    open->digest = block->digest;
+    wal_block_begin(wal);
 }
 
 void wal_submit(struct wal *wal)
 {
     struct wal_block *open = &wal->open;
-    if (open->command_count == 0 || wal_blocks_in_flight(wal) >= wal->options.writes_max)
+    if (open->command_count == 0 || wal_blocks_in_flight(wal) >= wal->options.writes_max ||
+        wal_awaits_empty(wal) ||
+        !wal_note_admits(wal, open->epoch, open->seq_first, open->previous))
         return;
     struct wal_slot *slot = wal_block_slot(wal, wal->block_open);
-    block_place(wal, slot);
-    slot->seq_last = open->seq_first + open->command_count - 1;
-    slot->submitted_us = io_time_us(wal->io);
-    slot->written = false;
-    wal_write_start(&wal->writes, &slot->write);
-    wal->counts.blocks++;
-    wal->counts.commands += open->command_count;
-    wal->counts.bytes_raw += open->ids_size + open->fields_size;
-    wal->counts.bytes_stored += open->block_size;
-    wal->segments.offset += open->block_size;
-    wal->block_open++;
-    open->previous = open->checksum;
-    open->seq_first = slot->seq_last + 1;
-    wal_block_begin(wal);
+    open->ids_size = (uint32_t)(wal->ids_cursor - wal->ids);
+    open->fields_size = (uint32_t)(wal->fields_cursor - wal->fields);
+    open->seq_durable = wal->seq_durable;
+    bool moves_on = wal_seal_make_way(wal, open->ids_size + open->fields_size);
+    slot->is_after_seal =
+        wal->seal.state == SEAL_FOLLOWED && open->previous == wal->seal.block.checksum;
+    wal_block_seal(&wal->packer, open, wal->ids, wal->fields, slot->image);
+    struct wal_block block = *open;
+    wal_block_write(wal, &block, moves_on || block.block_size > wal_segments_room(&wal->segments));
 }
 
-/* May the block count as durable, when all blocks before it do? Its segment must be named by a
- * durable note, and a seal that it is chained to must be written. */
+/* May the block count as durable, when all blocks before it do? The note that it waits for must be
+ * durable, and a seal that it is chained to must be written. */
 static bool is_durable(const struct wal *wal, const struct wal_slot *slot)
 {
-    return slot->written && slot->segment <= wal_note_segment(wal) &&
+    return slot->written && slot->note_generation <= wal->noting.generation_durable &&
            wal->seal.state != SEAL_FOLLOWED;
+}
+
+/* Tells the watcher of a durable block, and before it of the seal that it is chained to. */
+static void durable_tell(struct wal *wal, const struct wal_slot *slot)
+{
+    if (wal->durable == NULL)
+        return;
+    if (slot->is_after_seal)
+        wal->durable(wal->durable_context, &wal->seal.block, wal->seal.page);
+    wal->durable(wal->durable_context, &slot->block, slot->image);
+}
+
+static void block_durable(struct wal *wal, struct wal_slot *slot)
+{
+    uint64_t now_us = io_time_us(wal->io);
+    uint64_t took_us = now_us > slot->submitted_us ? now_us - slot->submitted_us : 0;
+    wal->counts.write_us_sum += took_us;
+    if (took_us > wal->counts.write_us_max)
+        wal->counts.write_us_max = took_us;
+    if (slot->file_done >= 0)
+        disk_file_close(wal->disk, slot->file_done);
+    slot->file_done = -1;
+    wal->seq_durable = slot->block.seq_first + slot->block.command_count - 1;
+    wal->durable_us = now_us;
+    wal->has_blocks |= slot->block.command_count > 0;
+    wal->block_durable++;
+    durable_tell(wal, slot);
 }
 
 /* Advances block_durable and seq_durable over all blocks that may count as durable now. */
@@ -167,18 +202,7 @@ static void durable_advance(struct wal *wal)
         struct wal_slot *slot = wal_block_slot(wal, wal->block_durable + 1);
         if (!is_durable(wal, slot))
             return;
-        uint64_t now_us = io_time_us(wal->io);
-        uint64_t took_us = now_us > slot->submitted_us ? now_us - slot->submitted_us : 0;
-        wal->counts.write_us_sum += took_us;
-        if (took_us > wal->counts.write_us_max)
-            wal->counts.write_us_max = took_us;
-        if (slot->file_done >= 0)
-            disk_file_close(wal->disk, slot->file_done);
-        slot->file_done = -1;
-        wal->seq_durable = slot->seq_last;
-        wal->durable_us = now_us;
-        wal->has_blocks = true;
-        wal->block_durable++;
+        block_durable(wal, slot);
     }
 }
 
@@ -321,7 +345,48 @@ bool wal_is_refused(const struct wal *wal)
     return wal->writes.refused_count > 0;
 }
 
+uint64_t wal_previous(const struct wal *wal)
+{
+    return wal->open.previous;
+}
+
+uint64_t wal_seq_next(const struct wal *wal)
+{
+    return wal->open.seq_first + wal->open.command_count;
+}
+
+uint64_t wal_epoch(const struct wal *wal)
+{
+    return wal->open.epoch;
+}
+
+void wal_watch(struct wal *wal, wal_durable *durable, void *context)
+{
+    wal->durable = durable;
+    wal->durable_context = context;
+}
+
+void wal_epoch_begin(struct wal *wal, uint64_t epoch)
+{
+    TILL_ASSERT(wal->open.command_count == 0 && epoch > wal->open.epoch);
+    wal->open.epoch = epoch;
+    (void)wal_note_admits(wal, epoch, wal->open.seq_first, wal->open.previous);
+}
+
 /* The segments. */
+
+uint64_t wal_seq_within(const struct wal *wal, uint64_t size_bytes)
+{
+    const struct wal_segments *segments = &wal->segments;
+    uint32_t number = segments->current;
+    uint64_t left = size_bytes;
+    while (number > segments->first &&
+           wal_segments_known(segments, number - 1)->size_bytes <= left) {
+        number--;
+        left -= wal_segments_known(segments, number)->size_bytes;
+    }
+    return wal_segments_known(segments, number)->seq_first;
+}
 
 int wal_release(struct wal *wal, uint64_t seq)
 {

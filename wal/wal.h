@@ -36,6 +36,9 @@
 
 enum { WAL_USERS_COUNT = WAL_WRITES_MAX + 2 };
 
+/* The least segment_size of a log that takes blocks. */
+enum { WAL_SEGMENT_SIZE_TAKES = 2 * WAL_BLOCK_SIZE_MAX };
+
 struct wal_options {
     uint64_t segment_size; /* bytes, a multiple of WAL_BLOCK_SIZE_MAX; 0: WAL_SEGMENT_SIZE */
     uint32_t writes_max;   /* blocks in flight, 1 to WAL_WRITES_MAX; 0: WAL_WRITES_DEFAULT */
@@ -153,8 +156,8 @@ uint32_t wal_closed_count(const struct wal *wal, uint64_t seq);
 uint32_t wal_segment_first(const struct wal *wal);
 uint64_t wal_seq_first(const struct wal *wal);
 
-/* The first seq of the oldest segment from which on the log has at most size_bytes bytes of files,
- * up to the one that is being written; that one counts in any case. */
+/* The first seq of the oldest segment that can be kept, when at most size_bytes bytes of files may
+ * be kept beside the one that is being written. */
 uint64_t wal_seq_within(const struct wal *wal, uint64_t size_bytes);
 
 /* Releases the segments that have no command from `seq` on: they are renamed to follow the newest

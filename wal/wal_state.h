@@ -3,6 +3,7 @@
  *   write.c, segments.c, note.c   a write, the files, the note's pages: know nothing of struct wal
  *   mark.c                        how the log marks its end: the seal and the note
  *   wal.c                         appending
+ *   take.c                        appending whole blocks of another log
  *   open.c                        opening and closing */
 #ifndef TILL_WAL_WAL_STATE_H
 #define TILL_WAL_WAL_STATE_H
@@ -17,11 +18,12 @@
 struct wal_slot {
     uint8_t *image;
     struct wal_write write;
-    uint64_t seq_last;
+    struct wal_block block;
     uint64_t submitted_us;
-    uint32_t segment; /* that has the block: a note that names it must be durable first */
-    int file_done;    /* to close when this block is durable; -1: none */
+    uint64_t note_generation; /* of the note that must be durable before this block counts as it */
+    int file_done;            /* to close when this block is durable; -1: none */
     bool written;
+    bool is_after_seal; /* it is chained to the seal in wal_seal, which is a part of the log so */
 };
 
 /*   SEAL_NONE --wal_seal_write--> SEAL_WRITING --wal_seal_written--> SEAL_THERE
@@ -36,7 +38,7 @@ struct wal_seal {
     enum wal_seal_state state;
     struct wal_write write;
     uint8_t *page;
-    uint64_t checksum;
+    struct wal_block block;
     int file_done; /* to close when the seal is written; -1: none */
 };
 
@@ -47,6 +49,10 @@ struct wal_noting {
     uint8_t *page;
     int file;
     uint32_t page_segments[WAL_NOTE_PAGES]; /* the segment that each page names, once durable */
+    uint64_t generation_due;                /* blocks that are handed over now wait for this note */
+    uint64_t generation_durable;
+    uint64_t epoch_due;     /* what the next note says; no block has a newer one than */
+    uint64_t epoch_durable; /* what the durable note says */
     uint64_t written_us;
 };
 
@@ -88,6 +94,8 @@ struct wal {
     struct wal_packer packer;
     struct wal_seal seal;
     struct wal_noting noting;
+    wal_durable *durable; /* NULL: nobody is told */
+    void *durable_context;
 
     struct wal_counts counts;
 };
@@ -102,6 +110,14 @@ static inline uint64_t wal_blocks_in_flight(const struct wal *wal)
     return wal->block_open - 1 - wal->block_durable;
 }
 
+/* Is a block without commands on its way to the disk? The next one waits for it: its watermark
+ * could not tell whether the empty block was durable, because that has no seq. */
+static inline bool wal_awaits_empty(struct wal *wal)
+{
+    return wal_blocks_in_flight(wal) > 0 &&
+           wal_block_slot(wal, wal->block_open - 1)->block.command_count == 0;
+}
+
 /* mark.c */
 /* Decides where the open block goes: over the seal, after it, or (true) to the next segment. */
 bool wal_seal_make_way(struct wal *wal, uint32_t columns_size);
@@ -112,14 +128,20 @@ void wal_seal_write(struct wal *wal);
 /* Writes the note if there is something to be noted and it is not being written. */
 void wal_note_turn(struct wal *wal, uint64_t now_us);
 void wal_note_written(struct wal *wal);
-/* The newest segment that a durable page names: blocks in later segments do not count as durable.
- * And the oldest such segment: it and all later ones must be kept. */
-uint32_t wal_note_segment(const struct wal *wal);
+/* Blocks that are handed to the disk from now on do not count as durable before a new note is. */
+void wal_note_require(struct wal *wal);
+/* Is the durable note one that a block of that epoch may be handed to the disk under? If not, such
+ * a note is on its way. The log's first block has this seq and names this checksum. */
+bool wal_note_admits(struct wal *wal, uint64_t epoch, uint64_t seq_first, uint64_t previous);
+/* The oldest segment that a durable page names: it and all later ones must be kept. */
 uint32_t wal_note_segment_least(const struct wal *wal);
 /* Writes the note when the log is opened, and opens its file. */
 int wal_note_open(struct wal *wal);
 
 /* wal.c */
+/* Hands the block, whose image is in the slot of the open block, to the disk: to the current
+ * segment, or else to the next one. Then begins an empty open block. */
+void wal_block_write(struct wal *wal, const struct wal_block *block, bool moves_on);
 /* Begins an empty open block. */
 void wal_block_begin(struct wal *wal);
 /* Sees to it that there is a spare, now or later. 0 or -errno. */

@@ -32,8 +32,9 @@ struct wal_ring {
     uint64_t number_first; /* the oldest block; number_next when there is none */
     uint64_t number_next;  /* what the next block gets */
     uint64_t bytes_total;  /* of all blocks ever added */
-    uint64_t seq;          /* the place that the next block continues; 0 and 0: not known */
+    uint64_t seq;          /* the place that the next block continues, */
     uint64_t checksum;
+    bool is_begun; /* when it is known */
 };
 
 /* size_bytes: a multiple of WAL_ALIGN, at least WAL_BLOCK_SIZE_MAX. False when there is no memory.
@@ -42,7 +43,8 @@ bool wal_ring_init(struct wal_ring *ring, size_t size_bytes);
 void wal_ring_deinit(struct wal_ring *ring);
 
 /* Says, while the ring is empty, which place the first block will continue: the end of the log when
- * it is opened. Until the first block the ring is of use only for that place. */
+ * it is opened; 0 and 0 for a log without a block. Until the first block the ring is of use only
+ * for that place. */
 void wal_ring_begin(struct wal_ring *ring, uint64_t seq, uint64_t checksum);
 
 /* Adds the next block of the chain; the image has block_size bytes, and is copied. */

@@ -452,6 +452,17 @@ static enum invariant check_key(struct bounds *bounds, uint32_t slot)
                : INVARIANT_holds;
 }
 
+/* Record 0 is zero: the shop's beginning, before any change. */
+static enum invariant check_epoch(struct bounds *bounds, uint32_t index)
+{
+    const struct epoch *before = epoch_at(bounds->engine, index - 1);
+    const struct epoch *epoch = epoch_at(bounds->engine, index);
+    return epoch->epoch <= 1 || epoch->epoch <= before->epoch || epoch->seq <= before->seq ||
+                   epoch->time_us < before->time_us || !is_past(bounds, epoch->seq, epoch->time_us)
+               ? INVARIANT_epoch_order
+               : INVARIANT_holds;
+}
+
 /* The arenas, in an order in which what a check looks at may not be checked yet: it reads no
  * further than the record itself, or through what it has found to be in use. */
 static const struct {
@@ -462,7 +473,7 @@ static const struct {
     {TABLE_pools, check_pool},   {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
     {TABLE_lots, check_lot},     {TABLE_ledger, check_entry},     {TABLE_steps, check_step},
     {TABLE_moneys, check_money}, {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
-    {TABLE_orders, check_order}, {TABLE_payments, check_payment},
+    {TABLE_orders, check_order}, {TABLE_payments, check_payment}, {TABLE_epochs, check_epoch},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it

@@ -49,7 +49,14 @@ enum message_number {
 
 enum { MESSAGE_NUMBER_MAX = 63 };
 
-enum message_kind { KIND_SESSION = 1, KIND_QUERY, KIND_COMMAND, KIND_INTERNAL, KIND_ADMIN, KIND_LINK };
+enum message_kind {
+    KIND_SESSION = 1,
+    KIND_QUERY,
+    KIND_COMMAND,
+    KIND_INTERNAL,
+    KIND_ADMIN,
+    KIND_LINK
+};
 
 /* Which category of user may send a message: `any` for what a connection begins with, `server` for
  * what the server alone makes, `replica` for a server that follows this one. */

@@ -68,5 +68,7 @@ INVARIANT(9, 4, end_reserved, "steps, ledger entries and lots that PENDING order
 INVARIANT(9, 5, order_counts, "orders of each state are as many as are counted")
 
 INVARIANT(10, 1, time_order, "jumps <= time of the last change <= time, and within range like seq")
+INVARIANT(10, 2, epoch_order,
+          "epochs ascend from 2 on, as do their first changes; none is yet to come")
 
 #undef INVARIANT

@@ -597,6 +597,12 @@ FIELD(time_jump, 1, u64, jump, 1,
       "microseconds by which the clock jumped ahead since the last change")
 SHAPE_END(time_jump)
 
+SHAPE(epoch_begin)
+FIELD(epoch_begin, 1, u64, epoch, 2, "newer than all before it; the first one, 1, is not begun")
+FIELD(epoch_begin, 2, hash, previous, 2, "checksum of the last block before it; 0: there is none")
+SHAPE_END(epoch_begin)
+REQUIRED(epoch_begin, epoch)
+
 SHAPE(stats_reply)
 FIELD(stats_reply, 1, u64, seq, 1, "last change")
 FIELD(stats_reply, 2, hash, digest, 1, "of the state at seq")
@@ -701,6 +707,8 @@ MESSAGE(35, time_jump, "time.jump", INTERNAL, server, FREE, 1, time_jump, none, 
         0, "the clock jumped ahead while the server was down: keys do not age by that")
 MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply, table, TABLES_MAX,
         "how full each table is")
+MESSAGE(37, epoch_begin, "epoch.begin", INTERNAL, server, FREE, 2, epoch_begin, none, 0, seq_reply,
+        none, 0, "the first change of a new primary: what follows is of the next epoch")
 
 #undef SHAPE
 #undef FIELD

@@ -306,6 +306,13 @@ MEMBER(deadline_chunk, 4, struct deadline_orders, orders, none, 1, "the entries"
 MEMBER(deadline_chunk, 5, uint32_t, zero, none, 1, "")
 RECORD_END(deadline_chunk)
 
+RECORD(epoch)
+MEMBER(epoch, 1, uint64_t, epoch, none, 2, "its number, 2 or more")
+MEMBER(epoch, 2, uint64_t, seq, none, 2, "of its first change, the epoch.begin")
+MEMBER(epoch, 3, uint64_t, previous, none, 2, "checksum of the last block before it")
+MEMBER(epoch, 4, uint64_t, time_us, none, 2, "when it began")
+RECORD_END(epoch)
+
 /* Tables and what belongs to them. */
 
 TABLE(1, ARENA, skus, sku, skus, 1, "what is sold")
@@ -327,6 +334,7 @@ TABLE(16, ARENA, ledger, ledger_entry, ledger, 1, "movements of points")
 TABLE(17, ARENA, steps, step, steps, 1, "transitions of orders after their first")
 TABLE(18, ARENA, payments, payment, payments, 1, "payment events with their first answers")
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
+TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
 
 INDEX(sku_index, skus)
 INDEX(name_index, skus)
@@ -392,6 +400,7 @@ CAPACITY(14, steps, 2u << 20, "transitions of orders after their first")
 CAPACITY(15, deadlines, 4u << 20, "deadlines of holds, extensions counted")
 CAPACITY(16, payments, 2u << 20, "payment events of the orders in memory")
 CAPACITY(17, keys, 1u << 20, "idempotency keys in the last 24 hours")
+CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
 
 #undef RECORD
 #undef MEMBER

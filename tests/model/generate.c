@@ -24,7 +24,8 @@ struct generator {
     [MESSAGE_sku_put] = 2, [MESSAGE_stock_adjust] = (stock_adjust), [MESSAGE_stock_set] = 4,       \
     [MESSAGE_stock_get] = 4, [MESSAGE_sale_put] = 4, [MESSAGE_sale_open] = 3,                      \
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
-    [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3
+    [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
+    [MESSAGE_epoch_begin] = 3
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -502,6 +503,16 @@ static void make_time_jump(struct generator *generator)
     body->jump = chance(generator, 60) ? passed : below(generator, passed + 2);
 }
 
+/* Mostly the epoch after the newest; else one near it. */
+static void make_epoch_begin(struct generator *generator)
+{
+    struct epoch_begin_body *body = body_start(generator, sizeof *body);
+    int count = generator->model->epochs.count;
+    uint64_t newest = count > 0 ? generator->model->epochs.items[count - 1].body.epoch : 1;
+    body->epoch = newest + (chance(generator, 80) ? 1 : below(generator, 3));
+    body->previous = random_u64(generator);
+}
+
 static void make_order_query(struct generator *generator)
 {
     struct order_id_body *body = body_start(generator, sizeof *body);
@@ -543,6 +554,7 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_order_history] = make_order_history,
     [MESSAGE_stats] = make_stats,
     [MESSAGE_time_jump] = make_time_jump,
+    [MESSAGE_epoch_begin] = make_epoch_begin,
 };
 
 static uint64_t hostile_value(struct generator *generator)

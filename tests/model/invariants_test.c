@@ -693,6 +693,52 @@ static struct report_place break_time(struct engine *engine)
     return number(SCALAR_changed_us);
 }
 
+/* The newest epoch, if there are two at least. */
+static uint32_t second_epoch(const struct engine *engine)
+{
+    return engine->epochs.count > 1 ? engine->epochs.count : 0;
+}
+
+static struct report_place break_epoch_number(struct engine *engine)
+{
+    uint32_t epoch = second_epoch(engine);
+    if (epoch != 0)
+        epoch_edit(engine, epoch)->epoch = epoch_at(engine, epoch - 1)->epoch;
+    return record(TABLE_epochs, epoch);
+}
+
+static struct report_place break_first_epoch(struct engine *engine)
+{
+    if (engine->epochs.count == 0)
+        return nothing;
+    epoch_edit(engine, 1)->epoch = 1;
+    return record(TABLE_epochs, 1);
+}
+
+static struct report_place break_epoch_seq(struct engine *engine)
+{
+    uint32_t epoch = second_epoch(engine);
+    if (epoch != 0)
+        epoch_edit(engine, epoch)->seq = epoch_at(engine, epoch - 1)->seq;
+    return record(TABLE_epochs, epoch);
+}
+
+static struct report_place break_epoch_to_come(struct engine *engine)
+{
+    uint32_t epoch = second_epoch(engine);
+    if (epoch != 0)
+        epoch_edit(engine, epoch)->seq = engine->seq + 1;
+    return record(TABLE_epochs, epoch);
+}
+
+static struct report_place break_epoch_time(struct engine *engine)
+{
+    uint32_t epoch = second_epoch(engine);
+    if (epoch != 0)
+        epoch_edit(engine, epoch)->time_us = epoch_at(engine, epoch - 1)->time_us - 1;
+    return record(TABLE_epochs, epoch);
+}
+
 static const struct {
     enum invariant invariant;
     struct report_place (*change)(struct engine *engine);
@@ -763,6 +809,11 @@ static const struct {
     {INVARIANT_end_reserved, break_lots_reserved},
     {INVARIANT_order_counts, break_order_count},
     {INVARIANT_time_order, break_time},
+    {INVARIANT_epoch_order, break_epoch_number},
+    {INVARIANT_epoch_order, break_first_epoch},
+    {INVARIANT_epoch_order, break_epoch_seq},
+    {INVARIANT_epoch_order, break_epoch_to_come},
+    {INVARIANT_epoch_order, break_epoch_time},
 };
 
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };

@@ -214,6 +214,24 @@ static void model_time_jump(struct model *model, const struct model_request *req
     model_answer(model, reply, sizeof(struct seq_reply_body));
 }
 
+static void model_epoch_begin(struct model *model, const struct model_request *request,
+                              struct model_reply *reply)
+{
+    const struct epoch_begin_body *body = request->body;
+    uint64_t newest = 1;
+    for (int i = 0; i < model->epochs.count; i++) {
+        if (model->epochs.items[i].body.epoch > newest)
+            newest = model->epochs.items[i].body.epoch;
+    }
+    if (body->epoch <= newest) {
+        model_reject(model, reply, OUTCOME_INVALID, epoch_begin_field_epoch, 0);
+        return;
+    }
+    model_accept(model, reply);
+    *MODEL_ADD(&model->epochs) = (struct model_epoch){*body, model->seq, model->changed};
+    model_answer(model, reply, sizeof(struct seq_reply_body));
+}
+
 static const struct {
     model_handler *handler;
     bool is_keyed;
@@ -238,6 +256,7 @@ static const struct {
     [MESSAGE_order_history] = {model_order_history, false},
     [MESSAGE_stats] = {model_stats, false},
     [MESSAGE_time_jump] = {model_time_jump, false},
+    [MESSAGE_epoch_begin] = {model_epoch_begin, false},
 };
 
 static void pass_time(struct model *model, uint64_t now)

@@ -136,6 +136,12 @@ struct model_key {
     uint16_t number;
 };
 
+struct model_epoch {
+    struct epoch_begin_body body;
+    uint64_t seq;
+    uint64_t time;
+};
+
 #define MODEL_LISTS(LIST)                                                                          \
     LIST(struct model_sku, skus)                                                                   \
     LIST(struct model_stock, stocks)                                                               \
@@ -151,6 +157,7 @@ struct model_key {
     LIST(struct model_deadline, deadlines)                                                         \
     LIST(struct model_payment, payments)                                                           \
     LIST(struct model_key, keys)                                                                   \
+    LIST(struct model_epoch, epochs)                                                               \
     LIST(uint8_t, bytes)
 
 /* A list: items, how many there are, and how many fit before it must grow. */

@@ -73,6 +73,7 @@ struct play_options play_options_for(int count)
         .deadlines = n,
         .payments = n,
         .keys = n,
+        .epochs = n,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;
@@ -99,6 +100,23 @@ static void check_invariants(struct player *player, const struct engine *engine)
     if (!engine_check(engine, error, sizeof error))
         fail(player, FAULT_INVARIANT, "%s%s", error,
              engine == player->engine ? "" : ", in the copy");
+}
+
+/* The history of epochs is answered by no query. */
+static void check_epochs(struct player *player, const struct engine *engine)
+{
+    const struct model *model = player->model;
+    uint32_t count = engine_epoch_count(engine);
+    bool is_equal = count == (uint32_t)model->epochs.count;
+    for (uint32_t i = 0; is_equal && i < count; i++) {
+        const struct model_epoch *expected = &model->epochs.items[i];
+        struct engine_epoch epoch = engine_epoch_at(engine, i);
+        is_equal = epoch.epoch == expected->body.epoch && epoch.seq == expected->seq &&
+                   epoch.previous == expected->body.previous && epoch.time_us == expected->time;
+    }
+    if (!is_equal)
+        fail(player, FAULT_STATE, "the history of %u epochs is not the model's, of %d", count,
+             model->epochs.count);
 }
 
 static void write_accepted(struct player *player, const struct command *command, uint64_t time)
@@ -184,6 +202,7 @@ static void check_between(struct player *player, uint64_t seq_before, uint64_t d
              now);
     if (has_changed != (engine_digest(engine) != digest_before))
         fail(player, FAULT_STATE, "the digest %s", has_changed ? "stayed" : "changed");
+    check_epochs(player, engine);
     uint64_t due = engine_holds_due(engine, now);
     if (due != model_holds_due(player->model, now))
         fail(player, FAULT_STATE, "%" PRIu64 " holds are due, must be %" PRIu64, due,
@@ -381,6 +400,7 @@ static void replay_log(struct player *player, uint64_t skip)
     else if (engine_checksum(player->second) != engine_checksum(player->engine))
         fail(player, FAULT_REPLAY, "replay leads to the same digest and another state");
     check_invariants(player, player->second);
+    check_epochs(player, player->second);
     if (player->failure.fault == FAULT_NONE)
         ask_both_everything(player);
 }

@@ -502,6 +502,32 @@ TEST(jump_of_the_clock_is_a_part_of_the_time_since_the_last_change)
     script_end();
 }
 
+static uint16_t begin_epoch(uint64_t epoch)
+{
+    struct epoch_begin_body body = {.epoch = epoch, .previous = 1000 + epoch};
+    return ask(MESSAGE_epoch_begin, &body, sizeof body);
+}
+
+TEST(epoch_is_newer_than_all_before_it)
+{
+    script_start();
+    put_sku(1, 10);
+    CHECK_EQUAL(begin_epoch(0), OUTCOME_INVALID);
+    CHECK_EQUAL(begin_epoch(1), OUTCOME_INVALID);
+    check_rejection(epoch_begin_field_epoch, 0);
+    CHECK_EQUAL(begin_epoch(2), OUTCOME_OK);
+    CHECK_EQUAL(reply.words[0], 2);
+    CHECK_EQUAL(begin_epoch(2), OUTCOME_INVALID);
+    now += 500;
+    CHECK_EQUAL(begin_epoch(7), OUTCOME_OK);
+    CHECK_EQUAL(begin_epoch(6), OUTCOME_INVALID);
+    CHECK_EQUAL(model->epochs.count, 2);
+    CHECK_EQUAL(model->epochs.items[1].seq, 3);
+    CHECK_EQUAL(model->epochs.items[1].body.previous, 1007);
+    CHECK_EQUAL(model->epochs.items[1].time, now);
+    script_end();
+}
+
 TEST(sale_pool_gives_alone_and_closing_gives_it_back)
 {
     script_start();

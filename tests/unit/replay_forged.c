@@ -55,6 +55,7 @@ static struct engine_options small_options(void)
         .deadlines = 1024,
         .payments = 512,
         .keys = 512,
+        .epochs = 64,
     };
 }
 
@@ -125,6 +126,8 @@ static void set_up(struct forged_log *log)
     decide(log, MESSAGE_sale_put, &sale, sizeof sale);
     struct sale_change_body open = {.key = fresh(log), .sale = 1};
     decide(log, MESSAGE_sale_open, &open, sizeof open);
+    struct epoch_begin_body begin = {.epoch = 2, .previous = test_random()};
+    decide(log, MESSAGE_epoch_begin, &begin, sizeof begin);
 }
 
 static void decide_order(struct forged_log *log)

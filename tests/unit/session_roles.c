@@ -20,9 +20,20 @@ static unsigned allowed(uint32_t roles, bool (*expected)(const struct message_in
     return count;
 }
 
-static bool is_not_internal(const struct message_info *message)
+static bool is_the_servers(const struct message_info *message)
 {
-    return message->kind != KIND_INTERNAL;
+    return message->kind == KIND_INTERNAL || message->number == MESSAGE_replica_block ||
+           message->number == MESSAGE_replica_beat || message->number == MESSAGE_replica_piece;
+}
+
+static bool is_not_the_servers(const struct message_info *message)
+{
+    return !is_the_servers(message);
+}
+
+static bool is_a_replicas(const struct message_info *message)
+{
+    return message->kind == KIND_LINK && !is_the_servers(message);
 }
 
 static bool is_none(const struct message_info *message)
@@ -36,14 +47,9 @@ static bool is_query(const struct message_info *message)
     return message->kind == KIND_QUERY;
 }
 
-static bool is_internal(const struct message_info *message)
-{
-    return message->kind == KIND_INTERNAL;
-}
-
 TEST(client_may_send_whatever_is_not_the_servers_own)
 {
-    CHECK(allowed(SESSION_ROLES_CLIENT, is_not_internal) > 0);
+    CHECK(allowed(SESSION_ROLES_CLIENT, is_not_the_servers) > 0);
 }
 
 TEST(session_without_roles_may_send_nothing)
@@ -54,5 +60,6 @@ TEST(session_without_roles_may_send_nothing)
 TEST(session_of_one_role_may_send_what_that_role_may)
 {
     CHECK(allowed(1u << ROLE_read, is_query) > 0);
-    CHECK(allowed(1u << ROLE_server, is_internal) > 0);
+    CHECK(allowed(1u << ROLE_server, is_the_servers) > 0);
+    CHECK_EQUAL(allowed(1u << ROLE_replica, is_a_replicas), 3);
 }

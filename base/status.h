@@ -46,11 +46,14 @@
             "a field is not what it must be; a name that is taken tells whose it is")              \
     OUTCOME(25, NOT_FOUND, later, yes, "", "", "there is no such thing")                           \
     OUTCOME(26, FORBIDDEN, never, yes, "", "", "not allowed on this connection")                   \
-    OUTCOME(27, NOT_PRIMARY, elsewhere, yes, "", "", "this server takes no writes")                \
+    OUTCOME(27, NOT_PRIMARY, elsewhere, yes, "epoch", "",                                          \
+            "this server takes no commands; the body `redirect` tells where they are taken")       \
     OUTCOME(28, REPLICA_BEHIND, later, yes, "", "seq", "this replica has not reached min_seq")     \
     OUTCOME(29, OVERLOADED, later, yes, "", "", "too much is waiting")                             \
     OUTCOME(30, CAPACITY, later, yes, "table", "limit", "a table is full")                         \
-    OUTCOME(31, STORAGE_FULL, later, yes, "", "", "the log's disk is full")
+    OUTCOME(31, STORAGE_FULL, later, yes, "", "", "the log's disk is full")                        \
+    OUTCOME(32, NO_QUORUM, later, yes, "", "",                                                     \
+            "fewer replicas follow than --acks asks for: nothing was decided")
 
 #define OUTCOME_ENUM(number, NAME, ...) OUTCOME_##NAME = (number),
 enum outcome { OUTCOMES(OUTCOME_ENUM) };

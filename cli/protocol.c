@@ -76,12 +76,9 @@ static void print_rows_cell(FILE *out, const struct shape_info *row, unsigned ro
 
 static void print_messages(FILE *out)
 {
-    static const char *const kinds[] = {[KIND_SESSION] = "SESSION",
-                                        [KIND_ADMIN] = "ADMIN",
-                                        [KIND_LINK] = "LINK",
-                                        [KIND_QUERY] = "QUERY",
-                                        [KIND_COMMAND] = "COMMAND",
-                                        [KIND_INTERNAL] = "INTERNAL"};
+    static const char *const kinds[] = {
+        [KIND_SESSION] = "SESSION", [KIND_ADMIN] = "ADMIN",     [KIND_LINK] = "LINK",
+        [KIND_QUERY] = "QUERY",     [KIND_COMMAND] = "COMMAND", [KIND_INTERNAL] = "INTERNAL"};
     fputs("\n### Messages\n\n"
           "| number | message | kind | request | rows | reply | rows | what it does |\n"
           "|---|---|---|---|---|---|---|---|\n",
@@ -144,6 +141,7 @@ static void print_tables(FILE *out)
     print_messages(out);
     fputs("\n### Bodies and rows\n", out);
     print_shape_once(out, &printed, rejection_shape());
+    print_shape_once(out, &printed, redirect_shape());
     for (unsigned number = 0; number <= MESSAGE_NUMBER_MAX; number++) {
         const struct message_info *message = message_info(number);
         if (message == NULL)

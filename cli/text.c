@@ -637,15 +637,28 @@ static bool body_fits(const struct shape_info *shape, const struct shape_info *r
     return rows <= rows_max && size == shape->size_bytes + rows * row_size;
 }
 
+static void write_rejection(const struct line_writer *writer, const struct text_reply *reply)
+{
+    const struct message_info *message = reply->message;
+    const struct outcome_info *info = outcome_info(reply->outcome);
+    struct rejection_body rejection;
+    memcpy(&rejection, reply->body, sizeof rejection);
+    write_subject(writer, message, info->subject, "subject", rejection.subject);
+    if (reply->outcome != OUTCOME_INVALID || rejection.value != 0)
+        write_subject(writer, message, info->value, "value", (uint64_t)rejection.value);
+    if (reply_shape(message, reply->outcome, reply->size) == redirect_shape())
+        write_field(writer, find_field(redirect_shape(), "primary"), reply->body);
+}
+
 bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *reply)
 {
     const struct line_writer writer = {out, form};
     const struct message_info *message = reply->message;
-    bool done = reply->outcome == OUTCOME_OK || reply->outcome == OUTCOME_REPLAYED;
-    bool fits = done ? body_fits(message->reply, message->reply_row, message->reply_rows_max,
-                                 reply->body, reply->size)
-                     : body_fits(rejection_shape(), NULL, 0, reply->body, reply->size);
-    if (reply->outcome >= OUTCOME_COUNT || !fits)
+    const struct shape_info *shape = reply_shape(message, reply->outcome, reply->size);
+    bool done = shape == message->reply;
+    if (reply->outcome >= OUTCOME_COUNT ||
+        !body_fits(shape, done ? message->reply_row : NULL, done ? message->reply_rows_max : 0,
+                   reply->body, reply->size))
         return false;
     if (form == VALUE_JSON)
         fputc('{', out);
@@ -655,12 +668,7 @@ bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *
     if (done) {
         write_reply(&writer, reply);
     } else {
-        const struct outcome_info *info = outcome_info(reply->outcome);
-        struct rejection_body rejection;
-        memcpy(&rejection, reply->body, sizeof rejection);
-        write_subject(&writer, message, info->subject, "subject", rejection.subject);
-        if (reply->outcome != OUTCOME_INVALID || rejection.value != 0)
-            write_subject(&writer, message, info->value, "value", (uint64_t)rejection.value);
+        write_rejection(&writer, reply);
     }
     if (done && reply->shows_key)
         write_field(&writer, find_key(message->request), reply->request);

@@ -128,11 +128,11 @@ static bool is_ours(const struct shape_info *shape, const struct shape_info *row
            size == shape->size_bytes + (rows > 0 ? (size_t)rows * row->size_bytes : 0);
 }
 
-const void *layout_reply(const struct message_info *message, bool is_done, const void *body,
+const void *layout_reply(const struct message_info *message, unsigned outcome, const void *body,
                          uint32_t *size, void *room)
 {
-    const struct shape_info *shape = is_done ? message->reply : rejection_shape();
-    const struct shape_info *row = is_done ? message->reply_row : NULL;
+    const struct shape_info *shape = reply_shape(message, outcome, *size);
+    const struct shape_info *row = shape == message->reply ? message->reply_row : NULL;
     uint16_t rows_max = message->reply_rows_max;
     if (is_ours(shape, row, rows_max, body, *size))
         return body;

@@ -21,9 +21,9 @@ uint32_t layout_widen(const struct message_info *message, const void *body, size
 
 /* The reply's body as today's shapes have it: in place when it is one, else in room for
  * FRAME_SIZE_MAX bytes, where a reply of an older schema has zeros in what it lacks, and one of a
- * newer schema lacks what this till does not know. NULL when it cannot be a reply to the message.
- * `is_done`: OK or REPLAYED, so that it is no rejection. */
-const void *layout_reply(const struct message_info *message, bool is_done, const void *body,
+ * newer schema lacks what this till does not know. NULL when it cannot be a reply to the message
+ * with that outcome. */
+const void *layout_reply(const struct message_info *message, unsigned outcome, const void *body,
                          uint32_t *size, void *room);
 
 /* A checksum of a request that does not depend on the schema of who sent it: it is taken over the

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/status.h"
 
 static const struct field_type_info field_types[FIELD_TYPE_COUNT] = {
 #define FIELD_TYPE(name, c_type, coding, separator)                                                \
@@ -173,6 +174,28 @@ const struct field_info *shape_field(const struct shape_info *shape, uint64_t nu
 const struct shape_info *rejection_shape(void)
 {
     return &shape_rejection;
+}
+
+/* Whoever knows only the rejection reads the epoch as its subject. */
+static_assert(offsetof(struct redirect_body, epoch) == offsetof(struct rejection_body, subject) &&
+                  offsetof(struct redirect_body, reserved) ==
+                      offsetof(struct rejection_body, value) &&
+                  offsetof(struct redirect_body, primary) == sizeof(struct rejection_body),
+              "a redirect begins like a rejection");
+
+const struct shape_info *redirect_shape(void)
+{
+    return &shape_redirect;
+}
+
+const struct shape_info *reply_shape(const struct message_info *message, unsigned outcome,
+                                     size_t size)
+{
+    if (outcome == OUTCOME_OK || outcome == OUTCOME_REPLAYED)
+        return message->reply;
+    return outcome == OUTCOME_NOT_PRIMARY && size >= sizeof(struct redirect_body)
+               ? &shape_redirect
+               : &shape_rejection;
 }
 
 bool field_is_required(const struct shape_info *shape, unsigned index)

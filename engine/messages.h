@@ -176,8 +176,16 @@ struct named_value_info {
 };
 
 const struct field_type_info *field_type_info(unsigned type);
-/* The shape of every reply that is neither OK nor REPLAYED. */
+
+/* The shape of a reply that was not done, and the longer one of NOT_PRIMARY, which begins like it.
+ */
 const struct shape_info *rejection_shape(void);
+const struct shape_info *redirect_shape(void);
+
+/* That of the body of a reply with this outcome and so many bytes: the message's own, if it was
+ * done. */
+const struct shape_info *reply_shape(const struct message_info *message, unsigned outcome,
+                                     size_t size);
 
 /* By number; read through message_info. */
 extern const struct message_info message_table[MESSAGE_NUMBER_MAX + 1];

@@ -159,11 +159,10 @@ static bool peek_frame(struct client *client, const uint8_t *bytes, struct frame
 static void fit_reply(struct client *client, struct client_reply *reply)
 {
     const struct message_info *message = message_info(reply->number);
-    bool is_done = reply->outcome == OUTCOME_OK || reply->outcome == OUTCOME_REPLAYED;
     uint32_t size = reply->size;
     if (message == NULL)
         return;
-    const void *body = layout_reply(message, is_done, reply->body, &size, client->fitted);
+    const void *body = layout_reply(message, reply->outcome, reply->body, &size, client->fitted);
     if (body == NULL)
         return;
     reply->body = body;

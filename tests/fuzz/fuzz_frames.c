@@ -136,7 +136,8 @@ static void add(struct shop *shop, const struct message_info *message, uint32_t 
 
 static bool is_decided(const struct message_info *message)
 {
-    return message != NULL && message->kind != KIND_SESSION && message->kind != KIND_ADMIN;
+    return message != NULL && message->kind != KIND_SESSION && message->kind != KIND_ADMIN &&
+           message->kind != KIND_LINK;
 }
 
 static void add_body(struct shop *shop, const struct input *input)

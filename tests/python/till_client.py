@@ -202,7 +202,9 @@ def decode_reply(frame, checksum=False):
         raise ServerError(message.reply.unpack(frame, HEADER.size)["reason"])
     shape, row = message.reply, message.reply_row
     if outcome not in ("OK", "REPLAYED"):
-        shape, row = PROTOCOL.shapes["rejection"], None
+        # Those of commands tell the primary; others, as those of ADMIN messages, need not.
+        longer = outcome == "NOT_PRIMARY" and size - HEADER.size >= PROTOCOL.shapes["redirect"].size
+        shape, row = PROTOCOL.shapes["redirect" if longer else "rejection"], None
     body = shape.unpack(frame, HEADER.size)
     count = body[shape.count] if row else 0
     offset = HEADER.size + shape.size

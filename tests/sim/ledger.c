@@ -306,6 +306,7 @@ static void judge_rejection(struct intent *intent, const struct caller_reply *re
     CHECK(reply->outcome != OUTCOME_IDEM_MISMATCH && reply->outcome != OUTCOME_EVENT_CONFLICT);
     CHECK(reply->outcome != OUTCOME_INVALID && reply->outcome != OUTCOME_FORBIDDEN);
     if (reply->outcome == OUTCOME_STORAGE_FULL || reply->outcome == OUTCOME_OVERLOADED ||
+        reply->outcome == OUTCOME_NO_QUORUM || reply->outcome == OUTCOME_NOT_PRIMARY ||
         reply->outcome == OUTCOME_AMOUNT_MISMATCH)
         return;
     if (reply->body[0] > intent->seq_rejected)

@@ -52,7 +52,9 @@ TEST(outcome_numbers_are_those_of_the_protocol)
     CHECK_EQUAL(OUTCOME_REPLAYED, 1);
     CHECK(strcmp(outcome_name(OUTCOME_SOLD_OUT), "SOLD_OUT") == 0);
     CHECK(strcmp(outcome_name(OUTCOME_STORAGE_FULL), "STORAGE_FULL") == 0);
-    CHECK_EQUAL(OUTCOME_STORAGE_FULL, OUTCOME_COUNT - 1);
+    CHECK_EQUAL(OUTCOME_STORAGE_FULL, 31);
+    CHECK(strcmp(outcome_name(OUTCOME_NO_QUORUM), "NO_QUORUM") == 0);
+    CHECK_EQUAL(OUTCOME_NO_QUORUM, OUTCOME_COUNT - 1);
 }
 
 TEST(outcome_beyond_the_table_is_unknown)

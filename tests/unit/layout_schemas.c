@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/status.h"
 #include "tests/test.h"
 
 enum { ROWS_MAX = 4, BODY_SIZE_MAX = 256 };
@@ -156,7 +157,8 @@ TEST(reply_of_todays_schema_stays_where_it_is)
     for (unsigned rows = 0; rows <= ROWS_MAX + 1; rows++) {
         uint32_t size = make_body(3, rows, (uint8_t *)body);
         uint64_t room[FRAME_SIZE_MAX / 8];
-        CHECK((layout_reply(&message, true, body, &size, room) == body) == (rows <= ROWS_MAX));
+        CHECK((layout_reply(&message, OUTCOME_OK, body, &size, room) == body) ==
+              (rows <= ROWS_MAX));
     }
 }
 
@@ -166,7 +168,7 @@ TEST(reply_of_an_older_schema_has_zeros_in_what_it_lacks)
         uint64_t body[BODY_SIZE_MAX / 8];
         uint64_t room[FRAME_SIZE_MAX / 8];
         uint32_t size = make_body(schema, ROWS_MAX, (uint8_t *)body);
-        CHECK(layout_reply(&message, true, body, &size, room) == room);
+        CHECK(layout_reply(&message, OUTCOME_OK, body, &size, room) == room);
         CHECK_EQUAL(size, 32 + 16 * ROWS_MAX);
         check_widened(schema, ROWS_MAX, (const uint8_t *)body, (const uint8_t *)room);
     }
@@ -183,7 +185,7 @@ TEST(reply_of_a_newer_schema_lacks_what_is_not_known)
             for (uint32_t i = 0; i < sizeof body; i++)
                 body[i] = (uint8_t)test_random();
             memcpy(body + 8, &rows, sizeof rows);
-            const uint8_t *found = layout_reply(&first_message, true, body, &size, room);
+            const uint8_t *found = layout_reply(&first_message, OUTCOME_OK, body, &size, room);
             CHECK(found == (rows == 0 || row_size == 8 ? body : (uint8_t *)room));
             CHECK_EQUAL(size, 16u + 8 * rows);
             CHECK(memcmp(found, body, 16) == 0);
@@ -196,7 +198,7 @@ TEST(reply_of_a_newer_schema_lacks_what_is_not_known)
     plain.reply_rows_max = 0;
     for (uint32_t longer = 24; longer <= BODY_SIZE_MAX; longer += 8) {
         uint32_t size = longer;
-        CHECK(layout_reply(&plain, true, body, &size, room) == room);
+        CHECK(layout_reply(&plain, OUTCOME_OK, body, &size, room) == room);
         CHECK_EQUAL(size, 16);
         CHECK(memcmp(room, body, 16) == 0);
     }
@@ -211,13 +213,30 @@ TEST(reply_that_is_too_short_or_cut_is_refused)
     for (uint32_t whole = 0; whole < 16 + 2 * 3 * 8; whole++) {
         uint32_t size = whole;
         if (whole != 16 + 3 * 8)
-            CHECK(layout_reply(&first_message, true, body, &size, room) == NULL);
+            CHECK(layout_reply(&first_message, OUTCOME_OK, body, &size, room) == NULL);
     }
     for (uint32_t whole = 0; whole < sizeof(struct rejection_body); whole++) {
         uint32_t size = whole;
-        CHECK(layout_reply(&first_message, false, body, &size, room) == NULL);
+        CHECK(layout_reply(&first_message, OUTCOME_NOT_FOUND, body, &size, room) == NULL);
     }
     uint32_t size = sizeof(struct rejection_body) + 8;
-    CHECK(layout_reply(&first_message, false, body, &size, room) == room);
+    CHECK(layout_reply(&first_message, OUTCOME_NOT_FOUND, body, &size, room) == room);
     CHECK_EQUAL(size, sizeof(struct rejection_body));
+}
+
+TEST(refusal_by_a_replica_may_tell_the_primary)
+{
+    uint64_t body[BODY_SIZE_MAX / 8] = {0};
+    uint64_t room[FRAME_SIZE_MAX / 8];
+    static const uint32_t sizes[][2] = {
+        {sizeof(struct rejection_body), sizeof(struct rejection_body)},
+        {sizeof(struct redirect_body) - 8, sizeof(struct rejection_body)},
+        {sizeof(struct redirect_body), sizeof(struct redirect_body)},
+        {sizeof(struct redirect_body) + 8, sizeof(struct redirect_body)},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint32_t size = sizes[i][0];
+        CHECK(layout_reply(&first_message, OUTCOME_NOT_PRIMARY, body, &size, room) != NULL);
+        CHECK_EQUAL(size, sizes[i][1]);
+    }
 }

@@ -183,6 +183,7 @@ TEST(what_cannot_be_meant_is_refused_by_name)
     CHECK(refuses("order.palce order=1", "no command order.palce"));
     CHECK(refuses("hold.expire holds=1", "no command hold.expire"));
     CHECK(refuses("hello", "no command hello"));
+    CHECK(refuses("replica.join member=1", "no command replica.join"));
     CHECK(refuses("order.get ordr=1", "order.get: no field ordr; expected order"));
     CHECK(refuses("stats x=1", "stats: no field x; expected none"));
     CHECK(refuses("order.get order", "order.get: order: expected name=value"));
@@ -271,6 +272,34 @@ TEST(rejections_are_printed_by_the_outcome_table)
     CHECK(rejects("sale.open sale=1", OUTCOME_BAD_TRANSITION, sale_state_CLOSED, 0,
                   "BAD_TRANSITION state=CLOSED"));
     CHECK(rejects("stock.adjust sku=7", OUTCOME_OVERFLOW, 0, -5, "OVERFLOW maximum=-5"));
+}
+
+TEST(refusal_by_a_replica_names_the_primary)
+{
+    const char *place = "order.place order=1 customer=1 line=7x1@1";
+    struct redirect_body redirect = {.seq = 9, .epoch = 3, .primary = {"10.0.0.2:7411"}};
+    CHECK(strcmp(printed(place, VALUE_TEXT, OUTCOME_NOT_PRIMARY, &redirect, sizeof redirect),
+                 "NOT_PRIMARY epoch=3 primary=10.0.0.2:7411") == 0);
+    CHECK(strcmp(printed(place, VALUE_JSON, OUTCOME_NOT_PRIMARY, &redirect, sizeof redirect),
+                 "{\"outcome\":\"NOT_PRIMARY\",\"epoch\":3,\"primary\":\"10.0.0.2:7411\"}") == 0);
+    CHECK(rejects(place, OUTCOME_NOT_PRIMARY, 3, 0, "NOT_PRIMARY epoch=3"));
+    CHECK(rejects(place, OUTCOME_NO_QUORUM, 0, 0, "NO_QUORUM"));
+}
+
+TEST(rows_of_an_admin_reply_are_written)
+{
+    struct {
+        struct replicas_reply_body fixed;
+        struct replica_body rows[2];
+    } reply = {.fixed = {.seq = 8, .role = server_role_PRIMARY, .replica_count = 2},
+               .rows = {{.name = {"east"}, .seq_sent = 8, .state = member_state_STREAMING},
+                        {.name = {"west"}, .seq_sent = 5, .state = member_state_AWAY}}};
+    CHECK(strcmp(printed("replicas", VALUE_TEXT, OUTCOME_OK, &reply, sizeof reply),
+                 "OK seq=8 role=PRIMARY replica=east:seq_sent=8:state=STREAMING "
+                 "replica=west:seq_sent=5:state=AWAY") == 0);
+    const char *json = printed("replicas", VALUE_JSON, OUTCOME_OK, &reply, sizeof reply);
+    CHECK(strstr(json, ",\"replicas\":[{\"name\":\"east\",\"address\":null,") != NULL);
+    CHECK(strstr(json, "\"state\":\"AWAY\"}]}") != NULL);
 }
 
 TEST(an_invalid_field_is_named)

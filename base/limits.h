@@ -10,7 +10,8 @@
 /* Frames, see docs/protocol.md. */
 #define FRAME_SIZE_MAX    8192 /* bytes, header included, requests and replies alike */
 #define FRAME_HEADER_SIZE 16
-#define FRAME_ALIGN       8 /* every frame's size is a multiple of this */
+#define FRAME_HEAD_MAX    24 /* with what a hello may agree on behind the header */
+#define FRAME_ALIGN       8  /* every frame's size is a multiple of this */
 #define PROTOCOL_VERSION  1
 
 /* Messages: rows of each repeated group. */

@@ -146,11 +146,11 @@ struct none_body {
 };
 #define MESSAGE(number, name, text_name, KIND, role, KEY, since, request, row, rows_max, reply,    \
                 reply_row, reply_max, help)                                                        \
-    static_assert(FRAME_HEADER_SIZE + sizeof(struct request##_body) +                              \
+    static_assert(FRAME_HEAD_MAX + sizeof(struct request##_body) +                                 \
                           (rows_max) * sizeof(struct row##_body) <=                                \
                       FRAME_SIZE_MAX,                                                              \
                   text_name ": the largest request");                                              \
-    static_assert(FRAME_HEADER_SIZE + sizeof(struct reply##_body) +                                \
+    static_assert(FRAME_HEAD_MAX + sizeof(struct reply##_body) +                                   \
                           (reply_max) * sizeof(struct reply_row##_body) <=                         \
                       FRAME_SIZE_MAX,                                                              \
                   text_name ": the largest reply");

@@ -27,8 +27,10 @@
 #include "base/checksum.h"
 #include "engine/layout.h"
 #include "net/admin.h"
+#include "net/members.h"
 #include "net/pipeline.h"
 #include "net/pressure.h"
+#include "net/replicas.h"
 #include "net/server_state.h"
 
 enum {
@@ -66,6 +68,7 @@ enum handled {
     HANDLED,         /* done; an incomplete frame may be left */
     HANDLED_STALLED, /* stopped: no room in the log; try the same frame again later */
     HANDLED_FULL,    /* stopped: no room for its reply, or the client does not read; the same */
+    HANDLED_LINK,    /* the connection is a link now; what follows the frame belongs to it */
     HANDLED_LAST,    /* the session reads nothing more */
 };
 
@@ -79,7 +82,7 @@ static uint8_t *stash_of(struct server *server, uint32_t number)
 static enum handled reserve_answer(struct server *server, uint32_t number, uint32_t body_size)
 {
     struct session *session = session_at(server, number);
-    uint32_t size = (uint32_t)sizeof(struct frame) + body_size;
+    uint32_t size = session_head_size(session) + body_size;
     if (!pipeline_decide(server))
         return HANDLED_STALLED;
     enum output_room room = output_reserve(&session->output, &server->outputs, size);
@@ -104,25 +107,26 @@ static enum handled refuse(struct server *server, uint32_t number, const struct 
 
 /* The body as today's shapes have it, when it is a well-formed request of an older schema; returns
  * its size, else 0. */
-static uint32_t widen(const struct message_info *message, const struct frame *frame, void *room)
+static uint32_t widen(const struct message_info *message, const struct request *request, void *room)
 {
     const char *reason = NULL;
-    uint32_t size = layout_widen(message, frame + 1, frame->size - sizeof *frame, room);
+    uint32_t size = layout_widen(message, request->body, request->size, room);
     return size > 0 && message_check_request(message, room, size, &reason) ? size : 0;
 }
 
-static const char *hello_problem(const struct frame *frame, struct hello_body *hello)
+static const char *hello_problem(const struct request *request, struct hello_body *hello)
 {
     const struct message_info *message = message_info(MESSAGE_hello);
+    const struct frame *frame = request->frame;
     static const struct name no_token = {{0}};
     const char *reason = NULL;
     if (frame->type != MESSAGE_hello)
         return "the first frame must be hello";
     if (frame->outcome != 0 || frame->checksum != 0)
         return "hello: outcome and checksum must be zero";
-    if (message_check_request(message, frame + 1, frame->size - sizeof *frame, &reason))
-        memcpy(hello, frame + 1, sizeof *hello);
-    else if (widen(message, frame, hello) == 0)
+    if (message_check_request(message, request->body, request->size, &reason))
+        memcpy(hello, request->body, sizeof *hello);
+    else if (widen(message, request, hello) == 0)
         return reason;
     if (hello->magic != FRAME_MAGIC)
         return "hello: the magic is not till-rpc";
@@ -135,30 +139,33 @@ static const char *hello_problem(const struct frame *frame, struct hello_body *h
     return NULL;
 }
 
-static enum handled handle_hello(struct server *server, uint32_t number, const struct frame *frame)
+static enum handled handle_hello(struct server *server, uint32_t number,
+                                 const struct request *request)
 {
     struct session *session = session_at(server, number);
     struct hello_body hello;
-    const char *problem = hello_problem(frame, &hello);
+    const char *problem = hello_problem(request, &hello);
     if (problem != NULL)
-        return refuse(server, number, frame, problem);
+        return refuse(server, number, request->frame, problem);
+    enum handled reserved = reserve_answer(server, number, sizeof(struct hello_reply_body));
+    if (reserved != HANDLED)
+        return reserved;
+    members_meet(server, hello.shop, hello.epoch);
     struct hello_reply_body reply = {
         .seq = wal_seq_durable(server->wal),
         .time = server->now_us,
-        .epoch = server->start.epoch,
         .frame_size_max = FRAME_SIZE_MAX,
         .in_flight_max = FRAME_IN_FLIGHT_MAX,
         .version = PROTOCOL_VERSION,
         .features = hello.features,
-        .role = server_role_PRIMARY,
     };
-    enum handled reserved = reserve_answer(server, number, sizeof reply);
-    if (reserved != HANDLED)
-        return reserved;
-    pipeline_answer(server, number, frame, OUTCOME_OK, &reply, sizeof reply);
+    members_greet(server, &reply);
+    pipeline_answer(server, number, request->frame, OUTCOME_OK, &reply, sizeof reply);
     session->checksum = (hello.features & FRAME_FEATURE_CHECKSUM) != 0;
     session->is_operator = (hello.features & FRAME_FEATURE_OPERATOR) != 0;
     session->roles = SESSION_ROLES_CLIENT;
+    if ((hello.features & FRAME_FEATURE_FRESH) != 0)
+        session->output.sink.gap = sizeof(struct frame_fresh);
     session_open(server, number);
     return HANDLED;
 }
@@ -190,52 +197,94 @@ static const char *frame_problem(const struct session *session, const struct mes
     return NULL;
 }
 
-static enum handled handle_forbidden(struct server *server, uint32_t number,
-                                     const struct frame *frame)
+/* Rejects a request without asking the engine. */
+static enum handled reject(struct server *server, uint32_t number, const struct request *request,
+                           enum outcome outcome)
 {
     struct rejection_body body = rejection_make(engine_seq(server->engine), 0, 0);
     enum handled reserved = reserve_answer(server, number, sizeof body);
     if (reserved != HANDLED)
         return reserved;
-    pipeline_answer(server, number, frame, OUTCOME_FORBIDDEN, &body, sizeof body);
+    pipeline_answer(server, number, request->frame, outcome, &body, sizeof body);
+    return HANDLED;
+}
+
+/* Commands are taken elsewhere. */
+static enum handled redirect(struct server *server, uint32_t number, const struct request *request)
+{
+    struct redirect_body body;
+    enum handled reserved = reserve_answer(server, number, sizeof body);
+    if (reserved != HANDLED)
+        return reserved;
+    members_redirect(server, &body);
+    pipeline_answer(server, number, request->frame, OUTCOME_NOT_PRIMARY, &body, sizeof body);
     return HANDLED;
 }
 
 /* A message for the server itself, not for the engine. */
 static enum handled handle_admin(struct server *server, uint32_t number,
-                                 const struct message_info *message, const struct frame *frame)
+                                 const struct message_info *message, const struct request *request)
 {
     union admin_reply reply;
     enum handled reserved = reserve_answer(server, number, sizeof reply);
     if (reserved != HANDLED)
         return reserved;
-    enum outcome outcome = admin_handlers[message->number](server, frame + 1, &reply);
+    enum outcome outcome = admin_handlers[message->number](server, request->body, &reply);
     uint32_t size = sizeof reply.rejection;
     if (outcome == OUTCOME_OK) {
         size = message->reply->size_bytes;
         if (message->reply_row != NULL)
             size += (uint32_t)shape_rows(message->reply, &reply) * message->reply_row->size_bytes;
     }
-    pipeline_answer(server, number, frame, outcome, &reply, size);
+    pipeline_answer(server, number, request->frame, outcome, &reply, size);
     return HANDLED;
 }
 
-/* A well-formed request of an open connection. It stays where it is until it is decided. */
-static enum handled handle_request(struct server *server, uint32_t number,
-                                   const struct frame *frame)
+/* A replica makes this connection a link. What it asked for before is answered first, so that its
+ * output is empty from here on. */
+static enum handled handle_link(struct server *server, uint32_t number,
+                                const struct request *request)
 {
-    const struct message_info *message = message_info(frame->type);
+    struct session *session = session_at(server, number);
+    unsigned type = request->frame->type;
+    if (type != MESSAGE_replica_join && type != MESSAGE_replica_fetch)
+        return refuse(server, number, request->frame, "this message is only for a link");
+    if (session->checksum || session_head_size(session) > sizeof(struct frame))
+        return refuse(server, number, request->frame, "a link's hello asks for no features");
+    if (session->undecided > 0 && !pipeline_decide(server))
+        return HANDLED_STALLED;
+    if (session->output.sent != session->output.written)
+        return HANDLED_FULL;
+    if (!links_begin(server, number, request))
+        return refuse(server, number, request->frame, "no replica may join here");
+    return HANDLED_LINK;
+}
+
+/* A well-formed request of an open connection. Its body stays where it is until it is decided. */
+static enum handled handle_request(struct server *server, uint32_t number,
+                                   const struct message_info *message,
+                                   const struct request *request)
+{
+    enum outcome outcome = OUTCOME_OK;
     if (!session_may_send(session_at(server, number), message))
-        return handle_forbidden(server, number, frame);
+        return reject(server, number, request, OUTCOME_FORBIDDEN);
     if (message->kind == KIND_ADMIN)
-        return handle_admin(server, number, message, frame);
+        return handle_admin(server, number, message, request);
+    if (message->kind == KIND_LINK)
+        return handle_link(server, number, request);
+    if ((server->kinds_asked >> message->kind & 1) != 0)
+        outcome = members_admit(server, message);
+    if (outcome == OUTCOME_NOT_PRIMARY)
+        return redirect(server, number, request);
+    if (outcome != OUTCOME_OK)
+        return reject(server, number, request, outcome);
     if (server->batch_count == BATCH_COMMANDS_MAX && !pipeline_decide(server))
         return HANDLED_STALLED;
-    enum output_room room = pipeline_add(server, number, frame);
+    enum output_room room = pipeline_add(server, number, request);
     if (room == OUTPUT_DECIDE_FIRST) {
         if (!pipeline_decide(server))
             return HANDLED_STALLED;
-        room = pipeline_add(server, number, frame);
+        room = pipeline_add(server, number, request);
     }
     return room == OUTPUT_ROOM ? HANDLED : HANDLED_FULL;
 }
@@ -243,7 +292,8 @@ static enum handled handle_request(struct server *server, uint32_t number,
 /* A request that has not today's shapes: one of an older schema is handled as today's, which takes
  * room of its own until the batch is decided; any other breaks the protocol. */
 static enum handled handle_other_shape(struct server *server, uint32_t number,
-                                       const struct frame *frame, const char *problem)
+                                       const struct message_info *message,
+                                       const struct request *request, const char *problem)
 {
     struct older *older = &server->older;
     if (older->batch != server->batch_number)
@@ -253,16 +303,16 @@ static enum handled handle_other_shape(struct server *server, uint32_t number,
             return HANDLED_STALLED;
         older->used_bytes = 0;
     }
-    struct frame *room = (struct frame *)(older->bytes + older->used_bytes);
-    uint32_t size = widen(message_info(frame->type), frame, room + 1);
-    if (size == 0)
-        return refuse(server, number, frame, problem);
-    *room = *frame;
-    room->size = (uint32_t)sizeof *room + size;
-    enum handled handled = handle_request(server, number, room);
+    struct request wide = *request;
+    uint8_t *room = older->bytes + older->used_bytes;
+    wide.body = room;
+    wide.size = widen(message, request, room);
+    if (wide.size == 0)
+        return refuse(server, number, request->frame, problem);
+    enum handled handled = handle_request(server, number, message, &wide);
     if (handled == HANDLED) {
         older->batch = server->batch_number;
-        older->used_bytes += room->size;
+        older->used_bytes += wide.size;
     }
     return handled;
 }
@@ -272,15 +322,21 @@ static enum handled handle_frame(struct server *server, uint32_t number, struct 
 {
     struct session *session = session_at(server, number);
     const struct message_info *message = message_info(frame->type);
+    const uint32_t head_size = session_head_size(session);
     const char *problem = NULL;
+    struct request request = {.frame = frame,
+                              .body = (const uint8_t *)frame + head_size,
+                              .size = frame->size - head_size};
     if (session->state == SESSION_GREETING)
-        return handle_hello(server, number, frame);
+        return handle_hello(server, number, &request);
     problem = frame_problem(session, message, frame);
     if (problem != NULL)
         return refuse(server, number, frame, problem);
-    if (!message_check_request(message, frame + 1, frame->size - sizeof *frame, &problem))
-        return handle_other_shape(server, number, frame, problem);
-    return handle_request(server, number, frame);
+    if (head_size > sizeof *frame)
+        request.min_seq = ((const struct frame_fresh *)frame)->min_seq;
+    if (!message_check_request(message, request.body, request.size, &problem))
+        return handle_other_shape(server, number, message, &request, problem);
+    return handle_request(server, number, message, &request);
 }
 
 static const char *size_problem(uint32_t size)
@@ -290,6 +346,12 @@ static const char *size_problem(uint32_t size)
     if (size < sizeof(struct frame) + FRAME_ALIGN)
         return "the frame's size is below 24";
     return size > FRAME_SIZE_MAX ? "the frame's size is above 8192" : NULL;
+}
+
+static void input_skip(struct input *input, uint32_t size)
+{
+    input->bytes += size;
+    input->size -= size;
 }
 
 /* Handles the complete frames at the front of an input, in place. */
@@ -304,10 +366,10 @@ static enum handled handle_frames(struct server *server, uint32_t number, struct
         if (input->size < size)
             break;
         enum handled handled = handle_frame(server, number, frame);
+        if (handled == HANDLED || handled == HANDLED_LINK)
+            input_skip(input, size);
         if (handled != HANDLED)
             return handled;
-        input->bytes += size;
-        input->size -= size;
     }
     return HANDLED;
 }
@@ -331,8 +393,7 @@ static uint32_t stash_fill(struct session *session, uint8_t *stash, uint32_t wan
     uint32_t part = missing < input->size ? missing : input->size;
     memcpy(stash + session->stash_size, input->bytes, part);
     session->stash_size += part;
-    input->bytes += part;
-    input->size -= part;
+    input_skip(input, part);
     return session->stash_size;
 }
 
@@ -351,6 +412,8 @@ static enum handled handle_stashed(struct server *server, uint32_t number)
     if (stash_fill(session, stash, frame->size) < frame->size)
         return HANDLED;
     enum handled handled = handle_frame(server, number, frame);
+    if (handled == HANDLED_LINK)
+        session->stash_size = 0;
     if (handled != HANDLED)
         return handled;
     session->stash_size = 0;
@@ -439,6 +502,34 @@ static void input_wait(struct server *server, uint32_t number, enum handled why)
     input_keep(server, number);
 }
 
+/* Hands a link what has come behind the frame that made it one. */
+static void link_rest(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    uint32_t kept = session->stash_size;
+    session->stash_size = 0;
+    if (kept > 0)
+        links_received(server, number, stash_of(server, number) + session->stash_start, kept);
+    session->stash_start = 0;
+    if (session->input.size > 0)
+        links_received(server, number, session->input.bytes, session->input.size);
+}
+
+/* All that was received is handled. */
+static void input_go_on(struct server *server, uint32_t number)
+{
+    struct session *session = session_at(server, number);
+    session_input_done(server, session);
+    if (!session_reads(session))
+        return;
+    if (session->has_ended || server->is_stopping) {
+        session_drain(server, number);
+    } else if (!session->receiving) {
+        session->receiving = true;
+        io_receive(server->io, session->fd, session_user(server, number));
+    }
+}
+
 /* Handles the input of a session, as far as there is room. */
 static void input_handle(struct server *server, uint32_t number)
 {
@@ -450,15 +541,9 @@ static void input_handle(struct server *server, uint32_t number)
         input_wait(server, number, handled);
         return;
     }
-    session_input_done(server, session);
-    if (handled == HANDLED_LAST)
-        return;
-    if (session->has_ended || server->is_stopping) {
-        session_drain(server, number);
-    } else if (!session->receiving) {
-        session->receiving = true;
-        io_receive(server->io, session->fd, session_user(server, number));
-    }
+    if (handled == HANDLED_LINK)
+        link_rest(server, number);
+    input_go_on(server, number);
 }
 
 static bool turn_has_room(const struct server *server)
@@ -526,6 +611,11 @@ void input_received(struct server *server, uint32_t number, const struct io_even
     if (event->result > 0)
         session->input = (struct input){
             .bytes = event->bytes, .size = (uint32_t)event->result, .buffer = event->buffer + 1};
+    if (session->link != 0) {
+        link_rest(server, number);
+        input_go_on(server, number);
+        return;
+    }
     if (is_next(server, session->input.size)) {
         input_handle(server, number);
         return;

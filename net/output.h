@@ -64,6 +64,7 @@ enum output_room {
 bool output_pool_init(struct output_pool *pool, uint32_t chunk_count);
 void output_pool_deinit(struct output_pool *pool);
 
+/* gap: bytes before the body of each reply, for its frame's head. */
 void output_init(struct output *output, uint32_t gap);
 void output_deinit(struct output *output, struct output_pool *pool);
 

@@ -18,6 +18,7 @@
 #include "base/checksum.h"
 #include "base/clock.h"
 #include "engine/codec.h"
+#include "net/members.h"
 #include "net/server_state.h"
 #include "net/snapshots.h"
 
@@ -33,17 +34,24 @@ static_assert(COMMAND_ENCODED_MAX(FRAME_SIZE_MAX) <= BATCH_ENCODED_MAX,
               "a block takes any command");
 static_assert(sizeof(struct hold_expire_body) <= FRAME_SIZE_MAX, "and the server's own commands");
 
-static void frame_finish(struct frame *frame, uint16_t number, enum outcome outcome,
-                         uint32_t request, uint32_t body_size, bool checksum)
+/* Writes what stands before a reply's body. Returns the size of the whole frame. */
+static uint32_t frame_finish(const struct server *server, const struct session *session,
+                             uint8_t *body, uint32_t body_size, uint16_t number,
+                             enum outcome outcome, uint32_t request)
 {
+    uint32_t head_size = session_head_size(session);
+    struct frame *frame = (struct frame *)(body - head_size);
     *frame = (struct frame){
-        .size = (uint32_t)sizeof *frame + body_size,
+        .size = head_size + body_size,
         .type = (uint16_t)(number | FRAME_REPLY),
         .outcome = (uint16_t)outcome,
         .request = request,
     };
-    if (checksum)
+    if (head_size > sizeof *frame)
+        ((struct frame_fresh *)frame)->age_us = members_age_us(server);
+    if (session->checksum)
         frame->checksum = (uint32_t)checksum64(frame, frame->size);
+    return frame->size;
 }
 
 /* The replies just written may be sent when the newest block with commands is durable. */
@@ -128,23 +136,23 @@ void pipeline_send(struct server *server)
 }
 
 /* The batch must fit into one block of the log; queries are not logged and take no room in it. */
-enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame)
+enum output_room pipeline_add(struct server *server, uint32_t number, const struct request *request)
 {
     struct session *session = session_at(server, number);
-    const void *body = frame + 1;
-    uint32_t size = frame->size - (uint32_t)sizeof *frame;
+    const struct frame *frame = request->frame;
     bool is_query = message_info(frame->type)->kind == KIND_QUERY;
-    size_t encoded_max = is_query ? 0 : command_encoded_max(size);
+    size_t encoded_max = is_query ? 0 : command_encoded_max(request->size);
     if (server->batch_encoded_max + encoded_max > BATCH_ENCODED_MAX)
         return OUTPUT_DECIDE_FIRST;
-    uint32_t reply_max = (uint32_t)sizeof *frame + engine_reply_bound(frame->type, body);
+    uint32_t reply_max =
+        session_head_size(session) + engine_reply_bound(frame->type, request->body);
     enum output_room room = output_reserve(&session->output, &server->outputs, reply_max);
     if (room != OUTPUT_ROOM)
         return room;
     uint32_t i = server->batch_count++;
-    server->commands[i] = (struct command){.body = body,
+    server->commands[i] = (struct command){.body = request->body,
                                            .sink = &session->output.sink,
-                                           .size = size,
+                                           .size = request->size,
                                            .number = frame->type,
                                            .spares_keys = !session->is_operator};
     server->frames[i] = *frame;
@@ -275,9 +283,8 @@ static void batch_answer(struct server *server, bool refuses)
         uint32_t number = server->owners[i];
         if (number == 0)
             continue;
-        frame_finish((struct frame *)command->reply - 1, command->number,
-                     (enum outcome)command->outcome, server->frames[i].request, command->reply_size,
-                     session_at(server, number)->checksum);
+        frame_finish(server, session_at(server, number), command->reply, command->reply_size,
+                     command->number, (enum outcome)command->outcome, server->frames[i].request);
     }
     for (uint32_t i = 0; i < server->batch_count; i++) {
         uint32_t number = server->owners[i];
@@ -339,10 +346,11 @@ void pipeline_answer(struct server *server, uint32_t number, const struct frame 
                      enum outcome outcome, const void *body, uint32_t size)
 {
     struct session *session = session_at(server, number);
-    struct frame *frame = (struct frame *)session->output.sink.cursor;
-    memcpy(frame + 1, body, size);
-    frame_finish(frame, request->type, outcome, request->request, size, session->checksum);
-    session->output.sink.cursor += frame->size;
+    struct reply_sink *sink = &session->output.sink;
+    uint8_t *reply = sink->cursor + sink->gap;
+    memcpy(reply, body, size);
+    sink->cursor +=
+        frame_finish(server, session, reply, size, request->type, outcome, request->request);
     output_commit(&session->output, &server->outputs);
     if (request->type == MESSAGE_hello || request->type == MESSAGE_error)
         output_mark_plain(server, number);

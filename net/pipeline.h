@@ -8,12 +8,14 @@
 #include "base/status.h"
 #include "net/frame.h"
 #include "net/output.h"
+#include "net/request.h"
 
 struct server;
 
 /* Adds a request to the batch, unless there is no room for its reply or, beside the other commands,
  * in a block of the log: then the result tells what must happen first. */
-enum output_room pipeline_add(struct server *server, uint32_t number, const struct frame *frame);
+enum output_room pipeline_add(struct server *server, uint32_t number,
+                              const struct request *request);
 
 /* Decides and logs the batch, and writes its replies. False when the log has no room yet: the batch
  * stays as it is, and is_stalled is set. */
@@ -27,8 +29,8 @@ void pipeline_expire_holds(struct server *server);
 /* How long until pipeline_expire_holds may have something to do; now_us is the log's time. */
 uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us);
 
-/* Writes a reply that does not come from the engine. The batch must be empty, and the room reserved
- * in the session's output. */
+/* Writes a reply that does not come from the engine: to the request of this header. The batch must
+ * be empty, and the room reserved in the session's output. */
 void pipeline_answer(struct server *server, uint32_t number, const struct frame *request,
                      enum outcome outcome, const void *body, uint32_t size);
 

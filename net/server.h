@@ -42,6 +42,16 @@ struct server_options {
     uint64_t clock_bound_us;     /* a wall clock that is off by more has jumped; 0: the default */
     bool accept_clock;           /* an operator says that the wall clock is right now */
 
+    /* Replicas. */
+    const char *replica_of;      /* ADDR:PORT of the server to follow; NULL: as the folder says */
+    const char *name;            /* what others call this server; NULL: none */
+    const char *advertise;       /* ADDR:PORT where its clients connect; NULL: where it listens */
+    uint32_t acks;               /* replicas that a reply waits for */
+    uint32_t members;            /* servers of the shop, this one included; 0: acks + 1 */
+    uint64_t acks_wait_us;       /* with fewer replicas for so long, nothing is decided */
+    uint64_t min_seq_wait_us;    /* a request waits so long for the change that it demands */
+    uint64_t replica_keep_bytes; /* of log that is kept for replicas that are behind */
+
     /* Callbacks; any of them may be NULL. At the start: how much of the log is read, */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
     /* how much of a backup is checked, */

@@ -144,6 +144,7 @@ struct server {
     uint64_t block_full;     /* the newest block whose lack of disk space was reported */
     uint64_t looked_us;      /* when slow readers were looked for last, while chunks were short */
     uint64_t settled_us;     /* a send begun earlier that has not ended waits for its reader */
+    uint32_t kinds_asked;    /* message kinds, a bit each, of which members_admit is asked */
     bool is_stopping;
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];

@@ -60,6 +60,7 @@ struct session {
     uint32_t next;          /* in the free list */
     uint32_t greeting_next; /* in the list of GREETING sessions */
     uint32_t greeting_previous;
+    uint32_t link;       /* it carries replication instead of requests: net/replicas.h; 0: none */
     uint16_t generation; /* changes when the number is reused */
     uint8_t state;       /* enum session_state */
     bool checksum;       /* frames carry one, as agreed in hello */
@@ -83,6 +84,12 @@ struct session {
     struct output output;
     struct session_mark marks[SESSION_MARKS]; /* by block modulo SESSION_MARKS */
 };
+
+/* Bytes before the body of its frames, in both directions: a header, and what hello agreed on. */
+static inline uint32_t session_head_size(const struct session *session)
+{
+    return session->output.sink.gap;
+}
 
 /* Is its input still handled? */
 static inline bool session_reads(const struct session *session)

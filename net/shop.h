@@ -17,7 +17,9 @@
 #ifndef TILL_NET_SHOP_H
 #define TILL_NET_SHOP_H
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/disk.h"
@@ -30,6 +32,7 @@
 #define SHOP_VERSION 1
 
 enum { SHOP_REPLICA = 1, SHOP_FORKED = 2 };
+enum { SHOP_ERROR_SIZE = 512 };
 
 struct shop {
     uint64_t magic;
@@ -45,6 +48,7 @@ struct shop {
 
 static_assert(sizeof(struct shop) == 168, "the file's layout");
 static_assert(offsetof(struct shop, primary) == 72, "primary");
+static_assert(sizeof(struct shop) <= WAL_ALIGN, "a page has room for it");
 
 /* Reads the folder's. 0; -ENOENT: there is none; -EBADMSG: it is damaged; -ENOTSUP: it is of a
  * newer version; or another -errno. */
@@ -53,5 +57,8 @@ int shop_read(struct disk *disk, struct shop *shop);
 /* Publishes it; durable when it returns. Fills in magic, version and checksum. Blocks: at the start
  * or in a lane. 0 or -errno. */
 int shop_write(struct disk *disk, struct shop *shop);
+
+/* What a result of shop_read says, with the file's path. Always false. */
+bool shop_explain(const struct disk *disk, int result, char error[SHOP_ERROR_SIZE]);
 
 #endif

@@ -3,14 +3,16 @@
  *
  * It reads the server's files as recovery does, and sends the server no request: orders are slowed
  * down only by the disk bandwidth that it takes, which --rate bounds. A backup has the files of a
- * data folder, and a label that names them (snapshot/backup_label.h).
+ * data folder, and a label that names them (snapshot/backup_label.h). Files that a fork has set
+ * aside (net/fork.h) are not copied.
  *
  *   target                            then
  *   empty, or not there               label it as unfinished, then as the next row
  *   an unfinished backup              copy the snapshot, verify it, publish it; then the log
  *   a complete one                    check it; append the log written since, in new files,
  *                                     then copy the newest snapshot
- *   of another history, or too old    refuse: nothing is removed that was not proven to be older
+ *   of another shop or history,       refuse: nothing is removed that was not proven to be older
+ *   or too old
  *   anything else                     refuse, and change nothing
  *
  * When everything was copied and read back, the label that names all files is published; only then
@@ -222,6 +224,9 @@ static enum backup_step run(struct backup *backup)
         return STEP_FAILED;
     if (step == STEP_DONE)
         step = open_target(backup);
+    if (step != STEP_DONE)
+        return step;
+    step = backup_shop_copy(backup);
     if (step != STEP_DONE)
         return step;
     step = STEP_AGAIN;

@@ -91,6 +91,10 @@ uint64_t backup_newest(const struct backup_holding *holding);
 /* The last seq that a folder gives when it is started from. */
 uint64_t backup_last_seq(const struct backup_holding *holding);
 
+/* Copies which shop the source is of; what its server is to others, a member or a replica, stays
+ * behind. A target of another shop is refused. */
+enum backup_step backup_shop_copy(struct backup *backup);
+
 /* The size of a file; 0: it is not there. */
 uint64_t backup_size_of(struct disk *disk, const char *name);
 

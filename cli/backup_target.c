@@ -1,12 +1,15 @@
-/* What the target holds, checked; the label that says so; and the removal of what a start from it
- * does not need, which comes last: whatever ends a run before, nothing is missing. */
+/* Which shop the target is of; what it holds, checked; the label that says so; and the removal of
+ * what a start from it does not need, which comes last: whatever ends a run before, nothing is
+ * missing. */
 #include "cli/backup.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/shop.h"
 #include "snapshot/image.h"
 #include "wal/segment.h"
 
@@ -75,6 +78,54 @@ enum backup_step backup_note_write(struct backup *backup)
     int result = wal_note_write(backup->target, note);
     backup->must_note = false;
     return result < 0 ? backup_fail_at(backup, backup->target, WAL_NOTE_NAME, result) : STEP_DONE;
+}
+
+/* What the backup's shop.till should say, of what the source's says; the zero id: there is none. */
+static enum backup_step shop_of_source(struct backup *backup, struct shop *shop)
+{
+    char error[SHOP_ERROR_SIZE];
+    struct shop found;
+    int result = shop_read(backup->source, &found);
+    *shop = (struct shop){0};
+    if (result == -ENOENT)
+        return STEP_DONE;
+    if (result < 0) {
+        (void)shop_explain(backup->source, result, error);
+        return backup_fail(backup, "%s", error);
+    }
+    if ((found.flags & SHOP_FORKED) != 0)
+        return backup_fail(backup,
+                           "%s is about to go back to seq %" PRIu64
+                           ", which its next start does: back it "
+                           "up after that",
+                           backup->data, found.fork_seq);
+    shop->shop = found.shop;
+    shop->epoch_sealed = found.epoch_sealed;
+    return STEP_DONE;
+}
+
+enum backup_step backup_shop_copy(struct backup *backup)
+{
+    char error[SHOP_ERROR_SIZE];
+    struct shop shop;
+    struct shop held;
+    enum backup_step step = shop_of_source(backup, &shop);
+    if (step != STEP_DONE || id_is_zero(shop.shop))
+        return step;
+    int result = shop_read(backup->target, &held);
+    if (result < 0 && result != -ENOENT) {
+        (void)shop_explain(backup->target, result, error);
+        return backup_fail(backup, "%s", error);
+    }
+    if (result == 0 && !id_equal(held.shop, shop.shop))
+        return backup_fail(backup,
+                           "the backup in %s is of another shop than %s. Make a new backup in an "
+                           "empty folder",
+                           backup->path, backup->data);
+    if (result == 0 && held.epoch_sealed == shop.epoch_sealed)
+        return STEP_DONE;
+    result = shop_write(backup->target, &shop);
+    return result < 0 ? backup_fail_at(backup, backup->target, SHOP_NAME, result) : STEP_DONE;
 }
 
 static int partial_discard(struct backup *backup, const char *name)

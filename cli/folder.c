@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/limits.h"
 #include "cli/value.h"
 #include "snapshot/reader.h"
@@ -24,6 +25,7 @@ static const struct {
     {FOLDER_DATA, "snapshot-####################.till"},
     {FOLDER_DATA, "log-note.till"},
     {FOLDER_DATA, "clock-note.till"},
+    {FOLDER_DATA, SHOP_NAME},
     {FOLDER_DATA, BACKUP_LABEL_NAME},
     {FOLDER_ARCHIVE, "log-####################-####################.till"},
     {FOLDER_ARCHIVE, ARCHIVE_LABEL_NAME},
@@ -162,6 +164,27 @@ void folder_close(struct folder *folder)
     disk_close(replay->disk);
     replay->engine = NULL;
     replay->archive = replay->disk = NULL;
+}
+
+bool folder_shop(const struct folder *folder, struct shop *shop)
+{
+    const struct replay *replay = &folder->replay;
+    char error[SHOP_ERROR_SIZE];
+    int result = shop_read(replay->disk, shop);
+    if (result == -ENOENT) {
+        *shop = (struct shop){.shop = replay->loader.shop};
+        return true;
+    }
+    bool is_right = result == 0 || shop_explain(replay->disk, result, error);
+    if (is_right && !id_is_zero(replay->loader.shop))
+        is_right = id_equal(shop->shop, replay->loader.shop) ||
+                   error_set_file(error, sizeof error, disk_path(replay->disk), SHOP_NAME,
+                                  "it is of another shop than the snapshot of seq %" PRIu64
+                                  ": files of different folders are mixed",
+                                  replay->loader.seq);
+    if (!is_right)
+        fprintf(stderr, "%s: %s\n", folder->command, error);
+    return is_right;
 }
 
 uint64_t folder_first_seq(struct disk *disk, bool *is_archive)

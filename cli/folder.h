@@ -9,6 +9,7 @@
 #include "cli/progress.h"
 #include "engine/engine.h"
 #include "net/replay.h"
+#include "net/shop.h"
 #include "snapshot/backup_label.h"
 
 /* What a command looks for at a path. */
@@ -49,6 +50,11 @@ void folder_close(struct folder *folder);
 /* Replays into the engine up to the moment that the options name, or to the end of the log; false
  * after a message, also when that moment is earlier or later than what the folder has. */
 bool folder_read(struct folder *folder);
+
+/* Which shop it is of, once it was read: what shop.till says, or without that file the snapshot
+ * that was loaded; a zero id: neither does. False after a message: shop.till cannot be used, or
+ * says something else than the snapshot. */
+bool folder_shop(const struct folder *folder, struct shop *shop);
 
 /* The first seq of the log in a folder, which may be NULL; 0 when it has none, or cannot be read.
  */

@@ -7,7 +7,8 @@
  * the block that the moment lies in: only the right state reaches the digest that is in that block.
  *
  * The new folder has no log: a server goes on from the snapshot. Its epoch keeps the two histories
- * apart from there on.
+ * apart from there on. It is a folder of the same shop: snapshot and shop.till carry the shop's id
+ * over, but it is nobody's replica, and no member yet.
  *
  * What can fail: the source, or the moment, is not there: nothing has been made then, for the new
  * folder is made last. */
@@ -37,6 +38,8 @@ struct restore {
     uint64_t seq;
     uint64_t digest;
     uint64_t checksum; /* of the state that is restored */
+    uint64_t epoch;    /* that the new folder begins with */
+    struct shop shop;  /* of the source; the zero id: it does not say */
 };
 
 static bool complain(const char *what, const char *why)
@@ -127,7 +130,8 @@ static bool write_all(struct writer *writer, struct io *io, uint64_t seq)
 static bool write_snapshot(struct restore *restore)
 {
     const struct writer_options options = {.undo_bytes = UNDO_BYTES,
-                                           .epoch = restore->folder.replay.epoch + 1,
+                                           .epoch = restore->epoch,
+                                           .shop = restore->shop.shop,
                                            .user_write = USER_WRITE,
                                            .user_work = USER_WORK};
     const struct io_options io_options = {
@@ -181,26 +185,46 @@ static bool keep_or_remove(struct restore *restore, bool is_right)
     return is_right;
 }
 
+/* Comes after the snapshot, which says the same: a restore that is cut short in between has made a
+ * whole folder. */
+static bool write_shop(struct restore *restore)
+{
+    struct shop shop = {.shop = restore->shop.shop, .epoch_sealed = restore->shop.epoch_sealed};
+    int result = id_is_zero(shop.shop) ? 0 : shop_write(restore->target, &shop);
+    return result == 0 || complain(SHOP_NAME, strerror(-result));
+}
+
+/* Epochs that were sealed may have been begun by another member of the shop: the new one comes
+ * after them too. */
+static bool find_shop(struct restore *restore)
+{
+    if (!folder_shop(&restore->folder, &restore->shop))
+        return false;
+    uint64_t epoch = restore->folder.replay.epoch;
+    uint64_t sealed = restore->shop.epoch_sealed;
+    restore->epoch = (epoch > sealed ? epoch : sealed) + 1;
+    return true;
+}
+
 static bool run(struct restore *restore)
 {
     struct engine **engine = &restore->folder.replay.engine;
     if (!paths_are_right(restore) || !target_is_free(restore) ||
         !folder_open(&restore->folder, restore->from) || !folder_read(&restore->folder) ||
-        !check_state(restore))
+        !check_state(restore) || !find_shop(restore))
         return false;
     uint64_t time_us = engine_time_us(*engine);
     restore->seq = engine_seq(*engine);
     restore->digest = engine_digest(*engine);
     restore->checksum = engine_checksum(*engine);
-    uint64_t epoch = restore->folder.replay.epoch + 1;
     bool has_stopped = restore->folder.replay.has_stopped;
     if (!open_target(restore) || !write_snapshot(restore) ||
-        !keep_or_remove(restore, check_written(restore)))
+        !keep_or_remove(restore, check_written(restore)) || !write_shop(restore))
         return false;
     printf("restored seq %" PRIu64 " of ", restore->seq);
     value_write(stdout, VALUE_TEXT, FIELD_time, &time_us);
     printf(", digest %016" PRIx64 ", to %s, epoch %" PRIu64 "\n", restore->digest, restore->data,
-           epoch);
+           restore->epoch);
     if (!has_stopped)
         printf("that is the last change in the log\n");
     return true;

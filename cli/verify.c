@@ -6,7 +6,7 @@
  * the log after it leads to one and the same state: by every record and number (engine_checksum).
  * Where the log's beginning is gone, the oldest sound snapshot takes its place. A snapshot that is
  * damaged is named, with what a start would do about it; the others are checked all the same.
- * Nothing in the folder is changed. */
+ * shop.till must be whole, and each snapshot of that shop. Nothing in the folder is changed. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ struct verification {
     bool damaged[LOADER_SNAPSHOTS_MAX];
     uint64_t checksums[LOADER_SNAPSHOTS_MAX]; /* of what each sound one shows */
     uint32_t damaged_count;
-    bool is_whole; /* the log begins with the first change */
+    bool is_whole;    /* the log begins with the first change */
+    struct shop shop; /* whose folder it is; the zero id: it does not say */
 };
 
 /* Stock of all SKUs and warehouses. */
@@ -111,6 +112,24 @@ static void print_backup(const struct folder *folder)
     printf(": its %" PRIu32 " files are as they were\n", label->file_count);
 }
 
+static void print_shop(const struct shop *shop)
+{
+    char text[ID_TEXT_SIZE];
+    if (id_is_zero(shop->shop))
+        return;
+    printf("shop     %s", id_format(shop->shop, text));
+    if ((shop->flags & SHOP_REPLICA) != 0)
+        printf(", a replica%s%s", shop->primary.bytes[0] != '\0' ? " of " : "",
+               shop->primary.bytes);
+    if (shop->epoch_sealed > 0)
+        printf("; refuses epochs before %" PRIu64, shop->epoch_sealed);
+    printf("\n");
+    if ((shop->flags & SHOP_FORKED) != 0)
+        printf("         the next start goes back to seq %" PRIu64
+               " and sets aside what comes after it\n",
+               shop->fork_seq);
+}
+
 static void print_summary(struct verification *verification)
 {
     struct engine *engine = verification->folder.replay.engine;
@@ -118,6 +137,7 @@ static void print_summary(struct verification *verification)
     engine_metrics(engine, &metrics);
     struct stock_totals totals = sum_stock(engine, metrics.skus);
     print_backup(&verification->folder);
+    print_shop(&verification->shop);
     print_log_summary(&verification->folder.replay);
     printf("orders   %" PRIu64 ": %" PRIu64 " PENDING, %" PRIu64 " CONFIRMED, %" PRIu64
            " EXPIRED, %" PRIu64 " FAILED, %" PRIu64 " CANCELLED; %" PRIu64 " with a refund due\n",
@@ -182,6 +202,15 @@ static bool is_gone(struct disk *disk, uint64_t seq)
     return file == -ENOENT;
 }
 
+/* Is the snapshot of the shop that the folder is of? */
+static bool check_shop(struct verification *verification, const struct loader *loader)
+{
+    if (loader->seq == 0)
+        return true;
+    verification->folder.replay.loader = *loader;
+    return folder_shop(&verification->folder, &verification->shop);
+}
+
 /* Loads each snapshot by itself, and checks the state that it shows. Those that are damaged are
  * named by the loader. */
 static bool try_snapshots(struct verification *verification)
@@ -197,7 +226,8 @@ static bool try_snapshots(struct verification *verification)
                                 .context = &folder->progress};
         bool is_loaded = loader_run(&loader);
         progress_end(&folder->progress);
-        if (is_loaded && !check_invariants(loader.engine, loader.seq))
+        if (is_loaded &&
+            (!check_invariants(loader.engine, loader.seq) || !check_shop(verification, &loader)))
             return false;
         verification->checksums[i] = engine_checksum(loader.engine);
         if (!is_loaded || !engine_clear(folder->replay.engine)) {
@@ -410,7 +440,7 @@ static int verify_folder(struct verification *verification)
                              folder_first_seq(replay->disk, &is_archive) == 1;
     if (is_archive && !verification->is_whole)
         return verify_archive(verification);
-    if (!try_snapshots(verification))
+    if (!folder_shop(&verification->folder, &verification->shop) || !try_snapshots(verification))
         return EXIT_FAILED;
     print_fallback(verification);
     if (verification->is_whole)

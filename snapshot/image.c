@@ -97,6 +97,34 @@ enum image_found image_header_read(const uint8_t bytes[IMAGE_HEADER_SIZE],
     return IMAGE_FOUND;
 }
 
+static void number_write(struct image_header *header, uint32_t number, uint64_t value)
+{
+    TILL_ASSERT(header->fixed.scalar_count < IMAGE_SCALARS_MAX);
+    header->scalars[header->fixed.scalar_count++] =
+        (struct image_scalar){.number = number, .value = value};
+}
+
+void image_shop_write(struct image_header *header, struct id shop)
+{
+    if (id_is_zero(shop))
+        return;
+    number_write(header, IMAGE_SHOP_LOW, shop.low);
+    number_write(header, IMAGE_SHOP_HIGH, shop.high);
+}
+
+struct id image_shop_read(const struct image_header *header)
+{
+    struct id shop = {0};
+    for (uint32_t i = 0; i < header->fixed.scalar_count; i++) {
+        const struct image_scalar *scalar = &header->scalars[i];
+        if (scalar->number == IMAGE_SHOP_LOW)
+            shop.low = scalar->value;
+        else if (scalar->number == IMAGE_SHOP_HIGH)
+            shop.high = scalar->value;
+    }
+    return shop;
+}
+
 uint32_t image_chunk_size(const struct image_chunk *chunk)
 {
     return (uint32_t)sizeof *chunk + (chunk->stored_size + 7) / 8 * 8;

@@ -22,7 +22,8 @@
  *       72    8 raw_bytes         of all records, for progress; those that are zero included
  *
  *   struct image_scalar, so many of them behind it
- *        0    4 number            of the SCALAR row
+ *        0    4 number            of the SCALAR row; from IMAGE_FOLDER on: not of the engine's
+ *                                 state, but of the folder, and not in the checksum of the state
  *        4    4 zero
  *        8    8 value
  *
@@ -64,6 +65,7 @@
 #include <stdint.h>
 
 #include "base/disk.h"
+#include "base/id.h"
 #include "base/limits.h"
 
 #define IMAGE_MAGIC   0x70616e736c6c6974ULL
@@ -78,6 +80,13 @@ enum {
     IMAGE_MEMBERS_MAX = 1024,
     IMAGE_RECORD_SIZE_MAX = 1024,
     IMAGE_RAW_SIZE_MAX = 64 * 1024,
+};
+
+/* Numbers of the folder. A till that does not know one ignores it; an image need not have any. */
+enum {
+    IMAGE_FOLDER = 1000,
+    IMAGE_SHOP_LOW = IMAGE_FOLDER, /* the shop's id (net/shop.h); there are both or neither */
+    IMAGE_SHOP_HIGH,
 };
 
 struct image_fixed {
@@ -162,6 +171,11 @@ enum image_found {
 void image_header_write(struct image_header *header, uint8_t bytes[IMAGE_HEADER_SIZE]);
 enum image_found image_header_read(const uint8_t bytes[IMAGE_HEADER_SIZE],
                                    struct image_header *header);
+
+/* The id of the shop, as two numbers of the folder. A zero id is not written, and what an image
+ * without it has. */
+void image_shop_write(struct image_header *header, struct id shop);
+struct id image_shop_read(const struct image_header *header);
 
 /* Writes a chunk, whose previous, number, table, first, count and raw_size are given, with its
  * records (the state's checksum for the end); fills in the rest. Returns the bytes written,

@@ -8,7 +8,7 @@
  *
  * An image of an older schema says which fields its records have: they are moved, record by record,
  * to where this till has them, by their numbers; what is not there is zero. A table that the image
- * does not have is empty.
+ * does not have is empty. Numbers of the folder are none of the engine's (snapshot/image.h).
  *
  *   found                                                   decision
  *   a whole image of this schema or an older one            load it
@@ -348,6 +348,7 @@ static enum loaded image_load(struct loading *loading, uint64_t seq, uint64_t by
         loader->seq = seq;
         loader->raw_bytes = fixed->raw_bytes;
         loader->epoch = fixed->epoch;
+        loader->shop = image_shop_read(&loading->reader.header);
     }
     image_reader_close(&loading->reader);
     return loaded;
@@ -411,7 +412,8 @@ static struct loading *loading_begin(struct loader *loader)
     return loading;
 }
 
-/* The seq and epoch of a snapshot, as its header has them; false when it has none that is whole. */
+/* The seq, epoch and shop of a snapshot, as its header has them; false when it has none that is
+ * whole. */
 static bool epoch_read(struct loading *loading, uint32_t index)
 {
     struct loader *loader = loading->loader;
@@ -421,6 +423,7 @@ static bool epoch_read(struct loading *loading, uint32_t index)
         image_reader_open(&loading->reader, loader->disk, name, loader->seqs[index]);
     loader->seq = loader->seqs[index];
     loader->epoch = loading->reader.header.fixed.epoch;
+    loader->shop = image_shop_read(&loading->reader.header);
     image_reader_close(&loading->reader);
     return read == IMAGE_READ_CHUNK;
 }
@@ -447,6 +450,7 @@ bool loader_run(struct loader *loader)
     loader->seq_count = 0;
     loader->damaged_count = 0;
     loader->bytes_read = loader->raw_bytes = loader->epoch = 0;
+    loader->shop = (struct id){0};
     loader->error[0] = '\0';
     struct loading *loading = loading_begin(loader);
     bool is_well = loading != NULL && list(loader, sizes);

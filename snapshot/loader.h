@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/disk.h"
+#include "base/id.h"
 #include "engine/engine.h"
 
 enum { LOADER_ERROR_SIZE = 512, LOADER_SNAPSHOTS_MAX = 64 };
@@ -34,12 +35,13 @@ struct loader {
     uint64_t bytes_read;
     uint64_t raw_bytes; /* of the records loaded */
     uint64_t epoch;     /* of the log, when the loaded snapshot was taken */
+    struct id shop;     /* whose snapshot it is; zero: it does not say */
     char error[LOADER_ERROR_SIZE];
 };
 
-/* Fills seqs and seq_count; seq and epoch become those of the newest snapshot with a valid header.
- * False, with an error, when the folder cannot be read, or has a snapshot with an earlier epoch but
- * a later seq than another one. */
+/* Fills seqs and seq_count; seq, epoch and shop become those of the newest snapshot with a valid
+ * header. False, with an error, when the folder cannot be read, or has a snapshot with an earlier
+ * epoch but a later seq than another one. */
 bool loader_list(struct loader *loader);
 
 /* False when the newest snapshot must not be skipped, because it has a newer version or schema, or

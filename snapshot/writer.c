@@ -34,8 +34,8 @@ enum { BUFFER_SIZE = 256 * 1024 };
 
 static_assert((int)KEEP_CHUNK_SIZE <= (int)IMAGE_RAW_SIZE_MAX,
               "a chunk of the keeper fits the format");
-static_assert((int)ENGINE_SCALAR_COUNT <= (int)IMAGE_SCALARS_MAX,
-              "the header has room for the scalars");
+static_assert((int)ENGINE_SCALAR_COUNT + 2 <= (int)IMAGE_SCALARS_MAX,
+              "the header has room for the scalars, and for the shop's id");
 static_assert((int)ENGINE_TABLE_COUNT <= (int)IMAGE_TABLES_MAX,
               "the header has room for the tables");
 
@@ -343,6 +343,7 @@ static void begin(struct writer *writer)
     for (unsigned i = 0; i < ENGINE_SCALAR_COUNT; i++)
         header->scalars[i] = (struct image_scalar){
             .number = scalar_info((enum engine_scalar)i)->number, .value = writer->scalars[i]};
+    image_shop_write(header, writer->options.shop);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++)
         describe_table(writer, (enum engine_table)i);
     writer->sum = sum_scalars(writer->scalars);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/disk.h"
+#include "base/id.h"
 #include "base/io.h"
 #include "engine/engine.h"
 
@@ -31,6 +32,7 @@ enum { WRITER_BUFFERS = 4, WRITER_ERROR_SIZE = 256 };
 struct writer_options {
     uint64_t undo_bytes; /* memory for old states of records that change meanwhile */
     uint64_t epoch;
+    struct id shop;      /* the folder's; zero: it has none */
     uint64_t user_write; /* `user` of its IO_WRITTEN events: user_write + 0..WRITER_BUFFERS-1 */
     uint64_t user_work;  /* `user` of its IO_WORKED events */
 };

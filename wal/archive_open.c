@@ -160,7 +160,7 @@ static int is_free(struct archive *archive, char *error)
         const char *name = entries[i].name;
         if (strncmp(name, "wal-", 4) == 0 || strncmp(name, "snapshot-", 9) == 0 ||
             strcmp(name, "backup.till") == 0 || strcmp(name, "log-note.till") == 0 ||
-            strcmp(name, "clock-note.till") == 0)
+            strcmp(name, "clock-note.till") == 0 || strcmp(name, "shop.till") == 0)
             result = archive_fail(
                 error, -EEXIST,
                 "%s has %s: it is no archive, but a data folder or a backup; nothing was "

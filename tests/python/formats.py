@@ -63,6 +63,33 @@ def schemas_recorded():
     return {int(path.stem) for path in (ROOT / "tests" / "schema").glob("*.txt")}
 
 
+# Which shop a folder is of, as net/shop.h describes it.
+Shop = namedtuple("Shop", "magic checksum version flags shop member epoch_sealed fork_seq primary")
+SHOP = struct.Struct("<QQII16s16sQQ96s")
+SHOP_NAME = "shop.till"
+SHOP_MAGIC = int.from_bytes(b"tillshop", "little")
+SHOP_REPLICA, SHOP_FORKED = 1, 2
+PAGE = 4096
+
+
+def shop_read(folder):
+    data = (folder / SHOP_NAME).read_bytes()
+    check_equal(len(data), PAGE, "the size of shop.till")
+    check_equal(struct.unpack_from("<Q", data, CHECKSUM_AT)[0], xxh3_64(data[CHECKSUM_FROM:]),
+                "the checksum of shop.till")
+    return Shop(*SHOP.unpack_from(data))
+
+
+def shop_write(folder, **fields):
+    """Writes shop.till, with these fields in place of those it has, if it is there."""
+    shop = (shop_read(folder) if (folder / SHOP_NAME).exists() else
+            Shop(SHOP_MAGIC, 0, 1, 0, b"shop-0123456789a", b"member-012345678", 0, 0, b""))
+    data = bytearray(SHOP.pack(*shop._replace(**fields)).ljust(PAGE, b"\0"))
+    struct.pack_into("<Q", data, CHECKSUM_AT, xxh3_64(bytes(data[CHECKSUM_FROM:])))
+    (folder / SHOP_NAME).write_bytes(data)
+    return shop_read(folder)
+
+
 def image_seq(path):
     return int(path.stem.split("-")[1])
 

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import harness
+from formats import SHOP_FORKED, SHOP_NAME, SHOP_REPLICA, shop_read, shop_write
 from harness import check, check_equal, test
 from shop import flip, place, segments, set_up, snapshot, snapshots
 
@@ -110,13 +111,82 @@ def archive_that_is_refused_loses_no_file(run):
 
 
 @test
-def folder_with_the_clocks_note_is_not_taken_for_an_archive(run):
-    archive = run.folder()
-    archive.mkdir()
-    (archive / "clock-note.till").write_text("x")
-    result = run.till("serve", "--listen", "127.0.0.1:0", "--data", run.folder(), "--archive",
-                      archive)
-    check_refused(result, archive, "clock-note.till")
+def folder_with_only_a_note_or_its_shop_is_not_taken_for_an_archive(run):
+    for name in ("clock-note.till", SHOP_NAME):
+        archive = run.folder()
+        archive.mkdir()
+        (archive / name).write_text("x")
+        result = run.till("serve", "--listen", "127.0.0.1:0", "--data", run.folder(), "--archive",
+                          archive)
+        check_refused(result, archive, name)
+
+
+def shop_with_a_snapshot(run):
+    """A folder of a shop, with a snapshot and a log after it, and its shop.till."""
+    server = run.serve()
+    set_up(server)
+    place(server, 1, 100)
+    snapshot(run, server)
+    place(server, 101, 20)
+    server.stop_clean()
+    return server.folder, shop_write(server.folder, epoch_sealed=7)
+
+
+@test
+def backup_and_restored_folder_are_of_the_same_shop_and_no_members_yet(run):
+    folder, shop = shop_with_a_snapshot(run)
+    shop_write(folder, flags=SHOP_REPLICA, primary=b"till-1.example:7070")
+    verified = run.till("verify", folder)
+    check_equal(verified.returncode, 0, f"verify: {verified.stderr}")
+    check("a replica of till-1.example:7070; refuses epochs before 7" in verified.stdout,
+          verified.stdout)
+    backup, restored, again = run.folder(), run.folder(), run.folder()
+    for arguments in (("backup", backup, "--data", folder),
+                      ("backup", backup, "--data", folder),
+                      ("restore", "--from", folder, "--data", restored),
+                      ("restore", "--from", backup, "--data", again)):
+        result = run.till(*arguments)
+        check_equal(result.returncode, 0, f"{arguments}: {result.stderr}")
+    for made in (backup, restored, again):
+        expected = shop._replace(flags=0, member=bytes(16), primary=bytes(96), fork_seq=0)
+        check_equal(shop_read(made)._replace(checksum=0), expected._replace(checksum=0),
+                    f"shop.till of {made}")
+        run.verify(made)
+    # The restored folder's only snapshot says it too.
+    shop_write(restored, shop=b"another shop's !")
+    check_refused(run.till("verify", restored), restored, SHOP_NAME, "another shop")
+    (restored / SHOP_NAME).unlink()
+    result = run.till("restore", "--from", restored, "--data", (third := run.folder()))
+    check_equal(result.returncode, 0, f"a restore without shop.till: {result.stderr}")
+    check_equal(shop_read(third).shop, shop.shop, "the shop that the snapshot says")
+
+
+@test
+def backup_of_another_shop_or_of_one_that_is_to_go_back_is_refused(run):
+    folder, shop = shop_with_a_snapshot(run)
+    backup = run.folder()
+    check_equal(run.till("backup", backup, "--data", folder).returncode, 0, "a backup")
+    before = entries(backup)
+    shop_write(folder, shop=b"another shop's !")
+    check_refused(run.till("backup", backup, "--data", folder), backup, "another shop")
+    shop_write(folder, shop=shop.shop, flags=SHOP_FORKED, fork_seq=50)
+    check_refused(run.till("backup", backup, "--data", folder), folder, "go back to seq 50")
+    check_equal(entries(backup), before, "the files of the backup")
+    check("goes back to seq 50" in run.till("verify", folder).stdout, "what verify tells")
+
+
+@test
+def damaged_or_newer_shop_file_is_named(run):
+    folder, _ = shop_with_a_snapshot(run)
+    flip(folder / SHOP_NAME, 40)
+    readers = (("verify", folder), ("backup", run.folder(), "--data", folder),
+               ("restore", "--from", folder, "--data", run.folder()))
+    for arguments in readers:
+        check_refused(run.till(*arguments), folder, SHOP_NAME, "damaged")
+    flip(folder / SHOP_NAME, 40)
+    shop_write(folder, version=2)
+    for arguments in readers:
+        check_refused(run.till(*arguments), folder, SHOP_NAME, "newer version")
 
 
 @test

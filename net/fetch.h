@@ -1,15 +1,19 @@
 /* The replica's side of fetching a snapshot, as a state machine without I/O: see net/link.h.
  *
- *   FETCH_RESTING    --fetch_turn-----------------------------> FETCH_CONNECTING
- *   FETCH_CONNECTING --fetch_connected------------------------> FETCH_GREETING
- *   FETCH_GREETING   --fetch_next, hello is answered----------> FETCH_ASKING
- *   FETCH_ASKING     --fetch_next, the answer came------------> FETCH_RECEIVING
- *   FETCH_RECEIVING  --fetch_next, the last byte came---------> FETCH_DONE
- *   any              --fetch_drop-----------------------------> FETCH_RESTING
+ *   RESTING    --fetch_turn, it is time to connect---------------> CONNECTING
+ *   CONNECTING --fetch_connected---------------------------------> GREETING
+ *   GREETING   --fetch_next, hello is answered-------------------> ASKING
+ *   ASKING     --fetch_next, there is a snapshot-----------------> RECEIVING
+ *   ASKING     --fetch_next, there is, and all of it is here-----> DONE
+ *   RECEIVING  --fetch_next, the last byte came------------------> DONE
+ *   any but RESTING --fetch_drop---------------------------------> RESTING
+ *
+ * fetch_check (net/fetch.c) asserts the drawing at each transition. When there is no snapshot it
+ * stays ASKING until it is dropped.
  *
  * The owner writes the pieces to the partial file in their order; after a broken connection it goes
  * on where the partial file ends, if the sender still has that snapshot, else from the beginning of
- * a newer one. */
+ * a newer one. What the pieces contain is for the snapshot's loader to check. */
 #ifndef TILL_NET_FETCH_H
 #define TILL_NET_FETCH_H
 
@@ -27,11 +31,12 @@ enum fetch_state {
 enum fetch_event {
     FETCH_NOTHING,
     FETCH_SEND,   /* fetch->out */
-    FETCH_ANSWER, /* fetch->answer: which snapshot, from which offset on; seq 0: there is none */
+    FETCH_ANSWER, /* fetch->answer: which snapshot, from which offset on; seq 0: there is none.
+                     Offset 0: what was there before is of no use */
     FETCH_PIECE,  /* fetch->piece_bytes of piece_size, for the file's offset piece_offset; valid
-                     until the next call; WAL_ALIGN-aligned in memory, offset and size, but for the
-                     file's last piece, which ends the file (images fill whole pages) */
-    FETCH_WRONG,
+                     until the next call; aligned to WAL_ALIGN in memory, in offset and in size
+                     (images fill whole pages) */
+    FETCH_WRONG,  /* fetch->error: drop the connection */
 };
 
 struct fetch {
@@ -46,25 +51,27 @@ struct fetch {
     uint64_t piece_offset;
     uint8_t *out;
     uint32_t out_size;
-    uint64_t retry_us;
-    uint64_t rested_us;
-    uint64_t heard_us;
-    uint64_t begun_us; /* when the first byte came */
-    uint64_t begun_offset;
+    uint64_t retry_us;     /* pause before the next try; 0: none */
+    uint64_t rested_us;    /* since when it rests */
+    uint64_t heard_us;     /* when a byte came last */
+    uint64_t begun_us;     /* when the answer came, and the offset from which on bytes have come */
+    uint64_t begun_offset; /* since then: for the rate */
     char error[LINK_ERROR_SIZE];
 
     /* Private. */
-    uint8_t *room;
-    uint32_t room_size;
-    uint32_t raw_size;
+    struct link_reader reader;
+    bool is_wrong; /* until the connection is dropped */
 };
 
+/* False when there is no memory. */
 bool fetch_init(struct fetch *fetch, uint64_t now_us);
 void fetch_deinit(struct fetch *fetch);
 
-/* The file's partial has so many bytes of the snapshot seq already (0: nothing is known). */
+/* The partial file has so many bytes of the snapshot seq already (0: nothing is known). At rest. */
 void fetch_resume(struct fetch *fetch, uint64_t seq, uint64_t checksum, uint64_t offset);
 
+/* The calls are used as those of struct follower. A fetch that is DONE is turned to no more; it is
+ * dropped before the next one. */
 bool fetch_turn(struct fetch *fetch, uint64_t now_us);
 uint64_t fetch_wait_us(const struct fetch *fetch, uint64_t now_us);
 void fetch_connected(struct fetch *fetch, const struct link_self *self, uint64_t now_us);

@@ -20,6 +20,7 @@
 #include "engine/engine.h"
 #include "engine/messages.h"
 #include "net/frame.h"
+#include "net/link_reader.h"
 #include "wal/block.h"
 
 enum {
@@ -31,10 +32,11 @@ enum {
     LINK_PIECE_GAP = sizeof(struct frame) + sizeof(struct replica_piece_body),
     LINK_PIECE_MAX = 256 * 1024,
     LINK_OUT_SIZE = 2 * WAL_BLOCK_SIZE_MAX + 16 * 1024, /* a link's send buffer */
-    LINK_ERROR_SIZE = 256,
 };
 
 static_assert(LINK_OUT_SIZE >= 2 * (WAL_BLOCK_SIZE_MAX + LINK_BLOCK_GAP), "takes any block");
+static_assert(LINK_SILENCE_US >= 10 * LINK_BEAT_US, "some beats may be late");
+static_assert(LINK_PIECE_MAX % WAL_ALIGN == 0, "pieces are aligned in the file");
 
 /* What a server has, as a join tells it and judges it. */
 struct link_self {
@@ -54,22 +56,44 @@ struct link_self {
     const struct engine *engine; /* its history of epochs, and its capacities */
 };
 
-/* Appends a frame with a body to bytes; returns its size. */
+/* Writes a frame with a body to bytes; returns its size. */
 uint32_t link_frame(uint8_t *bytes, unsigned number, const void *body, uint32_t size);
 
-/* Writes the frame of a block into the LINK_BLOCK_GAP bytes before it, of a piece before it. */
+/* Writes the frame of a block into the LINK_BLOCK_GAP bytes before it, and that of a piece into the
+ * LINK_PIECE_GAP bytes before it. */
 void link_block_frame(uint8_t *gap, uint32_t block_size);
 void link_piece_frame(uint8_t *gap, uint32_t piece_size, uint64_t offset);
 
+/* The newest epoch that is known here: that of the log, or the one that was sealed. */
+uint64_t link_epoch(const struct link_self *self);
+
+/* Where one epoch of a history ends. */
+struct link_epoch_end {
+    uint64_t epoch;
+    uint64_t seq; /* its last change */
+    bool is_last; /* no newer epoch follows: seq is the log's last change */
+};
+
+/* Of the history of a log whose last change is own_seq: the newest epoch up to `epoch`, which is 1
+ * at least. What the engine has behind own_seq is not durable yet, and does not count. */
+struct link_epoch_end link_epoch_up_to(const struct engine *engine, uint64_t own_seq,
+                                       uint64_t epoch);
+
+/* The change that a replica goes back to when its join was answered FORK: below own_seq, or 0 for a
+ * new beginning. net/link.c shows that joining again and again ends. */
+uint64_t link_fork_seq(const struct engine *engine, uint64_t own_seq,
+                       const struct replica_join_reply_body *answer);
+
 /* The sender's side.
  *
- *   SUPPLIER_JOINING   --supplier_stream, the place in the log was found--> SUPPLIER_STREAMING
- *   SUPPLIER_JOINING   --supplier_refuse, another answer than STREAM-----> SUPPLIER_LEAVING
- *   SUPPLIER_STREAMING --supplier_lost, the place is no longer kept-------> SUPPLIER_LEAVING
- *   any                --supplier_receive, the protocol is broken---------> SUPPLIER_LEAVING
+ *   (a join came) --supplier_init------------------------------------> JOINING
+ *   JOINING   --supplier_answer, STREAM: the place in the log is there--> STREAMING
+ *   JOINING   --supplier_answer, any other answer-----------------------> LEAVING
+ *   STREAMING --supplier_lost, the place is no longer kept--------------> LEAVING
+ *   JOINING, STREAMING --supplier_receive, the protocol is broken-------> LEAVING
  *
  * A link that is LEAVING is closed when its bytes are sent: the replica joins again, and is told
- * what to do then. */
+ * what to do then. supplier_check (net/supplier.c) asserts the drawing at each transition. */
 enum supplier_state { SUPPLIER_JOINING, SUPPLIER_STREAMING, SUPPLIER_LEAVING };
 
 struct supplier {
@@ -84,17 +108,25 @@ struct supplier {
     uint64_t epoch_sent;    /* and its epoch */
     uint64_t seq_durable;   /* there */
     uint64_t seq_applied;
-    uint64_t caught_up_us;       /* io time when it last had all that was durable here */
+    uint64_t caught_up_us;       /* all that was durable here at this io time is durable there */
     uint64_t heard_us;           /* when a byte came last */
-    uint64_t beat_us;            /* when the last beat was made */
+    uint64_t beat_us;            /* when the last beat was made; 0: none yet */
     bool is_diverged;            /* it said so */
     char error[LINK_ERROR_SIZE]; /* why it is LEAVING */
+
+    /* Private: what was durable here at a time, until it is durable there. */
+    uint64_t mark_seq;
+    uint64_t mark_us; /* 0: no mark is set */
 };
 
 /* What to answer to a join, but for the place in the log: STREAM means that the log has to be
- * looked for (seq, checksum). Fills reply, but for STREAM's and SNAPSHOT's details that only the
- * log knows. *fences: the replica has seen a newer epoch than self's, so self must stop deciding.
- */
+ * searched for (seq, checksum). Then the answer may become SNAPSHOT when that place is no longer
+ * kept, or FORK with fork_epoch 0 and fork_seq 0 when the block there has another checksum: the
+ * replica begins anew. Fills reply, and returns reply->answer. `capacities` has the
+ * join->capacity_count rows of the join, which passed message_check_request.
+ *
+ * *fences: the replica has seen an epoch that self has neither in its log nor sealed, so self must
+ * stop deciding. The table of decisions is in net/supplier.c. */
 unsigned supplier_judge(const struct link_self *self, const struct replica_join_body *join,
                         const struct capacity_body *capacities,
                         struct replica_join_reply_body *reply, bool *fences);
@@ -112,26 +144,37 @@ uint32_t supplier_answer(struct supplier *supplier, const struct replica_join_re
  * continue the place is a bug (asserted). */
 void supplier_frame(struct supplier *supplier, uint8_t *bytes, size_t size);
 
-/* A beat, when one is due; returns its bytes, 0: none. */
+/* The place is no longer kept here. */
+void supplier_lost(struct supplier *supplier);
+
+/* A beat, when one is due, of at most LINK_BEAT_SIZE bytes; returns their number, 0: none. Keeps
+ * account of caught_up_us, so it is called in every turn and not only when a beat is due. */
+enum { LINK_BEAT_SIZE = sizeof(struct frame) + sizeof(struct replica_beat_body) };
 uint32_t supplier_beat(struct supplier *supplier, const struct link_self *self, uint64_t now_us,
                        uint8_t *bytes);
+
+/* Microseconds until the next beat is due or the link is silent; UINT64_MAX: neither comes. */
 uint64_t supplier_wait_us(const struct supplier *supplier, uint64_t now_us);
 
-/* Takes one frame that came on the link (an ack). False: the link is to be closed, error says why.
- */
+/* Takes one whole frame that came on the link, aligned to FRAME_ALIGN: an ack. A link has no
+ * checksums of frames: one that has is refused. False: the link is to be closed, error says why.
+ * The owner looks at epoch_sealed afterwards: a newer one than its own fences it. */
 bool supplier_receive(struct supplier *supplier, const struct frame *frame, uint64_t now_us);
 
-/* Has nothing come for too long? */
+/* Has nothing come for too long? Not while the answer to the join is this side's to give. */
 bool supplier_is_silent(const struct supplier *supplier, uint64_t now_us);
 
 /* The receiver's side.
  *
- *   FOLLOWER_RESTING    --follower_turn, it is time to connect------> FOLLOWER_CONNECTING
- *   FOLLOWER_CONNECTING --follower_connected------------------------> FOLLOWER_GREETING
- *   FOLLOWER_GREETING   --follower_next, hello is answered----------> FOLLOWER_JOINING
- *   FOLLOWER_JOINING    --follower_next, the answer is STREAM-------> FOLLOWER_STREAMING
- *   FOLLOWER_JOINING    --follower_next, any other answer-----------> FOLLOWER_RESTING
- *   any but RESTING     --follower_drop, closed, silent or wrong----> FOLLOWER_RESTING */
+ *   RESTING    --follower_turn, it is time to connect------> CONNECTING
+ *   CONNECTING --follower_connected------------------------> GREETING
+ *   GREETING   --follower_next, hello is answered----------> JOINING
+ *   JOINING    --follower_next, the answer is STREAM-------> STREAMING
+ *   JOINING    --follower_next, any other answer-----------> RESTING
+ *   any but RESTING --follower_drop, closed, silent or wrong--> RESTING
+ *
+ * follower_check (net/follower.c) asserts the drawing at each transition. Nothing that the other
+ * server sends is believed before it is checked. */
 enum follower_state {
     FOLLOWER_RESTING,
     FOLLOWER_CONNECTING,
@@ -145,9 +188,11 @@ enum follower_event {
     FOLLOWER_NOTHING, /* all bytes are used up */
     FOLLOWER_SEND,    /* follower->out has out_size bytes to be sent, now */
     FOLLOWER_ANSWER,  /* follower->answer, of STREAM, SNAPSHOT, FORK or REFUSED */
-    FOLLOWER_BLOCK,   /* follower->block_bytes, aligned to WAL_ALIGN, valid until the next call;
-                         its header and checksum are right: follower->block */
-    FOLLOWER_BEAT,    /* follower->beat */
+    FOLLOWER_BLOCK,   /* follower->block_bytes, aligned to WAL_ALIGN, valid until the next call.
+                         Its header, checksum and padding are right, and it continues the place of
+                         the join and the blocks since: follower->block */
+    FOLLOWER_BEAT,    /* follower->beat; the owner answers it with an ack, so that neither side is
+                         silent when nothing is sold */
     FOLLOWER_WRONG,   /* follower->error: drop the connection */
 };
 
@@ -159,16 +204,19 @@ struct follower {
     const uint8_t *block_bytes;
     uint8_t *out; /* for frames to be sent: follower_ack and the beginning of the connection */
     uint32_t out_size;
-    uint64_t retry_us;       /* pause before the next try */
+    uint64_t retry_us;       /* pause before the next try; 0: none */
     uint64_t rested_us;      /* since when it rests */
     uint64_t heard_us;       /* when a byte came last */
     uint64_t received_bytes; /* of blocks, since it began to follow */
     char error[LINK_ERROR_SIZE];
 
     /* Private. */
-    uint8_t *room; /* one frame, or one block */
-    uint32_t room_size;
-    uint32_t block_size; /* of the block that is being received; 0: a frame is */
+    struct link_reader reader;
+    uint64_t seq_came;      /* the place behind which the next block is expected: the join's, or */
+    uint64_t checksum_came; /* the last block's; checksum 0 behind a change: not known */
+    uint64_t epoch_came;
+    uint64_t epoch_theirs; /* the newest that the sender has told of */
+    bool is_wrong;         /* until the connection is dropped */
 };
 
 /* False when there is no memory. */
@@ -183,15 +231,18 @@ uint64_t follower_wait_us(const struct follower *follower, uint64_t now_us);
 void follower_connected(struct follower *follower, const struct link_self *self, uint64_t now_us);
 
 /* The connection has failed or was closed, or the owner closes it: RESTING. soon: the next try need
- * not wait (after a FORK, or once a snapshot is there). */
+ * not wait (after a FORK, or once a snapshot is there), also when it rests already. */
 void follower_drop(struct follower *follower, uint64_t now_us, bool soon);
 
 /* Takes from the bytes that came: moves *bytes and *size on. Call it until FOLLOWER_NOTHING. self
- * is what the join says when hello has been answered. */
+ * is what the join says when hello has been answered, and what answers are held against. At rest,
+ * what a connection that is being closed still brings is passed over. */
 enum follower_event follower_next(struct follower *follower, const struct link_self *self,
                                   const uint8_t **bytes, size_t *size, uint64_t now_us);
 
-/* An ack into follower->out; out_size bytes to be sent. */
+/* An ack into follower->out; out_size bytes to be sent before the next call that writes there. Of
+ * changes that are here from an earlier connection it tells none that have not come on this one as
+ * well: the sender takes no ack of what it has not sent. */
 void follower_ack(struct follower *follower, const struct replica_ack_body *ack);
 
 /* Has nothing come for too long, or does connecting take too long? */

@@ -56,13 +56,39 @@ struct link_self {
     const struct engine *engine; /* its history of epochs, and its capacities */
 };
 
-/* Writes a frame with a body to bytes; returns its size. */
+/* Writes a frame with a body to bytes; returns its size. A request is answered by its number. */
 uint32_t link_frame(uint8_t *bytes, unsigned number, const void *body, uint32_t size);
+uint32_t link_request(uint8_t *bytes, unsigned number, uint32_t request, const void *body,
+                      uint32_t size);
 
 /* Writes the frame of a block into the LINK_BLOCK_GAP bytes before it, and that of a piece into the
  * LINK_PIECE_GAP bytes before it. */
 void link_block_frame(uint8_t *gap, uint32_t block_size);
 void link_piece_frame(uint8_t *gap, uint32_t piece_size, uint64_t offset);
+
+/* The beginning of a connection to another server: writes the hello to bytes, and returns its size;
+ * is what came the answer to it, of a server that may be followed? */
+uint32_t link_hello(uint8_t *bytes, const struct link_self *self);
+bool link_is_greeted(const struct frame *frame, const struct link_self *self,
+                     char error[LINK_ERROR_SIZE]);
+
+/* The numbers of the requests of such a connection. */
+enum { LINK_REQUEST_HELLO = 1, LINK_REQUEST_NEXT = 2 };
+
+/* The pause before the next try to connect, after one that followed this pause and failed. */
+static inline uint64_t link_retry_us(uint64_t retry_us)
+{
+    if (retry_us < LINK_RETRY_US_MIN)
+        return LINK_RETRY_US_MIN;
+    return retry_us < LINK_RETRY_US_MAX / 2 ? 2 * retry_us : LINK_RETRY_US_MAX;
+}
+
+/* How much is left of a time that began then. */
+static inline uint64_t link_left_us(uint64_t begun_us, uint64_t length_us, uint64_t now_us)
+{
+    uint64_t passed_us = now_us > begun_us ? now_us - begun_us : 0;
+    return passed_us < length_us ? length_us - passed_us : 0;
+}
 
 /* The newest epoch that is known here: that of the log, or the one that was sealed. */
 uint64_t link_epoch(const struct link_self *self);

@@ -60,8 +60,11 @@ union link_body {
  * reserved bytes and named values are not checked. NULL: it is no such body; *reason says why. */
 const void *link_body(const struct frame *frame, union link_body *room, const char **reason);
 
+/* Is it the frame that a server sends before it closes a connection? error then has its reason. */
+bool link_closes(const struct frame *frame, char error[LINK_ERROR_SIZE]);
+
 /* The body of the OK answer to a request of this side, as today's shapes have it. NULL: it is none,
- * and error says what came; the reason in an error frame is the other server's. */
+ * and error says what came. */
 const void *link_reply(const struct frame *frame, unsigned number, uint32_t request,
                        union link_body *room, char error[LINK_ERROR_SIZE]);
 

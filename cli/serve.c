@@ -256,6 +256,14 @@ static struct server_options server_options_of(struct serve *serve)
     options.archive_keep_bytes = (uint64_t)typed->archive_mib << 20;
     options.clock_bound_us = typed->clock_bound * US_PER_SECOND;
     options.accept_clock = typed->accept_clock;
+    options.replica_of = typed->replica_of;
+    options.name = typed->name;
+    options.advertise = typed->advertise;
+    options.acks = typed->acks;
+    options.members = typed->members;
+    options.acks_wait_us = typed->acks_wait_ms * 1000ULL;
+    options.min_seq_wait_us = typed->min_seq_wait_ms * 1000ULL;
+    options.replica_keep_bytes = (uint64_t)typed->replica_keep_mib << 20;
     options.progress = progress_log;
     options.checking = progress_backup;
     options.loading = progress_snapshot;
@@ -263,6 +271,24 @@ static struct server_options server_options_of(struct serve *serve)
     options.notice = progress_notice;
     options.context = &serve->progress;
     return options;
+}
+
+/* False after a message. */
+static bool options_agree(const struct serve_options *typed)
+{
+    if (typed->name != NULL && strlen(typed->name) > NAME_SIZE) {
+        fprintf(stderr, "till serve: --name %s: it has more than %d bytes\n", typed->name,
+                NAME_SIZE);
+        return false;
+    }
+    if (typed->members > 0 && typed->members <= typed->acks) {
+        fprintf(stderr,
+                "till serve: --members %" PRIu32 " counts this server too: with --acks %" PRIu32
+                " there are at least %" PRIu32 "\n",
+                typed->members, typed->acks, typed->acks + 1);
+        return false;
+    }
+    return true;
 }
 
 int cli_serve(int argc, char **argv)
@@ -273,7 +299,7 @@ int cli_serve(int argc, char **argv)
         print_help();
         return EXIT_OK;
     }
-    if (operands == OPTIONS_WRONG)
+    if (operands == OPTIONS_WRONG || !options_agree(&serve.typed))
         return EXIT_USAGE;
     serve.options = server_options_of(&serve);
     int code = look_at_address(&serve);

@@ -10,6 +10,8 @@
  *                    becomes free. The same while a send waits for its reader: nothing more is
  *                    decided for a client that does not read its replies
  *   in the log       until a block is durable; all sessions with input then wait in one queue
+ *   for the change that a request demands
+ *                    until it has happened, or the time for it is over: net/await.h
  * Nothing more is received meanwhile, so the kernel's socket buffer and then the sender's TCP
  * window fill up.
  *
@@ -27,6 +29,7 @@
 #include "base/checksum.h"
 #include "engine/layout.h"
 #include "net/admin.h"
+#include "net/await.h"
 #include "net/members.h"
 #include "net/pipeline.h"
 #include "net/pressure.h"
@@ -68,6 +71,7 @@ enum handled {
     HANDLED,         /* done; an incomplete frame may be left */
     HANDLED_STALLED, /* stopped: no room in the log; try the same frame again later */
     HANDLED_FULL,    /* stopped: no room for its reply, or the client does not read; the same */
+    HANDLED_AWAITS,  /* stopped: the change that it demands has not happened; the same */
     HANDLED_LINK,    /* the connection is a link now; what follows the frame belongs to it */
     HANDLED_LAST,    /* the session reads nothing more */
 };
@@ -201,10 +205,12 @@ static const char *frame_problem(const struct session *session, const struct mes
 static enum handled reject(struct server *server, uint32_t number, const struct request *request,
                            enum outcome outcome)
 {
-    struct rejection_body body = rejection_make(engine_seq(server->engine), 0, 0);
-    enum handled reserved = reserve_answer(server, number, sizeof body);
+    enum handled reserved = reserve_answer(server, number, sizeof(struct rejection_body));
     if (reserved != HANDLED)
         return reserved;
+    uint64_t seq = engine_seq(server->engine);
+    int64_t value = outcome == OUTCOME_REPLICA_BEHIND ? (int64_t)seq : 0;
+    struct rejection_body body = rejection_make(seq, 0, value);
     pipeline_answer(server, number, request->frame, outcome, &body, sizeof body);
     return HANDLED;
 }
@@ -238,6 +244,21 @@ static enum handled handle_admin(struct server *server, uint32_t number,
     }
     pipeline_answer(server, number, request->frame, outcome, &reply, size);
     return HANDLED;
+}
+
+/* A request that demands a change which has not happened here waits for it, in vain perhaps. The
+ * batch is decided first, so that nothing points into the stash in which the input is kept. */
+static enum handled handle_awaiting(struct server *server, uint32_t number,
+                                    const struct request *request)
+{
+    if (!pipeline_decide(server))
+        return HANDLED_STALLED;
+    if (!await_is_over(server, number, request->min_seq))
+        return HANDLED_AWAITS;
+    enum handled handled = reject(server, number, request, OUTCOME_REPLICA_BEHIND);
+    if (handled == HANDLED)
+        session_at(server, number)->awaited_seq = 0;
+    return handled;
 }
 
 /* A replica makes this connection a link. What it asked for before is answered first, so that its
@@ -278,6 +299,8 @@ static enum handled handle_request(struct server *server, uint32_t number,
         return redirect(server, number, request);
     if (outcome != OUTCOME_OK)
         return reject(server, number, request, outcome);
+    if (request->min_seq != 0 && !await_is_reached(server, number, request->min_seq))
+        return handle_awaiting(server, number, request);
     if (server->batch_count == BATCH_COMMANDS_MAX && !pipeline_decide(server))
         return HANDLED_STALLED;
     enum output_room room = pipeline_add(server, number, request);
@@ -492,6 +515,8 @@ static void input_wait(struct server *server, uint32_t number, enum handled why)
     struct session *session = session_at(server, number);
     if (why == HANDLED_STALLED) {
         session_queue(server, number);
+    } else if (why == HANDLED_AWAITS) {
+        await_add(server, number);
     } else if (session->output.chunk_count > 0) {
         session->is_full = true;
     } else {
@@ -537,7 +562,7 @@ static void input_handle(struct server *server, uint32_t number)
     bool is_stuck = pressure_is_stuck(server, session);
     session->is_full = false;
     enum handled handled = is_stuck ? HANDLED_FULL : handle_input(server, number);
-    if (handled == HANDLED_STALLED || handled == HANDLED_FULL) {
+    if (handled == HANDLED_STALLED || handled == HANDLED_FULL || handled == HANDLED_AWAITS) {
         input_wait(server, number, handled);
         return;
     }
@@ -562,18 +587,22 @@ static void handle_first(struct server *server, struct session_list *list, uint3
             session->is_waiting = false;
         else
             session->is_starved = false;
-        if (session_reads(session))
+        if (session_reads(session) && !session->is_awaiting)
             input_handle(server, list->numbers[done]);
     }
     session_list_shift(list, done);
 }
 
-/* Sessions that wait for a chunk come first, as many as there are free chunks. Those that still
- * wait afterwards give their receive buffers back. */
+/* Sessions whose change has happened come first, then those that wait for a chunk, as many as there
+ * are free chunks. Those that still wait afterwards give their receive buffers back. */
 void input_handle_waiting(struct server *server)
 {
     struct session_list *waiting = &server->waiting;
     struct session_list *starved = &server->starved;
+    uint32_t looks = AWAIT_LOOKS_MAX;
+    uint32_t number = 0;
+    while (turn_has_room(server) && (number = await_next(server, &looks)) != 0)
+        input_handle(server, number);
     uint32_t chunks = server->outputs.free_count;
     if (!server->is_stalled) {
         handle_first(server, starved, starved->count < chunks ? starved->count : chunks);

@@ -49,12 +49,13 @@ static uint64_t silence_us(const struct server *server)
 /* None is closed while the log has no room, as hellos wait too; nor one whose input waits. */
 void pressure_close_silent(struct server *server)
 {
-    while (server->greeting_first != 0 && !server->is_stalled) {
-        const struct session *oldest = session_at(server, server->greeting_first);
+    const struct session_chain *greeting = &server->chains[CHAIN_GREETING];
+    while (greeting->first != 0 && !server->is_stalled) {
+        const struct session *oldest = session_at(server, greeting->first);
         if (session_is_pending(oldest) || since_us(server, oldest) <= silence_us(server))
             return;
         server->counts.silent++;
-        session_close(server, server->greeting_first);
+        session_close(server, greeting->first);
     }
 }
 

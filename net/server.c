@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "net/await.h"
 #include "net/input.h"
 #include "net/metrics.h"
 #include "net/pipeline.h"
@@ -236,7 +237,7 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     uint64_t now_us = clock_at(&server->timekeeping.clock, io_time_us(server->io));
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     wait = earlier(wait, wal_wait_us(server->wal));
-    wait = earlier(wait, pressure_wait_us(server));
+    wait = earlier(wait, earlier(pressure_wait_us(server), await_wait_us(server)));
     bool has_chunk = server->starved.count > 0 && server->outputs.free_count > 0;
     if (!server->is_stalled && (server->waiting.count > 0 || has_chunk))
         return 0;

@@ -5,6 +5,7 @@
  *   input.c        received bytes to frames, frames to commands
  *   pressure.c     which connections are closed when they take too much
  *   pipeline.c     a batch of commands to decisions, log and replies
+ *   await.c        requests that wait for a change
  *   snapshots.c    when snapshots are taken, and how much time they get
  *   timekeeping.c  the clocks, once a turn
  *   session.c      the life of connections, and the lists that they stand in
@@ -159,8 +160,8 @@ struct server {
     uint32_t closing_count;   /* and how many of them are CLOSING */
     uint32_t session_high;    /* the highest number ever used */
     struct output_pool outputs;
-    uint32_t greeting_first; /* sessions without a hello, the oldest first */
-    uint32_t greeting_last;
+    struct session_chain chains[CHAIN_COUNT];
+    uint64_t walked_seq; /* how far the engine was when the last walk along CHAIN_AWAITING began */
 
     /* The open batch: commands that are parsed and not decided yet. */
     struct command commands[BATCH_COMMANDS_MAX];

@@ -63,32 +63,41 @@ void sessions_deinit(struct server *server)
     memory_unmap(server->stashes, (uint64_t)sessions * STASH_SIZE);
 }
 
-/* The list of GREETING sessions, the oldest first. */
+/* Chains. */
 
-static void greeting_add(struct server *server, uint32_t number)
+void session_chain_add(struct server *server, enum session_chain_kind kind, uint32_t number)
 {
-    struct session *session = session_at(server, number);
-    session->greeting_next = 0;
-    session->greeting_previous = server->greeting_last;
-    if (server->greeting_last != 0)
-        session_at(server, server->greeting_last)->greeting_next = number;
+    struct session_chain *chain = &server->chains[kind];
+    struct session_links *links = &session_at(server, number)->links[kind];
+    *links = (struct session_links){.previous = chain->last};
+    if (chain->last != 0)
+        session_at(server, chain->last)->links[kind].next = number;
     else
-        server->greeting_first = number;
-    server->greeting_last = number;
+        chain->first = number;
+    chain->last = number;
 }
 
-static void greeting_remove(struct server *server, uint32_t number)
+void session_chain_remove(struct server *server, enum session_chain_kind kind, uint32_t number)
 {
-    struct session *session = session_at(server, number);
-    if (session->greeting_previous != 0)
-        session_at(server, session->greeting_previous)->greeting_next = session->greeting_next;
+    struct session_chain *chain = &server->chains[kind];
+    struct session_links *links = &session_at(server, number)->links[kind];
+    if (links->previous != 0)
+        session_at(server, links->previous)->links[kind].next = links->next;
     else
-        server->greeting_first = session->greeting_next;
-    if (session->greeting_next != 0)
-        session_at(server, session->greeting_next)->greeting_previous = session->greeting_previous;
+        chain->first = links->next;
+    if (links->next != 0)
+        session_at(server, links->next)->links[kind].previous = links->previous;
     else
-        server->greeting_last = session->greeting_previous;
-    session->greeting_next = session->greeting_previous = 0;
+        chain->last = links->previous;
+    if (chain->walk == number)
+        chain->walk = links->next;
+    *links = (struct session_links){.next = 0};
+}
+
+static bool is_chained(struct server *server, enum session_chain_kind kind, uint32_t number)
+{
+    return server->chains[kind].first == number ||
+           session_at(server, number)->links[kind].previous != 0;
 }
 
 /* States. */
@@ -97,8 +106,9 @@ static void greeting_remove(struct server *server, uint32_t number)
 static void session_check(struct server *server, uint32_t number)
 {
     const struct session *session = session_at(server, number);
-    bool is_greeting = server->greeting_first == number || session->greeting_previous != 0;
+    bool is_greeting = is_chained(server, CHAIN_GREETING, number);
     TILL_ASSERT(is_greeting == (session->state == SESSION_GREETING));
+    TILL_ASSERT(is_chained(server, CHAIN_AWAITING, number) == session->is_awaiting);
     TILL_ASSERT(server->closing_count <= server->session_count);
     switch ((enum session_state)session->state) {
     case SESSION_FREE:
@@ -106,16 +116,17 @@ static void session_check(struct server *server, uint32_t number)
         TILL_ASSERT(session->output.first == 0);
         break;
     case SESSION_GREETING:
-        TILL_ASSERT(session->fd >= 0 && session->undecided == 0);
+        TILL_ASSERT(session->fd >= 0 && session->undecided == 0 && !session->is_awaiting);
         break;
     case SESSION_OPEN:
         TILL_ASSERT(session->fd >= 0 && session->roles != 0);
         break;
     case SESSION_DRAINING:
-        TILL_ASSERT(session->fd >= 0);
+        TILL_ASSERT(session->fd >= 0 && !session->is_awaiting);
         break;
     case SESSION_CLOSING:
         TILL_ASSERT(server->closing_count > 0 && session->input.buffer == 0);
+        TILL_ASSERT(!session->is_awaiting);
         break;
     case SESSION_STATE_COUNT:
         till_unreachable();
@@ -128,12 +139,15 @@ static void session_enter(struct server *server, uint32_t number, enum session_s
     session_check(server, number);
     TILL_ASSERT((next_states[session->state] >> state & 1) != 0);
     if (session->state == SESSION_GREETING)
-        greeting_remove(server, number);
+        session_chain_remove(server, CHAIN_GREETING, number);
     else if (session->state == SESSION_CLOSING)
         server->closing_count--;
+    if (session->is_awaiting)
+        session_chain_remove(server, CHAIN_AWAITING, number);
+    session->is_awaiting = false;
     session->state = (uint8_t)state;
     if (state == SESSION_GREETING)
-        greeting_add(server, number);
+        session_chain_add(server, CHAIN_GREETING, number);
     else if (state == SESSION_CLOSING)
         server->closing_count++;
     session_check(server, number);

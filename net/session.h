@@ -48,6 +48,25 @@ struct session_mark {
     uint64_t written;
 };
 
+/* Chains of sessions, the oldest first. Unlike the lists of the server, from which a number that
+ * was reused is not removed, a chain is left when the session ends. */
+enum session_chain_kind {
+    CHAIN_GREETING, /* those that have not said hello */
+    CHAIN_AWAITING, /* those whose request waits for a change: net/await.h */
+    CHAIN_COUNT,
+};
+
+struct session_chain {
+    uint32_t first;
+    uint32_t last;
+    uint32_t walk; /* where a walk along the chain goes on; 0: none is under way */
+};
+
+struct session_links {
+    uint32_t next;
+    uint32_t previous;
+};
+
 /* Received bytes that are not handled yet. */
 struct input {
     uint8_t *bytes;
@@ -57,9 +76,8 @@ struct input {
 
 struct session {
     int fd;
-    uint32_t next;          /* in the free list */
-    uint32_t greeting_next; /* in the list of GREETING sessions */
-    uint32_t greeting_previous;
+    uint32_t next; /* in the free list */
+    struct session_links links[CHAIN_COUNT];
     uint32_t link;       /* it carries replication instead of requests: net/replicas.h; 0: none */
     uint16_t generation; /* changes when the number is reused */
     uint8_t state;       /* enum session_state */
@@ -70,6 +88,7 @@ struct session {
     bool is_waiting;      /* in server.waiting */
     bool is_starved;      /* in server.starved */
     bool is_full;         /* its input waits until some of its output is sent */
+    bool is_awaiting;     /* in the chain of that name */
     bool is_sendable;     /* in server.sendable */
     bool is_closed;       /* IO_CLOSED came while it had undecided commands */
     bool has_ended;       /* the client has closed its sending side */
@@ -79,8 +98,10 @@ struct session {
     uint32_t stash_size;  /* and how many there are */
     uint64_t stash_batch; /* the last batch whose commands point into the stash */
     struct input input;
-    uint64_t since_us; /* when it was accepted, or its last send began */
-    uint64_t stuck_us; /* since_us, if the last look for slow readers found it stuck; else 0 */
+    uint64_t awaited_seq; /* its next request waits for this change; 0: it does not, */
+    uint64_t awaiting_us; /* and since when it does */
+    uint64_t since_us;    /* when it was accepted, or its last send began */
+    uint64_t stuck_us;    /* since_us, if the last look for slow readers found it stuck; else 0 */
     struct output output;
     struct session_mark marks[SESSION_MARKS]; /* by block modulo SESSION_MARKS */
 };
@@ -97,10 +118,10 @@ static inline bool session_reads(const struct session *session)
     return session->state == SESSION_GREETING || session->state == SESSION_OPEN;
 }
 
-/* Does its input wait for its turn or for room? */
+/* Does its input wait for its turn, for room or for a change? */
 static inline bool session_is_pending(const struct session *session)
 {
-    return session->is_waiting || session->is_starved || session->is_full;
+    return session->is_waiting || session->is_starved || session->is_full || session->is_awaiting;
 }
 
 /* Has it the role that the message asks for? */
@@ -137,6 +158,10 @@ void session_free(struct server *server, uint32_t number);
 
 /* An IO_SENT event: result is the number of bytes, or -errno. */
 void session_sent(struct server *server, uint32_t number, int32_t result);
+
+/* It joins a chain at its end, and leaves it. */
+void session_chain_add(struct server *server, enum session_chain_kind kind, uint32_t number);
+void session_chain_remove(struct server *server, enum session_chain_kind kind, uint32_t number);
 
 /* Adds it to the list of sessions to send from in this turn; to the end of the queue of sessions
  * with input to handle. */

@@ -73,6 +73,23 @@ COUNT(serve, archive_days, 0, 0, 100 * 365, "DAYS",
       "remove archived log that is older than this; 0: keep it whatever its age")
 COUNT(serve, archive_mib, 64u << 10, 0, UINT32_MAX, "MIB",
       "remove the oldest archived log beyond this size; 0: keep it whatever its size")
+GROUP(serve, "Replicas")
+ADDRESS(serve, replica_of, NULL, "ADDR:PORT",
+        "be a replica of that server, whatever the data folder was before; a folder that is a "
+        "replica's remembers whom it follows")
+TEXT(serve, name, NULL, "NAME", "what `till replicas` calls this server: up to 32 bytes")
+ADDRESS(serve, advertise, NULL, "ADDR:PORT",
+        "where clients reach this server, as it tells them and others; by default where it listens")
+COUNT(serve, acks, 0, 0, REPLICAS_MAX - 1, "K",
+      "a reply waits until its change is durable on so many replicas, too; 0: only here")
+COUNT(serve, acks_wait_ms, 1000, 0, 3600 * 1000, "MS",
+      "when fewer replicas have followed for so long, requests are answered NO_QUORUM")
+COUNT(serve, members, 0, 0, REPLICAS_MAX, "N",
+      "servers of this shop, this one included, for promotions; 0: one more than --acks")
+COUNT(serve, min_seq_wait_ms, 1000, 0, 3600 * 1000, "MS",
+      "a request that demands a change waits for it so long, and is then answered REPLICA_BEHIND")
+COUNT(serve, replica_keep_mib, 1024, 0, UINT32_MAX, "MIB",
+      "log that is kept for replicas that are behind; beyond it they begin from a snapshot")
 GROUP(serve, "Time")
 COUNT(serve, clock_bound, CLOCK_BOUND_US / US_PER_SECOND, 1, CLOCK_SILENCE_US / US_PER_SECOND,
       "SECONDS", "a wall clock that jumps by more than this is not followed")

@@ -1,5 +1,5 @@
-"""A till of a made-up schema 2 reads what today's wrote, and today's clients go on working with it;
-today's till refuses by name the files that the newer till wrote."""
+"""A till of a made-up schema, the next one, reads what today's wrote, and today's clients go on
+working with it; today's till refuses by name the files that the newer till wrote."""
 
 import contextlib
 import copy
@@ -13,22 +13,23 @@ from pathlib import Path
 
 import formats
 import harness
-import schema2
+import next_schema
 from formats import generations, is_told
 from harness import check, check_equal, test
 from shop import USD, order_id, place, segments, set_up, snapshots, state_of, stats
 
 BUILT = {}
-NEWER = "written by a newer till: schema 2, this one knows 1"
+NEWER = (f"written by a newer till: schema {next_schema.NUMBER}, "
+         f"this one knows {next_schema.NUMBER - 1}")
 
 
 def newer(run):
-    """The same test's run, with the till of schema 2."""
+    """The same test's run, with the till of the next schema."""
     if not BUILT:
-        folder = Path(tempfile.mkdtemp(prefix="till-schema2-", dir=run.arguments.scratch))
+        folder = Path(tempfile.mkdtemp(prefix="till-next-schema-", dir=run.arguments.scratch))
         BUILT["folder"] = folder
-        BUILT["binary"] = str(schema2.build(folder / "till"))
-    check("binary" in BUILT, "the till of schema 2 was not built")
+        BUILT["binary"] = str(next_schema.build(folder / "till"))
+    check("binary" in BUILT, "the till of the next schema was not built")
     other = copy.copy(run)
     other.binary = BUILT["binary"]
     return other
@@ -56,7 +57,7 @@ def address_of(server):
 
 
 def trade_with_gifts(run, server):
-    """What only schema 2 can say: a new command, a new field and a new field of a row."""
+    """What only the next schema can say: a new command, a new field and a new field of a row."""
     said = tell(run, address_of(server), "gift.put key=901 value=5 hold=1h",
                 "gift.put key=902 value=7 hold=1h",
                 "order.place order=903 customer=4 currency=USD gift=77 line=1x1@100:note=88",
@@ -81,7 +82,7 @@ def newer_till_answers_every_moment_of_kept_folders(run):
             for query, recorded in moment["answers"].items():
                 check(is_told(recorded, answers[query]),
                       f"{generation.name}, {moment['what']}: {query}: {answers[query]}")
-        # A snapshot of schema 2, made from one of schema 1.
+        # A snapshot of the next schema, made from one of an older.
         restored = run.folder()
         succeeds(other, "restore", "--from", data, "--archive", archive, "--data", restored,
                  *generation.capacities)
@@ -164,7 +165,7 @@ def clients_of_either_schema_share_a_newer_server(run):
     server = other.serve(server.folder)
     trade = tell(other, address_of(server), "gift.put key=905 value=1 hold=1h", "stats")
     check_equal(trade[1]["gifts"], 4, "gifts after a start from a snapshot")
-    years = f"gift.put key=906 value=1 hold={schema2.HOLD_SECONDS_MAX}"
+    years = f"gift.put key=906 value=1 hold={next_schema.HOLD_SECONDS_MAX}"
     kept = tell(other, address_of(server), years)[0]
     check_equal(kept["outcome"], "OK", "a gift that is kept for years")
     server.kill()
@@ -204,10 +205,10 @@ def worked_example_does_what_its_script_says(run):
     result = subprocess.run([sys.executable, folder / "tests" / "run_scripts.py", other.binary],
                             capture_output=True, text=True, check=False)
     check_equal(result.returncode, 0, f"gifts.till: {result.stdout}")
-    diff = schema2.worked_example()
+    diff = next_schema.worked_example()
     added = len(re.findall(r"^\+(?!\+\+ )", diff, re.MULTILINE))
     files = diff.count("diff --git")
-    check(f"{files} files, {added} lines" in schema2.CONTRIBUTING.read_text(),
+    check(f"{files} files, {added} lines" in next_schema.CONTRIBUTING.read_text(),
           f"CONTRIBUTING.md counts {files} files, {added} lines")
 
 
@@ -238,7 +239,7 @@ def log_and_snapshot_of_a_newer_schema_are_refused_by_name(run):
     server.kill()
     succeeds(other, "verify", server.folder)
     server = other.serve(server.folder, ("--snapshot-every", "0"))
-    check_equal(stats(server), before, "the state that schema 2 makes of the older log")
+    check_equal(stats(server), before, "the state that the next schema makes of the older log")
     trade_with_gifts(other, server)
     server.kill()
     log = segments(server.folder)[0].name

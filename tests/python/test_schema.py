@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import harness
-import schema2
+import next_schema
 from harness import check, check_equal, test
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,32 +19,35 @@ import rows  # noqa: E402
 
 MESSAGES, FIELDS = "engine/tables/messages.h", "engine/tables/fields.h"
 TABLES, OUTCOMES = "engine/tables/tables.h", "base/status.h"
+NEXT = next_schema.NUMBER
+SCHEMA = NEXT - 1
 
 
-def tree(run, *changes, schema=1):
+def tree(run, *changes, schema=SCHEMA):
     """A copy of the rows with changes, each (file, old text, new text), and with this SCHEMA."""
     root = run.folder()
     for path in {kind.file for kind in rows.KINDS} | {rows.SCHEMA_HEADER}:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, root / path)
-    for path, old, new in [*changes, (rows.SCHEMA_HEADER, " SCHEMA = 1 ", f" SCHEMA = {schema} ")]:
+    raised = (rows.SCHEMA_HEADER, f" SCHEMA = {SCHEMA} ", f" SCHEMA = {schema} ")
+    for path, old, new in [*changes, raised]:
         text = (root / path).read_text()
         check(text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times")
         (root / path).write_text(text.replace(old, new))
     return root
 
 
-def check_refused(run, words, *changes, schema=1):
+def check_refused(run, words, *changes, schema=SCHEMA):
     found = rows.problems(tree(run, *changes, schema=schema), RECORDED)
     check(any(words in line for line in found), f"{words!r} is said of {changes}: {found}")
 
 
-def check_accepted(run, *changes, schema=1, recorded=RECORDED):
+def check_accepted(run, *changes, schema=SCHEMA, recorded=RECORDED):
     check_equal(rows.problems(tree(run, *changes, schema=schema), recorded), [], f"{changes}")
 
 
 NEW_FIELD = (MESSAGES, "SHAPE_END(order_place)",
-             'FIELD(order_place, 11, u64, gift, 2, "")\nSHAPE_END(order_place)')
+             f'FIELD(order_place, 11, u64, gift, {NEXT}, "")\nSHAPE_END(order_place)')
 
 
 @test
@@ -78,54 +81,58 @@ def a_changed_or_removed_row_is_refused(run):
             (TABLES, "CAPACITY(9, orders,", "CAPACITY(9, holds,"),
             (TABLES, "TIMER(0, hold, orders,", "TIMER(0, hold, payments,"),
             (OUTCOMES, "OUTCOME(17, IN_PROGRESS,", "OUTCOME(17, IN_WORK,")):
-        check_refused(run, "has become", (path, old, new), schema=2)
+        check_refused(run, "has become", (path, old, new), schema=NEXT)
     for path, old in ((FIELDS, "NAMED(order_state, 5, DELIVERED)\n"),
                       (MESSAGES, 'FIELD(piece, 6, u16, line, 1, "1 is the first")\n'),
                       (FIELDS, "FLAGS(sale_flags)\n"),
                       (TABLES, 'MEMBER(sku, 2, int64_t, price, none, 1, "of one unit, now")\n')):
-        check_refused(run, "is gone", (path, old, ""), schema=2)
+        check_refused(run, "is gone", (path, old, ""), schema=NEXT)
 
 
 @test
 def a_field_that_is_moved_is_refused(run):
     first = 'FIELD(order_change, 1, key, key, 1, "idempotency key")\n'
     second = 'FIELD(order_change, 2, id, order, 1, "a known order")\n'
-    check_refused(run, "has become", (MESSAGES, first + second, second + first), schema=2)
+    check_refused(run, "has become", (MESSAGES, first + second, second + first), schema=NEXT)
 
 
 @test
 def a_number_or_a_key_used_twice_is_refused(run):
     for path, old, new in (
             (MESSAGES, *NEW_FIELD[1:2], NEW_FIELD[2].replace("11", "9")),
-            (TABLES, "RECORD_END(sale)", 'MEMBER(sale, 3, uint64_t, gift, none, 2, "")\n'
+            (TABLES, "RECORD_END(sale)", f'MEMBER(sale, 3, uint64_t, gift, none, {NEXT}, "")\n'
              "RECORD_END(sale)"),
             (FIELDS, "FLAGS(place_flags)", "NAMED(order_state, 8, LOST)\nFLAGS(place_flags)"),
             (TABLES, "INDEX(sku_index, skus)",
-             'TABLE(19, ARENA, gifts, sku, skus, 2, "")\nINDEX(sku_index, skus)')):
-        check_refused(run, "has the number of", (path, old, new), schema=2)
+             f'TABLE(19, ARENA, gifts, sku, skus, {NEXT}, "")\nINDEX(sku_index, skus)')):
+        check_refused(run, "has the number of", (path, old, new), schema=NEXT)
 
 
 @test
 def a_new_row_must_be_of_the_next_schema(run):
-    check_accepted(run, NEW_FIELD, schema=2)
+    check_accepted(run, NEW_FIELD, schema=NEXT)
     check_refused(run, "is since a later schema than SCHEMA", NEW_FIELD)
-    check_refused(run, "is not in the recorded schema 1",
-                  (*NEW_FIELD[:2], NEW_FIELD[2].replace("gift, 2", "gift, 1")), schema=2)
+    check_refused(run, f"is not in the recorded schema {SCHEMA}",
+                  (*NEW_FIELD[:2], NEW_FIELD[2].replace(f"gift, {NEXT}", f"gift, {SCHEMA}")),
+                  schema=NEXT)
     named = (FIELDS, "FLAGS(place_flags)", "NAMED(order_state, 9, LOST)\nFLAGS(place_flags)")
-    check_refused(run, "is not in the recorded schema 1", named)
-    check_accepted(run, named, schema=2)
-    check_refused(run, "one at a time", NEW_FIELD, schema=3)
+    check_refused(run, f"is not in the recorded schema {SCHEMA}", named)
+    check_accepted(run, named, schema=NEXT)
+    check_refused(run, "one at a time", NEW_FIELD, schema=NEXT + 1)
 
 
 @test
 def a_recorded_schema_is_not_gone_back_behind(run):
     recorded = run.folder()
     recorded.mkdir()
-    shutil.copy(RECORDED / "1.txt", recorded)
-    newer = tree(run, NEW_FIELD, schema=2)
-    (recorded / "2.txt").write_text("".join(f"{line}\n" for line in rows.Rows(newer).lines()))
-    check_accepted(run, NEW_FIELD, schema=2, recorded=recorded)
-    for changes, schema, words in (((), 2, "is gone"), ((NEW_FIELD,), 1, "schema 2 is recorded")):
+    for path in RECORDED.glob("*.txt"):
+        shutil.copy(path, recorded)
+    newer = tree(run, NEW_FIELD, schema=NEXT)
+    (recorded / f"{NEXT}.txt").write_text("".join(f"{line}\n" for line in
+                                                  rows.Rows(newer).lines()))
+    check_accepted(run, NEW_FIELD, schema=NEXT, recorded=recorded)
+    for changes, schema, words in (((), NEXT, "is gone"),
+                                   ((NEW_FIELD,), SCHEMA, f"schema {NEXT} is recorded")):
         found = rows.problems(tree(run, *changes, schema=schema), recorded)
         check(any(words in line for line in found), f"{words!r}: {found}")
 
@@ -133,38 +140,39 @@ def a_recorded_schema_is_not_gone_back_behind(run):
 @test
 def reserved_bytes_may_be_given_a_meaning_and_their_number_is_not_used_again(run):
     old = 'FIELD(order_place, 10, zero8, reserved, 1, "")'
-    check_accepted(run, (MESSAGES, old, 'FIELD(order_place, 11, u8x, gift, 2, "")'),
+    check_accepted(run, (MESSAGES, old, f'FIELD(order_place, 11, u8x, gift, {NEXT}, "")'),
                    (FIELDS, "FIELD_TYPE(zero8,", "FIELD_TYPE(u8x, uint8_t, UNSIGNED, ':')\n"
-                    "FIELD_TYPE(zero8,"), schema=2)
+                    "FIELD_TYPE(zero8,"), schema=NEXT)
     old = 'FIELD(stock_adjust, 5, zero32, reserved, 1, "")'
-    check_accepted(run, (MESSAGES, old, 'FIELD(stock_adjust, 6, u16, gift, 2, "")\n'
-                         'FIELD(stock_adjust, 5, zero16, reserved, 1, "")'), schema=2)
-    check_refused(run, "has become", (MESSAGES, old, 'FIELD(stock_adjust, 5, u32, gift, 2, "")'),
-                  schema=2)
-    check_refused(run, "has become", (MESSAGES, old, old.replace("zero32", "zero64")), schema=2)
+    check_accepted(run, (MESSAGES, old, f'FIELD(stock_adjust, 6, u16, gift, {NEXT}, "")\n'
+                         'FIELD(stock_adjust, 5, zero16, reserved, 1, "")'), schema=NEXT)
+    new = f'FIELD(stock_adjust, 5, u32, gift, {NEXT}, "")'
+    check_refused(run, "has become", (MESSAGES, old, new), schema=NEXT)
+    check_refused(run, "has become", (MESSAGES, old, old.replace("zero32", "zero64")), schema=NEXT)
 
 
 @test
 def what_older_clients_could_not_give_or_read_is_refused(run):
     required = (MESSAGES, "REQUIRED(order_place, order)",
                 "REQUIRED(order_place, order)\nREQUIRED(order_place, gift)")
-    check_refused(run, "clients of schema 1 cannot give it", NEW_FIELD, required, schema=2)
+    check_refused(run, "clients of schema 1 cannot give it", NEW_FIELD, required, schema=NEXT)
     check_refused(run, "names no field", required)
     check_refused(run, "order_get_reply has grown",
                   (MESSAGES, "SHAPE_END(order_get_reply)",
-                   'FIELD(order_get_reply, 20, u64, gift, 2, "")\nSHAPE_END(order_get_reply)'),
-                  schema=2)
+                   f'FIELD(order_get_reply, 20, u64, gift, {NEXT}, "")\n'
+                   'SHAPE_END(order_get_reply)'),
+                  schema=NEXT)
     check_accepted(run, (MESSAGES, "SHAPE_END(points_balance_reply)",
-                         'FIELD(points_balance_reply, 7, u64, gift, 2, "")\n'
+                         f'FIELD(points_balance_reply, 7, u64, gift, {NEXT}, "")\n'
                          'SHAPE_END(points_balance_reply)'),
-                   schema=2)
+                   schema=NEXT)
 
 
 @test
 def rows_of_the_made_up_schema_are_accepted(run):
     folder = run.folder()
-    schema2.write_sources(folder)
-    check_equal(rows.problems(folder, RECORDED), [], "problems of schema 2")
+    next_schema.write_sources(folder)
+    check_equal(rows.problems(folder, RECORDED), [], "problems of the next schema")
 
 
 @test

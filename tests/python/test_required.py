@@ -32,7 +32,13 @@ VALUES = {
     "stats": {},
     "tables": {},
     "snapshot": {},
+    "replicas": {},
+    "member.seal": {},
+    "member.promote": {"shop": 1, "epoch": 2},
+    "member.follow": {"primary": "127.0.0.1:1"},
 }
+# What these do depends on other servers.
+MEMBERS = {"replicas", "member.seal", "member.promote", "member.follow"}
 ROWS = {
     "stock.get": {"sku": 1},
     "sale.put": {"sku": 1, "warehouse": 1},
@@ -119,6 +125,8 @@ def required_fields_are_enough(run):
         if name in ROWS:
             check_equal(set(required[message.request_row.name]), ROWS[name].keys(),
                         f"what a row of {name} requires")
+        if name in MEMBERS:
+            continue
         server = run.serve()
         set_up(server)
         check_equal(ask(server, name, fields, ROWS.get(name)), "OK", f"{name} with these alone")

@@ -2,9 +2,8 @@
  * further behind than the ring in memory reaches (wal/ring.h).
  *
  *   CURSOR_LOST --wal_cursor_seek, a file has the place--> CURSOR_IN_LOG or CURSOR_IN_ARCHIVE
- *   CURSOR_IN_ARCHIVE --wal_cursor_read, the file's end--> CURSOR_IN_LOG or CURSOR_IN_ARCHIVE
- *   CURSOR_IN_LOG --wal_cursor_read, the segment was released--> CURSOR_IN_ARCHIVE
- *   any of them --wal_cursor_seek or wal_cursor_read fails--> CURSOR_LOST
+ *   CURSOR_IN_LOG, CURSOR_IN_ARCHIVE --wal_cursor_seek, or wal_cursor_read finds nothing more in
+ *   this file, and seeks--> CURSOR_LOST
  *
  * It reads the segments of the data folder, and where these do not reach back far enough, the files
  * of an archive. Its calls block: they are made in a lane of the io, one at a time. It shares
@@ -44,6 +43,7 @@ struct wal_cursor {
     enum wal_cursor_state state;
     struct disk *log;
     struct disk *archive; /* NULL: there is none */
+    struct disk *folder;  /* the one of them that the file is in */
     int file;             /* -1: none is open */
     char name[DISK_NAME_SIZE];
     uint32_t segment; /* its number, in the log */

@@ -5,8 +5,13 @@
  * are opened. A folder without a log gets its first segment, and then its first note: a segment
  * that was never written to needs no note.
  *
+ * A log that is cut at a fork (wal_reader_end_here) loses whole blocks after its new end: the rest
+ * of the segment is filled in the same way, and the segments after it are removed, the last one
+ * first. Until the note is written, it may say that more was durable than there is.
+ *
  * What can fail: the disk, with the name of the file. After a crash at any moment the next opening
- * finds the same log: a step that was not completed is repeated. */
+ * finds the same log: a step that was not completed is repeated. Of a log that is being cut, it
+ * finds at least what is before the new end, and is to cut it again. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +114,8 @@ static int open_after(struct wal *wal, const struct wal_end *end, char name[DISK
     int result = wal_segments_load(segments, end->segment, end->offset, wal->images, name);
     if (result == 0)
         result = torn_cut(wal, end->torn_bytes, name);
+    if (result == 0 && end->is_cut)
+        result = wal_segments_cut(segments, name);
     if (result == 0)
         result = wal_segments_trim(segments, name);
     if (result < 0)

@@ -392,6 +392,19 @@ enum wal_read wal_reader_next(struct wal_reader *reader)
     return wal_reader_take(reader, &result) ? result : wal_tail_decide(reader);
 }
 
+struct wal_end wal_reader_end_here(const struct wal_reader *reader)
+{
+    const struct wal_reader_files *files = reader->files;
+    struct wal_end end = reader->end;
+    TILL_ASSERT(!reader->is_archive && !files->ended);
+    if (!files->begun)
+        end.seq_next = reader->seq_known + 1;
+    if (files->segment_count > 0)
+        end.torn_bytes = files->segments[files->next.segment].size_bytes - files->next.offset;
+    end.is_cut = true;
+    return end;
+}
+
 void wal_reader_path(const struct wal_reader *reader, char path[WAL_ERROR_SIZE])
 {
     const struct wal_reader_files *files = reader->files;

@@ -111,12 +111,10 @@ static uint64_t search(const struct wal_ring *ring, uint64_t seq)
     return low;
 }
 
-/* The block that has the seq after `seq`, or will have it. */
+/* The block that has the seq after `seq`, or will have it, or an empty one right before that. */
 static enum wal_ring_result find_seq(const struct wal_ring *ring, uint64_t seq, uint64_t *number)
 {
     uint64_t found = search(ring, seq);
-    while (found < ring->number_next && entry_at(ring, found)->seq_last <= seq)
-        found++;
     *number = found;
     if (found == ring->number_next && seq >= ring->seq)
         return seq == ring->seq ? WAL_RING_FOUND : WAL_RING_OTHER;

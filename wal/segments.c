@@ -148,6 +148,23 @@ int wal_segments_load(struct wal_segments *segments, uint32_t current, uint64_t 
     return read_seqs(segments, page, name);
 }
 
+/* Removes the segments from a number on, the last one first, so that there is never a gap. */
+static int remove_from(struct wal_segments *segments, uint32_t number, char name[DISK_NAME_SIZE])
+{
+    for (; segments->last >= number; segments->last--) {
+        wal_segment_name(segments->last, name);
+        int result = disk_remove(segments->disk, name);
+        if (result < 0)
+            return result;
+    }
+    return 0;
+}
+
+int wal_segments_cut(struct wal_segments *segments, char name[DISK_NAME_SIZE])
+{
+    return remove_from(segments, segments->current + 1, name);
+}
+
 /* Is a segment of that size large enough to be written to? */
 static bool is_usable(const struct wal_segments *segments, uint64_t size_bytes)
 {
@@ -155,21 +172,17 @@ static bool is_usable(const struct wal_segments *segments, uint64_t size_bytes)
     return size_bytes >= (segments->size_bytes < least ? segments->size_bytes : least);
 }
 
-/* A ready segment that somebody truncated is removed with all after it, the last one first, so that
- * there is never a gap. The first segment of a log without blocks counts as ready: the first block
- * must go to its beginning, so it is made anew. */
+/* A ready segment that somebody truncated is removed with all after it. The first segment of a log
+ * without blocks counts as ready: the first block must go to its beginning, so it is made anew. */
 int wal_segments_trim(struct wal_segments *segments, char name[DISK_NAME_SIZE])
 {
     uint32_t number = segments->offset == 0 ? segments->current : segments->current + 1;
     while (number <= segments->last &&
            is_usable(segments, wal_segments_known(segments, number)->size_bytes))
         number++;
-    for (; segments->last >= number; segments->last--) {
-        wal_segment_name(segments->last, name);
-        int result = disk_remove(segments->disk, name);
-        if (result < 0)
-            return result;
-    }
+    int result = remove_from(segments, number, name);
+    if (result < 0)
+        return result;
     if (segments->last >= segments->current)
         return 0;
     segments->last = segments->current;

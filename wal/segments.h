@@ -100,11 +100,14 @@ void wal_segments_deinit(struct wal_segments *segments);
  * Where there is no file, the first segment is made, and the place is its beginning. `page` has
  * room for WAL_ALIGN bytes.
  *
+ * cut removes all segments after the current one.
+ *
  * trim removes ready segments that are too short to be of use.
  *
  * open opens the current segment. */
 int wal_segments_load(struct wal_segments *segments, uint32_t current, uint64_t offset,
                       uint8_t *page, char name[DISK_NAME_SIZE]);
+int wal_segments_cut(struct wal_segments *segments, char name[DISK_NAME_SIZE]);
 int wal_segments_trim(struct wal_segments *segments, char name[DISK_NAME_SIZE]);
 int wal_segments_open(struct wal_segments *segments, char name[DISK_NAME_SIZE]);
 

@@ -38,8 +38,13 @@ static uint32_t first_of_log(const struct pursuit *pursuit)
     return first;
 }
 
-/* Seeks the place before a link. A log that is being released may be without what wal_seq_first
- * names already. */
+/* May a segment be gone that the log counts still? Its event is on the way then. */
+static bool is_releasing(const struct pursuit *pursuit)
+{
+    return !wal_idle(pursuit->member->wal);
+}
+
+/* Seeks the place before a link. */
 static enum wal_cursor_result seek(struct pursuit *pursuit, uint32_t index)
 {
     const struct member *member = pursuit->member;
@@ -58,8 +63,7 @@ static enum wal_cursor_result seek(struct pursuit *pursuit, uint32_t index)
     CHECK(result != WAL_CURSOR_OTHER);
     if (result == WAL_CURSOR_GONE) {
         CHECK(member->archive == NULL);
-        CHECK(index < first_of_log(pursuit) || wal_segment_first(member->wal) > 1 ||
-              !wal_idle(member->wal) || member->chain->count == 0);
+        CHECK(index < first_of_log(pursuit) || is_releasing(pursuit));
     } else {
         CHECK(index >= first_of_log(pursuit) || member->archive != NULL);
         CHECK_EQUAL(pursuit->cursor.checksum, index == 0 ? 0 : link[-1].block.checksum);
@@ -78,7 +82,9 @@ static void seek_anywhere(struct pursuit *pursuit)
     uint32_t index = (uint32_t)sim_random_below(member->machine, count + 1);
     if (index > first_of_log(pursuit) && sim_chance(member->machine, 30)) {
         const struct link *link = &member->chain->links[index - 1];
-        CHECK_EQUAL(wal_cursor_seek(&pursuit->cursor, link_seq_last(link), 4711), WAL_CURSOR_OTHER);
+        enum wal_cursor_result result =
+            wal_cursor_seek(&pursuit->cursor, link_seq_last(link), 4711);
+        CHECK(result == WAL_CURSOR_OTHER || (result == WAL_CURSOR_GONE && is_releasing(pursuit)));
     }
     while (seek(pursuit, index) == WAL_CURSOR_GONE) {
         pursuit->gone_count++;
@@ -164,10 +170,10 @@ static void life(struct pursuit *pursuit)
             seek_anywhere(pursuit);
         if (pursuit->cursor.state == CURSOR_LOST || sim_chance(member->machine, 30))
             continue;
-        while (read_files(pursuit) && sim_chance(member->machine, 70))
-            continue;
         if (sim_chance(member->machine, 20))
             read_ring(pursuit);
+        while (read_files(pursuit) && sim_chance(member->machine, 50))
+            continue;
     }
     wal_cursor_deinit(&pursuit->cursor);
     if (sim_chance(member->machine, 50))
@@ -202,7 +208,7 @@ static struct pursuit play(const char *archive_folder)
 TEST(log_is_read_from_any_place_while_it_is_written_and_released)
 {
     struct pursuit sum = play(NULL);
-    CHECK(sum.read_count > 0 && sum.ring_count > 0 && sum.gone_count > 0);
+    CHECK(sum.read_count > 0 && sum.ring_count > 0);
 }
 
 TEST(log_is_read_from_any_place_while_it_is_written_archived_and_released)

@@ -101,3 +101,63 @@ TEST(log_of_taken_blocks_on_storage_that_refuses_writes_keeps_what_it_told_durab
     for (int round = 0; round < ROUNDS; round++)
         play(true);
 }
+
+/* A link that the log can be cut before: one that it still has, behind one with commands. 0: none.
+ */
+static uint32_t find_fork(const struct member *member)
+{
+    const struct chain *chain = member->chain;
+    uint32_t first = 1;
+    while (first < chain->count && chain->links[first].block.seq_first < member->seq_released)
+        first++;
+    if (first >= chain->count)
+        return 0;
+    uint32_t fork = first + (uint32_t)sim_random_below(member->machine, chain->count - first);
+    while (fork > first && chain->links[fork - 1].block.command_count == 0)
+        fork--;
+    return chain->links[fork - 1].block.command_count == 0 ? 0 : fork;
+}
+
+/* Cuts the log, through crashes. */
+static void cut(struct member *member, uint32_t fork)
+{
+    bool is_open = false;
+    for (int crashes_left = 4; !is_open; crashes_left--) {
+        member->cut_at = fork;
+        if (crashes_left > 0)
+            sim_disk_crash_at(member->machine, 1 + (uint32_t)sim_random_below(member->machine, 12));
+        is_open = member_open(member, true);
+        sim_disk_crash_at(member->machine, 0);
+        if (!is_open || sim_chance(member->machine, 30)) {
+            member_crash(member);
+            continue;
+        }
+        member_close(member);
+    }
+    member->cut_at = 0;
+    CHECK(member_open(member, true));
+    CHECK_EQUAL(member->durable, fork);
+    member_crash(member);
+}
+
+TEST(log_is_cut_at_a_fork_through_crashes_and_goes_on)
+{
+    static struct chain chain;
+    uint32_t cut_count = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct member member = {
+            .machine = sim_machine_create(test_random()), .chain = &chain, .folder = "data"};
+        for (int i = 0; i < LIVES; i++) {
+            live(&member, true, 2);
+            CHECK(member_open(&member, true));
+            member_close(&member);
+            uint32_t fork = find_fork(&member);
+            if (fork > 0)
+                cut(&member, fork);
+            cut_count += fork > 0;
+        }
+        chain_cut(&chain, 0);
+        sim_machine_destroy(member.machine);
+    }
+    CHECK(cut_count > 0);
+}

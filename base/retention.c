@@ -4,12 +4,20 @@
  * does the newest file of an archive. */
 #include "base/retention.h"
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 uint64_t retention_log_seq(const struct retention_log *log)
 {
     uint64_t needed = log->seq_snapshot > 0 ? log->seq_snapshot + 1 : 0;
-    if (!log->has_archive || log->seq_archived >= needed)
+    if (log->has_archive && log->seq_archived < needed)
+        needed = log->seq_archived + 1;
+    if (log->seq_replica == 0)
         return needed;
-    return log->seq_archived + 1;
+    bool is_allowed = log->seq_replica >= log->seq_allowed;
+    return least(needed, is_allowed ? log->seq_replica : log->seq_allowed);
 }
 
 static bool is_too_old(const struct retention_archive *archive, const struct retention_file *file)

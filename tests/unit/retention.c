@@ -43,6 +43,37 @@ TEST(log_is_kept_from_the_older_snapshot_and_from_the_archive_on)
     }
 }
 
+TEST(log_is_kept_for_a_connected_replica_as_far_as_was_allowed)
+{
+    static const struct {
+        struct retention_log log;
+        uint64_t seq;
+    } rows[] = {
+        /* No replica: what is allowed for one changes nothing. */
+        {{.seq_snapshot = 100, .seq_allowed = 50}, 101},
+        /* A replica that is behind keeps what it needs, */
+        {{.seq_snapshot = 100, .seq_replica = 60}, 60},
+        {{.seq_snapshot = 100, .seq_replica = 60, .seq_allowed = 60}, 60},
+        {{.seq_snapshot = 100, .seq_replica = 1, .seq_allowed = 0}, 1},
+        /* but not more than is allowed; */
+        {{.seq_snapshot = 100, .seq_replica = 60, .seq_allowed = 80}, 80},
+        {{.seq_snapshot = 100, .seq_replica = 60, .seq_allowed = 200}, 101},
+        /* one that is not behind keeps nothing. */
+        {{.seq_snapshot = 100, .seq_replica = 101}, 101},
+        {{.seq_snapshot = 100, .seq_replica = 500, .seq_allowed = 80}, 101},
+        /* What the snapshots and the archive need is kept in any case. */
+        {{.seq_snapshot = 0, .seq_replica = 60, .seq_allowed = 80}, 0},
+        {{.seq_snapshot = 100, .has_archive = true, .seq_archived = 69, .seq_replica = 80}, 70},
+        {{.seq_snapshot = 100, .has_archive = true, .seq_archived = 79, .seq_replica = 70}, 70},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t seq = retention_log_seq(&rows[i].log);
+        if (seq != rows[i].seq)
+            test_fail(__FILE__, __LINE__, "row %zu: %" PRIu64 " instead of %" PRIu64, i, seq,
+                      rows[i].seq);
+    }
+}
+
 /* Files of 10 bytes, the oldest first; the last change in each has the time given. */
 struct archive_row {
     struct retention_archive archive;

@@ -102,6 +102,35 @@ TEST(log_of_taken_blocks_on_storage_that_refuses_writes_keeps_what_it_told_durab
         play(true);
 }
 
+TEST(log_of_taken_blocks_says_that_the_disk_is_full_and_goes_on_when_there_is_room)
+{
+    static struct chain chain;
+    struct sim_machine *machine = sim_machine_create(test_random());
+    struct member leader = {.machine = machine, .chain = &chain, .folder = "first"};
+    struct member member = {.machine = machine, .chain = &chain, .folder = "second"};
+    CHECK(member_open(&leader, true));
+    while (leader.durable == 0 || wal_closed_count(leader.wal, 0) == 0 ||
+           link_seq_last(&chain.links[chain.count - 1]) < 60000)
+        member_lead(&leader, 10);
+    member_close(&leader);
+    CHECK(member_open(&member, false));
+    sim_disk_fill(machine, member.folder, true);
+    enum wal_room room = WAL_ROOM;
+    while (room != WAL_ROOM_FULL) {
+        member_follow(&member, 1);
+        CHECK(member.taken < chain.count);
+        room = wal_take_room(member.wal, &chain.links[member.taken].block);
+    }
+    sim_disk_fill(machine, member.folder, false);
+    sim_time_pass(machine, US_PER_SECOND);
+    while (member.durable < chain.count)
+        member_follow(&member, 1);
+    member_crash(&member);
+    follow_to_end(&member);
+    chain_cut(&chain, 0);
+    sim_machine_destroy(machine);
+}
+
 /* A link that the log can be cut before: one that it still has, behind one with commands. 0: none.
  */
 static uint32_t find_fork(const struct member *member)

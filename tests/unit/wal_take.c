@@ -335,3 +335,36 @@ TEST(segments_within_some_bytes_are_counted_from_the_newest_closed_one)
     log_close(log);
     log_free(log);
 }
+
+TEST(log_that_is_cut_before_its_first_block_begins_anew_where_the_snapshot_ends)
+{
+    struct log *log = log_create();
+    struct wal_reader reader;
+    char error[IO_ERROR_SIZE];
+    log->options.segment_size = WAL_BLOCK_SIZE_MAX;
+    log_open(log);
+    log_append(log, 20000);
+    log_close(log);
+    log_open(log);
+    wal_close(log->wal);
+    CHECK_EQUAL(wal_reader_init(&reader, log->disk), 0);
+    reader.seq_known = 123;
+    struct wal_end end = wal_reader_end_here(&reader);
+    wal_reader_deinit(&reader);
+    CHECK_EQUAL(end.seq_next, 124);
+    CHECK_EQUAL(wal_open(&log->wal, log->io, log->disk, &log->options, &end, 7, error), 0);
+    CHECK_EQUAL(wal_segment_first(log->wal), 1);
+    CHECK_EQUAL(wal_seq_first(log->wal), 124);
+    CHECK_EQUAL(wal_previous(log->wal), 0);
+    log->seq_last = 123;
+    log_append(log, 10);
+    log_close(log);
+    struct log_found *found = log_read(log);
+    CHECK_EQUAL(found->result, WAL_READ_END);
+    CHECK_EQUAL(found->block_count, 1);
+    CHECK_EQUAL(found->blocks[0].header.seq_first, 124);
+    CHECK_EQUAL(found->end.epoch, 7);
+    CHECK_EQUAL(note_read().epoch, 7);
+    free(found);
+    log_free(log);
+}

@@ -8,7 +8,7 @@
  *   offset size field
  *        0    8 magic             "tillblk1"
  *        8    8 checksum          XXH3-64 of all of the block from offset 16 on
- *       16    8 previous          checksum of the block before; 0 for the first of an epoch's log
+ *       16    8 previous          checksum of the block before; 0: the log begins with it
  *       24    8 epoch             of the primary that wrote it
  *       32    8 seq_first         of the first command in it; of an empty one the seq that is due
  *       40    8 seq_durable       what was durable when this block was handed to the disk

@@ -29,7 +29,8 @@ bool wal_ring_init(struct wal_ring *ring, size_t size_bytes)
     *ring = (struct wal_ring){.size_bytes = size_bytes,
                               .entries_max = size_bytes / WAL_ALIGN,
                               .number_first = 1,
-                              .number_next = 1};
+                              .number_next = 1,
+                              .number_end = 1};
     ring->bytes = malloc(size_bytes);
     ring->entries = calloc(ring->entries_max, sizeof *ring->entries);
     return ring->bytes != NULL && ring->entries != NULL;
@@ -67,6 +68,8 @@ static void make_room(struct wal_ring *ring, uint32_t size_bytes)
            ring->bytes_total + size_bytes - entry_at(ring, ring->number_first)->bytes_before >
                ring->size_bytes)
         ring->number_first++;
+    if (ring->number_end < ring->number_first)
+        ring->number_end = ring->number_first;
 }
 
 void wal_ring_add(struct wal_ring *ring, const struct wal_block *block, const uint8_t *image)
@@ -88,6 +91,8 @@ void wal_ring_add(struct wal_ring *ring, const struct wal_block *block, const ui
         .size_bytes = block->block_size,
     };
     ring->number_next++;
+    if (block->command_count > 0)
+        ring->number_end = ring->number_next;
     ring->bytes_total += block->block_size;
     ring->seq = block->seq_first + block->command_count - 1;
     ring->checksum = block->checksum;
@@ -152,7 +157,7 @@ enum wal_ring_result wal_ring_read(const struct wal_ring *ring, uint64_t *number
     TILL_ASSERT(*number <= ring->number_next);
     if (*number < ring->number_first)
         return WAL_RING_GONE;
-    for (; *number < ring->number_next; (*number)++) {
+    for (; *number < ring->number_end; (*number)++) {
         const struct wal_ring_entry *entry = entry_at(ring, *number);
         if (gap + entry->size_bytes > size - *size_read)
             break;

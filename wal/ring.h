@@ -6,7 +6,9 @@
  * and reads from the files (wal/cursor.h) until it has come near the end again.
  *
  * A place in the chain is given as the seq and the checksum of the block before it: with the same
- * seq a chain can have a block without commands and the one chained to it. */
+ * seq a chain can have a block without commands and the one chained to it. The former is not handed
+ * out before the latter is there: if there was a crash between them, recovery would leave it out.
+ */
 #ifndef TILL_WAL_RING_H
 #define TILL_WAL_RING_H
 
@@ -31,6 +33,8 @@ struct wal_ring {
     uint64_t entries_max;
     uint64_t number_first; /* the oldest block; number_next when there is none */
     uint64_t number_next;  /* what the next block gets */
+    uint64_t number_end;   /* who reads next this one has read everything: number_next, or the first
+                              of some blocks without commands that none with commands follows yet */
     uint64_t bytes_total;  /* of all blocks ever added */
     uint64_t seq;          /* the place that the next block continues, */
     uint64_t checksum;
@@ -56,8 +60,8 @@ enum wal_ring_result wal_ring_find(const struct wal_ring *ring, uint64_t seq, ui
                                    uint64_t *number);
 
 /* Copies whole blocks from *number on, each behind `gap` bytes that are left as they are, as many
- * as fit into size bytes, and advances *number. *size_read is 0 when there is none yet: a room of
- * gap + WAL_BLOCK_SIZE_MAX takes any block. FOUND or GONE. */
+ * as fit into size bytes, and advances *number, up to number_end. *size_read is 0 when there is
+ * none yet: a room of gap + WAL_BLOCK_SIZE_MAX takes any block. FOUND or GONE. */
 enum wal_ring_result wal_ring_read(const struct wal_ring *ring, uint64_t *number, size_t gap,
                                    uint8_t *bytes, size_t size, size_t *size_read);
 

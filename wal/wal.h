@@ -14,6 +14,9 @@
  * (wal/note.h) names the newest segment and says what was durable; it is written beside the first
  * block of a segment, which is durable only when the note is.
  *
+ * A replica's log takes the blocks of the primary's log instead of commands (wal_take). Blocks have
+ * an epoch, which is a newer one with each primary; the chain goes on through all of them.
+ *
  * A failed write is fatal: wal_event reports it, and the caller must answer nothing more and exit,
  * because memory is ahead of the disk. A full disk is not fatal. When no segment can be made ready,
  * wal_room says WAL_ROOM_FULL as soon as the ready ones are full, and it is tried again every
@@ -109,9 +112,10 @@ uint64_t wal_epoch(const struct wal *wal);
 void wal_epoch_begin(struct wal *wal, uint64_t epoch);
 
 /* From now on `durable` is called for each block of the chain, in order, when it has become
- * durable: also for one without commands, when the block that is chained to it has. wal_seq_durable
- * counts the block already. The image has block_size bytes, until the call returns; the log must
- * not be changed in the call. */
+ * durable. wal_seq_durable counts it already. A seal of this log that became a part of it is told
+ * before the block that is chained to it; so recovery keeps what was told, but for taken blocks
+ * without commands at the very end. The image has block_size bytes, until the call returns; the log
+ * must not be changed in the call. */
 typedef void wal_durable(void *context, const struct wal_block *block, const uint8_t *image);
 void wal_watch(struct wal *wal, wal_durable *durable, void *context);
 

@@ -56,6 +56,15 @@ static uint64_t kept_count(const struct wal_block *blocks, uint64_t count)
     return kept;
 }
 
+/* How many of the newest blocks have no commands: they are not handed out yet. */
+static uint64_t waiting_count(const struct wal_block *blocks, uint64_t count)
+{
+    uint64_t waiting = 0;
+    while (waiting < kept_count(blocks, count) && blocks[count - waiting].command_count == 0)
+        waiting++;
+    return waiting;
+}
+
 /* Every place of the chain is found when the block behind it is in the ring, or will be the next
  * one; the others are gone. */
 static void check_places(const struct wal_ring *ring, const struct wal_block *blocks,
@@ -85,10 +94,7 @@ static void check_places(const struct wal_ring *ring, const struct wal_block *bl
     CHECK_EQUAL(wal_ring_find(ring, seq_last(&blocks[count]) + 1, 77, &number), WAL_RING_OTHER);
     CHECK_EQUAL(wal_ring_find(ring, seq_last(&blocks[count]) + 1, 0, &number), WAL_RING_OTHER);
     CHECK_EQUAL(wal_ring_find(ring, seq_last(&blocks[count]), 0, &number), WAL_RING_FOUND);
-    uint64_t empty_count = 0;
-    while (empty_count < kept && blocks[count - empty_count].command_count == 0)
-        empty_count++;
-    CHECK_EQUAL(number, count + 1 - empty_count);
+    CHECK_EQUAL(number, count + 1 - waiting_count(blocks, count));
 }
 
 /* Reads with some room, and compares what comes with what was added. */
@@ -107,6 +113,8 @@ static void check_read(const struct wal_ring *ring, const struct wal_block *bloc
         return;
     }
     CHECK_EQUAL(result, WAL_RING_FOUND);
+    CHECK_EQUAL(ring->number_end, count + 1 - waiting_count(blocks, count));
+    CHECK(*number <= ring->number_end || *number == next);
     size_t at = 0;
     for (; next < *number; next++) {
         for (size_t i = 0; i < GAP; i++)
@@ -117,7 +125,7 @@ static void check_read(const struct wal_ring *ring, const struct wal_block *bloc
     }
     CHECK_EQUAL(at, size_read);
     CHECK(at == sizeof room || room[at] == 0x5a);
-    CHECK(next == count + 1 || size_read + GAP + blocks[next].block_size > size);
+    CHECK(*number >= ring->number_end || size_read + GAP + blocks[next].block_size > size);
 }
 
 TEST(ring_of_blocks_finds_and_reads_what_a_list_of_them_has)

@@ -88,6 +88,12 @@ static void writes_init(struct wal *wal)
         .bytes = wal->seal.page, .size_bytes = WAL_ALIGN, .user = user + WAL_WRITES_MAX + 1};
 }
 
+/* What a segment must have room for. */
+static uint64_t segment_size_min(const struct wal_options *options)
+{
+    return options->takes_blocks ? WAL_SEGMENT_SIZE_TAKES : WAL_BLOCK_SIZE_MAX;
+}
+
 static void options_resolve(struct wal_options *options)
 {
     if (options->segment_size == 0)
@@ -95,6 +101,7 @@ static void options_resolve(struct wal_options *options)
     if (options->writes_max == 0)
         options->writes_max = WAL_WRITES_DEFAULT;
     TILL_ASSERT(options->segment_size % WAL_BLOCK_SIZE_MAX == 0);
+    TILL_ASSERT(options->segment_size >= segment_size_min(options));
     TILL_ASSERT(options->writes_max <= WAL_WRITES_MAX);
 }
 
@@ -117,7 +124,7 @@ static int open_after(struct wal *wal, const struct wal_end *end, char name[DISK
     if (result == 0 && end->is_cut)
         result = wal_segments_cut(segments, name);
     if (result == 0)
-        result = wal_segments_trim(segments, name);
+        result = wal_segments_trim(segments, segment_size_min(&wal->options), name);
     if (result < 0)
         return result;
     segment_know(wal, end);

@@ -165,20 +165,12 @@ int wal_segments_cut(struct wal_segments *segments, char name[DISK_NAME_SIZE])
     return remove_from(segments, segments->current + 1, name);
 }
 
-/* Is a segment of that size large enough to be written to? */
-static bool is_usable(const struct wal_segments *segments, uint64_t size_bytes)
-{
-    uint64_t least = 2 * WAL_BLOCK_SIZE_MAX;
-    return size_bytes >= (segments->size_bytes < least ? segments->size_bytes : least);
-}
-
 /* A ready segment that somebody truncated is removed with all after it. The first segment of a log
  * without blocks counts as ready: the first block must go to its beginning, so it is made anew. */
-int wal_segments_trim(struct wal_segments *segments, char name[DISK_NAME_SIZE])
+int wal_segments_trim(struct wal_segments *segments, uint64_t size_min, char name[DISK_NAME_SIZE])
 {
     uint32_t number = segments->offset == 0 ? segments->current : segments->current + 1;
-    while (number <= segments->last &&
-           is_usable(segments, wal_segments_known(segments, number)->size_bytes))
+    while (number <= segments->last && wal_segments_known(segments, number)->size_bytes >= size_min)
         number++;
     int result = remove_from(segments, number, name);
     if (result < 0)

@@ -102,13 +102,13 @@ void wal_segments_deinit(struct wal_segments *segments);
  *
  * cut removes all segments after the current one.
  *
- * trim removes ready segments that are too short to be of use.
+ * trim removes ready segments that are shorter than size_min, and so of no use.
  *
  * open opens the current segment. */
 int wal_segments_load(struct wal_segments *segments, uint32_t current, uint64_t offset,
                       uint8_t *page, char name[DISK_NAME_SIZE]);
 int wal_segments_cut(struct wal_segments *segments, char name[DISK_NAME_SIZE]);
-int wal_segments_trim(struct wal_segments *segments, char name[DISK_NAME_SIZE]);
+int wal_segments_trim(struct wal_segments *segments, uint64_t size_min, char name[DISK_NAME_SIZE]);
 int wal_segments_open(struct wal_segments *segments, char name[DISK_NAME_SIZE]);
 
 /* Opens the file of a segment for writing: a handle, or -errno. */

@@ -29,7 +29,7 @@ static void check_next(const struct wal *wal, const struct wal_block *block)
 {
     const struct wal_block *open = &wal->open;
     uint64_t seq_next = block->seq_first + block->command_count;
-    TILL_ASSERT(open->command_count == 0);
+    TILL_ASSERT(wal->options.takes_blocks && open->command_count == 0);
     TILL_ASSERT(block->epoch >= open->epoch && block->schema <= SCHEMA);
     TILL_ASSERT(block->block_size <= WAL_BLOCK_SIZE_MAX);
     if (open->previous != 0)
@@ -40,9 +40,8 @@ static void check_next(const struct wal *wal, const struct wal_block *block)
 }
 
 /* The room that the block needs in its segment. */
-static uint64_t room_needed(const struct wal *wal, const struct wal_block *block)
+static uint64_t room_needed(const struct wal_block *block)
 {
-    TILL_ASSERT(wal->options.segment_size >= WAL_SEGMENT_SIZE_TAKES);
     return block->block_size + (block->command_count == 0 ? WAL_BLOCK_SIZE_MAX : 0);
 }
 
@@ -61,7 +60,7 @@ enum wal_room wal_take_room(struct wal *wal, const struct wal_block *block)
     if (!is_admitted(wal, block) || wal->seal.state == SEAL_WRITING ||
         wal_blocks_in_flight(wal) >= wal->options.writes_max)
         return WAL_ROOM_LATER;
-    uint64_t needed = room_needed(wal, block);
+    uint64_t needed = room_needed(block);
     if (needed <= wal_segments_room(&wal->segments) ||
         needed <= wal_segments_spare_room(&wal->segments))
         return WAL_ROOM;
@@ -82,5 +81,5 @@ void wal_take(struct wal *wal, const struct wal_block *block, const uint8_t *ima
     slot->is_after_seal = false;
     if (block->time_us > wal->time_last)
         wal->time_last = wal->time_next = block->time_us;
-    wal_block_write(wal, block, room_needed(wal, block) > wal_segments_room(&wal->segments));
+    wal_block_write(wal, block, room_needed(block) > wal_segments_room(&wal->segments));
 }

@@ -48,6 +48,7 @@ struct wal_options {
     uint64_t user_write;   /* `user` of this log's IO_WRITTEN events: this one and the next
                               WAL_USERS_COUNT - 1 */
     uint64_t user_prepare; /* `user` of its IO_PREPARED and IO_WORKED events */
+    bool takes_blocks; /* wal_take may be called; segment_size: WAL_SEGMENT_SIZE_TAKES or more */
 };
 
 enum wal_room {

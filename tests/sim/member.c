@@ -133,6 +133,7 @@ bool member_open(struct member *member, bool leads)
         .writes_max = 1 + (uint32_t)sim_random_below(machine, WAL_WRITES_MAX),
         .user_write = USER_WRITE,
         .user_prepare = USER_PREPARE,
+        .takes_blocks = true,
     };
     char error[IO_ERROR_SIZE];
     CHECK_EQUAL(disk_open(&member->disk, member->folder, DISK_WRITE), 0);

@@ -55,11 +55,18 @@ static enum wal_room take(struct log *log, const struct source *source)
     return room;
 }
 
+static struct log *log_begin(void)
+{
+    struct log *log = log_create();
+    log->options.takes_blocks = true;
+    log_open(log);
+    return log;
+}
+
 /* A log that has taken a block of ten commands, which is durable. */
 static struct log *log_of_ten(struct source *source)
 {
-    struct log *log = log_create();
-    log_open(log);
+    struct log *log = log_begin();
     source_make(source, 10, 0);
     CHECK_EQUAL(take(log, source), WAL_ROOM);
     log_drain(log);
@@ -137,8 +144,7 @@ TEST(taken_block_is_on_the_disk_as_it_came)
 TEST(taken_block_waits_until_what_it_calls_durable_is_durable_here)
 {
     struct source *source = source_create();
-    struct log *log = log_create();
-    log_open(log);
+    struct log *log = log_begin();
     log->held = true;
     source_make(source, 10, 0);
     CHECK_EQUAL(take(log, source), WAL_ROOM);

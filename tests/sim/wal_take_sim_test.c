@@ -136,9 +136,10 @@ TEST(log_of_taken_blocks_says_that_the_disk_is_full_and_goes_on_when_there_is_ro
 static uint32_t find_fork(const struct member *member)
 {
     const struct chain *chain = member->chain;
-    uint32_t first = 1;
+    uint32_t first = 0;
     while (first < chain->count && chain->links[first].block.seq_first < member->seq_released)
         first++;
+    first++;
     if (first >= chain->count)
         return 0;
     uint32_t fork = first + (uint32_t)sim_random_below(member->machine, chain->count - first);

@@ -1,4 +1,4 @@
-/* The far ends of the simulated connections: what a test does as a client.
+/* The connections of a machine, and their far ends: what a test does as a client.
  *
  * A connection is two streams of bytes. `up` takes whatever the client sends; `down` holds at most
  * `window` bytes, so that a client that does not receive stalls the server's sends. The record
@@ -38,7 +38,7 @@ size_t sim_stream_take(struct sim_stream *stream, void *bytes, size_t size)
     return size;
 }
 
-struct sim_client *sim_connect(struct sim_machine *machine)
+struct sim_client *sim_client_create(struct sim_machine *machine)
 {
     static const size_t windows[] = {600, 4096, 65536};
     static const size_t pieces[] = {5, 64, 1500, 65536, 65536};
@@ -48,10 +48,16 @@ struct sim_client *sim_connect(struct sim_machine *machine)
     client->machine = machine;
     client->window = windows[sim_random_below(machine, 3)];
     client->piece = pieces[sim_random_below(machine, 5)];
-    client->up_due_us = machine->now_us + sim_delay_us(machine, machine->network_delay_us_max);
     client->fd = -1;
-    client->held = true;
     machine->clients[machine->client_count++] = client;
+    return client;
+}
+
+struct sim_client *sim_connect(struct sim_machine *machine)
+{
+    struct sim_client *client = sim_client_create(machine);
+    client->up_due_us = sim_network_due(client);
+    client->held = true;
     return client;
 }
 
@@ -63,12 +69,11 @@ void sim_client_limit(struct sim_client *client, size_t window, size_t piece)
 
 void sim_client_send(struct sim_client *client, const void *bytes, size_t size)
 {
-    struct sim_machine *machine = client->machine;
     TILL_ASSERT(!client->finished);
     if (client->broken || client->state == SIM_GONE)
         return;
     if (sim_stream_size(&client->up) == 0)
-        client->up_due_us = machine->now_us + sim_delay_us(machine, machine->network_delay_us_max);
+        client->up_due_us = sim_network_due(client);
     sim_stream_append(&client->up, bytes, size);
 }
 
@@ -104,6 +109,7 @@ static void client_destroy(struct sim_client *client)
 {
     struct sim_machine *machine = client->machine;
     uint32_t index = 0;
+    sim_network_leave(client, SIM_RESET);
     while (machine->clients[index] != client)
         index++;
     machine->clients[index] = machine->clients[--machine->client_count];
@@ -123,6 +129,7 @@ void sim_client_free(struct sim_client *client)
 
 void sim_client_cut(struct sim_client *client, bool broken)
 {
+    sim_network_leave(client, broken ? SIM_RESET : SIM_FINISH);
     client->state = SIM_GONE;
     client->fd = -1;
     client->broken |= broken;

@@ -1,10 +1,10 @@
 /* base/io.h on the simulated machine.
  *
- * Every pending operation has a time at which it is due: connections to be accepted, bytes to be
- * received, sends, closes, writes, the preparation of a file. io_wait takes what is due in random
- * order, one at a time; when nothing is, it moves the simulated time to the next thing or to its
- * timeout, so it never blocks. Sends and writes happen in two steps, the effect first and its event
- * later, because a crash may come between the two.
+ * Every pending operation has a time at which it is due: connections to be made or accepted, bytes
+ * to be received, sends, closes, writes, the preparation of a file. io_wait takes what is due in
+ * random order, one at a time; when nothing is, it moves the simulated time to the next thing or to
+ * its timeout, so it never blocks. Sends and writes happen in two steps, the effect first and its
+ * event later, because a crash may come between the two.
  *
  * Between io_close and IO_CLOSED the interface leaves open whether pending operations still report
  * their end; both happen here.
@@ -30,7 +30,14 @@
 #include "base/checksum.h"
 #include "base/limits.h"
 
-enum { WRITES_MAX = 64, HEADROOM = 64, FD_FIRST = 3, PORT_FREE = 40000 };
+enum {
+    WRITES_MAX = 64,
+    HEADROOM = 64,
+    FD_FIRST = 3,
+    PORT_FREE = 40000,
+    ATTEMPTS_MAX = 2 * IO_CONNECTS_MAX, /* those that are too many included */
+    CONNECT_AGAIN_US = 500 * 1000,      /* between two tries to reach a machine, at most */
+};
 
 struct write {
     struct sim_file *file;
@@ -68,10 +75,13 @@ struct job {
     bool settled;
 };
 
-/* A connection to be made. No other machine is there, so it is refused. */
+/* A connection to be made. */
 struct attempt {
+    struct sim_machine *to; /* NULL: it fails with the result */
+    int port;
     uint64_t user;
     uint64_t due_us;
+    uint64_t deadline_us;
     int32_t result;
     bool active;
 };
@@ -82,16 +92,17 @@ struct io {
     uint64_t crash_wall_us;      /* and by the wall clock */
     struct io_options options;
     uint64_t listen_user;
+    int port;
     bool listening;
     uint8_t **buffers; /* by number; NULL: free */
     uint32_t buffers_free;
     struct write writes[WRITES_MAX];
     struct prepare prepare;
     struct job jobs[IO_LANE_COUNT];
-    struct attempt attempts[IO_CONNECTS_MAX + 1]; /* the last: refused as one too many */
+    struct attempt attempts[ATTEMPTS_MAX];
 };
 
-enum happening { ACCEPT, RECEIVE, SEND, CLOSE, WRITE, PREPARE, WORK, STOP, CONNECT };
+enum happening { ACCEPT, RECEIVE, SEND, CLOSE, BREAK, WRITE, PREPARE, WORK, STOP, CONNECT };
 
 /* One of the operations that are due, and when the next one is. */
 struct choice {
@@ -120,12 +131,12 @@ struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]
 
 static uint64_t time_us(const struct sim_machine *machine)
 {
-    return machine->now_us - machine->boot_us;
+    return machine->sim->now_us - machine->boot_us;
 }
 
 static uint64_t wall_us(const struct sim_machine *machine)
 {
-    return machine->now_us + (uint64_t)machine->clock_us;
+    return machine->sim->now_us + (uint64_t)machine->clock_us;
 }
 
 static void job_run(struct job *job)
@@ -161,10 +172,11 @@ static void end(struct io *io, bool broken)
             continue;
         const struct sim_send *send = &client->send;
         if (client->state == SIM_OPEN && !client->broken && send->active && !send->copied)
-            sim_stream_append(&client->down, send->bytes, sim_random_below(machine, send->size));
+            sim_network_send(client, send->bytes, sim_random_below(machine, send->size));
         if (broken && sim_chance(machine, 50))
-            client->down.end =
-                client->down.start + sim_random_below(machine, sim_stream_size(&client->down) + 1);
+            sim_network_lose(client);
+        if (broken)
+            sim_network_leave(client, SIM_VANISH);
         sim_client_cut(client, broken);
     }
     io->crash_us = time_us(machine);
@@ -196,34 +208,36 @@ const char *io_describe(const struct io *io)
 
 static uint64_t network_due(struct sim_machine *machine)
 {
-    return machine->now_us + sim_delay_us(machine, machine->network_delay_us_max);
+    return machine->sim->now_us + sim_delay_us(machine, machine->network_delay_us_max);
 }
 
 static uint64_t write_due(struct sim_machine *machine)
 {
-    return machine->now_us + sim_delay_us(machine, machine->write_delay_us_max);
+    return machine->sim->now_us + sim_delay_us(machine, machine->write_delay_us_max);
 }
 
 static bool may_receive(const struct io *io, const struct sim_client *client)
 {
     if (client->received_end || (!client->receiving && !client->may_come_late))
         return false;
+    if (!sim_network_reaches(client))
+        return client->receiving && client->broken && io->buffers_free > 0;
     if (sim_stream_size(&client->up) > 0)
         return io->buffers_free > 0;
     return client->receiving && (client->finished || client->broken);
 }
 
-static bool may_send(const struct sim_client *client)
+static bool may_send(struct sim_client *client)
 {
-    return client->send.active && (client->send.copied || client->broken ||
-                                   sim_stream_size(&client->down) < client->window);
+    return client->send.active &&
+           (client->send.copied || client->broken || sim_network_room(client) > 0);
 }
 
 /* Every candidate that is due has the same probability, independent of their order. */
 static void consider(struct io *io, struct choice *choice, uint64_t due_us, enum happening what,
                      uint32_t index)
 {
-    if (due_us > io->machine->now_us) {
+    if (due_us > io->machine->sim->now_us) {
         if (due_us < choice->next_us)
             choice->next_us = due_us;
         return;
@@ -236,9 +250,13 @@ static void consider(struct io *io, struct choice *choice, uint64_t due_us, enum
 
 static void consider_client(struct io *io, struct choice *choice, uint32_t index)
 {
-    const struct sim_client *client = io->machine->clients[index];
+    struct sim_client *client = io->machine->clients[index];
     if (client->state == SIM_GONE)
         return;
+    if (client->break_us > 0 && sim_network_reaches(client))
+        consider(io, choice, client->break_us, BREAK, index);
+    if (client->give_up_us > 0)
+        consider(io, choice, client->give_up_us, BREAK, index);
     if (client->state == SIM_CONNECTING) {
         if (io->listening)
             consider(io, choice, client->up_due_us, ACCEPT, index);
@@ -269,7 +287,7 @@ static struct choice choose(struct io *io)
     }
     if (io->machine->stop_asked)
         consider(io, &choice, 0, STOP, 0);
-    for (uint32_t i = 0; i <= IO_CONNECTS_MAX; i++) {
+    for (uint32_t i = 0; i < ATTEMPTS_MAX; i++) {
         if (io->attempts[i].active)
             consider(io, &choice, io->attempts[i].due_us, CONNECT, i);
     }
@@ -300,7 +318,7 @@ static bool accept_happens(struct io *io, uint32_t index, struct io_event *event
     }
     client->state = SIM_OPEN;
     client->fd = free_fd(io->machine);
-    client->up_due_us = network_due(io->machine);
+    client->up_due_us = sim_network_due(client);
     event->result = client->fd;
     return true;
 }
@@ -330,6 +348,7 @@ static bool receive_happens(struct io *io, uint32_t index, struct io_event *even
     io->buffers_free--;
     event->bytes = io->buffers[event->buffer] + HEADROOM;
     event->result = (int32_t)sim_stream_take(&client->up, event->bytes, size);
+    sim_network_confirm(client, size);
     client->up_due_us = network_due(io->machine);
     return true;
 }
@@ -347,14 +366,14 @@ static bool send_happens(struct io *io, uint32_t index, struct io_event *event)
     if (client->broken) {
         send->result = sim_chance(io->machine, 50) ? -EPIPE : -ECONNRESET;
     } else {
-        size_t size = client->window - sim_stream_size(&client->down);
+        size_t size = sim_network_room(client);
         if (size > client->piece)
             size = client->piece;
         if (size > send->size)
             size = send->size;
         if (sim_chance(io->machine, 30))
             size = 1 + sim_random_below(io->machine, size);
-        sim_stream_append(&client->down, send->bytes, size);
+        sim_network_send(client, send->bytes, size);
         send->result = (int32_t)size;
     }
     send->copied = true;
@@ -368,6 +387,13 @@ static bool close_happens(struct io *io, uint32_t index, struct io_event *event)
     *event = (struct io_event){.kind = IO_CLOSED, .user = client->close_user};
     sim_client_cut(client, client->is_reset);
     return true;
+}
+
+static bool break_happens(struct io *io, uint32_t index, struct io_event *event)
+{
+    (void)event;
+    sim_network_broken(io->machine->clients[index]);
+    return false;
 }
 
 static bool write_happens(struct io *io, uint32_t index, struct io_event *event)
@@ -429,9 +455,25 @@ static bool stop_happens(struct io *io, uint32_t index, struct io_event *event)
     return true;
 }
 
+/* A machine that cannot be reached is tried again until the time is over. */
 static bool connect_happens(struct io *io, uint32_t index, struct io_event *event)
 {
+    struct sim_machine *machine = io->machine;
     struct attempt *attempt = &io->attempts[index];
+    uint64_t now_us = machine->sim->now_us;
+    if (attempt->to != NULL && !sim_network_is_whole(machine, attempt->to)) {
+        if (now_us < attempt->deadline_us) {
+            attempt->due_us = now_us + 1 + sim_random_below(machine, CONNECT_AGAIN_US);
+            if (attempt->due_us > attempt->deadline_us)
+                attempt->due_us = attempt->deadline_us;
+            return false;
+        }
+        attempt->result = -ETIMEDOUT;
+    } else if (attempt->to != NULL && sim_io_listens(attempt->to, attempt->port)) {
+        struct sim_client *client = sim_network_connect(machine, attempt->to);
+        client->fd = free_fd(machine);
+        attempt->result = client->fd;
+    }
     attempt->active = false;
     *event =
         (struct io_event){.kind = IO_CONNECTED, .user = attempt->user, .result = attempt->result};
@@ -470,17 +512,19 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
             uint64_t timeout_us)
 {
     static bool (*const happens[])(struct io *, uint32_t, struct io_event *) = {
-        [ACCEPT] = accept_happens, [RECEIVE] = receive_happens, [SEND] = send_happens,
-        [CLOSE] = close_happens,   [WRITE] = write_happens,     [PREPARE] = prepare_happens,
-        [WORK] = work_happens,     [STOP] = stop_happens,       [CONNECT] = connect_happens,
+        [ACCEPT] = accept_happens,   [RECEIVE] = receive_happens, [SEND] = send_happens,
+        [CLOSE] = close_happens,     [BREAK] = break_happens,     [WRITE] = write_happens,
+        [PREPARE] = prepare_happens, [WORK] = work_happens,       [STOP] = stop_happens,
+        [CONNECT] = connect_happens,
     };
     struct sim_machine *machine = io->machine;
     TILL_ASSERT(events_max > 0);
     if (machine == NULL)
         return wait_dead(io, events, events_max);
-    machine->now_us += sim_random_below(machine, 20);
-    uint64_t deadline_us =
-        timeout_us > UINT64_MAX - machine->now_us ? UINT64_MAX : machine->now_us + timeout_us;
+    machine->sim->now_us += sim_random_below(machine, 20);
+    uint64_t deadline_us = timeout_us > UINT64_MAX - machine->sim->now_us
+                               ? UINT64_MAX
+                               : machine->sim->now_us + timeout_us;
     uint32_t count = 0;
     while (count < events_max) {
         struct choice choice = choose(io); /* with nothing pending and no bound, it returns */
@@ -497,7 +541,7 @@ int io_wait(struct io *io, struct io_event *events, uint32_t events_max, uint32_
         uint64_t until_us = is_over ? deadline_us : choice.next_us;
         if (count >= wait_events || until_us == UINT64_MAX)
             break;
-        machine->now_us = until_us;
+        machine->sim->now_us = until_us;
         if (is_over)
             break;
     }
@@ -513,7 +557,7 @@ uint64_t io_time_us(struct io *io)
 {
     if (io->machine == NULL)
         return io->crash_us;
-    io->machine->now_us += sim_random_below(io->machine, 3);
+    io->machine->sim->now_us += sim_random_below(io->machine, 3);
     return time_us(io->machine);
 }
 
@@ -521,13 +565,15 @@ uint64_t io_wall_us(struct io *io)
 {
     if (io->machine == NULL)
         return io->crash_wall_us;
-    io->machine->now_us += sim_random_below(io->machine, 3);
+    io->machine->sim->now_us += sim_random_below(io->machine, 3);
     return wall_us(io->machine);
 }
 
 struct id io_boot_id(struct io *io)
 {
-    return (struct id){.low = io->machine == NULL ? 0 : io->machine->boot_number};
+    if (io->machine == NULL)
+        return (struct id){0};
+    return (struct id){.low = io->machine->boot_number, .high = io->machine->index};
 }
 
 int io_listen(struct io *io, const char *address, uint64_t user)
@@ -539,7 +585,13 @@ int io_listen(struct io *io, const char *address, uint64_t user)
     io->listening = true;
     io->listen_user = user;
     int port = atoi(parts.port);
-    return port == 0 ? PORT_FREE : port;
+    io->port = port == 0 ? PORT_FREE : port;
+    return io->port;
+}
+
+bool sim_io_listens(const struct sim_machine *machine, int port)
+{
+    return machine->io != NULL && machine->io->listening && machine->io->port == port;
 }
 
 void io_connect(struct io *io, const char *address, uint64_t user)
@@ -549,16 +601,24 @@ void io_connect(struct io *io, const char *address, uint64_t user)
     if (io->machine == NULL)
         return;
     uint32_t index = 0;
-    while (index < IO_CONNECTS_MAX && io->attempts[index].active)
-        index++;
-    TILL_ASSERT(!io->attempts[index].active);
+    while (io->attempts[index].active)
+        TILL_ASSERT(++index < ATTEMPTS_MAX);
     struct attempt *attempt = &io->attempts[index];
     *attempt = (struct attempt){
-        .user = user, .due_us = network_due(io->machine), .result = -ECONNREFUSED, .active = true};
-    if (index == IO_CONNECTS_MAX)
+        .user = user,
+        .due_us = network_due(io->machine),
+        .deadline_us = io->machine->sim->now_us + IO_CONNECT_US_MAX,
+        .active = true,
+    };
+    if (index >= IO_CONNECTS_MAX) {
         attempt->result = -EBUSY;
-    else if (!address_split(&parts, address) || parts.host[0] == '\0')
+    } else if (!address_split(&parts, address) || parts.host[0] == '\0') {
         attempt->result = -EINVAL;
+    } else {
+        attempt->to = sim_network_find(io->machine, parts.host);
+        attempt->port = atoi(parts.port);
+        attempt->result = attempt->to == NULL ? -EHOSTUNREACH : -ECONNREFUSED;
+    }
 }
 
 /* NULL when the machine has crashed: then further calls of the dead server have no effect. */

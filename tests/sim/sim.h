@@ -1,13 +1,22 @@
-/* A simulated machine below the I/O seam: folders whose writes a crash tears, a network whose
- * clients the test drives, time that moves in random small steps, and one random generator that
- * decides all of it, so that the same seed gives the same run.
+/* Simulated machines below the I/O seam: folders whose writes a crash tears, a network between them
+ * and to clients that the test drives, time that moves in random small steps, and one random
+ * generator that decides all of it, so that the same seed gives the same run.
  *
- * base/io.h and base/disk.h are implemented on it (io_sim.c, disk_sim.c). Their calls name no
- * machine: they act on the one created last, and there is one at a time. It exists longer than the
- * servers that run on it:
+ * base/io.h and base/disk.h are implemented on them (io_sim.c, disk_sim.c). io_create and disk_open
+ * name no machine: they act on the one that sim_use selected, or that was made last. All other
+ * calls act on the machine of their handle. A machine exists longer than the servers that run on
+ * it, one at a time:
  *
  *   sim_machine_create -> disk_open, io_create, server ... -> sim_crash -> free the dead server's
  *   memory -> disk_open, io_create, the next server ... -> sim_machine_destroy
+ *
+ * Several machines share the time and the random numbers, and reach each other by their names:
+ *
+ *   sim_create -> sim_machine_add, ... -> sim_use, io_create, server ... -> sim_destroy
+ *
+ * The test lets their servers take turns. What happens to one happens in its own io_wait, which may
+ * let time pass for all of them: the others are late then, as processes are that have to wait for a
+ * core.
  *
  * After sim_crash, the dead server's io reports success for everything pending or failed, and its
  * disk returns -EIO, both without any effect, so that its memory can be freed by the ordinary
@@ -20,32 +29,52 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct sim;
 struct sim_machine;
 struct sim_client;
 
-struct sim_machine *sim_machine_create(uint64_t seed);
+enum { SIM_MACHINES_MAX = 8 };
 
-/* Frees the machine with its files and clients; disks and ios on it have been closed. */
+struct sim *sim_create(uint64_t seed);
+
+/* Frees all machines with their files and clients; disks and ios on them have been closed. */
+void sim_destroy(struct sim *sim);
+
+/* The name is what other machines connect to: "name:port". */
+struct sim_machine *sim_machine_add(struct sim *sim, const char *name);
+void sim_use(struct sim_machine *machine);
+
+/* A simulation of one machine. */
+struct sim_machine *sim_machine_create(uint64_t seed);
 void sim_machine_destroy(struct sim_machine *machine);
 
-/* The machine's own random numbers, for tests whose whole run must depend on its seed. */
+/* The simulation's own random numbers, for tests whose whole run must depend on its seed. */
 uint64_t sim_random(struct sim_machine *machine);
 uint64_t sim_random_below(struct sim_machine *machine, uint64_t bound);
 bool sim_chance(struct sim_machine *machine, unsigned percent);
 
 /* The power fails: every page of a write under way is kept, lost or torn on its own; a file being
  * prepared exists whole or not at all; sends in flight were sent in part; connections break, after
- * what had reached the client; the locks of all folders are free again. The machine is switched on
- * again at once. */
+ * what had reached the client, and other machines may notice that only seconds later; the locks of
+ * all folders are free again. The machine is switched on again at once. */
 void sim_crash(struct sim_machine *machine);
 
 /* The process is asked to stop: IO_STOP. */
 void sim_stop(struct sim_machine *machine);
 
-/* Simulated time since the machine began. sim_time_pass lets time pass, in which everything pending
- * makes progress. */
+/* Simulated time since the simulation began. sim_time_pass lets time pass, in which everything
+ * pending makes progress. */
 uint64_t sim_time_us(const struct sim_machine *machine);
 void sim_time_pass(struct sim_machine *machine, uint64_t us);
+
+/* The network from one machine to another: cut, what is sent waits, and what was received is not
+ * confirmed, so that sends the other way stall as well; connecting fails when its time is over.
+ * Half of the ends that a cut concerns give their connection up after some seconds, if it lasts;
+ * the far end notices that later still. Healed, what waited arrives soon. Slow, everything takes
+ * up to that much longer. */
+void sim_path_cut(struct sim_machine *from, struct sim_machine *to);
+void sim_path_heal(struct sim_machine *from, struct sim_machine *to);
+void sim_path_slow(struct sim_machine *from, struct sim_machine *to, uint64_t us_max);
 
 /* Sets the wall clock forwards or backwards, and nothing else. */
 void sim_clock_step(struct sim_machine *machine, int64_t us);

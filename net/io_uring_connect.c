@@ -56,13 +56,17 @@ static void cancel(struct io *io, enum operation of, const struct connect_place 
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
+static uint64_t left_us(const struct connect_place *place)
+{
+    uint64_t now_us = clock_monotonic_us();
+    return place->deadline_us > now_us ? place->deadline_us - now_us : 0;
+}
+
 /* A step under way has a timer. The next step has its own, and another generation. */
 static void step_begin(struct io *io, struct connect_place *place, enum connect_state state,
                        uint32_t shares)
 {
-    uint64_t now_us = clock_monotonic_us();
-    uint64_t left_us = place->deadline_us > now_us ? place->deadline_us - now_us : 0;
-    uint64_t share_us = left_us / shares;
+    uint64_t share_us = left_us(place) / shares;
     place->state = (uint8_t)state;
     place->timeout = (struct __kernel_timespec){
         .tv_sec = (long long)(share_us / 1000000),
@@ -103,12 +107,16 @@ static int socket_open(const struct io *io, const union socket_address *address)
     return result;
 }
 
-/* Tries the addresses that were not tried yet, until one is under way. */
+/* Tries the addresses that were not tried yet, until one is under way or the time is over. */
 static void place_try(struct io *io, struct connect_place *place, int result)
 {
     const struct host_addresses *addresses = &place->addresses;
     step_end(io, place, CONNECT_FAILED);
     while (place->tried_count < addresses->count) {
+        if (left_us(place) == 0) {
+            result = -ETIMEDOUT;
+            break;
+        }
         const union socket_address *address = &addresses->all[place->tried_count];
         uint32_t shares = addresses->count - place->tried_count++;
         socklen_t size =

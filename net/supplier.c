@@ -93,7 +93,7 @@ static bool refuses_epoch(const struct link_self *self, const struct replica_joi
         return false;
     *fences = theirs > self->epoch_sealed;
     return refuse(reply,
-                  "you have seen epoch %" PRIu64 ", it is %" PRIu64 " here: follow another server",
+                  "you know of epoch %" PRIu64 ", it is %" PRIu64 " here: follow another server",
                   theirs, epoch_of(self));
 }
 

@@ -56,7 +56,7 @@ struct fetch {
     uint64_t heard_us;     /* when a byte came last */
     uint64_t begun_us;     /* when the answer came, and the offset from which on bytes have come */
     uint64_t begun_offset; /* since then: for the rate */
-    char error[LINK_ERROR_SIZE];
+    char error[LINK_ERROR_SIZE]; /* about the other server, which it calls "it" */
 
     /* Private. */
     struct link_reader reader;

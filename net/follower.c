@@ -61,8 +61,8 @@ static void follower_enter(struct follower *follower, enum follower_state state)
     if (state == FOLLOWER_RESTING) {
         follower->is_wrong = false;
         link_reader_reset(&follower->reader);
-    } else if (state == FOLLOWER_GREETING) {
-        follower->epoch_theirs = 0;
+    } else {
+        follower->epoch_theirs = state == FOLLOWER_STREAMING ? follower->answer.epoch : 0;
     }
     follower_check(follower);
 }
@@ -224,7 +224,6 @@ static enum follower_event take_answer(struct follower *follower, const struct l
         rest(follower, now_us);
         return FOLLOWER_ANSWER;
     }
-    follower->epoch_theirs = answer->epoch;
     follower_enter(follower, FOLLOWER_STREAMING);
     return FOLLOWER_ANSWER;
 }

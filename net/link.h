@@ -234,7 +234,7 @@ struct follower {
     uint64_t rested_us;      /* since when it rests */
     uint64_t heard_us;       /* when a byte came last */
     uint64_t received_bytes; /* of blocks, since it began to follow */
-    char error[LINK_ERROR_SIZE];
+    char error[LINK_ERROR_SIZE]; /* about the other server, which it calls "it" */
 
     /* Private. */
     struct link_reader reader;

@@ -29,6 +29,66 @@ void chain_add(struct chain *chain, uint64_t epoch, uint32_t changes)
     chain->blocks[chain->count++] = block;
 }
 
+uint32_t chain_add_block(struct chain *chain, uint64_t epoch, uint32_t changes, uint32_t columns,
+                         uint8_t *image)
+{
+    static uint8_t bytes[WAL_COLUMN_SIZE_MAX];
+    struct wal_packer packer = {{0}, {0}};
+    uint32_t half = columns / 2 < WAL_COLUMN_SIZE_MAX ? columns / 2 : WAL_COLUMN_SIZE_MAX;
+    struct wal_block block = {.previous = chain_checksum(chain),
+                              .epoch = epoch,
+                              .seq_first = chain_seq(chain) + 1,
+                              .seq_durable = chain_seq(chain),
+                              .time_us = US_PER_SECOND,
+                              .digest = test_random(),
+                              .command_count = changes,
+                              .ids_size = changes > 0 ? half : 0,
+                              .fields_size = changes > 0 ? half : 0};
+    for (uint32_t i = 0; i < half; i++)
+        bytes[i] = (uint8_t)test_random();
+    wal_block_seal(&packer, &block, bytes, bytes, image);
+    chain_add(chain, epoch, changes);
+    chain->blocks[chain->count - 1].checksum = block.checksum;
+    return block.block_size;
+}
+
+void block_mend(uint8_t *image)
+{
+    struct wal_block block;
+    memcpy(&block, image, sizeof block);
+    size_t start = offsetof(struct wal_block, previous);
+    block.checksum = checksum64(image + start, block.block_size - start);
+    memcpy(image, &block, sizeof block);
+}
+
+uint32_t greeting_of(const struct link_self *self, uint8_t *bytes)
+{
+    struct hello_reply_body body = {.seq = self->seq,
+                                    .time = self->time_us,
+                                    .epoch = self->epoch,
+                                    .frame_size_max = FRAME_SIZE_MAX,
+                                    .in_flight_max = FRAME_IN_FLIGHT_MAX,
+                                    .version = PROTOCOL_VERSION,
+                                    .role = server_role_PRIMARY,
+                                    .shop = self->shop};
+    return frame_of(bytes, MESSAGE_hello | FRAME_REPLY, LINK_REQUEST_HELLO, &body, sizeof body);
+}
+
+uint32_t frame_of(uint8_t *bytes, unsigned type, uint32_t request, const void *body, uint32_t size)
+{
+    struct frame frame = {
+        .size = (uint32_t)sizeof frame + size, .type = (uint16_t)type, .request = request};
+    memcpy(bytes, &frame, sizeof frame);
+    memcpy(bytes + sizeof frame, body, size);
+    return frame.size;
+}
+
+void check_says(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", text, part);
+}
+
 static struct engine_options small_options(void)
 {
     struct engine_options options = engine_options_default;

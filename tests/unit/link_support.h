@@ -26,6 +26,14 @@ uint64_t chain_checksum(const struct chain *chain);
 /* A block of that epoch with so many changes, and a checksum of its own. */
 void chain_add(struct chain *chain, uint64_t epoch, uint32_t changes);
 
+/* A real block that follows the chain's last one, with columns of random bytes, about so many;
+ * added to the chain. `image` has WAL_BLOCK_SIZE_MAX bytes; returns the block's size. */
+uint32_t chain_add_block(struct chain *chain, uint64_t epoch, uint32_t changes, uint32_t columns,
+                         uint8_t *image);
+
+/* Makes the checksum of a block right again after its bytes were changed. */
+void block_mend(uint8_t *image);
+
 /* An engine that has decided what the log has. The caller destroys it. */
 struct engine *chain_engine(const struct chain *chain);
 
@@ -40,6 +48,15 @@ struct replica_join_body join_of(const struct link_self *self);
 
 /* The rows of capacities that a join has; returns their number. */
 uint16_t capacities_of(const struct engine *engine, struct capacity_body rows[TABLES_MAX]);
+
+/* The answer to hello, of the server with that self; returns its size. */
+uint32_t greeting_of(const struct link_self *self, uint8_t *bytes);
+
+/* A frame of the other server's; outcome 0. */
+uint32_t frame_of(uint8_t *bytes, unsigned type, uint32_t request, const void *body, uint32_t size);
+
+/* Does the text contain the part? Else the test fails, and shows both. */
+void check_says(const char *text, const char *part);
 
 #define SHOP   ((struct id){.low = 7, .high = 70})
 #define MEMBER ((struct id){.low = 8, .high = 80})

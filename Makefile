@@ -23,7 +23,7 @@ objects   = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIB      := $(call objects,base/*.c engine/*.c wal/*.c snapshot/*.c net/*.c cli/*.c bench/*.c)
 REAL     := $(B)/base/disk_posix.o $(filter $(B)/net/io_uring%.o,$(LIB))
 PROGRAMS := $(B)/till $(B)/test-unit $(B)/test-model $(B)/test-sim
-FUZZERS  := $(B)/fuzz-block $(B)/fuzz-frames $(B)/fuzz-text
+FUZZERS  := $(B)/fuzz-block $(B)/fuzz-frames $(B)/fuzz-link $(B)/fuzz-text
 TARGETS  := all run bench test sanitize fuzz coverage tidy schema-check format install help
 BUILD     = +$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 

@@ -205,7 +205,7 @@ static enum fetch_event take_frame(struct fetch *fetch)
         fetch->is_wrong = true;
         return FETCH_WRONG;
     }
-    if (frame->type != MESSAGE_replica_piece || fetch->state != FETCH_RECEIVING)
+    if (frame->type != MESSAGE_replica_piece)
         return wrong(fetch, "it sent message %u, which is not due here", frame->type);
     const struct replica_piece_body *body = link_body(frame, &room, &reason);
     if (body == NULL)

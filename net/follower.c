@@ -6,8 +6,8 @@
  * What can fail: everything that comes. Frames and sizes are checked by the reader; each message is
  * checked for its fields; a block for its header, checksum and padding, and that it is the one that
  * follows. The first thing that is wrong ends the connection: FOLLOWER_WRONG, and again until the
- * owner drops it. Each failure doubles the pause, up to LINK_RETRY_US_MAX; what comes on a link in
- * good order sets it back.
+ * owner drops it. Each failure doubles the pause, up to LINK_RETRY_US_MAX; a beat
+ * sets it back.
  *
  * What always holds: follower_check. A server that is of an older epoch than this one has sealed is
  * not listened to, whatever it sends: that was promised when the epoch was sealed. */
@@ -321,7 +321,6 @@ static enum follower_event take_block(struct follower *follower, const struct li
     follower->epoch_came = block->epoch;
     follower->received_bytes += block->block_size;
     follower->block_bytes = follower->reader.room;
-    follower->retry_us = 0;
     return FOLLOWER_BLOCK;
 }
 

@@ -230,10 +230,10 @@ struct follower {
     const uint8_t *block_bytes;
     uint8_t *out; /* for frames to be sent: follower_ack and the beginning of the connection */
     uint32_t out_size;
-    uint64_t retry_us;       /* pause before the next try; 0: none */
-    uint64_t rested_us;      /* since when it rests */
-    uint64_t heard_us;       /* when a byte came last */
-    uint64_t received_bytes; /* of blocks, since it began to follow */
+    uint64_t retry_us;           /* pause before the next try; 0: none */
+    uint64_t rested_us;          /* since when it rests */
+    uint64_t heard_us;           /* when a byte came last */
+    uint64_t received_bytes;     /* of blocks, since it began to follow */
     char error[LINK_ERROR_SIZE]; /* about the other server, which it calls "it" */
 
     /* Private. */

@@ -161,7 +161,7 @@ static void judge_place(const struct link_self *self, const struct replica_join_
         reply->answer = join_answer_STREAM;
         return;
     }
-    if (end.epoch == join->epoch && end.is_last) {
+    if (end.is_last) { /* and so it is the join's: refuses_epoch lets no newer one through */
         refuse(reply, "behind you (epoch %" PRIu64 ", seq %" PRIu64 "): wait, or promote one of us",
                end.epoch, end.seq);
         return;

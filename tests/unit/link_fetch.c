@@ -227,6 +227,7 @@ TEST(fetch_is_silent_when_nothing_comes_in_any_state_but_at_rest)
             CHECK_EQUAL(feed(bench, (const uint8_t *)"\x18", 1), FETCH_NOTHING);
             CHECK_EQUAL(fetch_wait_us(fetch, bench->now_us), LINK_SILENCE_US);
             bench->now_us += LINK_SILENCE_US - 1;
+            CHECK_EQUAL(feed(bench, bench->bytes, 0), FETCH_NOTHING);
         }
         CHECK_EQUAL(fetch_is_silent(fetch, bench->now_us + 1), state != FETCH_RESTING);
     }
@@ -256,7 +257,7 @@ TEST(fetch_takes_no_answer_that_leads_to_no_file)
     static const uint64_t sizes[] = {0,
                                      1,
                                      WAL_ALIGN - 1,
-                                     WAL_ALIGN + 1,
+                                     8 * WAL_ALIGN + 1,
                                      3 * WAL_ALIGN,
                                      1ULL << 63,
                                      UINT64_MAX - WAL_ALIGN + 1,
@@ -307,14 +308,13 @@ TEST(fetch_takes_no_piece_but_the_next_one)
                                      1,
                                      WAL_ALIGN - 1,
                                      WAL_ALIGN + 8,
-                                     5 * WAL_ALIGN,
                                      LINK_PIECE_MAX + WAL_ALIGN,
                                      UINT32_MAX - WAL_ALIGN + 1,
                                      UINT32_MAX};
     static const uint64_t offsets[] = {0, WAL_ALIGN, 3 * WAL_ALIGN, 6 * WAL_ALIGN, UINT64_MAX};
     struct bench *bench = bench_create();
     struct replica_piece_body body = {.size = WAL_ALIGN, .reserved = 1, .offset = 2 * WAL_ALIGN};
-    bench->size = 6 * WAL_ALIGN;
+    bench->size = LINK_PIECE_MAX + 6 * WAL_ALIGN; /* more than the largest piece is left */
     fetch_resume(&bench->fetch, bench->seq, bench->checksum, 2 * WAL_ALIGN);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         check_piece_wrong(bench, sizes[i], 2 * WAL_ALIGN);
@@ -332,6 +332,9 @@ TEST(fetch_takes_no_piece_but_the_next_one)
         check_wrong(bench, feed_frame(bench, type, 0, &body, sizeof body), "which is not due here");
     }
     CHECK_EQUAL(bench->fetch.offset, 2 * WAL_ALIGN);
+    bench->size = 6 * WAL_ALIGN; /* four pages are left */
+    check_piece_wrong(bench, 5 * WAL_ALIGN, 2 * WAL_ALIGN);
+    check_piece_wrong(bench, LINK_PIECE_MAX, 2 * WAL_ALIGN);
     bench_destroy(bench);
 }
 

@@ -470,7 +470,7 @@ TEST(replica_without_the_epoch_of_the_fork_goes_back_to_an_end_of_its_own)
     CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 7);
     reply = (struct replica_join_reply_body){.fork_epoch = 4, .fork_seq = 8};
     CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 8);
-    reply = (struct replica_join_reply_body){.fork_epoch = 0};
+    reply = (struct replica_join_reply_body){.fork_epoch = 0, .fork_seq = 2};
     CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 0);
     /* What is decided and not durable does not count. */
     reply = (struct replica_join_reply_body){.fork_epoch = 1, .fork_seq = 9};

@@ -131,6 +131,7 @@ TEST(follower_waits_no_longer_after_a_beat_or_when_it_is_told_so)
     CHECK_EQUAL(follower_wait_us(follower, bench->now_us), 0);
 
     go(bench, FOLLOWER_STREAMING);
+    follower->retry_us = LINK_RETRY_US_MAX;
     CHECK_EQUAL(feed_frame(bench, MESSAGE_replica_beat, 0, &beat, sizeof beat), FOLLOWER_BEAT);
     follower_drop(follower, bench->now_us, false);
     CHECK_EQUAL(follower_wait_us(follower, bench->now_us), LINK_RETRY_US_MIN);
@@ -150,6 +151,7 @@ TEST(follower_is_silent_when_nothing_comes_in_any_state_but_at_rest)
             CHECK_EQUAL(feed(bench, (const uint8_t *)"\x18", 1), FOLLOWER_NOTHING);
             CHECK_EQUAL(follower_wait_us(follower, bench->now_us), LINK_SILENCE_US);
             bench->now_us += LINK_SILENCE_US - 1;
+            CHECK_EQUAL(feed(bench, bench->bytes, 0), FOLLOWER_NOTHING);
         }
         CHECK_EQUAL(follower_is_silent(follower, bench->now_us + 1), state != FOLLOWER_RESTING);
     }
@@ -372,6 +374,9 @@ TEST(follower_obeys_no_server_of_another_shop_or_an_older_epoch)
         check_answer_wrong(bench, &answer, "it is of shop");
         answer.shop = (struct id){0, 0};
         check_answer_wrong(bench, &answer, "it is of shop");
+        bench->self.shop = (struct id){0, 0};
+        check_answer_wrong(bench, &answer, "it is of shop");
+        bench->self.shop = SHOP;
         answer.shop = SHOP;
         answer.epoch = 2;
         check_answer_wrong(bench, &answer, "it is of epoch 2");

@@ -119,7 +119,9 @@ uint64_t link_fork_seq(const struct engine *engine, uint64_t own_seq,
  *   JOINING, STREAMING --supplier_receive, the protocol is broken-------> LEAVING
  *
  * A link that is LEAVING is closed when its bytes are sent: the replica joins again, and is told
- * what to do then. supplier_check (net/supplier.c) asserts the drawing at each transition. */
+ * what to do then. What a replica has counts while its link is STREAMING: only then its last block
+ * was found in the log here. supplier_check (net/supplier.c) asserts the drawing at each
+ * transition. */
 enum supplier_state { SUPPLIER_JOINING, SUPPLIER_STREAMING, SUPPLIER_LEAVING };
 
 struct supplier {

@@ -56,12 +56,12 @@ static enum follower_event feed_frame(struct bench *bench, unsigned type, uint32
     return feed(bench, bench->bytes, frame_of(bench->bytes, type, request, body, size));
 }
 
-static struct replica_join_reply_body answer_of(const struct bench *bench, uint8_t answer)
+static struct replica_join_reply_body answer_of(const struct bench *bench, unsigned answer)
 {
     return (struct replica_join_reply_body){.seq = bench->theirs.seq,
                                             .shop = bench->theirs.shop,
                                             .epoch = bench->theirs.epoch,
-                                            .answer = answer};
+                                            .answer = (uint8_t)answer};
 }
 
 static enum follower_event feed_answer(struct bench *bench,
@@ -365,7 +365,7 @@ static void check_answer_wrong(struct bench *bench, const struct replica_join_re
 TEST(follower_obeys_no_server_of_another_shop_or_an_older_epoch)
 {
     struct bench *bench = bench_create();
-    for (uint8_t value = join_answer_STREAM; value <= join_answer_FORK; value++) {
+    for (unsigned value = join_answer_STREAM; value <= join_answer_FORK; value++) {
         struct replica_join_reply_body answer = answer_of(bench, value);
         answer.fork_epoch = 1;
         answer.fork_seq = 2;

@@ -20,9 +20,9 @@ struct desk {
     uint64_t bytes[FRAME_SIZE_MAX / 8];
 };
 
-static uint32_t answer(struct desk *desk, uint8_t value)
+static uint32_t answer(struct desk *desk, unsigned value)
 {
-    struct replica_join_reply_body reply = {.answer = value, .reason = {{"no, thanks"}}};
+    struct replica_join_reply_body reply = {.answer = (uint8_t)value, .reason = {{"no, thanks"}}};
     return supplier_answer(&desk->supplier, &reply, (uint8_t *)desk->bytes);
 }
 
@@ -65,7 +65,7 @@ TEST(supplier_answers_a_join_and_streams_or_leaves)
     struct desk desk;
     const struct frame *frame = (const struct frame *)desk.bytes;
     const struct replica_join_reply_body *reply = (const void *)(frame + 1);
-    for (uint8_t value = join_answer_STREAM; value <= join_answer_REFUSED; value++) {
+    for (unsigned value = join_answer_STREAM; value <= join_answer_REFUSED; value++) {
         go(&desk, SUPPLIER_JOINING);
         CHECK_EQUAL(answer(&desk, value), sizeof *frame + sizeof *reply);
         CHECK(frame->size == sizeof *frame + sizeof *reply && frame->request == 9);

@@ -357,7 +357,7 @@ TEST(supplier_knows_since_when_a_replica_lags_that_never_has_all)
         self.seq = seq;
         supplier_beat(&supplier, &self, now_us, bytes);
         ack.seq_durable = seq > 3 ? seq - 3 : 0;
-        size = frame_of(bytes, MESSAGE_replica_ack, 0, &ack, sizeof ack);
+        frame_of(bytes, MESSAGE_replica_ack, 0, &ack, sizeof ack);
         CHECK(supplier_receive(&supplier, (const struct frame *)bytes, now_us));
         CHECK(seq < 10 || now_us - supplier.caught_up_us >= 3000);
         CHECK(seq < 10 || now_us - supplier.caught_up_us <= 2 * 4000);

@@ -1,3 +1,5 @@
+/* The logs, engines and frames of the tests of links. Real blocks come from wal_block_seal, and an
+ * engine gets its history by deciding the commands that a log of these epochs would have. */
 #include "tests/unit/link_support.h"
 
 #include <string.h>

@@ -1,11 +1,11 @@
 /* The replica's side of fetching a snapshot, as a state machine without I/O: see net/link.h.
  *
- *   RESTING    --fetch_turn, it is time to connect---------------> CONNECTING
- *   CONNECTING --fetch_connected---------------------------------> GREETING
- *   GREETING   --fetch_next, hello is answered-------------------> ASKING
- *   ASKING     --fetch_next, there is a snapshot-----------------> RECEIVING
- *   ASKING     --fetch_next, there is, and all of it is here-----> DONE
- *   RECEIVING  --fetch_next, the last byte came------------------> DONE
+ *   RESTING         --fetch_turn, it is time to connect----------> CONNECTING
+ *   CONNECTING      --fetch_connected----------------------------> GREETING
+ *   GREETING        --fetch_next, hello is answered--------------> ASKING
+ *   ASKING          --fetch_next, there is a snapshot------------> RECEIVING
+ *   ASKING          --fetch_next, all of it is here already-----> DONE
+ *   RECEIVING       --fetch_next, the last byte came-------------> DONE
  *   any but RESTING --fetch_drop---------------------------------> RESTING
  *
  * fetch_check (net/fetch.c) asserts the drawing at each transition. When there is no snapshot it

@@ -112,11 +112,11 @@ uint64_t link_fork_seq(const struct engine *engine, uint64_t own_seq,
 
 /* The sender's side.
  *
- *   (a join came) --supplier_init------------------------------------> JOINING
- *   JOINING   --supplier_answer, STREAM: the place in the log is there--> STREAMING
- *   JOINING   --supplier_answer, any other answer-----------------------> LEAVING
- *   STREAMING --supplier_lost, the place is no longer kept--------------> LEAVING
- *   JOINING, STREAMING --supplier_receive, the protocol is broken-------> LEAVING
+ *   (a join came)      --supplier_init------------------------------------> JOINING
+ *   JOINING            --supplier_answer, STREAM: the place was found-------> STREAMING
+ *   JOINING            --supplier_answer, any other answer------------------> LEAVING
+ *   STREAMING          --supplier_lost, the place is no longer kept---------> LEAVING
+ *   JOINING, STREAMING --supplier_receive, the protocol is broken-----------> LEAVING
  *
  * A link that is LEAVING is closed when its bytes are sent: the replica joins again, and is told
  * what to do then. What a replica has counts while its link is STREAMING: only then its last block
@@ -194,12 +194,12 @@ bool supplier_is_silent(const struct supplier *supplier, uint64_t now_us);
 
 /* The receiver's side.
  *
- *   RESTING    --follower_turn, it is time to connect------> CONNECTING
- *   CONNECTING --follower_connected------------------------> GREETING
- *   GREETING   --follower_next, hello is answered----------> JOINING
- *   JOINING    --follower_next, the answer is STREAM-------> STREAMING
- *   JOINING    --follower_next, any other answer-----------> RESTING
- *   any but RESTING --follower_drop, closed, silent or wrong--> RESTING
+ *   RESTING         --follower_turn, it is time to connect------> CONNECTING
+ *   CONNECTING      --follower_connected------------------------> GREETING
+ *   GREETING        --follower_next, hello is answered----------> JOINING
+ *   JOINING         --follower_next, the answer is STREAM-------> STREAMING
+ *   JOINING         --follower_next, any other answer-----------> RESTING
+ *   any but RESTING --follower_drop, closed, silent or wrong----> RESTING
  *
  * follower_check (net/follower.c) asserts the drawing at each transition. Nothing that the other
  * server sends is believed before it is checked. */

@@ -3,21 +3,22 @@
  * Good path: supplier_judge says STREAM, the owner finds the place in its ring or log,
  * supplier_answer tells the replica, and then blocks and beats go out, acks come in.
  *
- * The decision of a join. The first row whose condition holds decides; S is the shop, sealed what a
- * member has promised, epoch and seq those of its last durable block.
+ * The decision of a join: the first row whose condition holds. Epoch and seq are those of the last
+ * durable block; an epoch is sealed by a member that has promised to refuse older ones.
  *
  *   the join says                                          answer
  *   no member, or this server's own                        REFUSED
- *   blocks and no shop, or changes of no epoch             REFUSED
+ *   blocks and no shop, or blocks and no epoch             REFUSED
  *   (this server has no shop)                              REFUSED
  *   another shop                                           REFUSED
- *   sealed or epoch above this server's epoch              REFUSED; fences this server when they
- * are also above what it has sealed reads no blocks, or no commands, of today              REFUSED
+ *   an epoch, had or sealed, above this server's epoch     REFUSED, and *fences when it is also
+ *                                                          above the epoch that this server sealed
+ *   it cannot read today's blocks, or today's commands     REFUSED
  *   a capacity below this server's                         REFUSED
  *   it is empty                                            SNAPSHOT when there is one, else STREAM
  *   epoch e is in this history, and does not end before    STREAM, if the place is found
  *   e is this server's last epoch, and ends before         REFUSED
- *   e is in this history, was closed, and ends before      FORK, e
+ *   e is an earlier one of this history, and ends before   FORK, e
  *   e is not in this history                               FORK, the newest epoch before e
  *
  * A shop that is not this one decides nothing: it does not fence. An epoch that was only sealed

@@ -4,7 +4,7 @@
  *   CONNECTING      --fetch_connected----------------------------> GREETING
  *   GREETING        --fetch_next, hello is answered--------------> ASKING
  *   ASKING          --fetch_next, there is a snapshot------------> RECEIVING
- *   ASKING          --fetch_next, all of it is here already-----> DONE
+ *   ASKING          --fetch_next, all of it is here already------> DONE
  *   RECEIVING       --fetch_next, the last byte came-------------> DONE
  *   any but RESTING --fetch_drop---------------------------------> RESTING
  *

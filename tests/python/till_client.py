@@ -22,8 +22,10 @@ MAGIC = int.from_bytes(b"till-rpc", "little")
 VERSION = 1
 CHECKSUMS = 1
 OPERATOR = 2
+FRESH = 4
 REPLY = 0x8000
 HEADER = struct.Struct("<IHHII")
+FRESHNESS = struct.Struct("<Q")  # between header and body, with FRESH: min_seq, or an age
 FRAME_SIZE_MAX = 8192
 
 
@@ -162,12 +164,13 @@ class ServerError(Closed):
 
 
 class Reply:
-    def __init__(self, request, message, outcome, body, rows):
+    def __init__(self, request, message, outcome, body, rows, age):
         self.request = request
         self.message = message
         self.outcome = outcome
         self.body = body
         self.rows = rows
+        self.age = age  # in microseconds; None on a connection without FRESH
 
     def __repr__(self):
         return f"{self.message} {self.outcome} {self.body} {self.rows}"
@@ -191,11 +194,15 @@ def encode_frame(number, request, body, checksum=False, outcome=0):
     return HEADER.pack(size, number, outcome, request, xxh3_64(frame) & 0xFFFFFFFF) + body
 
 
-def decode_reply(frame, checksum=False):
+def decode_reply(frame, checksum=False, fresh=False):
     size, number, outcome_number, request, stated = HEADER.unpack_from(frame)
     zeroed = HEADER.pack(size, number, outcome_number, request, 0) + frame[HEADER.size :]
     if stated != (xxh3_64(zeroed) & 0xFFFFFFFF if checksum else 0):
         raise ValueError("the checksum of a reply is wrong")
+    age = FRESHNESS.unpack_from(frame, HEADER.size)[0] if fresh else None
+    if fresh:
+        frame = frame[: HEADER.size] + frame[HEADER.size + FRESHNESS.size :]
+        size = len(frame)
     message = PROTOCOL.by_number[number - REPLY]
     outcome = PROTOCOL.outcomes[outcome_number][0]
     if message.name == "error":
@@ -215,7 +222,7 @@ def decode_reply(frame, checksum=False):
     rows = [row.unpack(frame, offset + i * row_size) for i in range(count)]
     if row and row.name == "metric":
         body |= {metric["metric"]: metric["value"] for metric in rows}
-    return Reply(request, message.name, outcome, body, rows)
+    return Reply(request, message.name, outcome, body, rows, age)
 
 
 class Connection:
@@ -282,17 +289,23 @@ class Connection:
 
 
 class Client(Connection):
-    def __init__(self, address, checksum=False, source=None, timeout=20, operator=False):
+    """With fresh, every request demands the change `min_seq`, which is 0 until it is set."""
+
+    def __init__(self, address, checksum=False, source=None, timeout=20, operator=False,
+                 fresh=False):
         super().__init__(address, source, timeout)
         self.checksum = False
+        self.fresh = False
+        self.min_seq = 0
         self.request_last = 0
         self.queued = []
         hello = self.call("hello", magic=MAGIC, version=VERSION,
-                          features=CHECKSUMS * checksum + OPERATOR * operator)
+                          features=CHECKSUMS * checksum + OPERATOR * operator + FRESH * fresh)
         if hello.outcome != "OK":
             raise Closed(f"the server answers hello with {hello.outcome}")
         self.hello = hello.body
         self.checksum = bool(self.hello["features"] & CHECKSUMS)
+        self.fresh = bool(self.hello["features"] & FRESH)
         self.in_flight_max = self.hello["in_flight_max"]
 
     def queue(self, name, /, rows=(), **fields):
@@ -300,6 +313,8 @@ class Client(Connection):
 
     def queue_body(self, number, body):
         self.request_last += 1
+        if self.fresh:
+            body = FRESHNESS.pack(self.min_seq) + body
         self.queued.append(encode_frame(number, self.request_last, body, self.checksum))
         return self.request_last
 
@@ -309,7 +324,7 @@ class Client(Connection):
         self.send(data)
 
     def receive(self):
-        return decode_reply(super().receive(), self.checksum)
+        return decode_reply(super().receive(), self.checksum, self.fresh)
 
     def call(self, name, /, rows=(), **fields):
         request = self.queue(name, rows, **fields)

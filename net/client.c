@@ -1,4 +1,4 @@
-/* One connection, blocking.
+/* One connection at a time, and calls that wait.
  *
  * Requests are laid into the out buffer and sent together. While a send cannot go on because the
  * server waits for its replies to be taken, replies are read into the in buffer, which grows as
@@ -10,7 +10,12 @@
  * it fails for good. What is in flight then may or may not have happened; sending it again with the
  * same keys is safe.
  *
- * Replies arrive in the order of the requests; one that does not is a protocol error. */
+ * Replies arrive in the order of the requests; one that does not is a protocol error.
+ *
+ * A client that follows changes its connection only inside client_call, with nothing in flight, and
+ * only after NOT_PRIMARY, which says for certain that nothing was done. It tells each server the
+ * newest epoch that it has heard of: a primary that was replaced and still waits for the news then
+ * stops deciding. */
 #include "net/client.h"
 
 #include <errno.h>
@@ -22,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/address.h"
@@ -35,7 +41,6 @@
 enum {
     CLIENT_OUT_SIZE = 256 * 1024,
     CLIENT_IN_SIZE = 256 * 1024,
-    HELLO_TIMEOUT_MS = 10000,
 };
 
 static_assert(CLIENT_OUT_SIZE >= FRAME_SIZE_MAX, "a request fits");
@@ -54,22 +59,44 @@ static uint32_t frame_checksum(void *bytes, uint32_t size)
     return (uint32_t)checksum64(bytes, size);
 }
 
-static int connect_one(const struct addrinfo *info)
+/* Waits until a socket that is being connected is. 0 or -errno. */
+static int connect_wait(int fd, int timeout_ms)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t size = sizeof error;
+    int count = 0;
+    do {
+        count = poll(&poll_fd, 1, timeout_ms);
+    } while (count < 0 && errno == EINTR);
+    if (count == 0)
+        return -ETIMEDOUT;
+    if (count < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+        return -errno;
+    return -error;
+}
+
+/* The socket does not block, so that connecting has a limit: who sends or receives waits in poll.
+ */
+static int connect_one(const struct addrinfo *info, int timeout_ms)
 {
     int one = 1;
-    int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
+    int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    info->ai_protocol);
     if (fd < 0)
         return -errno;
-    if (connect(fd, info->ai_addr, info->ai_addrlen) != 0) {
-        int error = errno;
+    int result = connect(fd, info->ai_addr, info->ai_addrlen) == 0 ? 0 : -errno;
+    if (result == -EINPROGRESS)
+        result = connect_wait(fd, timeout_ms);
+    if (result != 0) {
         close(fd);
-        return -error;
+        return result;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
 
-static bool connect_any(struct client *client, const char *address)
+static bool connect_any(struct client *client, const char *address, int timeout_ms)
 {
     struct address parts;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -82,7 +109,7 @@ static bool connect_any(struct client *client, const char *address)
         return fail(client, "%s: %s", address, gai_strerror(error));
     int fd = -EHOSTUNREACH;
     for (const struct addrinfo *info = found; info != NULL && fd < 0; info = info->ai_next)
-        fd = connect_one(info);
+        fd = connect_one(info, timeout_ms);
     freeaddrinfo(found);
     if (fd < 0)
         return fail(client, "%s: %s", address, strerror(-fd));
@@ -127,12 +154,12 @@ static bool read_some(struct client *client)
 }
 
 /* The server's last word explains a failure better than errno does. */
-static bool end_with_reason(struct client *client, const struct frame *frame, const uint8_t *body)
+static bool end_with_reason(struct client *client, const struct frame *frame, const uint8_t *bytes)
 {
     struct error_reply_body error;
-    if (frame->size < sizeof *frame + sizeof error)
+    if (frame->size < client->head_size + sizeof error)
         return end(client, "the server closed the connection with a malformed reason");
-    memcpy(&error, body, sizeof error);
+    memcpy(&error, bytes + client->head_size, sizeof error);
     return end(client, "the server closed the connection: %.*s", (int)sizeof error.reason.bytes,
                error.reason.bytes);
 }
@@ -147,7 +174,7 @@ static bool peek_frame(struct client *client, const uint8_t *bytes, struct frame
     if (size < sizeof *frame)
         return true;
     memcpy(frame, bytes, sizeof *frame);
-    if (frame->size < sizeof *frame + FRAME_ALIGN || frame->size > FRAME_SIZE_MAX ||
+    if (frame->size < client->head_size + FRAME_ALIGN || frame->size > FRAME_SIZE_MAX ||
         frame->size % FRAME_ALIGN != 0 || (frame->type & FRAME_REPLY) == 0)
         return end(client, "not a till server, or the stream is damaged");
     *complete = size >= frame->size;
@@ -182,7 +209,7 @@ static bool take_reply(struct client *client, struct client_reply *reply, bool *
         return end(client, "a reply's checksum is wrong: the stream is damaged");
     unsigned number = frame.type & ~FRAME_REPLY;
     if (number == MESSAGE_error)
-        return end_with_reason(client, &frame, bytes + sizeof frame);
+        return end_with_reason(client, &frame, bytes);
     if (frame.request != client->request_next - client->in_flight)
         return end(client, "reply %" PRIu32 " came out of order", frame.request);
     client->in_start += frame.size;
@@ -190,8 +217,10 @@ static bool take_reply(struct client *client, struct client_reply *reply, bool *
     *reply = (struct client_reply){.request = frame.request,
                                    .number = (uint16_t)number,
                                    .outcome = frame.outcome,
-                                   .size = frame.size - (uint32_t)sizeof frame,
-                                   .body = bytes + sizeof frame};
+                                   .size = frame.size - client->head_size,
+                                   .body = bytes + client->head_size};
+    if (client->head_size > sizeof frame)
+        memcpy(&reply->age_us, bytes + sizeof frame, sizeof reply->age_us);
     fit_reply(client, reply);
     return true;
 }
@@ -211,7 +240,7 @@ static bool end_sending(struct client *client, int error)
     for (const uint8_t *bytes = client->in + client->in_start;
          peek_frame(client, bytes, &frame, &complete) && complete; bytes += frame.size) {
         if ((frame.type & ~FRAME_REPLY) == MESSAGE_error)
-            return end_with_reason(client, &frame, bytes + sizeof frame);
+            return end_with_reason(client, &frame, bytes);
     }
     return false;
 }
@@ -241,7 +270,7 @@ bool client_flush(struct client *client)
 bool client_queue(struct client *client, unsigned number, const void *body, uint32_t size,
                   uint32_t *request)
 {
-    struct frame frame = {.size = (uint32_t)sizeof frame + size,
+    struct frame frame = {.size = client->head_size + size,
                           .type = (uint16_t)number,
                           .request = client->request_next};
     TILL_ASSERT(frame.size <= FRAME_SIZE_MAX && frame.size % FRAME_ALIGN == 0);
@@ -250,7 +279,9 @@ bool client_queue(struct client *client, unsigned number, const void *body, uint
         return false;
     uint8_t *bytes = client->out + client->out_size;
     memcpy(bytes, &frame, sizeof frame);
-    memcpy(bytes + sizeof frame, body, size);
+    if (client->head_size > sizeof frame)
+        memcpy(bytes + sizeof frame, &client->min_seq, sizeof client->min_seq);
+    memcpy(bytes + client->head_size, body, size);
     if (client->checksum) {
         frame.checksum = frame_checksum(bytes, frame.size);
         memcpy(bytes, &frame, sizeof frame);
@@ -309,50 +340,139 @@ int client_fd(const struct client *client)
     return client->fd;
 }
 
-/* When it cannot be sent, receiving tells why. */
-bool client_call(struct client *client, unsigned number, const void *body, uint32_t size,
-                 struct client_reply *reply)
+void client_set_min_seq(struct client *client, uint64_t seq)
 {
-    uint32_t request = 0;
-    TILL_ASSERT(client->in_flight == 0);
-    return client_queue(client, number, body, size, &request) && client_receive(client, reply, -1);
+    TILL_ASSERT((client->features & FRAME_FEATURE_FRESH) != 0);
+    client->min_seq = seq;
 }
 
-/* The hello and its reply are never checksummed: they agree on it. */
-static bool say_hello(struct client *client, uint16_t features)
+static bool is_another_shop(const struct client *client, struct id shop)
 {
-    struct hello_body hello = {
-        .magic = FRAME_MAGIC, .version = PROTOCOL_VERSION, .features = features};
+    return !id_is_zero(client->shop) && !id_is_zero(shop) && !id_equal(client->shop, shop);
+}
+
+/* Takes in what the server says of itself and of the connection. */
+static bool take_hello(struct client *client, const struct hello_reply_body *answer)
+{
+    if (answer->version != PROTOCOL_VERSION)
+        return fail(client, "the server speaks protocol version %u, this client %d",
+                    answer->version, PROTOCOL_VERSION);
+    if (is_another_shop(client, answer->shop))
+        return fail(client, "the server is of another shop");
+    if (!id_is_zero(answer->shop))
+        client->shop = answer->shop;
+    if (answer->epoch > client->epoch_seen)
+        client->epoch_seen = answer->epoch;
+    client->in_flight_max = answer->in_flight_max > 0 ? answer->in_flight_max : 1;
+    client->server_epoch = answer->epoch;
+    client->server_seq = answer->seq;
+    client->checksum = (answer->features & FRAME_FEATURE_CHECKSUM) != 0;
+    if ((answer->features & FRAME_FEATURE_FRESH) != 0)
+        client->head_size = sizeof(struct frame_fresh);
+    return true;
+}
+
+/* The hello and its reply have none of the features that they agree on. */
+static bool say_hello(struct client *client, int timeout_ms)
+{
+    struct hello_body hello = {.magic = FRAME_MAGIC,
+                               .version = PROTOCOL_VERSION,
+                               .features = client->features,
+                               .shop = client->shop,
+                               .epoch = client->epoch_seen};
     struct hello_reply_body answer;
     struct client_reply reply = {.number = 0};
     uint32_t request = 0;
     if (!client_queue(client, MESSAGE_hello, &hello, sizeof hello, &request) ||
-        !client_receive(client, &reply, HELLO_TIMEOUT_MS))
+        !client_receive(client, &reply, timeout_ms))
         return false;
     if (reply.number != MESSAGE_hello || reply.outcome != OUTCOME_OK || reply.size != sizeof answer)
         return fail(client, "the server refused the hello: %s", outcome_name(reply.outcome));
     memcpy(&answer, reply.body, sizeof answer);
-    if (answer.version != PROTOCOL_VERSION)
-        return fail(client, "the server speaks protocol version %u, this client %d", answer.version,
-                    PROTOCOL_VERSION);
-    client->in_flight_max = answer.in_flight_max > 0 ? answer.in_flight_max : 1;
-    client->server_epoch = answer.epoch;
-    client->server_seq = answer.seq;
-    client->checksum = (answer.features & FRAME_FEATURE_CHECKSUM) != 0;
-    return true;
+    return take_hello(client, &answer);
 }
 
-bool client_open(struct client *client, const char *address, uint16_t features)
+/* Connects, with empty buffers and none of the features. */
+static bool begin(struct client *client, const char *address, int timeout_ms)
 {
-    *client = (struct client){.fd = -1, .in_capacity = CLIENT_IN_SIZE, .request_next = 1};
+    client->head_size = sizeof(struct frame);
+    client->checksum = false;
+    client->has_ended = false;
+    client->in_flight = 0;
+    client->out_size = client->in_start = client->in_end = 0;
+    return connect_any(client, address, timeout_ms) && say_hello(client, timeout_ms);
+}
+
+bool client_open_within(struct client *client, const char *address, uint16_t features,
+                        int timeout_ms)
+{
+    *client = (struct client){
+        .fd = -1, .features = features, .in_capacity = CLIENT_IN_SIZE, .request_next = 1};
     client->out = malloc(CLIENT_OUT_SIZE);
     client->in = malloc(client->in_capacity);
     if (client->out == NULL || client->in == NULL)
         fail(client, "no memory for the buffers of a connection");
-    else if (connect_any(client, address) && say_hello(client, features))
+    else if (begin(client, address, timeout_ms))
         return true;
     client_close(client);
     return false;
+}
+
+bool client_open(struct client *client, const char *address, uint16_t features)
+{
+    return client_open_within(client, address, features, CLIENT_OPEN_MS);
+}
+
+/* Goes to the primary of which this server knows. The connection has ended when that fails. */
+static bool move(struct client *client, const char *primary)
+{
+    char reason[CLIENT_ERROR_SIZE];
+    close(client->fd);
+    client->fd = -1;
+    if (begin(client, primary, CLIENT_OPEN_MS))
+        return true;
+    snprintf(reason, sizeof reason, "%s", client->error);
+    return end(client, "sent on to the primary at %s: %s", primary, reason);
+}
+
+/* Takes a step towards the primary. *goes_on is false when there is none to take: the reply is the
+ * answer then. */
+static bool follow(struct client *client, const struct client_reply *reply, uint32_t *hops,
+                   uint32_t *pauses, bool *goes_on)
+{
+    const struct timespec pause = {.tv_nsec = CLIENT_PAUSE_MS * 1000000L};
+    struct redirect_body redirect;
+    char primary[sizeof redirect.primary + 1] = "";
+    *goes_on =
+        client->follows && reply->outcome == OUTCOME_NOT_PRIMARY && reply->size >= sizeof redirect;
+    if (!*goes_on)
+        return true;
+    memcpy(&redirect, reply->body, sizeof redirect);
+    memcpy(primary, redirect.primary.bytes, sizeof redirect.primary);
+    if (redirect.epoch > client->epoch_seen)
+        client->epoch_seen = redirect.epoch;
+    bool is_known = primary[0] != '\0';
+    *goes_on = is_known ? (*hops)++ < CLIENT_HOPS_MAX : (*pauses)++ < CLIENT_PAUSES_MAX;
+    if (*goes_on && !is_known)
+        nanosleep(&pause, NULL);
+    return !*goes_on || !is_known || move(client, primary);
+}
+
+/* When it cannot be sent, receiving tells why. */
+bool client_call(struct client *client, unsigned number, const void *body, uint32_t size,
+                 struct client_reply *reply)
+{
+    uint32_t hops = 0;
+    uint32_t pauses = 0;
+    bool goes_on = true;
+    while (goes_on) {
+        uint32_t request = 0;
+        TILL_ASSERT(client->in_flight == 0);
+        if (!client_queue(client, number, body, size, &request) ||
+            !client_receive(client, reply, -1) || !follow(client, reply, &hops, &pauses, &goes_on))
+            return false;
+    }
+    return true;
 }
 
 void client_close(struct client *client)

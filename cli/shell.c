@@ -13,6 +13,8 @@
  * so the server never waits for this process, which may itself wait for the reader of its output.
  * On a terminal each answer is printed before the next prompt.
  *
+ * With --follow, which may change the connection at any answer, lines are sent one by one.
+ *
  * A line that cannot be understood is refused here, and the next one is read; a connection that
  * breaks ends the shell, because nobody knows whether the lines without an answer took effect. */
 #include <errno.h>
@@ -58,6 +60,7 @@ struct shell {
     struct text_request request;
     enum value_form form;
     bool is_interactive;
+    bool shows_age;
     bool has_failed;   /* some line could not be understood or sent */
     bool has_rejected; /* some answer was neither OK nor REPLAYED */
 
@@ -123,7 +126,9 @@ static bool write_answer(struct shell *shell, const struct sent_line *line,
                                       .body = reply->body,
                                       .size = reply->size,
                                       .line = line->number,
-                                      .shows_key = line->has_made_up_key};
+                                      .shows_key = line->has_made_up_key,
+                                      .shows_age = shell->shows_age,
+                                      .age_us = reply->age_us};
     if (reply->number != line->message->number || !text_write_reply(stdout, shell->form, &answer)) {
         complain(shell, line->number, "error: the server's answer is not one to this command");
         return false;
@@ -219,6 +224,17 @@ static struct client_reply ask_folder(struct shell *shell, const struct text_req
                                  .size = command.reply_size};
 }
 
+/* Sends a line and takes its answer, from the primary if this server sends it there. */
+static bool call_line(struct shell *shell)
+{
+    const struct text_request *request = &shell->request;
+    struct client_reply reply;
+    fflush(stdout);
+    return client_call(&shell->client, request->message->number, request->body, request->size,
+                       &reply) &&
+           take_answer(shell, &reply);
+}
+
 static bool send_line(struct shell *shell, const struct sent_line *line)
 {
     const struct text_request *request = &shell->request;
@@ -227,6 +243,8 @@ static bool send_line(struct shell *shell, const struct sent_line *line)
         return false;
     shell->sent[(shell->sent_first + shell->sent_count++) % IN_FLIGHT_MAX] = *line;
     shell->reply_bytes += line->reply_size_max;
+    if (shell->client.follows)
+        return call_line(shell);
     return client_queue(&shell->client, request->message->number, request->body, request->size,
                         &number) &&
            (!shell->is_interactive || wait_for_all(shell));
@@ -398,13 +416,20 @@ static void run_input(struct shell *shell)
     }
 }
 
-static void run_server(struct shell *shell, const char *address)
+static void run_server(struct shell *shell, const struct shell_options *options, uint64_t min_seq)
 {
-    if (!client_open(&shell->client, address, FRAME_FEATURES)) {
+    const bool is_fresh = options->age || min_seq > 0;
+    if (!client_open(&shell->client, options->connect,
+                     FRAME_FEATURE_CHECKSUM | FRAME_FEATURE_OPERATOR |
+                         (is_fresh ? FRAME_FEATURE_FRESH : 0))) {
         fprintf(stderr, "till shell: %s\n", shell->client.error);
         shell->has_failed = true;
         return;
     }
+    if (is_fresh)
+        client_set_min_seq(&shell->client, min_seq);
+    shell->client.follows = options->follow;
+    shell->shows_age = options->age;
     shell->sent_max =
         shell->client.in_flight_max < IN_FLIGHT_MAX ? shell->client.in_flight_max : IN_FLIGHT_MAX;
     run_input(shell);
@@ -451,12 +476,20 @@ static void print_help(void)
 }
 
 /* False after a message. */
-static bool options_agree(const struct shell_options *options)
+static bool options_agree(const struct shell_options *options, uint64_t *min_seq)
 {
-    if (options->data != NULL ||
-        (options->archive == NULL && options->at == NULL && options->seq == NULL))
+    const char *text = options->min_seq;
+    bool asks_server = options->age || options->follow || text != NULL;
+    bool names_moment = options->archive != NULL || options->at != NULL || options->seq != NULL;
+    *min_seq = 0;
+    if (text != NULL && !value_read(FIELD_u64, text, strlen(text), 0, min_seq))
+        fprintf(stderr, "till shell: --min-seq %s: expected a number\n", text);
+    else if (options->data == NULL && names_moment)
+        fprintf(stderr, "till shell: --archive, --at and --seq need --data DIR\n");
+    else if (options->data != NULL && asks_server)
+        fprintf(stderr, "till shell: --age, --min-seq and --follow need a server, not --data\n");
+    else
         return true;
-    fprintf(stderr, "till shell: --archive, --at and --seq need --data DIR\n");
     return false;
 }
 
@@ -475,7 +508,8 @@ int cli_shell(int argc, char **argv)
                             .at = options.at,
                             .seq = options.seq,
                             .capacities = options.capacities};
-    if (!folder_options(&folder) || !options_agree(&options))
+    uint64_t min_seq = 0;
+    if (!folder_options(&folder) || !options_agree(&options, &min_seq))
         return EXIT_USAGE;
     struct shell *shell = calloc(1, sizeof *shell);
     if (shell == NULL) {
@@ -487,7 +521,7 @@ int cli_shell(int argc, char **argv)
     if (options.data != NULL)
         run_folder(shell, &folder, options.data);
     else
-        run_server(shell, options.connect);
+        run_server(shell, &options, min_seq);
     bool good = !shell->has_failed && !(options.fail && shell->has_rejected);
     free(shell);
     return good ? EXIT_OK : EXIT_FAILED;

@@ -672,6 +672,10 @@ bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *
     }
     if (done && reply->shows_key)
         write_field(&writer, find_key(message->request), reply->request);
+    if (reply->shows_age) {
+        write_name(&writer, "age_us", strlen("age_us"));
+        value_write(out, form, FIELD_u64, &reply->age_us);
+    }
     if (form == VALUE_JSON)
         fputc('}', out);
     return true;

@@ -36,6 +36,8 @@ struct text_reply {
     size_t size;
     uint64_t line;  /* of the input that the request stood on: JSON begins with it; 0: of none */
     bool shows_key; /* the request's key comes last, when it was accepted */
+    bool shows_age; /* how old the state is that it shows comes last, */
+    uint64_t age_us;
 };
 
 /* Writes a reply as one line, without its end. As text, fields that are zero are left out; JSON

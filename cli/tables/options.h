@@ -115,6 +115,14 @@ ADDRESS(shell, connect, CLIENT_ADDRESS_DEFAULT, "ADDR:PORT", "the server")
 TEXT(shell, data, NULL, "DIR", "answer queries from this folder instead of a server; no changes")
 FLAG(shell, json, "answer each line with one JSON object")
 FLAG(shell, fail, "exit with 1 when an outcome is neither OK nor REPLAYED")
+GROUP(shell, "With replicas")
+FLAG(shell, age, "tell at the end of each answer how many microseconds old its state is")
+TEXT(shell, min_seq, NULL, "N",
+     "demand answers that show the change with this number; a server that does not reach it in "
+     "time answers REPLICA_BEHIND")
+FLAG(shell, follow,
+     "when a replica tells where commands are taken, go there; each line then waits for the answer "
+     "to the one before")
 GROUP(shell, "With --data: the moment to answer for, and capacities that are at least those that\n"
              "the server ran with")
 MOMENT(shell)

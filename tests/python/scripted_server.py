@@ -5,7 +5,7 @@ import select
 import socket
 
 from harness import check
-from till_client import HEADER, MAGIC, PROTOCOL, REPLY, VERSION
+from till_client import FRESH, FRESHNESS, HEADER, MAGIC, PROTOCOL, REPLY, VERSION
 
 OUTCOMES = {name: number for number, (name, *_) in PROTOCOL.outcomes.items()}
 WAIT_SECONDS_MAX = 30
@@ -13,39 +13,48 @@ QUIET_SECONDS = 0.3
 
 
 class Request:
-    def __init__(self, name, number, body, rows):
+    def __init__(self, name, number, body, rows, min_seq):
         self.name = name
         self.number = number
         self.body = body
         self.rows = rows
+        self.min_seq = min_seq
 
 
-def decode_request(frame):
+def decode_request(frame, fresh=False):
     _, kind, _, number, _ = HEADER.unpack_from(frame)
     message = PROTOCOL.by_number[kind]
-    body = message.request.unpack(frame, HEADER.size)
-    row, offset = message.request_row, HEADER.size + message.request.size
+    offset = HEADER.size + FRESHNESS.size * fresh
+    min_seq = FRESHNESS.unpack_from(frame, HEADER.size)[0] if fresh else 0
+    body = message.request.unpack(frame, offset)
+    row, offset = message.request_row, offset + message.request.size
     count = body[message.request.count] if row else 0
     rows = [row.unpack(frame, offset + i * row.size) for i in range(count)]
-    return Request(message.name, number, body, rows)
+    return Request(message.name, number, body, rows, min_seq)
 
 
 class ScriptedServer:
-    """Listens at once; `accept` takes the client and answers its hello."""
+    """Listens at once; `accept` takes the client, or its next connection, and answers its hello."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "%s:%d" % self.listener.getsockname()
         self.connection = None
         self.received = b""
+        self.fresh = False
 
-    def accept(self, in_flight_max=4096):
+    def accept(self, in_flight_max=4096, **fields):
+        """The hello's reply has these fields, too; of features, freshness may be on."""
         self.listener.settimeout(WAIT_SECONDS_MAX)
+        self.close_connection()
         self.connection, _ = self.listener.accept()
         self.connection.settimeout(WAIT_SECONDS_MAX)
+        self.received, self.fresh = b"", False
         hello = self.request()
         check(hello.name == "hello" and hello.body["magic"] == MAGIC, f"not a hello: {hello.body}")
-        self.answer(hello, version=VERSION, in_flight_max=in_flight_max, frame_size_max=8192)
+        self.answer(hello, version=VERSION, in_flight_max=in_flight_max, frame_size_max=8192,
+                    **fields)
+        self.fresh = bool(fields.get("features", 0) & FRESH)
         return hello
 
     def request(self):
@@ -57,7 +66,7 @@ class ScriptedServer:
             self.received += data
         size = int.from_bytes(self.received[:4], "little")
         frame, self.received = self.received[:size], self.received[size:]
-        return decode_request(frame)
+        return decode_request(frame, self.fresh)
 
     def request_or_end(self):
         """The next request; None when the client sends no more."""
@@ -73,19 +82,24 @@ class ScriptedServer:
         ready, _, _ = select.select([self.connection], [], [], QUIET_SECONDS)
         check(not self.received and not ready, "a request comes before an answer to others")
 
-    def answer(self, request, outcome="OK", rows=(), **fields):
+    def answer(self, request, outcome="OK", rows=(), age=0, **fields):
         message = PROTOCOL.messages[request.name]
         done = outcome in ("OK", "REPLAYED")
-        shape = message.reply if done else PROTOCOL.shapes["rejection"]
+        rejection = PROTOCOL.shapes["redirect" if outcome == "NOT_PRIMARY" else "rejection"]
+        shape = message.reply if done else rejection
         if done and shape.count is not None:
             fields.setdefault(shape.count, len(rows))
-        body = shape.pack(fields) + b"".join(message.reply_row.pack(row) for row in rows)
+        body = FRESHNESS.pack(age) * self.fresh + shape.pack(fields)
+        body += b"".join(message.reply_row.pack(row) for row in rows)
         self.connection.sendall(HEADER.pack(HEADER.size + len(body), message.number | REPLY,
                                             OUTCOMES[outcome], request.number, 0) + body)
 
-    def close(self):
+    def close_connection(self):
         if self.connection:
             self.connection.close()
+
+    def close(self):
+        self.close_connection()
         self.listener.close()
 
     def __enter__(self):

@@ -24,6 +24,9 @@ static const struct subcommand subcommands[] = {
     {"load", cli_load, "load stock and points from CSV files"},
     {"shell", cli_shell, "type commands, read answers"},
     {"snapshot", cli_snapshot, "have a running server take a snapshot"},
+    {"replicas", cli_replicas, "the replicas of a running server, and how far they are"},
+    {"follow", cli_follow, "make a running server a replica of another one"},
+    {"promote", cli_promote, "make a replica the primary, safely"},
     {"backup", cli_backup, "copy the data folder of a running server"},
     {"restore", cli_restore, "make a data folder as of a moment of the past"},
     {"log", cli_log, "print the log of a data folder as JSON lines"},
@@ -64,9 +67,10 @@ static void print_help(FILE *out)
 static void print_document(void)
 {
     static const struct option_table *const tables[] = {
-        &serve_table,   &load_table, &shell_table,  &snapshot_table, &backup_table,
-        &restore_table, &log_table,  &verify_table, &protocol_table, &demo_table,
-        &bench_table,   &soak_table, &limit_table,  &peer_table,
+        &serve_table,  &load_table,     &shell_table,  &snapshot_table, &replicas_table,
+        &follow_table, &promote_table,  &backup_table, &restore_table,  &log_table,
+        &verify_table, &protocol_table, &demo_table,   &bench_table,    &soak_table,
+        &limit_table,  &peer_table,
     };
     fputs(
         "# Options\n\n"

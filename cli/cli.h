@@ -14,6 +14,9 @@ int cli_load(int argc, char **argv);     /* cli/load.c */
 int cli_shell(int argc, char **argv);    /* cli/shell.c */
 int cli_verify(int argc, char **argv);   /* cli/verify.c */
 int cli_snapshot(int argc, char **argv); /* cli/snapshot.c */
+int cli_replicas(int argc, char **argv); /* cli/replicas.c */
+int cli_follow(int argc, char **argv);   /* cli/follow.c */
+int cli_promote(int argc, char **argv);  /* cli/promote.c */
 int cli_backup(int argc, char **argv);   /* cli/backup.c */
 int cli_restore(int argc, char **argv);  /* cli/restore.c */
 int cli_log(int argc, char **argv);      /* cli/log.c */

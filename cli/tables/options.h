@@ -136,6 +136,24 @@ ADDRESS(snapshot, connect, CLIENT_ADDRESS_DEFAULT, "ADDR:PORT", "the server")
 COUNT(snapshot, wait, 600, 1, UINT32_MAX, "SECONDS", "how long to wait until it is published")
 COMMAND_END(snapshot)
 
+COMMAND(replicas, "till replicas", "", 0, 0)
+ADDRESS(replicas, connect, CLIENT_ADDRESS_DEFAULT, "ADDR:PORT", "the server")
+FLAG(replicas, json, "answer with one JSON object, as the shell does")
+COMMAND_END(replicas)
+
+COMMAND(follow, "till follow", "ADDR:PORT", 1, 1)
+ADDRESS(follow, connect, CLIENT_ADDRESS_DEFAULT, "ADDR:PORT", "the server that shall follow")
+COMMAND_END(follow)
+
+COMMAND(promote, "till promote", "--members ADDR:PORT,...", 0, 0)
+TEXT(promote, members, NULL, "LIST",
+     "all servers of the shop, dead ones too, with commas between them, by the addresses at which "
+     "they reach each other")
+ADDRESS(promote, connect, NULL, "ADDR:PORT",
+        "which of them is to be the primary; by default one that has most")
+FLAG(promote, force, "go on where changes may be lost, and say which")
+COMMAND_END(promote)
+
 COMMAND(backup, "till backup", "DIR", 1, 1)
 TEXT(backup, data, "till-data", "DIR", "the data folder of the server")
 COUNT(backup, rate, 128, 0, UINT32_MAX, "MIB", "copied per second, at most; 0: no limit")

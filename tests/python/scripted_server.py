@@ -44,7 +44,7 @@ class ScriptedServer:
         self.fresh = False
 
     def accept(self, in_flight_max=4096, **fields):
-        """The hello's reply has these fields, too; of features, freshness may be on."""
+        """The hello's reply has these fields, too; of the features, freshness may be on."""
         self.listener.settimeout(WAIT_SECONDS_MAX)
         self.close_connection()
         self.connection, _ = self.listener.accept()
@@ -82,17 +82,26 @@ class ScriptedServer:
         ready, _, _ = select.select([self.connection], [], [], QUIET_SECONDS)
         check(not self.received and not ready, "a request comes before an answer to others")
 
-    def answer(self, request, outcome="OK", rows=(), age=0, **fields):
+    def answer(self, request, outcome="OK", rows=(), age_us=0, **fields):
         message = PROTOCOL.messages[request.name]
         done = outcome in ("OK", "REPLAYED")
         rejection = PROTOCOL.shapes["redirect" if outcome == "NOT_PRIMARY" else "rejection"]
         shape = message.reply if done else rejection
         if done and shape.count is not None:
             fields.setdefault(shape.count, len(rows))
-        body = FRESHNESS.pack(age) * self.fresh + shape.pack(fields)
+        body = FRESHNESS.pack(age_us) * self.fresh + shape.pack(fields)
         body += b"".join(message.reply_row.pack(row) for row in rows)
         self.connection.sendall(HEADER.pack(HEADER.size + len(body), message.number | REPLY,
                                             OUTCOMES[outcome], request.number, 0) + body)
+
+    def check_not_called(self):
+        """Nobody has connected since the last `accept`; who might have, has ended."""
+        self.listener.setblocking(False)
+        try:
+            self.listener.accept()
+        except BlockingIOError:
+            return
+        raise AssertionError("there is one more connection")
 
     def close_connection(self):
         if self.connection:

@@ -156,7 +156,7 @@ def answers_tell_their_age_and_lines_demand_a_change(run):
             check(hello.body["features"] & FRESH, "freshness is asked for")
             request = server.request()
             check_equal(request.min_seq, 12, "the change that is demanded")
-            server.answer(request, age=1234, seq=12)
+            server.answer(request, age_us=1234, seq=12)
             code, out, errors = result_of(process)
             check_equal((code, errors), (0, ""), "exit code and errors")
             check(expected in out, f"the age is told: {out}")

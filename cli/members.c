@@ -1,0 +1,51 @@
+/* One connection, one request, one answer. A server that does not answer in time is treated as one
+ * that cannot be reached: whether it has done what it was asked is not known then. */
+#include "cli/members.h"
+
+#include <string.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/status.h"
+#include "net/client.h"
+
+bool member_address(const char *address, struct text *text)
+{
+    struct address parts;
+    size_t size = strlen(address);
+    *text = (struct text){""};
+    if (size >= sizeof text->bytes || !address_split(&parts, address) || parts.host[0] == '\0')
+        return false;
+    memcpy(text->bytes, address, size);
+    return true;
+}
+
+static bool take_answer(const struct client_reply *answer, struct member_body *reply,
+                        char error[MEMBER_ERROR_SIZE])
+{
+    if (answer->outcome == OUTCOME_OK && answer->size >= sizeof *reply) {
+        memcpy(reply, answer->body, sizeof *reply);
+        return true;
+    }
+    if (answer->outcome >= OUTCOME_COUNT || answer->outcome == OUTCOME_OK)
+        return error_set(error, MEMBER_ERROR_SIZE, "its answer is not one to this request");
+    return error_set(error, MEMBER_ERROR_SIZE, "it answers %s: %s", outcome_name(answer->outcome),
+                     outcome_info(answer->outcome)->text);
+}
+
+bool member_ask(const char *address, unsigned number, const void *body, uint32_t size,
+                struct member_body *reply, char error[MEMBER_ERROR_SIZE])
+{
+    struct client client;
+    struct client_reply answer;
+    uint32_t request = 0;
+    if (!client_open_within(&client, address, FRAME_FEATURE_OPERATOR, MEMBER_ASK_MS))
+        return error_set(error, MEMBER_ERROR_SIZE, "%s", client.error);
+    bool is_answered = client_queue(&client, number, body, size, &request) &&
+                       client_receive(&client, &answer, MEMBER_ASK_MS);
+    if (!is_answered)
+        error_set(error, MEMBER_ERROR_SIZE, "%s", client.error);
+    bool is_done = is_answered && take_answer(&answer, reply, error);
+    client_close(&client);
+    return is_done;
+}

@@ -7,7 +7,9 @@
  * answered, and the one with the most has all of them. And no K others are left that could still
  * acknowledge to an old primary.
  *
- *   ask      every member what it has: shop, epochs, seq; N and K are the largest that any states
+ *   ask      every member what it has: shop, epochs, seq. N is the largest number that any states,
+ *            K the smallest but 0: where they differ, those are the numbers that ask for the most
+ *            promises. With K = 0 an answer waited for nobody else, so all members are needed
  *   seal     an epoch above all that any of them knows, on each that answered
  *   choose   the one with the most among those that sealed
  *   promote  it
@@ -157,7 +159,7 @@ static int take_in(struct promotion *promotion)
             return code;
         if (body->members > promotion->member_count)
             promotion->member_count = body->members;
-        if (body->acks > promotion->acks)
+        if (body->acks > 0 && (promotion->acks == 0 || body->acks < promotion->acks))
             promotion->acks = body->acks;
         newest = body->epoch > newest ? body->epoch : newest;
         newest = body->epoch_sealed > newest ? body->epoch_sealed : newest;

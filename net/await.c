@@ -79,7 +79,8 @@ uint64_t await_wait_us(const struct server *server)
     const struct session_chain *chain = &server->chains[CHAIN_AWAITING];
     if (chain->first == 0 || server->is_stalled)
         return UINT64_MAX;
-    if (chain->walk != 0 || engine_seq(server->engine) > server->walked_seq)
+    bool has_grown = engine_seq(server->engine) > server->walked_seq;
+    if (chain->walk != 0 || has_grown || server->is_stopping)
         return 0;
     const struct session *oldest = &server->sessions[chain->first];
     uint64_t waited_us = io_time_us(server->io) - oldest->awaiting_us;

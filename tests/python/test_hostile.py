@@ -132,7 +132,7 @@ def malformed_hellos_are_told_and_closed(run):
         "another magic": hello_frame(magic=MAGIC ^ 1),
         "version 0": hello_frame(version=0),
         "version 2": hello_frame(version=2),
-        "unknown features": hello_frame(features=CHECKSUMS | 4),
+        "unknown features": hello_frame(features=CHECKSUMS | 8),
         "a reserved byte": hello_frame(reserved=1),
         "a token": hello_frame(token="secret"),
         "an outcome": encode_frame(1, 1, good, outcome=1),

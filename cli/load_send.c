@@ -77,7 +77,8 @@ static void write_rejection(const struct client_reply *reply, char text[TEXT_ERR
 static bool ends_the_load(unsigned outcome)
 {
     return outcome == OUTCOME_CAPACITY || outcome == OUTCOME_STORAGE_FULL ||
-           outcome == OUTCOME_FORBIDDEN || outcome == OUTCOME_NOT_PRIMARY;
+           outcome == OUTCOME_FORBIDDEN || outcome == OUTCOME_NOT_PRIMARY ||
+           outcome == OUTCOME_NO_QUORUM;
 }
 
 static bool is_same_place(const struct load_place *a, const struct load_place *b)
@@ -306,7 +307,7 @@ static bool reply_fits(const struct load_work *work, const struct client_reply *
         return false;
     bool done = reply->outcome == OUTCOME_OK || reply->outcome == OUTCOME_REPLAYED;
     if (!done)
-        return reply->size == sizeof(struct rejection_body);
+        return reply->size == reply_shape(message, reply->outcome, reply->size)->size_bytes;
     size_t rows = work->step == STEP_READ || work->step == STEP_NAME;
     return reply->size >= message->reply->size_bytes + rows * sizeof(struct stock_row_body);
 }

@@ -139,6 +139,28 @@ def a_server_that_stops_answers_who_waits(run):
 
 
 @test
+def requests_in_pieces_are_read_as_whole_ones(run):
+    server = run.serve(options=LONG_WAIT)
+    set_up(server)
+    for checksum in (False, True):
+        with server.client(fresh=True, checksum=checksum) as client:
+            seq = seq_of(client)
+            for min_seq in (seq, seq + 1, 0):
+                client.min_seq = min_seq
+                client.queue("stock.get", rows=[{"sku": 1, "warehouse": 1}])
+            data = b"".join(client.queued)
+            client.queued = []
+            while data:
+                size = run.random.randrange(1, 41)
+                client.send(data[:size])
+                data = data[size:]
+            change(server, 60 + checksum)
+            for demanded in (seq, seq + 1, seq + 1):
+                check_shows(client, demanded)
+    run.finish(server)
+
+
+@test
 def an_error_is_told_with_an_age_and_short_frames_are_refused(run):
     server = run.serve()
     number = PROTOCOL.messages["stats"].number

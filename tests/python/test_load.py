@@ -361,6 +361,21 @@ def broken_connection_tells_what_is_unanswered(run):
 
 
 @test
+def a_load_ends_where_no_row_can_be_taken(run):
+    text = "customer,points\n" + "".join(f"{customer},5\n" for customer in range(1, 2001))
+    for outcome, fields, said in (("NO_QUORUM", {}, "--acks"),
+                                  ("NOT_PRIMARY", {"primary": "10.0.0.2:7411"}, "10.0.0.2:7411")):
+        with ScriptedServer() as server:
+            process = run.start("load", "--connect", server.address, "-", text=text)
+            server.accept(in_flight_max=1)
+            server.answer(server.request(), outcome, **fields)
+            check(server.request_or_end() is None, f"nothing is sent after {outcome}")
+            stdout, stderr = process.communicate(timeout=30)
+        check_equal(process.returncode, 1, "the exit code")
+        check(outcome in stdout + stderr and said in stdout + stderr, f"said: {stdout}{stderr}")
+
+
+@test
 def readme_s_lines_work_from_the_checkout(run):
     """Commands that run ./till by hand, on a folder and port of the test's own."""
     root = Path(__file__).resolve().parents[2]

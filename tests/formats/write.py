@@ -14,6 +14,7 @@ The shop trades twice, so that every logged command is in the log before the sna
     segment 2  second trade, which goes on with the orders of the first      (the server is killed)
 
 Before each trade the machine was switched off for a while, by its clock: the log has time.jump.
+Then the server was made the primary of a newer epoch: the log has epoch.begin.
 
 The archive has segment 1. The log has the time of each decision, and digests depend on it; but what
 is read from the folder does not depend on when it is read. For lots to expire and holds to end, the
@@ -90,6 +91,14 @@ class Shop:
         another_boot(self.folder)
         self.clocks.jump(JUMP_SECONDS * 10**6)
         self.serve()
+
+    def begin_epoch(self):
+        """The server is made the primary of a newer epoch, as if it had taken over."""
+        member = self.call("member.seal").body
+        epoch = max(member["epoch"], member["epoch_sealed"]) + 1
+        self.call("member.seal", shop=member["shop"], epoch=epoch)
+        self.call("member.promote", shop=member["shop"], epoch=epoch)
+        wait_until(lambda: self.call("member.seal").body["epoch"] == epoch, "the epoch")
 
     def now_us(self):
         """The log's time."""
@@ -510,6 +519,7 @@ def write_shop(run):
                               "--snapshot-every", "0"))
     open_shop(shop)
     shop.come_back_later()
+    shop.begin_epoch()
     told = [("inside of a block before the snapshot", trade(shop, 1))]
     left = orders_in_every_state(shop, 1, 420)
     told.append(("the snapshot", formats.ask(run, queries(), "--connect", shop.address)))
@@ -517,6 +527,7 @@ def write_shop(run):
     fill_the_segment(shop, folder, archive)
     go_on_with_the_first_trade(shop, left)
     shop.come_back_later()
+    shop.begin_epoch()
     told.append(("inside of a block behind the snapshot", trade(shop, 2)))
     told.append(("the end", formats.ask(run, queries(), "--connect", shop.address)))
     again = []

@@ -289,6 +289,12 @@ def live_places(image, name, size):
             yield number, records, at
 
 
+def filled_tables(image):
+    """Those that a shop with one server fills, with the sizes of their records: a promotion alone
+    begins an epoch."""
+    return [(name, size) for name, size in image.tables if name != "epochs"]
+
+
 @test
 def field_of_any_record_is_told_though_every_checksum_follows(run):
     """As if the loader, or the server that wrote the snapshot, had spoiled it: some field of each
@@ -297,7 +303,7 @@ def field_of_any_record_is_told_though_every_checksum_follows(run):
     newer = snapshots(folder)[1]
     image = Image(newer)
     fields = list(formats.image_fields(newer.read_bytes()))
-    for name, record_size in image.tables:
+    for name, record_size in filled_tables(image):
         _, number, offset, size = run.random.choice([row for row in fields if row[0] == name])
         place = run.random.choice(list(live_places(image, name, record_size)))
         bit = 8 * offset + run.random.randrange(8 * size)
@@ -316,7 +322,7 @@ def record_of_any_table_is_told_when_a_bit_of_it_differs(run):
     folder, _ = folder_with_two(run)
     newer = snapshots(folder)[1]
     original = newer.read_bytes()
-    for name, size in Image(newer).tables:
+    for name, size in filled_tables(Image(newer)):
         newer.write_bytes(original)
         image = Image(newer)
         places = list(live_places(image, name, size))

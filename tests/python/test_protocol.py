@@ -11,7 +11,8 @@ import harness
 from harness import check, check_equal, test
 from shop import state_of
 from till_client import (
-    CHECKSUMS, DOCUMENT, OPERATOR, PROTOCOL, Client, Connection, ServerError, decode_reply)
+    CHECKSUMS, DOCUMENT, MAGIC, OPERATOR, PROTOCOL, Client, Connection, ServerError, decode_reply,
+    encode_body, encode_frame)
 from xxh3 import xxh3_64
 
 WEEK_SECONDS = 604800
@@ -313,6 +314,26 @@ def wrong_values_are_rejected_and_change_nothing(run):
         expect(client.call("payment.event", event=key(), order=pending, amount=99, **payment),
                "AMOUNT_MISMATCH", subject=USD, value=100)
         expect(client.call("stats"), "OK", parked=1, seq=before["seq"] + 1)
+    run.finish(server)
+
+
+@test
+def hello_of_the_first_schema_is_answered(run):
+    """Hello has grown since: a client that does not know more sends 48 bytes."""
+    server = run.serve()
+    body = encode_body("hello", magic=MAGIC, version=1)
+    for size in range(8, len(body) + 9, 8):
+        with Connection(server.address) as connection:
+            connection.send(encode_frame(1, 5, (body + bytes(8))[:size]))
+            if size in (48, len(body)):
+                expect(decode_reply(connection.receive()), "OK", version=1, role="PRIMARY")
+                connection.send(encode_frame(PROTOCOL.messages["stats"].number, 6, bytes(8)))
+                expect(decode_reply(connection.receive()), "OK", orders=0)
+                continue
+            try:
+                check(False, f"hello of {size} bytes: {decode_reply(connection.receive())}")
+            except ServerError as error:
+                check("size" in str(error) or "short" in str(error), f"{size} bytes: {error}")
     run.finish(server)
 
 

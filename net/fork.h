@@ -4,11 +4,15 @@
  * fork_set_aside comes before recovery, when shop.till says SHOP_FORKED. It may be cut short at any
  * moment and done again.
  *
- *   1. the blocks behind fork_seq are copied to diverged-EPOCH-FIRST-LAST.till (10, 20 and 20
- *      digits), one behind the other as in an archived segment; `till log FILE` prints it
+ *   1. the blocks behind fork_seq are copied to diverged-EPOCH-FIRST.till (10 and 20 digits; of the
+ *      last and of the first of them), one behind the other as in an archived segment; `till log
+ *      FILE` prints it
  *   2. snapshots of a later seq are renamed: diverged-snapshot-SEQ.till
  *   3. when neither a snapshot nor the log leads to fork_seq any more, every file of the old
  *      history is renamed, diverged-..., and the folder begins anew, empty
+ *
+ * Where a file of that name is there already, from an earlier fork, the next one gets a number:
+ * ...-2.till. A log that ends before fork_seq has nothing to set aside.
  *
  * Recovery then replays up to fork_seq (replay.fork_seq) and opens the log for writing there, which
  * cuts what lies behind it; after that the caller clears SHOP_FORKED. */
@@ -19,9 +23,8 @@
 #include <stdint.h>
 
 #include "base/disk.h"
-#include "engine/engine.h"
 
-enum { FORK_ERROR_SIZE = 512 };
+enum { FORK_ERROR_SIZE = 640 };
 
 struct fork {
     struct disk *disk;
@@ -32,10 +35,12 @@ struct fork {
     uint64_t seq_first;        /* in it */
     uint64_t seq_last;
     uint64_t orders;  /* order.place commands in it */
-    bool begins_anew; /* 3. */
+    bool begins_anew; /* 3.; name is empty then */
     char error[FORK_ERROR_SIZE];
 };
 
+/* The folder is open for writing. False: error says which file cannot be read or written, what is
+ * damaged, or that fork_seq lies inside of a block. */
 bool fork_set_aside(struct fork *fork);
 
 #endif

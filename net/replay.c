@@ -3,6 +3,9 @@
  *
  *   loader_run -> wal_reader_next -> apply_block -> ... -> replay->end
  *
+ * At a fork the reading ends right after the block that fork_seq ends with, before the reader looks
+ * at what follows: a recovery that was cut short may have left that half cut.
+ *
  * What can fail: the snapshot or the log cannot be read or is damaged; they do not belong together,
  * by their seqs or epochs; a block does not lead to the state it was written from. There is no way
  * to go on then, and nothing is guessed. */
@@ -12,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "net/apply.h"
@@ -112,13 +116,34 @@ static bool fail_in_file(struct replay *replay, const struct wal_reader *reader)
     return fail(replay, "%s: %s", path, what);
 }
 
+/* Has the log been read up to the fork? seq_first: of its first block that was read. */
+static bool is_at_fork(const struct replay *replay, const struct wal_reader *reader,
+                       uint64_t seq_first)
+{
+    return replay->fork_seq > 0 && seq_first > 0 && reader->end.seq_next > replay->fork_seq;
+}
+
+/* Blocks are kept whole. */
+static bool is_whole_at_fork(struct replay *replay, const struct wal_reader *reader)
+{
+    const struct wal_block *block = &reader->block;
+    char path[WAL_ERROR_SIZE];
+    if (replay->fork_seq == 0 || reader->end.seq_next <= replay->fork_seq + 1)
+        return true;
+    wal_reader_path(reader, path);
+    return fail(replay,
+                "%s: seq %" PRIu64 ", to which the log is to go back, lies inside of the block of "
+                "seq %" PRIu64 " to %" PRIu64,
+                path, replay->fork_seq, block->seq_first, reader->end.seq_next - 1);
+}
+
 /* Replays what a log has after the state, up to its end or where the replay stops. A log that
  * begins later is left alone: *seq_later is its first seq then, else 0. */
 static bool replay_blocks(struct replay *replay, struct wal_reader *reader, struct apply *apply,
                           uint64_t *seq_first, uint64_t *seq_later)
 {
     *seq_first = *seq_later = 0;
-    while (!replay->has_stopped) {
+    while (!replay->has_stopped && !is_at_fork(replay, reader, *seq_first)) {
         enum wal_read read = wal_reader_next(reader);
         if (read == WAL_READ_END && reader->end.seq_begin > engine_seq(replay->engine) + 1) {
             *seq_later = reader->end.seq_begin;
@@ -135,7 +160,8 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader, stru
             wal_reader_path(reader, replay->path_later);
             break;
         }
-        if (reader->fields != NULL && !is_of_the_epoch(replay, reader))
+        if (!is_whole_at_fork(replay, reader) ||
+            (reader->fields != NULL && !is_of_the_epoch(replay, reader)))
             return false;
         if (reader->fields != NULL && !replay_block(replay, reader, apply))
             return fail_in_file(replay, reader);
@@ -145,18 +171,42 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader, stru
     return true;
 }
 
+static bool log_open(const struct replay *replay, struct wal_reader *reader, struct disk *disk)
+{
+    if (wal_reader_init(reader, disk) != 0)
+        return false;
+    reader->seq_known = engine_seq(replay->engine);
+    reader->ignores_note = replay->ignores_note || replay->fork_seq > 0;
+    return true;
+}
+
+/* Is the snapshot all that is kept at the fork? Then the log has no block up to there; what it has
+ * may be half cut, and need not be readable. */
+static bool keeps_no_block(const struct replay *replay, struct disk *disk)
+{
+    struct wal_reader reader;
+    if (replay->fork_seq == 0 || engine_seq(replay->engine) != replay->fork_seq ||
+        !log_open(replay, &reader, disk))
+        return false;
+    bool keeps_one =
+        wal_reader_next(&reader) == WAL_READ_BLOCK && reader.block.seq_first <= replay->fork_seq;
+    wal_reader_deinit(&reader);
+    return !keeps_one;
+}
+
 static bool replay_log(struct replay *replay, struct disk *disk, struct apply *apply,
                        uint64_t *seq_later)
 {
     struct wal_reader reader;
     uint64_t seq_first = 0;
-    if (wal_reader_init(&reader, disk) != 0)
+    *seq_later = 0;
+    bool is_empty = keeps_no_block(replay, disk);
+    if (!log_open(replay, &reader, disk))
         return fail(replay, "%s", reader.error);
-    reader.seq_known = engine_seq(replay->engine);
-    reader.ignores_note = replay->ignores_note;
-    bool replayed = replay_blocks(replay, &reader, apply, &seq_first, seq_later);
+    bool replayed = is_empty || replay_blocks(replay, &reader, apply, &seq_first, seq_later);
     if (disk == replay->disk) {
-        replay->end = reader.end;
+        replay->has_forked = replayed && (is_empty || is_at_fork(replay, &reader, seq_first));
+        replay->end = replay->has_forked ? wal_reader_end_here(&reader) : reader.end;
         replay->seq_first = seq_first;
         replay->is_archive = reader.is_archive;
     }
@@ -192,6 +242,8 @@ static bool load_snapshot(struct replay *replay)
     uint64_t seq_max = replay->seq_max;
     if (replay->seq_last > 0 && (seq_max == 0 || replay->seq_last < seq_max))
         seq_max = replay->seq_last;
+    if (replay->fork_seq > 0 && (seq_max == 0 || replay->fork_seq < seq_max))
+        seq_max = replay->fork_seq;
     replay->loader = (struct loader){.disk = replay->disk,
                                      .engine = replay->engine,
                                      .seq_max = seq_max,
@@ -209,6 +261,7 @@ static bool load_snapshot(struct replay *replay)
 bool replay_run(struct replay *replay)
 {
     struct apply apply;
+    TILL_ASSERT(replay->fork_seq == 0 || replay->archive == NULL);
     if (!apply_init(&apply, replay->engine))
         return fail(replay, "no memory for a batch of commands");
     apply.observe = replay->observe;
@@ -218,7 +271,7 @@ bool replay_run(struct replay *replay)
     replay->blocks = replay->commands = 0;
     replay->end = (struct wal_end){0};
     replay->seq_first = replay->epoch = 0;
-    replay->is_archive = replay->has_stopped = false;
+    replay->is_archive = replay->has_stopped = replay->has_forked = false;
     uint64_t start_us = clock_monotonic_us();
     bool replayed = load_snapshot(replay);
     uint64_t loaded_us = clock_monotonic_us();

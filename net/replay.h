@@ -28,6 +28,8 @@ struct replay {
     uint64_t seq_max;       /* newer snapshots are not looked at; 0: no bound */
     uint64_t seq_last;      /* the last change to be made; 0: no bound */
     uint64_t time_last_us;  /* later changes are not made; 0: no bound */
+    uint64_t fork_seq;      /* the log is to be cut after it (net/fork.h): nothing later is read, and
+                               the note is ignored; 0: it is not. Without an archive */
 
     /* Called now and then while a snapshot is loaded, unless NULL. */
     void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
@@ -49,6 +51,7 @@ struct replay {
     bool is_archive;    /* the folder itself is an archive */
     bool has_stopped;   /* at seq_last or time_last_us: there is more, */
     uint64_t seq_whole; /* and the block that was begun goes up to this seq */
+    bool has_forked;    /* at fork_seq: wal_open with `end` cuts what lies behind it */
     uint64_t loaded_us; /* how long the snapshot took, and the log */
     uint64_t replayed_us;
     char path_later[WAL_ERROR_SIZE]; /* of the log that does not go on where the state ends */

@@ -5,7 +5,7 @@ import os
 import shutil
 
 import harness
-from formats import SHOP_FORKED, SHOP_NAME, SHOP_REPLICA, shop_read, shop_write
+from formats import SHOP_FORKED, SHOP_NAME, SHOP_REPLICA, blocks, shop_read, shop_write
 from harness import check, check_equal, test
 from shop import flip, place, segments, set_up, snapshot, snapshots
 
@@ -173,6 +173,49 @@ def backup_of_another_shop_or_of_one_that_is_to_go_back_is_refused(run):
     check_refused(run.till("backup", backup, "--data", folder), folder, "go back to seq 50")
     check_equal(entries(backup), before, "the files of the backup")
     check("goes back to seq 50" in run.till("verify", folder).stdout, "what verify tells")
+
+
+def set_aside(folder):
+    """A file with the last blocks of the folder's log, as a fork leaves it, and where the second
+    one of them begins."""
+    segment = segments(folder)[0]
+    tail = [block for block in blocks(segment) if block.command_count > 0][-3:]
+    path = folder / f"diverged-{1:010}-{tail[0].seq_first:020}.till"
+    path.write_bytes(segment.read_bytes()[tail[0].offset : tail[-1].offset + tail[-1].block_size])
+    return path, tail[1].offset - tail[0].offset, tail[0].seq_first
+
+
+@test
+def file_of_blocks_that_were_set_aside_is_printed_by_its_path(run):
+    server = run.serve()
+    set_up(server)
+    for first in range(1, 100, 10):
+        place(server, first, 10)
+    server.stop_clean()
+    path, second, seq_first = set_aside(server.folder)
+    lines = run.till("log", server.folder).stdout.splitlines()
+    for place_of in (path, os.path.relpath(path)):
+        result = run.till("log", place_of)
+        check_equal((result.returncode, result.stderr), (0, ""), "till log of the file")
+        check_equal(result.stdout.splitlines(), lines[seq_first - 1 :], "what it prints")
+    # A whole segment, with its free space, as it is left where a folder begins anew.
+    aside = path.with_name("diverged-" + segments(server.folder)[0].name)
+    shutil.copy(segments(server.folder)[0], aside)
+    check_equal(run.till("log", aside).stdout.splitlines(), lines, "a segment that was set aside")
+    # Damage is named, after what comes before it.
+    flip(path, second + 100)
+    result = run.till("log", path)
+    check_equal(result.returncode, 1, "the exit code for a damaged file")
+    check(f"{path.name}: it is damaged at offset {second}, behind seq" in result.stderr,
+          result.stderr)
+    check(0 < len(result.stdout.splitlines()) < len(lines) - seq_first + 1, "what it still prints")
+    # Nothing else looks at such files, and a backup does not take them along.
+    backup = run.folder()
+    check_equal(run.till("backup", backup, "--data", server.folder).returncode, 0, "a backup")
+    check(not list(backup.glob("diverged-*")), "files that were set aside are in the backup")
+    run.verify(server.folder)
+    run.finish(run.serve(server.folder))
+    check(path.exists() and aside.exists(), "a start leaves them alone")
 
 
 @test

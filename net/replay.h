@@ -3,8 +3,9 @@
  *
  * It ends in the very state the log was written from, and proves it: every command must be
  * accepted, and the engine's digest after each block must be the block's. It may end at an earlier
- * moment, and take what the folder's log lacks from an archive. Start-up and all tools that read a
- * folder go through here. */
+ * moment, and take what the folder's log lacks from an archive. At a fork (net/fork.h) it ends
+ * where the log is to be cut; it ignores the note then, and takes no archive. Start-up and all
+ * tools that read a folder go through here. */
 #ifndef TILL_NET_REPLAY_H
 #define TILL_NET_REPLAY_H
 
@@ -28,8 +29,7 @@ struct replay {
     uint64_t seq_max;       /* newer snapshots are not looked at; 0: no bound */
     uint64_t seq_last;      /* the last change to be made; 0: no bound */
     uint64_t time_last_us;  /* later changes are not made; 0: no bound */
-    uint64_t fork_seq;      /* the log is to be cut after it (net/fork.h): nothing later is read, and
-                               the note is ignored; 0: it is not. Without an archive */
+    uint64_t fork_seq;      /* nothing later is read: the log is to be cut there; 0: it is not */
 
     /* Called now and then while a snapshot is loaded, unless NULL. */
     void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);

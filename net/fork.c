@@ -252,6 +252,17 @@ static void tell(struct aside *aside, const char *name, const struct tail *tail)
     fork->orders = tail->orders;
 }
 
+/* Was a file of blocks published later than another one, by their names? The epoch decides, then
+ * the number at the end, which has no leading zeros. */
+static bool is_later(const char *name, const char *than)
+{
+    enum { STEM_SIZE = sizeof PREFIX - 1 + 10 + 1 + 20 };
+    int stems = strncmp(name, than, STEM_SIZE);
+    if (stems != 0 || strlen(name) == strlen(than))
+        return stems != 0 ? stems > 0 : strcmp(name, than) > 0;
+    return strlen(name) > strlen(than);
+}
+
 /* The newest file that has the tail, if there is one. */
 static bool find_copy(struct aside *aside, bool *is_found)
 {
@@ -259,12 +270,14 @@ static bool find_copy(struct aside *aside, bool *is_found)
     struct disk_entry *entries;
     int count = disk_list_all(fork->disk, &entries);
     *is_found = false;
-    for (int i = count; i-- > 0 && !*is_found;) {
+    for (int i = 0; i < count; i++) {
         struct tail tail;
-        *is_found = is_of_tail(fork, entries[i].name) && tail_read(aside, entries[i].name, &tail) &&
-                    has_tail(aside, &tail);
-        if (*is_found)
-            tell(aside, entries[i].name, &tail);
+        const char *name = entries[i].name;
+        if (!is_of_tail(fork, name) || (*is_found && !is_later(name, fork->name)) ||
+            !tail_read(aside, name, &tail) || !has_tail(aside, &tail))
+            continue;
+        tell(aside, name, &tail);
+        *is_found = true;
     }
     free(entries);
     return count >= 0 || fail_at(fork, "", count);

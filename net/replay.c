@@ -4,7 +4,8 @@
  *   loader_run -> wal_reader_next -> apply_block -> ... -> replay->end
  *
  * At a fork the reading ends right after the block that fork_seq ends with, before the reader looks
- * at what follows: a recovery that was cut short may have left that half cut.
+ * at what follows, or at the note: a recovery that was cut short may have left the log half cut. A
+ * log that ends earlier is read like any other.
  *
  * What can fail: the snapshot or the log cannot be read or is damaged; they do not belong together,
  * by their seqs or epochs; a block does not lead to the state it was written from. There is no way
@@ -176,7 +177,7 @@ static bool log_open(const struct replay *replay, struct wal_reader *reader, str
     if (wal_reader_init(reader, disk) != 0)
         return false;
     reader->seq_known = engine_seq(replay->engine);
-    reader->ignores_note = replay->ignores_note || replay->fork_seq > 0;
+    reader->ignores_note = replay->ignores_note;
     return true;
 }
 

@@ -4,8 +4,8 @@
  * It ends in the very state the log was written from, and proves it: every command must be
  * accepted, and the engine's digest after each block must be the block's. It may end at an earlier
  * moment, and take what the folder's log lacks from an archive. At a fork (net/fork.h) it ends
- * where the log is to be cut; it ignores the note then, and takes no archive. Start-up and all
- * tools that read a folder go through here. */
+ * where the log is to be cut; it takes no archive then. Start-up and all tools that read a folder
+ * go through here. */
 #ifndef TILL_NET_REPLAY_H
 #define TILL_NET_REPLAY_H
 

@@ -548,21 +548,63 @@ static struct folder *folder_to_fork(struct fork *fork)
     }
 }
 
-TEST(file_of_an_earlier_fork_is_not_replaced)
+/* The first block behind the fork, and how many there are. */
+static const struct forked_block *tail_of(const struct folder *folder, const struct fork *fork,
+                                          uint32_t *count)
 {
-    struct fork fork;
-    struct folder *folder = folder_to_fork(&fork);
-    char taken[DISK_NAME_SIZE];
-    const struct forked_block *last = &folder->blocks[folder->block_count - 1];
-    snprintf(taken, sizeof taken, "diverged-%010" PRIu64 "-%020" PRIu64 ".till", last->header.epoch,
-             fork.fork_seq + 1);
-    file_make(folder, taken, folder->blocks[0].image, folder->blocks[0].header.block_size);
-    go_back(folder, &fork, (uint32_t)test_random_below(3));
-    CHECK(strstr(fork.name, "-2.till") != NULL);
-    file_check(folder, taken, folder->blocks[0].image, folder->blocks[0].header.block_size);
-    state_check(folder, &fork);
-    tail_check(folder, &fork);
-    folder_free(folder);
+    uint32_t first = folder->block_first;
+    while (folder->blocks[first].header.seq_first <= fork->fork_seq)
+        first++;
+    *count = folder->block_count - first;
+    return &folder->blocks[first];
+}
+
+/* Of another history: it is chained to the block that the fork is behind, and goes on for long. */
+static void stranger_make(struct folder *folder, const struct forked_block *first, uint8_t *image)
+{
+    struct wal_block block = {.previous = first->header.previous,
+                              .epoch = first->header.epoch,
+                              .seq_first = first->header.seq_first,
+                              .seq_durable = first->header.seq_first - 1,
+                              .time_us = first->header.time_us,
+                              .command_count = 1000000};
+    wal_block_seal(&folder->packer, &block, folder->ids, folder->fields, image);
+    CHECK_EQUAL(block.block_size, WAL_ALIGN);
+}
+
+/* What an earlier fork at the same place may have left: nothing of this tail, or only its
+ * beginning.
+ */
+TEST(file_of_an_earlier_fork_is_neither_replaced_nor_taken_for_this_ones)
+{
+    static uint8_t image[WAL_BLOCK_SIZE_MAX];
+    for (int round = 0; round < ROUNDS; round++) {
+        struct fork fork;
+        struct folder *folder = folder_to_fork(&fork);
+        uint32_t count;
+        const struct forked_block *first = tail_of(folder, &fork, &count);
+        const struct forked_block *last = &folder->blocks[folder->block_count - 1];
+        const uint8_t *bytes = folder->blocks[0].image;
+        uint64_t size = folder->blocks[0].header.block_size;
+        char taken[DISK_NAME_SIZE];
+        if (round % 3 == 0 && count > 1) {
+            bytes = first->image;
+            size = first->header.block_size;
+        } else if (round % 3 == 1) {
+            stranger_make(folder, first, image);
+            bytes = image;
+            size = WAL_ALIGN;
+        }
+        snprintf(taken, sizeof taken, "diverged-%010" PRIu64 "-%020" PRIu64 ".till",
+                 last->header.epoch, first->header.seq_first);
+        file_make(folder, taken, bytes, size);
+        go_back(folder, &fork, (uint32_t)test_random_below(3));
+        CHECK(strstr(fork.name, "-2.till") != NULL);
+        file_check(folder, taken, bytes, size);
+        state_check(folder, &fork);
+        tail_check(folder, &fork);
+        folder_free(folder);
+    }
 }
 
 TEST(fork_inside_of_a_block_is_refused_and_changes_nothing)

@@ -50,6 +50,14 @@ void progress_backup(void *context, uint64_t bytes_done, uint64_t bytes_total)
     progress_show(context, "checking the backup", bytes_done, bytes_total);
 }
 
+void progress_fetching(void *context, uint64_t bytes_done, uint64_t bytes_total)
+{
+    if (bytes_total == 0)
+        progress_end(context);
+    else
+        progress_show(context, "fetching a snapshot from the primary", bytes_done, bytes_total);
+}
+
 void progress_notice(void *context, const char *text)
 {
     struct progress *progress = context;

@@ -28,6 +28,9 @@ void progress_log(void *context, uint64_t bytes_done, uint64_t bytes_total);
 void progress_snapshot(void *context, uint64_t bytes_done, uint64_t bytes_total);
 void progress_backup(void *context, uint64_t bytes_done, uint64_t bytes_total);
 
+/* The same of a snapshot that comes from another server; with 0 of 0 the line is cleared. */
+void progress_fetching(void *context, uint64_t bytes_done, uint64_t bytes_total);
+
 /* What a person should know meanwhile, as a line of its own on stderr; the same context. */
 void progress_notice(void *context, const char *text);
 

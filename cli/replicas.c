@@ -100,7 +100,11 @@ static void print_server(const char *address, const struct replicas_reply_body *
            reply->seq);
     if (reply->role == server_role_REPLICA) {
         write_cell(primary, FIELD_text, &reply->primary);
-        printf("follows %s; its answers are %.3f s old\n", primary, seconds(reply->age));
+        printf("follows %s; ", primary);
+        if (reply->age == UINT64_MAX)
+            printf("how old its answers are is not known yet\n");
+        else
+            printf("its answers are %.3f s old\n", seconds(reply->age));
     }
     if (reply->acks > 0)
         printf("waits for %" PRIu32 " of its replicas: answered up to seq %" PRIu64 "\n",

@@ -21,11 +21,15 @@
 #include "cli/units.h"
 #include "net/server.h"
 
+enum { EXIT_AGAIN = -1 };
+
 struct serve {
     struct serve_options typed;
     struct server_options options; /* what the server is made of, from what was typed */
     struct progress progress;
     struct listen listen;
+    cpu_set_t cores;                      /* that this process had at its start */
+    char listen_again[ADDRESS_TEXT_SIZE]; /* with the port that was chosen */
 };
 
 static void print_help(void)
@@ -137,11 +141,9 @@ static bool has_core(const struct serve *serve)
 
 /* Takes the core away from this thread, so that the helper threads, which inherit its cores, do not
  * use it; unless there is no other core. */
-static void helpers_leave(uint32_t core)
+static void helpers_leave(const struct serve *serve, uint32_t core)
 {
-    cpu_set_t others;
-    if (sched_getaffinity(0, sizeof others, &others) != 0)
-        return;
+    cpu_set_t others = serve->cores;
     CPU_CLR(core, &others);
     if (CPU_COUNT(&others) > 0)
         (void)sched_setaffinity(0, sizeof others, &others);
@@ -160,7 +162,19 @@ static bool loop_pin(uint32_t core)
     return false;
 }
 
-/* Runs an opened folder and loop; the exit code. */
+/* A server that begins anew listens where it did, and is what its folder says by now. */
+static void prepare_again(struct serve *serve, const struct server *server)
+{
+    const struct address address = address_of(serve->options.listen);
+    serve->options.listen =
+        address_join(address.host, server_start(server).port, serve->listen_again);
+    serve->options.replica_of = NULL;
+    serve->options.accept_clock = false;
+    serve->options.rewrite_log_note = false;
+}
+
+/* Runs an opened folder and loop; the exit code, or EXIT_AGAIN: it is to be run again, as a replica
+ * does when it goes back or has fetched a snapshot. */
 static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
 {
     char error[SERVER_ERROR_SIZE];
@@ -172,7 +186,7 @@ static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
     }
     print_start(serve, server, io);
     int go_on = 1;
-    while (go_on > 0)
+    while (go_on == 1)
         go_on = server_turn(server, UINT64_MAX);
     if (go_on < 0) {
         /* The kernel may still access memory for writes in flight, so nothing is freed. */
@@ -180,9 +194,34 @@ static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
         fflush(NULL);
         _exit(EXIT_FAILED);
     }
-    printf("stopped at seq %" PRIu64 "\n", engine_seq(server_engine(server)));
+    if (go_on == 2)
+        prepare_again(serve, server);
+    else
+        printf("stopped at seq %" PRIu64 "\n", engine_seq(server_engine(server)));
     server_destroy(server);
-    return EXIT_OK;
+    return go_on == 2 ? EXIT_AGAIN : EXIT_OK;
+}
+
+/* Makes the loop and runs the folder in it, as often as it is to begin anew. */
+static int serve_loop(struct serve *serve, struct disk *disk)
+{
+    const struct serve_options *typed = &serve->typed;
+    struct io_options io_options = server_io_options(&serve->options);
+    char error[IO_ERROR_SIZE];
+    int code = EXIT_AGAIN;
+    while (code == EXIT_AGAIN) {
+        code = EXIT_FAILED;
+        if (has_core(serve))
+            helpers_leave(serve, typed->core);
+        struct io *io = io_create(&io_options, error);
+        if (io == NULL)
+            fprintf(stderr, "till serve: %s\n", error);
+        else if (!has_core(serve) || loop_pin(typed->core))
+            code = serve_run(serve, io, disk);
+        if (io != NULL)
+            io_destroy(io);
+    }
+    return code;
 }
 
 static bool open_folder(const char *path, struct disk **disk)
@@ -205,27 +244,15 @@ static bool folders_are_apart(const struct serve *serve)
 
 static int serve_open(struct serve *serve)
 {
-    char error[IO_ERROR_SIZE];
     const struct serve_options *typed = &serve->typed;
-    struct io_options io_options = server_io_options(&serve->options);
     struct disk *disk = NULL;
-    struct io *io = NULL;
     int code = EXIT_FAILED;
     bool had_data = path_exists(typed->data);
     bool had_archive = typed->archive == NULL || path_exists(typed->archive);
     if (folders_are_apart(serve) && open_folder(typed->data, &disk) &&
         (typed->archive == NULL || open_folder(typed->archive, &serve->options.archive)) &&
-        memory_suffices(&serve->options, "")) {
-        if (has_core(serve))
-            helpers_leave(typed->core);
-        io = io_create(&io_options, error);
-        if (io == NULL)
-            fprintf(stderr, "till serve: %s\n", error);
-        else if (!has_core(serve) || loop_pin(typed->core))
-            code = serve_run(serve, io, disk);
-    }
-    if (io != NULL)
-        io_destroy(io);
+        memory_suffices(&serve->options, ""))
+        code = serve_loop(serve, disk);
     disk_close(serve->options.archive);
     disk_close(disk);
     if (!had_archive && code != EXIT_OK)
@@ -267,6 +294,7 @@ static struct server_options server_options_of(struct serve *serve)
     options.progress = progress_log;
     options.checking = progress_backup;
     options.loading = progress_snapshot;
+    options.fetching = progress_fetching;
     options.memory_taken = show_memory_taken;
     options.notice = progress_notice;
     options.context = &serve->progress;
@@ -291,6 +319,22 @@ static bool options_agree(const struct serve_options *typed)
     return true;
 }
 
+/* The random numbers that a server needs. */
+static bool draw(struct server_options *options)
+{
+    struct {
+        uint64_t hash_seed;
+        struct id shop;
+        struct id member;
+    } drawn;
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
+        return false;
+    options->engine.hash_seed = drawn.hash_seed;
+    options->shop_new = drawn.shop;
+    options->member_new = drawn.member;
+    return true;
+}
+
 int cli_serve(int argc, char **argv)
 {
     struct serve serve = {.progress = {.command = "till serve", .log = "reading the log"}};
@@ -305,8 +349,8 @@ int cli_serve(int argc, char **argv)
     int code = look_at_address(&serve);
     if (code != EXIT_OK)
         return code;
-    if (getrandom(&serve.options.engine.hash_seed, sizeof(uint64_t), 0) != sizeof(uint64_t)) {
-        perror("till serve: getrandom");
+    if (sched_getaffinity(0, sizeof serve.cores, &serve.cores) != 0 || !draw(&serve.options)) {
+        perror("till serve");
         return EXIT_FAILED;
     }
     /* Exceeding a limit on file sizes then fails the write, as a full disk does, instead of killing

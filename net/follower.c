@@ -44,10 +44,10 @@ static void follower_check(const struct follower *follower)
         break;
     case FOLLOWER_GREETING:
     case FOLLOWER_JOINING:
-        TILL_ASSERT(reader->raw_size == 0 && follower->epoch_theirs == 0);
+        TILL_ASSERT(reader->raw_size == 0);
         break;
     case FOLLOWER_STREAMING:
-        TILL_ASSERT(follower->answer.answer == join_answer_STREAM && follower->epoch_theirs > 0);
+        TILL_ASSERT(follower->answer.answer == join_answer_STREAM);
         TILL_ASSERT(follower->epoch_came <= follower->epoch_theirs);
         break;
     }
@@ -243,8 +243,6 @@ static bool epoch_is_right(struct follower *follower, const struct link_self *se
 static enum follower_event take_beat(struct follower *follower, const struct link_self *self,
                                      const struct replica_beat_body *beat)
 {
-    if (beat->time > TIME_US_MAX)
-        return wrong(follower, "its clock is out of range: %" PRIu64, beat->time);
     if (!epoch_is_right(follower, self, beat->epoch))
         return FOLLOWER_WRONG;
     follower->beat = *beat;
@@ -290,14 +288,17 @@ static bool block_is_whole(struct follower *follower)
     return end == block->block_size || bytes_are_zero(bytes + end, block->block_size - end);
 }
 
-/* Is it the block that follows the last one? */
+/* Is it the block that follows the last one? A state that came from a snapshot may end within a
+ * block: then the first one is that which has the next change. */
 static bool block_follows(const struct follower *follower)
 {
     const struct wal_block *block = &follower->block;
-    bool is_chained = block->previous == follower->checksum_came ||
-                      (follower->checksum_came == 0 && follower->seq_came > 0);
-    return is_chained && block->seq_first == follower->seq_came + 1 &&
-           block->epoch >= follower->epoch_came;
+    uint64_t seq_next = follower->seq_came + 1;
+    if (block->epoch < follower->epoch_came)
+        return false;
+    if (follower->checksum_came == 0 && follower->seq_came > 0)
+        return block->seq_first <= seq_next && block->seq_first + block->command_count >= seq_next;
+    return block->seq_first == seq_next && block->previous == follower->checksum_came;
 }
 
 static enum follower_event take_block(struct follower *follower, const struct link_self *self)
@@ -316,7 +317,7 @@ static enum follower_event take_block(struct follower *follower, const struct li
                      follower->checksum_came);
     if (!epoch_is_right(follower, self, block->epoch))
         return FOLLOWER_WRONG;
-    follower->seq_came += block->command_count;
+    follower->seq_came = block->seq_first + block->command_count - 1;
     follower->checksum_came = block->checksum;
     follower->epoch_came = block->epoch;
     follower->received_bytes += block->block_size;

@@ -459,3 +459,19 @@ bool fork_set_aside(struct fork *fork)
     free(aside);
     return is_well;
 }
+
+int fork_leave_log(struct disk *disk)
+{
+    struct disk_entry *entries = NULL;
+    int count = disk_list_all(disk, &entries);
+    int result = count < 0 ? count : 0;
+    for (int i = 0; result == 0 && i < count; i++) {
+        const char *name = entries[i].name;
+        bool is_log =
+            strncmp(name, "wal-", strlen("wal-")) == 0 || strcmp(name, WAL_NOTE_NAME) == 0;
+        if (is_log && !disk_name_is_partial(name))
+            result = disk_remove(disk, name);
+    }
+    free(entries);
+    return result;
+}

@@ -43,4 +43,9 @@ struct fork {
  * damaged, or that fork_seq lies inside of a block. */
 bool fork_set_aside(struct fork *fork);
 
+/* For a replica whose log does not reach the snapshot that it has fetched (SHOP_REBASED): removes
+ * the log, all of which the snapshot shows, as the log's own release would. 0 or -errno; it may be
+ * cut short and done again. */
+int fork_leave_log(struct disk *disk);
+
 #endif

@@ -208,7 +208,7 @@ static enum handled reject(struct server *server, uint32_t number, const struct 
     enum handled reserved = reserve_answer(server, number, sizeof(struct rejection_body));
     if (reserved != HANDLED)
         return reserved;
-    uint64_t seq = engine_seq(server->engine);
+    uint64_t seq = wal_seq_durable(server->wal);
     int64_t value = outcome == OUTCOME_REPLICA_BEHIND ? (int64_t)seq : 0;
     struct rejection_body body = rejection_make(seq, 0, value);
     pipeline_answer(server, number, request->frame, outcome, &body, sizeof body);

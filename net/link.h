@@ -49,7 +49,7 @@ struct link_self {
     uint64_t epoch_sealed;
     uint64_t seq;          /* of the last durable change */
     uint64_t checksum;     /* of the last durable block; 0: none */
-    uint64_t time_us;      /* the primary's clock, as far as it is known here */
+    uint64_t age_us;       /* microseconds since this state was the primary's last one */
     uint64_t snapshot_seq; /* of the newest published snapshot; 0: none */
     uint32_t acks;
     uint32_t members;

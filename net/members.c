@@ -1,82 +1,656 @@
-/* Stubs until the members' file is written. */
+/* Roles, epochs, and when this server may decide.
+ *
+ * Good path: shop.till is read before the log; --replica-of changes it; after recovery the role
+ * follows from it and from the log's epoch. A change of roles is written to shop.till first.
+ *
+ * What can fail: writing shop.till. A seal or promotion that is not durable is answered
+ * STORAGE_FULL and has not happened. A fence is taken up in memory all the same: it is safer.
+ *
+ * What must hold: of two members that are PRIMARY of different epochs, the older one gets no
+ * acknowledgement from a member that has sealed the newer one; a member that has sealed an epoch
+ * has told its seq afterwards. docs/replication.md has the proof. */
 #include "net/members.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "base/assert.h"
+#include "base/clock.h"
 #include "net/admin.h"
-#include "net/replicas.h"
+#include "net/link.h"
 #include "net/server_state.h"
+#include "net/timekeeping.h"
+
+/* Nobody seals an epoch that leaves no room for the promotions to come. */
+#define EPOCH_MAX (UINT64_MAX / 4)
+
+/* By role: which ones may follow, as bits. */
+static const uint8_t next_roles[MEMBER_ROLE_COUNT] = {
+    [MEMBER_SERVING] = 1 << MEMBER_FENCED | 1 << MEMBER_FOLLOWING,
+    [MEMBER_WAITING] = 1 << MEMBER_SERVING | 1 << MEMBER_FENCED | 1 << MEMBER_FOLLOWING,
+    [MEMBER_FENCED] = 1 << MEMBER_FOLLOWING,
+    [MEMBER_FOLLOWING] = 1 << MEMBER_FOLLOWING | 1 << MEMBER_SERVING | 1 << MEMBER_DIVERGED,
+    [MEMBER_DIVERGED] = 1 << MEMBER_FOLLOWING | 1 << MEMBER_DIVERGED,
+};
+
+/* Which requests are handled: by kind, OK or the outcome that they get. */
+static void admits_update(struct server *server)
+{
+    struct members *members = &server->members;
+    enum outcome command = OUTCOME_OK;
+    enum outcome query = OUTCOME_OK;
+    switch (members->role) {
+    case MEMBER_SERVING:
+        if (members->is_short)
+            command = query = OUTCOME_NO_QUORUM;
+        break;
+    case MEMBER_WAITING:
+        command = query = OUTCOME_NO_QUORUM;
+        break;
+    case MEMBER_FENCED:
+        command = query = OUTCOME_NOT_PRIMARY;
+        break;
+    case MEMBER_FOLLOWING:
+        command = OUTCOME_NOT_PRIMARY;
+        query = members->has_joined ? OUTCOME_OK : OUTCOME_REPLICA_BEHIND;
+        break;
+    case MEMBER_DIVERGED:
+        command = OUTCOME_NOT_PRIMARY;
+        query = OUTCOME_REPLICA_BEHIND;
+        break;
+    case MEMBER_ROLE_COUNT:
+        till_unreachable();
+    }
+    members->admits[KIND_COMMAND] = (uint16_t)command;
+    members->admits[KIND_QUERY] = (uint16_t)query;
+    server->kinds_asked = (uint32_t)(command != OUTCOME_OK) << KIND_COMMAND |
+                          (uint32_t)(query != OUTCOME_OK) << KIND_QUERY;
+}
+
+/* What holds in each role. */
+static void members_check(const struct server *server)
+{
+    const struct members *members = &server->members;
+    bool is_replica = (members->shop.flags & SHOP_REPLICA) != 0;
+    switch (members->role) {
+    case MEMBER_SERVING:
+    case MEMBER_WAITING:
+        TILL_ASSERT(!is_replica && members->shop.epoch_sealed <= wal_epoch(server->wal));
+        break;
+    case MEMBER_FENCED:
+        TILL_ASSERT(!is_replica);
+        break;
+    case MEMBER_FOLLOWING:
+    case MEMBER_DIVERGED:
+        TILL_ASSERT(is_replica && !members->is_epoch_due);
+        break;
+    case MEMBER_ROLE_COUNT:
+        till_unreachable();
+    }
+}
+
+static void role_enter(struct server *server, enum member_role role)
+{
+    struct members *members = &server->members;
+    TILL_ASSERT((next_roles[members->role] >> role & 1) != 0);
+    members->role = role;
+    members->has_joined = false;
+    members->is_short = false;
+    members->short_us = server->turn_us;
+    members_check(server);
+    admits_update(server);
+}
+
+static bool fail(struct server *server, const char *what, int result)
+{
+    snprintf(server->error, sizeof server->error, "%s/%s %s: %s", disk_path(server->disk),
+             SHOP_NAME, what, strerror(-result));
+    return false;
+}
+
+/* Makes a changed shop.till durable, and takes it over. */
+static int shop_change(struct server *server, struct shop *changed)
+{
+    int result = shop_write(server->disk, changed);
+    if (result == 0)
+        server->members.shop = *changed;
+    return result;
+}
+
+static void text_copy(struct text *text, const char *from)
+{
+    *text = (struct text){{0}};
+    snprintf(text->bytes, sizeof text->bytes, "%s", from);
+}
+
+/* Before recovery. */
+
+/* A folder that has no shop.till yet: of a new shop, unless it will take on that of its primary. */
+static void shop_make(const struct server *server, struct shop *shop)
+{
+    const struct server_options *options = &server->options;
+    *shop = (struct shop){.member = options->member_new};
+    if (options->replica_of == NULL)
+        shop->shop = options->shop_new;
+}
+
+/* Was this server promoted since it followed that one? Then the command line is from before. */
+static bool is_left_behind(const struct shop *shop, const char *upstream)
+{
+    return (shop->flags & SHOP_PROMOTED) != 0 &&
+           strncmp(shop->primary.bytes, upstream, sizeof shop->primary.bytes) == 0;
+}
+
+bool members_open(struct server *server)
+{
+    const char *upstream = server->options.replica_of;
+    struct shop shop = {0};
+    int result = shop_read(server->disk, &shop);
+    if (result == -EBADMSG || result == -ENOTSUP) {
+        snprintf(server->error, sizeof server->error, "%s/%s is %s", disk_path(server->disk),
+                 SHOP_NAME,
+                 result == -ENOTSUP
+                     ? "of a newer version: use the till that wrote it"
+                     : "damaged: it says which epochs this folder has promised to refuse, so it is "
+                       "not made anew. Restore the folder from a backup, or remove the file if no "
+                       "replica ever followed this shop");
+        return false;
+    }
+    if (result != 0 && result != -ENOENT)
+        return fail(server, "cannot be read", result);
+    struct shop wanted = shop;
+    if (result == -ENOENT)
+        shop_make(server, &wanted);
+    if (id_is_zero(wanted.member))
+        wanted.member = server->options.member_new;
+    if (upstream != NULL && is_left_behind(&shop, upstream)) {
+        server_notice(server, "--replica-of is passed over: this server was promoted since it "
+                              "followed that one. till follow makes it a replica again");
+    } else if (upstream != NULL) {
+        wanted.flags = (wanted.flags | SHOP_REPLICA) & ~(uint32_t)SHOP_PROMOTED;
+        text_copy(&wanted.primary, upstream);
+    }
+    server->members.shop = wanted;
+    server->members.is_new = memcmp(&wanted, &shop, sizeof shop) != 0;
+    return true;
+}
+
+/* After recovery. */
+
+static uint64_t epoch_newest(const struct engine *engine)
+{
+    uint32_t count = engine_epoch_count(engine);
+    return count > 0 ? engine_epoch_at(engine, count - 1).epoch : SERVER_EPOCH_FIRST;
+}
+
+/* The epoch that a primary writes is to begin with a block that says so. */
+static void epoch_begin(struct server *server, uint64_t epoch)
+{
+    if (epoch > wal_epoch(server->wal))
+        wal_epoch_begin(server->wal, epoch);
+    server->members.is_epoch_due = epoch_newest(server->engine) < wal_epoch(server->wal);
+}
+
+static uint32_t members_count(const struct server *server)
+{
+    const struct server_options *options = &server->options;
+    return options->members > 0 ? options->members : options->acks + 1;
+}
+
+/* So many others must be heard from before a primary that was started again decides anything:
+ * with this one they are N - K, one of which would be in any group that sealed a newer epoch. */
+static uint32_t others_needed(const struct server *server)
+{
+    uint32_t acks = server->options.acks;
+    uint32_t count = members_count(server);
+    return acks > 0 && count > acks + 1 ? count - acks - 1 : 0;
+}
+
+/* Where others are told to connect: as --advertise says, or where this server listens. */
+static void address_tell(struct server *server)
+{
+    const struct server_options *options = &server->options;
+    char text[ADDRESS_TEXT_SIZE];
+    struct address address;
+    bool is_address = address_split(&address, options->listen);
+    TILL_ASSERT(is_address);
+    text_copy(&server->members.address, options->advertise != NULL
+                                            ? options->advertise
+                                            : address_join(address.host, server->start.port, text));
+}
+
+bool members_begin(struct server *server)
+{
+    struct members *members = &server->members;
+    struct shop *shop = &members->shop;
+    uint32_t done = SHOP_FORKED | SHOP_REBASED;
+    bool is_promoted = (shop->flags & SHOP_PROMOTED) != 0;
+    if (members->is_new || (shop->flags & done) != 0) {
+        struct shop changed = *shop;
+        changed.flags &= ~done;
+        changed.fork_seq = 0;
+        int result = shop_change(server, &changed);
+        if (result < 0)
+            return fail(server, "cannot be written", result);
+    }
+    address_tell(server);
+    members->short_us = server->turn_us;
+    if ((shop->flags & SHOP_REPLICA) != 0)
+        members->role = MEMBER_FOLLOWING;
+    else if (shop->epoch_sealed > wal_epoch(server->wal) && !is_promoted)
+        members->role = MEMBER_FENCED;
+    else
+        members->role = others_needed(server) > 0 ? MEMBER_WAITING : MEMBER_SERVING;
+    if (members->role == MEMBER_SERVING || members->role == MEMBER_WAITING)
+        epoch_begin(server, is_promoted ? shop->epoch_sealed : 0);
+    if (members->role == MEMBER_FENCED)
+        server_notice(server, "a newer epoch of this shop was sealed here: commands are answered "
+                              "NOT_PRIMARY. Make this server a replica with till follow");
+    members_check(server);
+    admits_update(server);
+    return true;
+}
+
+/* Once a turn. */
+
+void members_turn(struct server *server)
+{
+    struct members *members = &server->members;
+    if (members->role == MEMBER_WAITING && members->heard_count >= others_needed(server)) {
+        server_notice(server, "enough other servers of this shop know of no newer epoch: serving");
+        role_enter(server, MEMBER_SERVING);
+    }
+    if (members->role != MEMBER_SERVING || server->options.acks == 0)
+        return;
+    if (server->replicas.following >= server->options.acks) {
+        members->short_us = 0;
+    } else if (members->short_us == 0) {
+        members->short_us = server->turn_us;
+    }
+    bool is_short = members->short_us > 0 &&
+                    server->turn_us - members->short_us >= server->options.acks_wait_us;
+    if (is_short == members->is_short)
+        return;
+    members->is_short = is_short;
+    server_notice(server, is_short ? "fewer replicas follow than --acks asks for: requests are "
+                                     "answered NO_QUORUM until enough do"
+                                   : "enough replicas follow again");
+    admits_update(server);
+}
+
+uint64_t members_wait_us(const struct server *server)
+{
+    const struct members *members = &server->members;
+    if (members->role != MEMBER_SERVING || members->is_short || members->short_us == 0 ||
+        server->options.acks == 0)
+        return UINT64_MAX;
+    return clock_left_us(server->turn_us, members->short_us, server->options.acks_wait_us);
+}
+
+bool members_is_primary(const struct server *server)
+{
+    return server->members.role == MEMBER_SERVING && !server->members.is_short;
+}
+
+bool members_is_replica(const struct server *server)
+{
+    return (server->members.shop.flags & SHOP_REPLICA) != 0;
+}
 
 enum outcome members_admit(const struct server *server, const struct message_info *message)
 {
-    (void)server;
-    (void)message;
-    return OUTCOME_OK;
+    return (enum outcome)server->members.admits[message->kind];
 }
 
-void members_redirect(const struct server *server, struct redirect_body *reply)
+/* Where commands are taken, as far as it is known here. */
+static void primary_tell(const struct server *server, struct text *primary)
 {
-    *reply = (struct redirect_body){.seq = engine_seq(server->engine)};
+    const struct members *members = &server->members;
+    *primary = (struct text){{0}};
+    if (members_is_replica(server))
+        *primary = members->primary.bytes[0] != '\0' ? members->primary : members->shop.primary;
 }
 
-void members_meet(struct server *server, struct id shop, uint64_t epoch)
+static uint64_t epoch_known(const struct server *server)
 {
-    (void)server;
-    (void)shop;
-    (void)epoch;
+    uint64_t epoch = wal_epoch(server->wal);
+    uint64_t sealed = server->members.shop.epoch_sealed;
+    return sealed > epoch ? sealed : epoch;
+}
+
+void members_redirect(const struct server *server, struct redirect_body *body)
+{
+    *body =
+        (struct redirect_body){.seq = wal_seq_durable(server->wal), .epoch = epoch_known(server)};
+    primary_tell(server, &body->primary);
+}
+
+static uint8_t role_number(const struct server *server)
+{
+    bool is_primary =
+        server->members.role == MEMBER_SERVING || server->members.role == MEMBER_WAITING;
+    return is_primary ? server_role_PRIMARY : server_role_REPLICA;
 }
 
 void members_greet(const struct server *server, struct hello_reply_body *reply)
 {
-    reply->epoch = server->start.epoch;
-    reply->role = server_role_PRIMARY;
+    reply->epoch = wal_epoch(server->wal);
+    reply->role = role_number(server);
+    reply->shop = server->members.shop.shop;
+    primary_tell(server, &reply->primary);
+}
+
+/* Replies that wait for acknowledgements will never be released: their clients are better told by
+ * the end of the connection than left waiting. */
+static void close_unreleased(struct server *server)
+{
+    for (uint32_t i = 1; i <= server->session_high; i++) {
+        const struct session *session = session_at(server, i);
+        if (session->state != SESSION_FREE && session->state != SESSION_CLOSING &&
+            session->output.released < session->output.written)
+            session_close(server, i);
+    }
+}
+
+/* A newer epoch is there: this primary stops deciding at once. 0, or -errno when it could not be
+ * written down; it has stopped all the same. */
+static int fence(struct server *server, uint64_t epoch)
+{
+    struct shop changed = server->members.shop;
+    char text[256];
+    changed.epoch_sealed = epoch;
+    changed.flags &= ~(uint32_t)SHOP_PROMOTED;
+    int result = shop_write(server->disk, &changed);
+    server->members.shop = changed;
+    server->members.is_epoch_due = false;
+    if (server->members.role != MEMBER_FENCED)
+        role_enter(server, MEMBER_FENCED);
+    snprintf(text, sizeof text,
+             "epoch %" PRIu64 " of this shop has begun elsewhere: this server decides nothing any "
+             "more and answers NOT_PRIMARY. Make it a replica with till follow%s%s",
+             epoch, result < 0 ? ". It could not write that down: " : "",
+             result < 0 ? strerror(-result) : "");
+    server_notice(server, text);
+    if (server->options.acks > 0)
+        close_unreleased(server);
+    return result;
+}
+
+void members_meet(struct server *server, struct id shop, uint64_t epoch)
+{
+    const struct members *members = &server->members;
+    if (id_is_zero(shop) || !id_equal(shop, members->shop.shop) || epoch <= epoch_known(server) ||
+        epoch > EPOCH_MAX)
+        return;
+    if (members->role == MEMBER_SERVING || members->role == MEMBER_WAITING)
+        fence(server, epoch);
+}
+
+void members_heard(struct server *server, struct id member, uint64_t epoch_sealed)
+{
+    struct members *members = &server->members;
+    if (members->role != MEMBER_WAITING || epoch_sealed > wal_epoch(server->wal) ||
+        members->heard_count == REPLICAS_MAX)
+        return;
+    for (uint32_t i = 0; i < members->heard_count; i++) {
+        if (id_equal(members->heard[i], member))
+            return;
+    }
+    members->heard[members->heard_count++] = member;
+}
+
+/* A replica's changes. */
+
+bool members_adopt(struct server *server, struct id shop)
+{
+    struct shop changed = server->members.shop;
+    if (id_equal(changed.shop, shop))
+        return true;
+    TILL_ASSERT(id_is_zero(changed.shop) && members_is_replica(server));
+    changed.shop = shop;
+    return shop_change(server, &changed) == 0;
+}
+
+static void restart_with(struct server *server, uint32_t flags, uint64_t fork_seq)
+{
+    struct shop changed = server->members.shop;
+    changed.flags |= flags;
+    changed.fork_seq = fork_seq;
+    int result = shop_change(server, &changed);
+    if (result == 0) {
+        server->is_restarting = true;
+        return;
+    }
+    fail(server, "cannot be written", result);
+    server_notice(server, server->error);
+}
+
+void members_go_back(struct server *server, uint64_t seq)
+{
+    restart_with(server, SHOP_FORKED, seq);
+}
+
+void members_start_over(struct server *server)
+{
+    restart_with(server, SHOP_REBASED, 0);
+}
+
+void members_stop(struct server *server, const char *why)
+{
+    if (server->members.role == MEMBER_DIVERGED)
+        return;
+    role_enter(server, MEMBER_DIVERGED);
+    server_notice(server, why);
+}
+
+void members_joined(struct server *server)
+{
+    server->members.has_joined = true;
+    admits_update(server);
+}
+
+/* How fresh a replica's state is: the sender's state was the primary's last one beat_fresh_us, by
+ * this machine's time since its boot, and this one's is when it has the same changes. */
+
+void members_shown(struct server *server)
+{
+    struct members *members = &server->members;
+    if (engine_seq(server->engine) >= members->beat_seq)
+        members->fresh_us = members->beat_fresh_us;
+}
+
+void members_beat(struct server *server, const struct replica_beat_body *beat)
+{
+    struct members *members = &server->members;
+    members->primary = beat->primary;
+    members->primary_acks = beat->acks;
+    members->primary_members = beat->members;
+    if (beat->age >= server->turn_us)
+        return;
+    /* An older one that is not reached yet is kept: else a replica that is always a little behind
+     * would never be fresh. */
+    if (members->fresh_us < members->beat_fresh_us)
+        members_shown(server);
+    if (members->fresh_us == members->beat_fresh_us) {
+        members->beat_fresh_us = server->turn_us - beat->age;
+        members->beat_seq = beat->seq;
+    }
+    members_shown(server);
 }
 
 uint64_t members_age_us(const struct server *server)
 {
-    (void)server;
-    return 0;
+    const struct members *members = &server->members;
+    if (!members_is_replica(server))
+        return 0;
+    return members->fresh_us > 0 ? server->turn_us - members->fresh_us : UINT64_MAX;
 }
 
-bool links_begin(struct server *server, uint32_t number, const struct request *request)
+void members_self(const struct server *server, struct link_self *self)
 {
-    (void)server;
-    (void)number;
-    (void)request;
-    return false;
+    const struct members *members = &server->members;
+    const struct server_options *options = &server->options;
+    bool is_replica = members_is_replica(server);
+    *self = (struct link_self){
+        .shop = members->shop.shop,
+        .member = members->shop.member,
+        .epoch = server->replicas.epoch,
+        .epoch_sealed = members->shop.epoch_sealed,
+        .seq = wal_seq_durable(server->wal),
+        .checksum = server->replicas.checksum,
+        .age_us = members_age_us(server),
+        .acks = is_replica ? members->primary_acks : options->acks,
+        .members = is_replica ? members->primary_members : members_count(server),
+        .engine = server->engine,
+    };
+    if (server->snapshots.writer != NULL)
+        self->snapshot_seq = writer_status(server->snapshots.writer)->seq_published;
+    snprintf(self->name.bytes, sizeof self->name.bytes, "%s",
+             options->name != NULL ? options->name : "");
+    self->address = members->address;
+    primary_tell(server, &self->primary);
 }
 
-void links_received(struct server *server, uint32_t number, uint8_t *bytes, uint32_t size)
+/* What operators ask for. */
+
+static uint8_t state_number(const struct server *server)
 {
-    (void)server;
-    (void)number;
-    (void)bytes;
-    (void)size;
+    const struct members *members = &server->members;
+    switch (members->role) {
+    case MEMBER_SERVING:
+        return member_state_SERVING;
+    case MEMBER_WAITING:
+        return member_state_WAITING;
+    case MEMBER_FENCED:
+        return member_state_FENCED;
+    case MEMBER_DIVERGED:
+        return member_state_DIVERGED;
+    case MEMBER_FOLLOWING:
+        break;
+    case MEMBER_ROLE_COUNT:
+        till_unreachable();
+    }
+    if (members->is_syncing)
+        return member_state_SYNCING;
+    return members->is_streaming ? member_state_STREAMING : member_state_CONNECTING;
 }
 
+uint8_t members_state(const struct server *server)
+{
+    return state_number(server);
+}
+
+uint8_t members_role(const struct server *server)
+{
+    return role_number(server);
+}
+
+static enum outcome member_tell(const struct server *server, void *reply)
+{
+    struct link_self self;
+    members_self(server, &self);
+    struct member_body body = {
+        .seq = self.seq,
+        .shop = self.shop,
+        .member = self.member,
+        .epoch = self.epoch,
+        .epoch_sealed = self.epoch_sealed,
+        .checksum = self.checksum,
+        .acks = self.acks,
+        .members = self.members,
+        .role = role_number(server),
+        .state = state_number(server),
+        .name = self.name,
+        .primary = self.primary,
+    };
+    memcpy(reply, &body, sizeof body);
+    return OUTCOME_OK;
+}
+
+static enum outcome reject(const struct server *server, void *reply, enum outcome outcome,
+                           uint64_t subject)
+{
+    struct rejection_body body = rejection_make(wal_seq_durable(server->wal), subject, 0);
+    memcpy(reply, &body, sizeof body);
+    return outcome;
+}
+
+static bool is_other_shop(const struct server *server, struct id shop)
+{
+    return !id_equal(shop, server->members.shop.shop);
+}
+
+/* The same epoch is sealed once: of two who want to begin it, one is refused. */
 enum outcome admin_member_seal(struct server *server, const void *request, void *reply)
 {
-    (void)server;
-    (void)request;
-    (void)reply;
-    return OUTCOME_INVALID;
+    const struct member_seal_body *seal = request;
+    struct shop changed = server->members.shop;
+    if (seal->epoch == 0)
+        return member_tell(server, reply);
+    if (is_other_shop(server, seal->shop))
+        return reject(server, reply, OUTCOME_NOT_FOUND, member_seal_field_shop);
+    if (seal->epoch > EPOCH_MAX)
+        return reject(server, reply, OUTCOME_INVALID, member_seal_field_epoch);
+    if (seal->epoch <= epoch_known(server))
+        return reject(server, reply, OUTCOME_STALE_VERSION, epoch_known(server));
+    if (!members_is_replica(server)) {
+        return fence(server, seal->epoch) == 0 ? member_tell(server, reply)
+                                               : reject(server, reply, OUTCOME_STORAGE_FULL, 0);
+    }
+    changed.epoch_sealed = seal->epoch;
+    if (shop_change(server, &changed) < 0)
+        return reject(server, reply, OUTCOME_STORAGE_FULL, 0);
+    return member_tell(server, reply);
 }
+
 enum outcome admin_member_promote(struct server *server, const void *request, void *reply)
 {
-    (void)server;
-    (void)request;
-    (void)reply;
-    return OUTCOME_INVALID;
+    const struct member_promote_body *promote = request;
+    struct members *members = &server->members;
+    struct shop changed = members->shop;
+    if (is_other_shop(server, promote->shop))
+        return reject(server, reply, OUTCOME_NOT_FOUND, member_promote_field_shop);
+    if (promote->epoch != changed.epoch_sealed || promote->epoch <= wal_epoch(server->wal))
+        return reject(server, reply, OUTCOME_STALE_VERSION, epoch_known(server));
+    if (members->role == MEMBER_DIVERGED || server->is_restarting || members->is_syncing)
+        return reject(server, reply, OUTCOME_REPLICA_BEHIND, engine_seq(server->engine));
+    changed.flags = (changed.flags & ~(uint32_t)SHOP_REPLICA) | SHOP_PROMOTED;
+    if (shop_change(server, &changed) < 0)
+        return reject(server, reply, OUTCOME_STORAGE_FULL, 0);
+    members->primary = (struct text){{0}};
+    epoch_begin(server, promote->epoch);
+    timekeeping_take_over(server);
+    /* A fenced primary may be made one again: it passes through the role of a replica. */
+    if (members->role == MEMBER_FENCED)
+        members->role = MEMBER_FOLLOWING;
+    role_enter(server, MEMBER_SERVING);
+    server_notice(server, "promoted: this server is the primary now");
+    return member_tell(server, reply);
 }
+
 enum outcome admin_member_follow(struct server *server, const void *request, void *reply)
 {
-    (void)server;
-    (void)request;
-    (void)reply;
-    return OUTCOME_INVALID;
-}
-enum outcome admin_replicas(struct server *server, const void *request, void *reply)
-{
-    (void)server;
-    (void)request;
-    (void)reply;
-    return OUTCOME_INVALID;
+    const struct member_follow_body *follow = request;
+    struct members *members = &server->members;
+    struct shop changed = members->shop;
+    struct address address;
+    char own[sizeof follow->primary.bytes];
+    snprintf(own, sizeof own, "%s", follow->primary.bytes);
+    if (!address_split(&address, own))
+        return reject(server, reply, OUTCOME_INVALID, member_follow_field_primary);
+    changed.flags = (changed.flags | SHOP_REPLICA) & ~(uint32_t)SHOP_PROMOTED;
+    text_copy(&changed.primary, own);
+    if (shop_change(server, &changed) < 0)
+        return reject(server, reply, OUTCOME_STORAGE_FULL, 0);
+    bool was_primary = members->role != MEMBER_FOLLOWING && members->role != MEMBER_DIVERGED;
+    members->is_epoch_due = false;
+    members->is_moved = true;
+    members->primary = (struct text){{0}};
+    members->fresh_us = members->beat_fresh_us = 0;
+    role_enter(server, MEMBER_FOLLOWING);
+    if (was_primary && server->options.acks > 0)
+        close_unreleased(server);
+    return member_tell(server, reply);
 }

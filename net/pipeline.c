@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "engine/codec.h"
 #include "net/members.h"
+#include "net/replicas.h"
 #include "net/server_state.h"
 #include "net/snapshots.h"
 
@@ -107,8 +108,8 @@ static void block_release(struct server *server, uint64_t block)
 
 void pipeline_release(struct server *server)
 {
-    uint64_t durable = wal_block_durable(server->wal);
-    while (server->block_released < durable)
+    uint64_t released = replicas_block_released(server);
+    while (server->block_released < released)
         block_release(server, ++server->block_released);
 }
 
@@ -173,9 +174,29 @@ static void begin_with(struct server *server, unsigned number, const void *body,
     server->batch_encoded_max = command_encoded_max(size);
 }
 
+/* May nothing be decided now? A batch that was begun before is refused then; but an epoch begins
+ * with its first block whether enough replicas follow or not. */
+static bool is_over(const struct server *server)
+{
+    const struct members *members = &server->members;
+    return members->role != MEMBER_SERVING || (members->is_short && !members->is_epoch_due);
+}
+
+void pipeline_log_epoch(struct server *server)
+{
+    if (!server->members.is_epoch_due || is_over(server) || server->is_stalled ||
+        server->batch_count > 0)
+        return;
+    server->epoch_begin = (struct epoch_begin_body){.epoch = wal_epoch(server->wal),
+                                                    .previous = wal_previous(server->wal)};
+    begin_with(server, MESSAGE_epoch_begin, &server->epoch_begin, sizeof server->epoch_begin);
+    pipeline_decide(server);
+}
+
 void pipeline_log_jump(struct server *server)
 {
-    if (server->timekeeping.jump_us == 0 || server->is_stalled || server->batch_count > 0)
+    if (server->timekeeping.jump_us == 0 || !members_is_primary(server) || server->is_stalled ||
+        server->batch_count > 0)
         return;
     server->jump = (struct time_jump_body){.jump = server->timekeeping.jump_us};
     begin_with(server, MESSAGE_time_jump, &server->jump, sizeof server->jump);
@@ -194,6 +215,8 @@ uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us)
 {
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait_us = own_wait_us(server);
+    if (!members_is_primary(server))
+        return UINT64_MAX;
     if (due_us > now_us && due_us - now_us > wait_us)
         wait_us = due_us - now_us;
     return wait_us;
@@ -202,7 +225,8 @@ uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us)
 void pipeline_expire_holds(struct server *server)
 {
     uint64_t due = engine_holds_due(server->engine, server->now_us);
-    if (due == 0 || server->is_stalled || server->batch_count > 0 || own_wait_us(server) > 0)
+    if (due == 0 || !members_is_primary(server) || server->is_stalled || server->batch_count > 0 ||
+        own_wait_us(server) > 0)
         return;
     uint64_t holds = due / EXPIRE_SHARE > EXPIRE_HOLDS_MIN ? due / EXPIRE_SHARE : EXPIRE_HOLDS_MIN;
     server->expire = (struct hold_expire_body){
@@ -210,9 +234,13 @@ void pipeline_expire_holds(struct server *server)
     begin_with(server, MESSAGE_hold_expire, &server->expire, sizeof server->expire);
 }
 
-/* If the batch began with time.jump, the jump is in the log now. */
-static void note_jump(struct server *server)
+/* If the batch began with epoch.begin or time.jump, that is in the log now. */
+static void note_own(struct server *server)
 {
+    if (server->commands[0].number == MESSAGE_epoch_begin) {
+        TILL_ASSERT(server->commands[0].accepted);
+        server->members.is_epoch_due = false;
+    }
     if (server->commands[0].number != MESSAGE_time_jump)
         return;
     TILL_ASSERT(server->commands[0].accepted);
@@ -243,7 +271,22 @@ static void batch_log(struct server *server)
 /* Time has jumped and time.jump is not logged yet: no command may be decided before it is. */
 static bool awaits_jump(const struct server *server)
 {
-    return server->timekeeping.jump_us > 0;
+    return server->timekeeping.jump_us > 0 && !members_is_replica(server);
+}
+
+/* What must be logged before this batch is not yet: the beginning of an epoch, or a jump. */
+static bool awaits_own(const struct server *server)
+{
+    if (server->members.is_epoch_due)
+        return server->commands[0].number != MESSAGE_epoch_begin;
+    return awaits_jump(server) && server->commands[0].number != MESSAGE_time_jump;
+}
+
+/* The time at which queries are decided while commands are not: that of the last change, so that
+ * the engine's time does not go ahead of the log's. */
+static uint64_t query_time_us(const struct server *server)
+{
+    return awaits_jump(server) || is_over(server) ? engine_time_us(server->engine) : server->now_us;
 }
 
 /* The disk is full: commands are refused, queries are decided. While a jump of time is not logged,
@@ -252,7 +295,8 @@ static bool awaits_jump(const struct server *server)
  * are decided and not durable yet. */
 static void batch_refuse_commands(struct server *server)
 {
-    uint64_t now_us = awaits_jump(server) ? engine_time_us(server->engine) : server->now_us;
+    uint64_t now_us = query_time_us(server);
+    enum outcome outcome = is_over(server) ? OUTCOME_NO_QUORUM : OUTCOME_STORAGE_FULL;
     for (uint32_t i = 0; i < server->batch_count; i++) {
         struct command *command = &server->commands[i];
         if (message_info(command->number)->kind == KIND_QUERY) {
@@ -261,7 +305,7 @@ static void batch_refuse_commands(struct server *server)
         }
         if (command->sink == NULL)
             server->own_refused_us = server->turn_us;
-        engine_refuse(command, OUTCOME_STORAGE_FULL, wal_seq_durable(server->wal));
+        engine_refuse(command, outcome, wal_seq_durable(server->wal));
     }
 }
 
@@ -270,8 +314,9 @@ static bool is_refused(const struct server *server, uint32_t number)
 {
     bool refused = true;
     for (uint32_t i = 0; i < server->batch_count; i++)
-        refused &=
-            server->owners[i] != number || server->commands[i].outcome == OUTCOME_STORAGE_FULL;
+        refused &= server->owners[i] != number ||
+                   server->commands[i].outcome == OUTCOME_STORAGE_FULL ||
+                   server->commands[i].outcome == OUTCOME_NO_QUORUM;
     return refused;
 }
 
@@ -309,27 +354,35 @@ static void batch_buffers_release(struct server *server)
         io_buffer_release(server->io, server->buffers_done[--server->buffers_done_count]);
 }
 
+/* May the batch be decided now? Replies are marked with their blocks, so there may be only so many
+ * that are not released; while acknowledgements are late, that is what bounds what is decided. */
+static enum wal_room batch_room(struct server *server, size_t size)
+{
+    if (is_over(server))
+        return WAL_ROOM;
+    bool has_marks = wal_block_open(server->wal) - server->block_released < SESSION_MARKS;
+    return has_marks && snapshots_make_room(server) ? wal_room(server->wal, size) : WAL_ROOM_LATER;
+}
+
 bool pipeline_decide(struct server *server)
 {
     if (server->batch_count > 0) {
         size_t size = server->batch_encoded_max;
         if (size > 0)
             size += TIME_RECORD_SIZE_MAX;
-        enum wal_room room =
-            snapshots_make_room(server) ? wal_room(server->wal, size) : WAL_ROOM_LATER;
+        enum wal_room room = batch_room(server, size);
         server->is_stalled = room == WAL_ROOM_LATER;
         if (server->is_stalled) {
             server->is_behind = true;
             return false;
         }
-        bool is_late = awaits_jump(server) && server->commands[0].number != MESSAGE_time_jump;
-        bool refuses = room == WAL_ROOM_FULL || is_late;
+        bool refuses = room == WAL_ROOM_FULL || awaits_own(server) || is_over(server);
         if (refuses) {
             batch_refuse_commands(server);
         } else {
             engine_decide(server->engine, server->now_us, server->commands, server->batch_count);
             batch_log(server);
-            note_jump(server);
+            note_own(server);
             server->own_refused_us = 0;
         }
         batch_answer(server, refuses);
@@ -352,7 +405,9 @@ void pipeline_answer(struct server *server, uint32_t number, const struct frame 
     sink->cursor +=
         frame_finish(server, session, reply, size, request->type, outcome, request->request);
     output_commit(&session->output, &server->outputs);
-    if (request->type == MESSAGE_hello || request->type == MESSAGE_error)
+    /* Of the answers that are made here, only snapshot's tells of a change that may not be durable.
+     */
+    if (request->type != MESSAGE_snapshot)
         output_mark_plain(server, number);
     else
         output_mark(server, number);

@@ -21,8 +21,10 @@ enum output_room pipeline_add(struct server *server, uint32_t number,
  * stays as it is, and is_stalled is set. */
 bool pipeline_decide(struct server *server);
 
-/* Begin a batch with a command of the server itself, if one is due: time.jump, before anything else
+/* Begin a batch with a command of the server itself, if one is due: epoch.begin, the first of an
+ * epoch; time.jump, before anything else
  * is decided after a start; hold.expire, when deadlines have passed. */
+void pipeline_log_epoch(struct server *server);
 void pipeline_log_jump(struct server *server);
 void pipeline_expire_holds(struct server *server);
 

@@ -1,22 +1,46 @@
-/* The connections that replicas have opened: links, which carry blocks of the log, and those on
- * which a snapshot is fetched. */
+/* The links to the replicas that follow this server: net/replicas.c. Also what follows from their
+ * acknowledgements: which blocks may be answered, and which log they still need. */
 #ifndef TILL_NET_REPLICAS_H
 #define TILL_NET_REPLICAS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/io.h"
 #include "net/request.h"
 
 struct server;
 
-/* A replica.join or replica.fetch has come, well-formed, on an open session without features, all
- * of whose replies are sent. True: session->link is set, and from here on what is received belongs
- * to links_received, and the session's output is not used. False: no replica may join here. */
-bool links_begin(struct server *server, uint32_t number, const struct request *request);
+bool replicas_open(struct server *server);
+void replicas_close(struct server *server);
 
-/* Bytes that came on a link, in whatever pieces; they are valid until the call returns. Their end
- * is not told: the session is then DRAINING or CLOSING. */
-void links_received(struct server *server, uint32_t number, uint8_t *bytes, uint32_t size);
+/* A replica.join or replica.fetch has come, well-formed, on an open session without features, all
+ * of whose replies are sent: from here on what is received belongs to links_received, and the
+ * session's output is not used. False: no replica may join here. */
+bool links_begin(struct server *server, uint32_t session, const struct request *request);
+
+/* Bytes that came on a session that is a link, its sends, and its end. */
+void links_received(struct server *server, uint32_t session, uint8_t *bytes, uint32_t size);
+void links_sent(struct server *server, uint32_t session, int32_t result);
+void links_closed(struct server *server, uint32_t session);
+
+/* Sends what can be sent: at the end of each turn, after the log. */
+void replicas_turn(struct server *server);
+uint64_t replicas_wait_us(const struct server *server);
+
+/* IO_WORKED of the lane LINK. */
+void replicas_event(struct server *server, const struct io_event *event);
+bool replicas_await_event(const struct server *server);
+
+/* At a stop, when everything else is done: true when the links are caught up and closed. */
+bool replicas_stop(struct server *server);
+
+/* Every block up to it is durable here and, with --acks K, on K replicas: its replies may be
+ * released. And the last change of it. */
+uint64_t replicas_block_released(const struct server *server);
+uint64_t replicas_seq_released(const struct server *server);
+
+/* The first seq of the log that links still need; 0: none is needed. */
+uint64_t replicas_seq_needed(const struct server *server);
 
 #endif

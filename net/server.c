@@ -11,17 +11,22 @@
 #include "net/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "net/await.h"
+#include "net/following.h"
+#include "net/fork.h"
 #include "net/input.h"
+#include "net/members.h"
 #include "net/metrics.h"
 #include "net/pipeline.h"
 #include "net/pressure.h"
 #include "net/replay.h"
+#include "net/replicas.h"
 #include "net/server_state.h"
 #include "net/snapshots.h"
 #include "net/timekeeping.h"
@@ -61,9 +66,13 @@ static void session_event(struct server *server, const struct io_event *event)
     TILL_ASSERT((uint16_t)(event->user >> 32) == session_at(server, number)->generation);
     if (event->kind == IO_RECEIVED) {
         input_received(server, number, event);
+    } else if (event->kind == IO_SENT && session_at(server, number)->link > 0) {
+        links_sent(server, number, event->result);
     } else if (event->kind == IO_SENT) {
         session_sent(server, number, event->result);
     } else if (event->kind == IO_CLOSED) {
+        if (session_at(server, number)->link > 0)
+            links_closed(server, number);
         session_closed(server, number);
     }
 }
@@ -124,7 +133,7 @@ static void stop_begin(struct server *server)
     atomic_store_explicit(&server->memory_stop, true, memory_order_relaxed);
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
-        if (session_reads(session) && !session_is_pending(session))
+        if (session->link == 0 && session_reads(session) && !session_is_pending(session))
             session_drain(server, i);
     }
 }
@@ -166,6 +175,14 @@ static bool handle_event(struct server *server, const struct io_event *event)
         break;
     case USER_CLOCK:
         timekeeping_event(server, event);
+        break;
+    case USER_LINK_WORK:
+        replicas_event(server, event);
+        break;
+    case USER_FOLLOW_LINK:
+    case USER_FOLLOW_FETCH:
+    case USER_FOLLOW_WORK:
+        following_event(server, event);
         break;
     case USER_REFUSED:
         break;
@@ -238,6 +255,9 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
     uint64_t wait = earlier(earlier(timeout_us, WAIT_BOUND_US), snapshots_wait_us(server));
     wait = earlier(wait, wal_wait_us(server->wal));
     wait = earlier(wait, earlier(pressure_wait_us(server), await_wait_us(server)));
+    wait = earlier(wait, members_wait_us(server));
+    wait = earlier(wait, replicas_wait_us(server));
+    wait = earlier(wait, following_wait_us(server));
     bool has_chunk = server->starved.count > 0 && server->outputs.free_count > 0;
     if (!server->is_stalled && (server->waiting.count > 0 || has_chunk))
         return 0;
@@ -251,8 +271,8 @@ static uint64_t wait_us(struct server *server, uint64_t timeout_us)
 /* Is everything that was decided durable and sent? */
 static bool has_drained(const struct server *server)
 {
-    return !server->is_stalled && server->batch_count == 0 && server->session_count == 0 &&
-           wal_idle(server->wal);
+    return !server->is_stalled && server->batch_count == 0 &&
+           server->session_count == server->replicas.link_count && wal_idle(server->wal);
 }
 
 static bool archive_is_idle(const struct server *server)
@@ -270,6 +290,16 @@ static void run_pipeline(struct server *server)
     wal_turn(server->wal, server->is_stopping);
     pipeline_release(server);
     pipeline_send(server);
+    replicas_turn(server);
+}
+
+/* A server that is to begin anew stops first, without a last snapshot. */
+static void restart_begin(struct server *server)
+{
+    if (!server->is_restarting || server->is_stopping)
+        return;
+    server->snapshots.is_skipped = true;
+    stop_begin(server);
 }
 
 int server_turn(struct server *server, uint64_t timeout_us)
@@ -282,15 +312,19 @@ int server_turn(struct server *server, uint64_t timeout_us)
     }
     timekeeping_turn(server);
     server->turn_cost = 0;
+    members_turn(server);
     if (server->is_stalled)
         pipeline_decide(server);
+    pipeline_log_epoch(server);
     pipeline_log_jump(server);
     pipeline_expire_holds(server);
     for (int i = 0; i < count; i++) {
         if (!handle_event(server, &events[i]))
             return -1;
     }
+    following_turn(server);
     run_pipeline(server);
+    restart_begin(server);
     snapshots_turn(server, count == 0);
     snapshots_archive_turn(server);
     timekeeping_note(server);
@@ -310,10 +344,13 @@ int server_turn(struct server *server, uint64_t timeout_us)
         return -1;
     }
     bool gave_up = is_late && wal_idle(server->wal);
-    bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server);
+    bool is_done = (has_drained(server) || gave_up) && snapshots_stop(server) &&
+                   replicas_stop(server) && following_stop(server);
     bool is_idle =
         archive_is_idle(server) && !server->is_taking_memory && !server->timekeeping.is_writing;
-    return is_done && is_idle ? 0 : 1;
+    if (!is_done || !is_idle)
+        return 1;
+    return server->is_restarting ? 2 : 0;
 }
 
 /* Renames the snapshots that could not be used, so that the newest two are valid ones. */
@@ -391,12 +428,42 @@ static bool leave_backup(struct server *server)
     return result == 0 || fail(server, "the label of the backup cannot be removed", result);
 }
 
+/* Does what was written down before the server began anew: leaves the log before a snapshot that
+ * was fetched, or goes back to where this folder's history parts from its primary's. */
+static bool go_back(struct server *server)
+{
+    const struct shop *shop = &server->members.shop;
+    struct fork fork = {.disk = server->disk, .fork_seq = shop->fork_seq};
+    char text[FORK_ERROR_SIZE];
+    if ((shop->flags & SHOP_REBASED) != 0) {
+        int result = fork_leave_log(server->disk);
+        if (result < 0)
+            return fail(server, "the log before a fetched snapshot cannot be removed", result);
+    }
+    if ((shop->flags & SHOP_FORKED) == 0)
+        return true;
+    if (!fork_set_aside(&fork)) {
+        snprintf(server->error, sizeof server->error, "%s", fork.error);
+        return false;
+    }
+    if (fork.name[0] != '\0') {
+        snprintf(text, sizeof text,
+                 "seq %" PRIu64 " to %" PRIu64 ", which are not in the primary's history, were set "
+                 "aside as %s/%s: %" PRIu64 " orders were placed in them; till log prints them",
+                 fork.seq_first, fork.seq_last, disk_path(server->disk), fork.name, fork.orders);
+        server_notice(server, text);
+    }
+    return true;
+}
+
 /* Reads the log into the engine and opens it for writing where it ends. */
 static bool recover(struct server *server)
 {
     struct replay replay = {.disk = server->disk,
                             .engine = server->engine,
-                            .ignores_note = server->options.rewrite_log_note,
+                            .ignores_note = server->options.rewrite_log_note ||
+                                            (server->members.shop.flags & SHOP_FORKED) != 0,
+                            .fork_seq = server->members.shop.fork_seq,
                             .progress = server->options.progress,
                             .loading = server->options.loading,
                             .notice = server->options.notice,
@@ -406,8 +473,9 @@ static bool recover(struct server *server)
         .writes_max = server->options.wal_writes,
         .user_write = user_of(USER_WAL_WRITE, 0, 0),
         .user_prepare = user_of(USER_WAL_PREPARE, 0, 0),
+        .takes_blocks = true, /* any server may become a replica while it runs */
     };
-    if (!check_backup(server))
+    if (!check_backup(server) || !go_back(server))
         return false;
     if (!replay_run(&replay)) {
         snprintf(server->error, sizeof server->error, "%s", replay.error);
@@ -424,7 +492,7 @@ static bool recover(struct server *server)
     server->start.seq = engine_seq(server->engine);
     server->start.snapshot_seq = replay.loader.seq;
     server->start.has_log = replay.end.segment > 0;
-    server->start.torn_bytes = replay.end.torn_bytes;
+    server->start.torn_bytes = replay.has_forked ? 0 : replay.end.torn_bytes;
     server->start.is_sealed = replay.end.is_sealed;
     server->start.snapshot_bytes = replay.loader.raw_bytes;
     server->start.snapshot_us = replay.loaded_us;
@@ -445,8 +513,9 @@ static bool recover(struct server *server)
         return false;
     }
     server->block_released = wal_block_durable(server->wal);
-    if (!leave_backup(server) || !damaged_set_aside(server, &replay.loader) ||
-        !snapshots_open(server, &replay.loader))
+    if (!leave_backup(server) || !replicas_open(server) || !members_begin(server) ||
+        !damaged_set_aside(server, &replay.loader) || !snapshots_open(server, &replay.loader) ||
+        !following_open(server))
         return false;
     start_archive(server);
     if (server->snapshots.writer != NULL)
@@ -487,7 +556,7 @@ struct server *server_create(const struct server_options *options, struct io *io
     }
     /* Listen first: an address that is taken is reported before a long log is read. Whoever
      * connects meanwhile waits for the first turn. */
-    if (made && listen_on(server) && recover(server)) {
+    if (made && listen_on(server) && members_open(server) && recover(server)) {
         if (!options->lazy_memory)
             memory_take(server);
         metrics_open(server);
@@ -506,6 +575,8 @@ void server_destroy(struct server *server)
     writer_destroy(server->snapshots.writer);
     archive_close(server->archive);
     timekeeping_close(server);
+    following_close(server);
+    replicas_close(server);
     engine_destroy(server->engine);
     sessions_deinit(server);
     free(server);

@@ -51,6 +51,8 @@ struct server_options {
     uint64_t acks_wait_us;       /* with fewer replicas for so long, nothing is decided */
     uint64_t min_seq_wait_us;    /* a request waits so long for the change that it demands */
     uint64_t replica_keep_bytes; /* of log that is kept for replicas that are behind */
+    struct id shop_new;          /* random ids for a folder that has none yet: of the shop, */
+    struct id member_new;        /* and of the folder */
 
     /* Callbacks; any of them may be NULL. At the start: how much of the log is read, */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
@@ -58,6 +60,8 @@ struct server_options {
     void (*checking)(void *context, uint64_t bytes_read, uint64_t bytes_total);
     /* and how much of a snapshot is loaded. */
     void (*loading)(void *context, uint64_t bytes_read, uint64_t bytes_total);
+    /* How much of its primary's snapshot a replica has fetched; with 0 of 0: no more is fetched. */
+    void (*fetching)(void *context, uint64_t bytes_read, uint64_t bytes_total);
     /* Called once, when the memory of the tables has been taken, or part of it could not be. */
     void (*memory_taken)(void *context, bool is_whole);
     /* A message for the operator, such as a damaged snapshot or one that was given up. */
@@ -83,7 +87,8 @@ void server_destroy(struct server *server);
 
 /* One turn of the loop: waits up to timeout_us for events and handles them. Returns 1: call it
  * again; 0: it was asked to stop and has stopped, everything decided is durable and answered; -1:
- * it must not go on (server_error says why); nothing was answered that is not durable. */
+ * it must not go on (server_error says why); nothing was answered that is not durable; 2: it has
+ * stopped in order to begin anew from its folder: destroy it and create it again, with a new io. */
 int server_turn(struct server *server, uint64_t timeout_us);
 const char *server_error(const struct server *server);
 

@@ -3,10 +3,13 @@
  *   server.c       start, loop and stop
  *   metrics.c      the metrics of all layers, published once a turn
  *   input.c        received bytes to frames, frames to commands
+ *   following.c    a replica's connections to the server that it follows
  *   pressure.c     which connections are closed when they take too much
  *   pipeline.c     a batch of commands to decisions, log and replies
  *   await.c        requests that wait for a change
  *   snapshots.c    when snapshots are taken, and how much time they get
+ *   members.c      this server's role among those of its shop, epochs, who may decide
+ *   replicas.c     the links to replicas, and what their acknowledgements allow
  *   timekeeping.c  the clocks, once a turn
  *   session.c      the life of connections, and the lists that they stand in
  *   output.c, watch.c and clock.c know no server: replies of one connection, tables that fill up,
@@ -20,11 +23,18 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "net/apply.h"
 #include "net/clock.h"
+#include "net/fetch.h"
+#include "net/link.h"
+#include "net/members.h"
 #include "net/server.h"
 #include "net/session.h"
+#include "net/shop.h"
 #include "net/watch.h"
 #include "snapshot/writer.h"
+#include "wal/cursor.h"
+#include "wal/ring.h"
 
 /* The receive buffers that all connections share; the size of each, which is also the most that a
  * turn receives from one connection; and the size of a session's stash: an incomplete frame and one
@@ -51,7 +61,11 @@ enum user_kind {
     USER_SNAPSHOT_WORK,
     USER_ARCHIVE,
     USER_MEMORY,
-    USER_CLOCK
+    USER_CLOCK,
+    USER_LINK_WORK,
+    USER_FOLLOW_LINK,
+    USER_FOLLOW_FETCH,
+    USER_FOLLOW_WORK
 };
 
 static inline uint64_t user_of(enum user_kind kind, uint16_t generation, uint32_t number)
@@ -83,6 +97,7 @@ struct snapshots {
     uint64_t archived_seen;   /* of the archive's status: segments, */
     uint64_t notices_seen;    /* and messages */
     bool is_asked;            /* by a client */
+    uint64_t seq_wanted;      /* by a replica: one that shows this seq; 0: none is */
     bool is_last;             /* the last one, at the stop, was started */
     bool is_skipped;          /* a second signal says that none is wanted at the stop */
 };
@@ -97,6 +112,160 @@ struct timekeeping {
     uint8_t *page;           /* its bytes */
     bool is_writing;
     bool has_complained; /* a failure to write it has been reported */
+};
+
+/* This server among those of its shop: net/members.c. */
+struct members {
+    struct shop shop; /* as in the folder */
+    enum member_role role;
+    struct text address;            /* where its clients connect, as others are told */
+    uint16_t admits[KIND_LINK + 1]; /* by message_kind: OK, or how a request is answered */
+    bool is_new;                    /* shop.till is to be written, for the first time or changed */
+    bool is_epoch_due;              /* epoch.begin is to be logged before anything is decided */
+    bool is_short;                  /* fewer than --acks follow, for too long */
+    uint64_t short_us;              /* since when fewer follow; 0: enough do */
+    struct id heard[REPLICAS_MAX];  /* while WAITING: others that know of no newer epoch */
+    uint32_t heard_count;
+
+    /* Of a replica. */
+    bool has_joined;   /* since it follows: its state is the primary's */
+    bool is_streaming; /* what it is doing now */
+    bool is_syncing;
+    bool is_moved;       /* another server is to be followed */
+    struct text primary; /* where commands are taken, as the last beat said */
+    uint32_t primary_acks;
+    uint32_t primary_members;
+    uint64_t beat_fresh_us; /* io time at which the sender's state, with its change beat_seq, was */
+    uint64_t beat_seq;      /* the primary's last one */
+    uint64_t fresh_us;      /* the same of the state shown here; 0: not known */
+    uint64_t sync_begun_us;
+    uint64_t sync_us;
+    uint64_t sync_done;
+    uint64_t sync_bytes;
+};
+
+/* A job of the lane LINK for one link. */
+struct link_job {
+    bool is_seek;
+    uint64_t seq_max;
+    size_t size; /* bytes that were read */
+    enum wal_cursor_result found;
+};
+
+/* A snapshot that is being sent. */
+struct link_fetch {
+    int file; /* -1: none is open */
+    bool is_asked;
+    bool is_opened; /* the answer was given */
+    bool is_done;
+    uint64_t seq;
+    uint64_t seq_newest;
+    uint64_t offset;
+    uint64_t size;
+    uint64_t checksum;
+};
+
+enum link_kind { LINK_STREAMS, LINK_FETCHES };
+
+enum { LINK_IN_SIZE = 512 }; /* an acknowledgement, also of later schemas */
+
+/* The link to one replica. */
+struct link {
+    uint32_t session; /* 0: this place is free */
+    enum link_kind kind;
+    struct disk *disk;
+    uint64_t since_us;
+    bool is_ending;  /* its session is being closed */
+    bool is_reading; /* a job has its buffer, */
+    bool is_sending; /* or a send */
+    bool has_cursor;
+    bool has_place;  /* the cursor stands where is read next */
+    bool is_in_ring; /* ring_number is what is sent next */
+    uint64_t ring_number;
+    struct supplier supplier;
+    struct replica_join_reply_body reply;
+    struct wal_cursor cursor;
+    struct link_fetch fetch;
+    struct link_job job;
+    uint8_t *out; /* LINK_OUT_SIZE bytes */
+    uint32_t out_size;
+    uint32_t out_sent;
+    uint32_t in_size;
+    _Alignas(8) uint8_t in[LINK_IN_SIZE];
+};
+
+/* The links to the replicas that follow this server: net/replicas.c. */
+struct replicas {
+    struct link links[REPLICAS_MAX];
+    uint32_t link_count;
+    uint32_t following;   /* distinct members that follow, at the end of the last turn */
+    uint32_t turn;        /* whose turn it is */
+    struct link *reading; /* whose job is in the lane; NULL: none */
+    struct wal_ring ring;
+    uint64_t epoch;    /* of the last durable block, */
+    uint64_t checksum; /* and its checksum */
+    uint64_t seq_acknowledged;
+    uint64_t block_marked;            /* the newest block in seq_last */
+    uint64_t seq_last[SESSION_MARKS]; /* of each block, by its number */
+};
+
+/*   UPSTREAM_NONE --upstream_connect--> UPSTREAM_CONNECTING --IO_CONNECTED--> UPSTREAM_OPEN
+ *   UPSTREAM_OPEN --upstream_close--> UPSTREAM_CLOSING --IO_CLOSED--> UPSTREAM_NONE
+ *   UPSTREAM_CONNECTING --upstream_close--> UPSTREAM_UNWANTED --IO_CONNECTED--> UPSTREAM_CLOSING
+ *   UPSTREAM_CONNECTING, UPSTREAM_UNWANTED --IO_CONNECTED, it failed--> UPSTREAM_NONE */
+enum upstream_state {
+    UPSTREAM_NONE,
+    UPSTREAM_CONNECTING,
+    UPSTREAM_UNWANTED,
+    UPSTREAM_OPEN,
+    UPSTREAM_CLOSING,
+};
+
+/* A connection to the server that is followed. */
+struct upstream {
+    enum user_kind kind;
+    enum upstream_state state;
+    uint16_t generation;
+    int fd;
+    bool receiving;
+    bool sending;
+    struct input input;
+    const uint8_t *unsent;
+    uint32_t unsent_size;
+};
+
+enum fetch_job_step { FETCH_JOB_OPEN, FETCH_JOB_WRITE, FETCH_JOB_PUBLISH };
+
+/* Work on the partial file of a snapshot, in the lane FOLLOW. */
+struct fetch_job {
+    enum fetch_job_step step;
+    struct disk *disk;
+    int file; /* -1: none is open */
+    uint64_t seq;
+    uint64_t offset;
+    uint64_t written;
+    const uint8_t *bytes;
+    size_t size;
+    char name[DISK_NAME_SIZE];
+};
+
+/* A replica's side: net/following.c. */
+struct following {
+    struct follower follower;
+    struct upstream link;
+    struct fetch fetch;
+    struct upstream fetching;
+    struct fetch_job job;
+    bool is_working; /* the job is in the lane */
+    bool fetches;    /* a snapshot is wanted before the log */
+    bool has_block;  /* a block waits for room in the log */
+    bool is_ack_due;
+    uint64_t acked_seq;
+    uint64_t link_epoch; /* what was sealed when the link was made */
+    struct apply apply;
+    uint8_t *ids_room;
+    uint8_t *fields_room;
+    char said[LINK_ERROR_SIZE]; /* the last notice */
 };
 
 /* Requests of older schemas, laid out as today's, while they are in the open batch. */
@@ -134,6 +303,9 @@ struct server {
     struct archive *archive; /* NULL: none is kept */
     struct snapshots snapshots;
     struct timekeeping timekeeping;
+    struct members members;
+    struct replicas replicas;
+    struct following following;
     struct server_start start;
     uint64_t now_us;         /* the log's time of this turn; never goes back */
     uint64_t turn_us;        /* io_time_us of this turn: for measuring how long things take */
@@ -147,6 +319,7 @@ struct server {
     uint64_t settled_us;     /* a send begun earlier that has not ended waits for its reader */
     uint32_t kinds_asked;    /* message kinds, a bit each, of which members_admit is asked */
     bool is_stopping;
+    bool is_restarting; /* it stops in order to be created again from its folder */
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];
     struct server_counts counts;
@@ -175,6 +348,7 @@ struct server {
     bool is_stalled; /* the log has no room: nothing is decided until a block is durable */
     struct hold_expire_body expire; /* the bodies of the server's own commands */
     struct time_jump_body jump;
+    struct epoch_begin_body epoch_begin;
     uint64_t own_refused_us; /* when the log last had no room for a command of the server's own; 0:
                                 the last such command was logged, or none was refused yet */
 

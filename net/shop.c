@@ -16,7 +16,10 @@
 #include "base/checksum.h"
 #include "base/error.h"
 
-enum { CHECKSUM_START = offsetof(struct shop, version), SHOP_FLAGS = SHOP_REPLICA | SHOP_FORKED };
+enum {
+    CHECKSUM_START = offsetof(struct shop, version),
+    SHOP_FLAGS = SHOP_REPLICA | SHOP_FORKED | SHOP_PROMOTED | SHOP_REBASED
+};
 
 static uint64_t page_checksum(const uint8_t page[WAL_ALIGN])
 {
@@ -31,7 +34,7 @@ static int page_read(const uint8_t page[WAL_ALIGN], struct shop *shop)
     if (shop->version > SHOP_VERSION)
         return -ENOTSUP;
     bool is_sound = shop->version == SHOP_VERSION && (shop->flags & ~(uint32_t)SHOP_FLAGS) == 0 &&
-                    !id_is_zero(shop->shop) &&
+                    (!id_is_zero(shop->shop) || (shop->flags & SHOP_REPLICA) != 0) &&
                     shop->primary.bytes[sizeof shop->primary.bytes - 1] == '\0';
     return is_sound ? 0 : -EBADMSG;
 }
@@ -53,7 +56,7 @@ int shop_read(struct disk *disk, struct shop *shop)
 int shop_write(struct disk *disk, struct shop *shop)
 {
     alignas(WAL_ALIGN) uint8_t page[WAL_ALIGN] = {0};
-    TILL_ASSERT(!id_is_zero(shop->shop));
+    TILL_ASSERT(!id_is_zero(shop->shop) || (shop->flags & SHOP_REPLICA) != 0);
     TILL_ASSERT((shop->flags & ~(uint32_t)SHOP_FLAGS) == 0);
     TILL_ASSERT(shop->primary.bytes[sizeof shop->primary.bytes - 1] == '\0');
     shop->magic = SHOP_MAGIC;

@@ -6,11 +6,14 @@
  *       16    4 version       1
  *       20    4 flags         1, SHOP_REPLICA: the folder is a replica's
  *                             2, SHOP_FORKED: fork_seq is to be gone back to
+ *                             4, SHOP_PROMOTED: it is the primary of epoch_sealed
+ *                             8, SHOP_REBASED: its newest snapshot was fetched, and takes the
+ *                                place of the log, which ends before it
  *       24   16 shop          id of the shop, made with its first data folder
  *       40   16 member        id of this folder, made with it; not copied by a backup
  *       56    8 epoch_sealed  epochs below it are refused
  *       64    8 fork_seq      the last change that is kept
- *       72   96 primary       whom it follows, ADDR:PORT; zero: nobody
+ *       72   96 primary       whom it follows, or did before it was promoted, ADDR:PORT
  *
  * One page of WAL_ALIGN bytes, zero after the fields; published anew by every change. A folder that
  * has none is of a till that knew no replicas: it gets one at its first start, of a new shop. */
@@ -31,7 +34,7 @@
 #define SHOP_MAGIC   0x706f68736c6c6974ULL
 #define SHOP_VERSION 1
 
-enum { SHOP_REPLICA = 1, SHOP_FORKED = 2 };
+enum { SHOP_REPLICA = 1, SHOP_FORKED = 2, SHOP_PROMOTED = 4, SHOP_REBASED = 8 };
 enum { SHOP_ERROR_SIZE = 512 };
 
 struct shop {

@@ -17,6 +17,7 @@
 
 #include "base/retention.h"
 #include "net/admin.h"
+#include "net/replicas.h"
 #include "net/server_state.h"
 
 enum {
@@ -61,7 +62,10 @@ static bool is_due(const struct server *server)
     const struct snapshots *snapshots = &server->snapshots;
     const struct server_options *options = &server->options;
     uint64_t log_bytes = wal_bytes_stored(server->wal) - snapshots->begun_log_bytes;
-    return snapshots->is_asked ||
+    bool is_wanted = snapshots->seq_wanted > 0 &&
+                     !writer_will_show(snapshots->writer, snapshots->seq_wanted) &&
+                     engine_seq(server->engine) >= snapshots->seq_wanted;
+    return snapshots->is_asked || is_wanted ||
            (options->snapshot_every_us > 0 &&
             server->turn_us >= snapshots->begun_us + options->snapshot_every_us) ||
            (options->snapshot_log_bytes > 0 && log_bytes >= options->snapshot_log_bytes);
@@ -84,6 +88,8 @@ static void release(struct server *server)
                                 .has_archive = server->archive != NULL};
     if (log.has_archive)
         log.seq_archived = archive_status(server->archive)->seq;
+    log.seq_replica = replicas_seq_needed(server);
+    log.seq_allowed = wal_seq_within(server->wal, server->options.replica_keep_bytes);
     wal_release(server->wal, retention_log_seq(&log));
 }
 
@@ -110,7 +116,7 @@ static bool slice(struct server *server, bool may_pack)
 {
     struct snapshots *snapshots = &server->snapshots;
     uint64_t start_us = io_time_us(server->io);
-    bool packed = writer_step(snapshots->writer, wal_seq_durable(server->wal), may_pack);
+    bool packed = writer_step(snapshots->writer, replicas_seq_released(server), may_pack);
     uint64_t end_us = io_time_us(server->io);
     if (packed && end_us > start_us)
         snapshots->earned_us -= (int64_t)(end_us - start_us);
@@ -131,6 +137,7 @@ void snapshots_turn(struct server *server, bool is_idle)
     finish(server);
     if (writer_is_idle(snapshots->writer) && is_due(server))
         start(server);
+    writer_epoch(snapshots->writer, wal_epoch(server->wal));
     uint64_t now_us = io_time_us(server->io);
     uint64_t passed_us = now_us > snapshots->stepped_us ? now_us - snapshots->stepped_us : 0;
     if (passed_us > PASSED_US_MAX)
@@ -187,12 +194,13 @@ bool snapshots_stop(struct server *server)
     struct snapshots *snapshots = &server->snapshots;
     if (snapshots->writer == NULL)
         return true;
-    if (snapshots->is_skipped)
+    if (snapshots->is_skipped || replicas_seq_released(server) < engine_seq(server->engine))
         writer_cancel(snapshots->writer);
     if (!writer_is_idle(snapshots->writer))
         return false;
     finish(server);
-    bool is_wanted = server->options.snapshot_at_stop && has_news(server);
+    bool is_wanted = server->options.snapshot_at_stop && has_news(server) &&
+                     replicas_seq_released(server) == engine_seq(server->engine);
     if (!is_wanted || snapshots->is_skipped || snapshots->is_last)
         return wal_idle(server->wal);
     snapshots->is_last = true;

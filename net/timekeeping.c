@@ -83,7 +83,8 @@ bool timekeeping_open(struct server *server)
         .boot = timekeeping->boot,
         .last_us = engine_time_us(server->engine),
         .note = read_note(server),
-        .is_accepted = options->accept_clock,
+        /* A replica's clock stamps nothing. */
+        .is_accepted = options->accept_clock || (server->members.shop.flags & SHOP_REPLICA) != 0,
         .bound_us = options->clock_bound_us > 0 ? options->clock_bound_us : CLOCK_BOUND_US,
     };
     if (!clock_begin(&timekeeping->clock, &start, &unproven_us, text)) {
@@ -99,6 +100,15 @@ bool timekeeping_open(struct server *server)
 void timekeeping_close(struct server *server)
 {
     free(server->timekeeping.page);
+}
+
+void timekeeping_take_over(struct server *server)
+{
+    struct timekeeping *timekeeping = &server->timekeeping;
+    if (timekeeping->clock.log_us < engine_time_us(server->engine))
+        timekeeping->clock.log_us = engine_time_us(server->engine);
+    timekeeping->jump_us = 0;
+    take_times(server);
 }
 
 void timekeeping_turn(struct server *server)

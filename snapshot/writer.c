@@ -236,6 +236,11 @@ static int work_publish(void *context)
     return 0;
 }
 
+void writer_epoch(struct writer *writer, uint64_t epoch)
+{
+    writer->options.epoch = epoch;
+}
+
 void writer_ask(struct writer *writer)
 {
     if (writer->state != IDLE)

@@ -59,6 +59,9 @@ struct writer *writer_create(const struct writer_options *options, struct io *io
 /* May be called when no event is to come (writer_awaits_event), or the io is gone. */
 void writer_destroy(struct writer *writer);
 
+/* The log is in this epoch now: what the next snapshot says. */
+void writer_epoch(struct writer *writer, uint64_t epoch);
+
 /* Starts a snapshot, unless one is being written. */
 void writer_ask(struct writer *writer);
 bool writer_is_idle(const struct writer *writer);

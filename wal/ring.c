@@ -53,9 +53,15 @@ static bool is_empty(const struct wal_ring *ring)
     return ring->number_first == ring->number_next;
 }
 
+void wal_ring_clear(struct wal_ring *ring)
+{
+    ring->number_first = ring->number_next;
+    ring->is_begun = false;
+}
+
 void wal_ring_begin(struct wal_ring *ring, uint64_t seq, uint64_t checksum)
 {
-    TILL_ASSERT(ring->number_next == 1);
+    TILL_ASSERT(is_empty(ring));
     ring->seq = seq;
     ring->checksum = checksum;
     ring->is_begun = true;

@@ -46,6 +46,9 @@ struct wal_ring {
 bool wal_ring_init(struct wal_ring *ring, size_t size_bytes);
 void wal_ring_deinit(struct wal_ring *ring);
 
+/* Drops all blocks; what was counted goes on. */
+void wal_ring_clear(struct wal_ring *ring);
+
 /* Says, while the ring is empty, which place the first block will continue: the end of the log when
  * it is opened; 0 and 0 for a log without a block. Until the first block the ring is of use only
  * for that place. */

@@ -246,7 +246,7 @@ SHAPE_END(replica_block)
 
 SHAPE(replica_beat)
 FIELD(replica_beat, 1, u64, seq, 2, "last durable change of the sender")
-FIELD(replica_beat, 2, time, time, 2, "the primary's clock; its state was seq then")
+FIELD(replica_beat, 2, u64, age, 2, "microseconds since seq was the primary's last change")
 FIELD(replica_beat, 3, u64, epoch, 2, "of the sender's last block")
 FIELD(replica_beat, 4, u32, acks, 2, "replicas that the primary waits for")
 FIELD(replica_beat, 5, u32, members, 2, "servers of this shop")

@@ -78,6 +78,7 @@ static uint64_t last_of(const struct forked_block *block)
 static struct engine *engine_made(void)
 {
     const struct engine_options options = {.skus = 64,
+                                           .epochs = 4,
                                            .stocks = 64,
                                            .sales = 8,
                                            .pools = 8,

@@ -96,8 +96,7 @@ bool world_start(struct world *world)
     options.lazy_memory = true; /* taking all of it at each start would slow short lives */
     options.wal_segment_size = world->segment_size;
     if (options.wal_segment_size == 0)
-        options.wal_segment_size = (uint64_t)WAL_BLOCK_SIZE_MAX
-                                   << sim_random_below(world->machine, 3);
+        options.wal_segment_size = WAL_SEGMENT_SIZE_TAKES << sim_random_below(world->machine, 2);
     snapshot_options(world, &options);
     archive_options(world, &options);
     options.wal_writes = world->wal_writes;
@@ -105,6 +104,8 @@ bool world_start(struct world *world)
         options.wal_writes = writes[sim_random_below(world->machine, 4)];
     options.connections_max = io_options.connections_max;
     options.accept_clock = !world->is_unattended;
+    options.shop_new = (struct id){.low = 1};
+    options.member_new = (struct id){.low = 2};
     options.output_chunks = world->output_chunks;
     CHECK_EQUAL(disk_open(&world->disk, "data", DISK_WRITE), 0);
     world->io = io_create(&io_options, world->error);

@@ -114,7 +114,7 @@ TEST(supplier_beats_at_once_and_then_when_it_is_time)
     CHECK_EQUAL(supplier_beat(&desk.supplier, &desk.self, now_us, bytes), LINK_BEAT_SIZE);
     CHECK(frame->size == LINK_BEAT_SIZE && frame->type == MESSAGE_replica_beat);
     CHECK(message_check_request(message_info(MESSAGE_replica_beat), beat, sizeof *beat, &reason));
-    CHECK(beat->seq == 5 && beat->time == desk.self.time_us && beat->epoch == 2);
+    CHECK(beat->seq == 5 && beat->age == desk.self.age_us && beat->epoch == 2);
     CHECK(beat->acks == 1 && beat->members == 3);
     CHECK(strcmp(beat->primary.bytes, "10.0.0.9:1") == 0);
     CHECK_EQUAL(supplier_wait_us(&desk.supplier, now_us), LINK_BEAT_US);

@@ -254,7 +254,7 @@ static void replica_sees(struct pair *pair, enum follower_event event)
     case FOLLOWER_BEAT:
         pair->beats++;
         CHECK_EQUAL(follower->beat.seq, pair->theirs.seq);
-        CHECK_EQUAL(follower->beat.time, pair->theirs.time_us);
+        CHECK_EQUAL(follower->beat.age, pair->theirs.age_us);
         CHECK_EQUAL(follower->beat.members, pair->theirs.members);
         replica_acks(pair);
         break;

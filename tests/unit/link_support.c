@@ -66,7 +66,7 @@ void block_mend(uint8_t *image)
 uint32_t greeting_of(const struct link_self *self, uint8_t *bytes)
 {
     struct hello_reply_body body = {.seq = self->seq,
-                                    .time = self->time_us,
+                                    .time = 1,
                                     .epoch = self->epoch,
                                     .frame_size_max = FRAME_SIZE_MAX,
                                     .in_flight_max = FRAME_IN_FLIGHT_MAX,
@@ -153,7 +153,7 @@ struct link_self chain_self(const struct chain *chain, const struct engine *engi
         .epoch_sealed = chain_epoch(chain),
         .seq = chain_seq(chain),
         .checksum = chain_checksum(chain),
-        .time_us = 1234567,
+        .age_us = 1234567,
         .acks = 1,
         .members = 3,
         .engine = engine,

@@ -96,7 +96,9 @@ bool link_is_greeted(const struct frame *frame, const struct link_self *self,
         return error_set(error, LINK_ERROR_SIZE, "its hello agrees on what was not asked for");
     if (id_is_zero(self->shop) || id_is_zero(reply->shop) || id_equal(self->shop, reply->shop))
         return true;
-    return error_set(error, LINK_ERROR_SIZE, "it is of shop %s, this folder of shop %s",
+    return error_set(error, LINK_ERROR_SIZE,
+                     "it is of shop %s, this folder of shop %s: follow your own, "
+                     "or use an empty --data",
                      id_format(reply->shop, theirs), id_format(self->shop, ours));
 }
 

@@ -1,0 +1,427 @@
+"""Replicas on the real binary: how the log gets to them, what they answer, what they cost the
+primary, and how they come back from stops, kills, a full disk and damage.
+
+Three real servers, real sockets; what decides is the replicas' state, compared with the primary's
+at the same seq."""
+
+import select
+import time
+
+import harness
+from cluster import Member, wait_level
+from harness import SMALL, check, check_equal, in_memory, test, wait_until
+from shop import (
+    USD, flip, order_id, place, place_one_by_one, segments, set_up, snapshot, snapshots)
+from till_client import PROTOCOL, Closed, ServerError
+
+ORDERS_PER_SEGMENT = 1024  # of one order per block, in a segment of 4 MiB
+RING_BYTES = 32 << 20
+SMALL_LOG = ("--log-segment", "4", "--snapshot-every", "0", "--snapshot-log", "0")
+FEW = "fewer replicas follow than --acks asks for"
+KEEP_NOTHING = ("--replica-keep-mib", "0")
+
+
+def pair(run, *options):
+    """A primary with a shop that sells, and an empty replica of it."""
+    primary = Member(run, "a", *options).start()
+    set_up(primary)
+    return primary, Member(run, "b", *options, of=primary)
+
+
+def finish(run, *members):
+    for member in members:
+        member.stop()
+    for member in members:
+        run.verify(member.folder)
+
+
+# How the log gets there.
+
+
+@test
+def an_empty_replica_streams_from_the_first_block(run):
+    primary, replica = pair(run)
+    place(primary, 1, 100)
+    replica.start()
+    wait_level(primary, replica)
+    check_equal(place(primary, 101, 100), ["OK"] * 100, "orders with a replica")
+    wait_level(primary, replica)
+    row = primary.row(replica)
+    check_equal((row["address"], row["lag_commands"], row["lag_us"]), (replica.address, 0, 0),
+                "the row of a replica that has all")
+    status = replica.status()
+    check_equal((status["role"], status["state"], status["primary"], status["epoch"]),
+                ("REPLICA", "STREAMING", primary.address, 1), "what the replica says of itself")
+    finish(run, replica, primary)
+    ours, theirs = (run.till("log", member.folder).stdout for member in (primary, replica))
+    check_equal(theirs, ours, "the log of the replica")
+    check_equal([path.read_bytes()[:64] for path in segments(replica.folder)][:1],
+                [path.read_bytes()[:64] for path in segments(primary.folder)][:1], "its bytes")
+
+
+@test
+@in_memory
+def a_replica_that_the_log_does_not_reach_begins_with_a_snapshot(run):
+    primary, replica = pair(run, *SMALL_LOG, *KEEP_NOTHING)
+    for number in range(3):
+        place_one_by_one(primary, 1 + number * ORDERS_PER_SEGMENT, ORDERS_PER_SEGMENT)
+        snapshot(run, primary.server)
+    wait_until(lambda: segments(primary.folder)[0].name != "wal-0000000001.log",
+               "the first segments to be released")
+    replica.start()
+    wait_level(primary, replica)
+    check_equal(len(snapshots(replica.folder)), 1, "snapshots of the replica")
+    place(primary, 900_001, 50)
+    wait_level(primary, replica)
+    replica.stop()
+    place(primary, 900_051, 50)
+    replica.start()
+    wait_level(primary, replica)
+    finish(run, replica, primary)
+
+
+@test
+def a_replica_of_a_replica_has_the_same(run):
+    primary, middle = pair(run)
+    middle.start()
+    last = Member(run, "c", of=middle).start()
+    place(primary, 1, 100)
+    wait_level(primary, middle)
+    wait_level(middle, last)
+    check_equal(last.status()["primary"], primary.address, "the primary that the last one names")
+    middle.stop()
+    place(primary, 101, 100)
+    with last.client(fresh=True) as client:
+        check_equal(client.call("stats").outcome, "OK", "queries without the one in the middle")
+    middle.start()
+    wait_level(primary, middle)
+    wait_level(middle, last)
+    finish(run, last, middle, primary)
+
+
+@test
+def each_may_be_stopped_and_killed_while_the_others_go_on(run):
+    primary, replica = pair(run)
+    other = Member(run, "c", of=primary).start()
+    replica.start()
+    first = 1
+    for stops in (Member.stop, Member.kill) * 2:
+        for member in (replica, other, primary):
+            stops(member)
+            if member is not primary:
+                check_equal(set(place(primary, first, 50)), {"OK"}, "orders meanwhile")
+                first += 50
+            member.start()
+            check_equal(set(place(primary, first, 50)), {"OK"}, "orders after it")
+            first += 50
+            wait_level(primary, replica, other)
+    finish(run, other, replica, primary)
+
+
+# What they answer.
+
+
+def queries():
+    """One of each query that there is, with fields that find something."""
+    fields = {
+        "stock.get": {"rows": [{"sku": 1, "warehouse": 1}, {"sku": 2, "warehouse": 1}]},
+        "points.balance": {"customer": 3},
+        "order.get": {"order": order_id(5)},
+        "order.history": {"order": order_id(5)},
+        "stats": {},
+        "tables": {},
+    }
+    kinds = {name for name, message in PROTOCOL.messages.items() if message.kind == "QUERY"}
+    check_equal(kinds, fields.keys(), "the queries that there are")
+    return fields.items()
+
+
+def answer(client, name, fields):
+    """What depends on the state alone: of stats, what a server has done is left out."""
+    reply = client.call(name, **fields)
+    if name == "stats":
+        return reply.outcome, comparable(reply.body)
+    return reply.outcome, reply.body, reply.rows
+
+
+def comparable(body):
+    return {name: body[name] for name in ("seq", "digest", "orders", "pending", "keys", "stocks")}
+
+
+@test
+def every_query_is_answered_as_on_the_primary(run):
+    primary, replica = pair(run)
+    replica.start()
+    place(primary, 1, 100)
+    with primary.client() as client:
+        client.call("points.credit", key=9, customer=3, points=700)
+        client.call("order.cancel", key=10, order=order_id(5))
+    wait_level(primary, replica)
+    with primary.client() as ours, replica.client() as theirs:
+        for name, fields in queries():
+            check_equal(answer(theirs, name, fields), answer(ours, name, fields), name)
+        unknown = {"order": order_id(12345)}
+        check_equal(answer(theirs, "order.get", unknown), answer(ours, "order.get", unknown),
+                    "an order that is not there")
+    finish(run, replica, primary)
+
+
+@test
+def commands_are_led_to_the_primary(run):
+    primary, replica = pair(run)
+    replica.start()
+    wait_level(primary, replica)
+    with replica.client() as client:
+        for name, fields in (("stock.adjust", {"key": 2, "sku": 1, "warehouse": 1, "delta": 1}),
+                             ("order.cancel", {"key": 3, "order": order_id(1)}),
+                             ("points.credit", {"key": 4, "customer": 1, "points": 5})):
+            reply = client.call(name, **fields)
+            check_equal((reply.outcome, reply.body["primary"]), ("NOT_PRIMARY", primary.address),
+                        f"the answer to {name}")
+    result = run.till_with_input("sku.put key=77 sku=9 price=5 currency=USD\n"
+                                 "stock.get sku=9\n", "shell", "--connect",
+                                 replica.address, "--follow", "--fail")
+    check_equal(result.returncode, 0, f"the shell, {result.stdout}{result.stderr}")
+    wait_level(primary, replica)
+    with replica.client() as client:
+        reply = client.call("stock.get", rows=[{"sku": 9, "warehouse": 1}])
+        check_equal(reply.rows[0]["price"], 5, "what the shell has changed")
+    finish(run, replica, primary)
+
+
+@test
+def a_change_that_is_demanded_is_waited_for(run):
+    primary, replica = pair(run)
+    replica.start("--min-seq-wait-ms", "60000")
+    wait_level(primary, replica)
+    with primary.client() as client, replica.client(fresh=True) as reader:
+        for order in range(1, 200):
+            reply = client.call("order.place", order=order_id(order), customer=1, currency=USD,
+                                rows=[{"sku": 1, "quantity": 1, "price": 100}])
+            reader.min_seq = reply.body["seq"]
+            shown = reader.call("order.get", order=order_id(order))
+            check_equal(shown.outcome, "OK", f"an order, demanded by seq {reader.min_seq}")
+            check(shown.body["seq"] >= reader.min_seq, f"{shown} does not show it")
+    finish(run, replica, primary)
+
+
+@test
+def a_replica_that_is_cut_off_says_how_old_its_answers_are(run):
+    primary, replica = pair(run)
+    replica.start("--min-seq-wait-ms", "20")
+    wait_level(primary, replica)
+    seq = replica.seq()
+    primary.suspend()
+    with replica.client(fresh=True) as client:
+        wait_until(lambda: client.call("stats").age > 1_500_000, "an age of more than 1.5 s")
+        check_equal(client.call("stats").outcome, "OK", "a query without the primary")
+        client.min_seq = seq + 1
+        reply = client.call("stats")
+        check_equal((reply.outcome, reply.body["value"]), ("REPLICA_BEHIND", seq), "the demand")
+        client.min_seq = 0
+        wait_until(lambda: "nothing came" in replica.said(), "the link to be given up")
+        check_equal(replica.status()["state"], "CONNECTING", "the state of the replica")
+        primary.resume()
+        wait_until(lambda: client.call("stats").age < 1_000_000, "its answers to be new again")
+    wait_level(primary, replica)
+    check_equal(set(place(primary, 1, 10)), {"OK"}, "orders after that")
+    wait_level(primary, replica)
+    finish(run, replica, primary)
+
+
+# Who is refused.
+
+
+def wait_said(member, *texts):
+    for text in texts:
+        wait_until(lambda: text in member.said(), lambda: f"{text!r} in {member.said()}")
+
+
+@test
+def another_shop_is_refused(run):
+    primary, _ = pair(run)
+    stranger = Member(run, "x").start()
+    set_up(stranger)
+    stranger.stop()
+    stranger.options += ["--replica-of", primary.address]
+    stranger.start()
+    wait_said(stranger, f"not following {primary.address}: it is of shop ",
+              "follow your own, or use an empty --data")
+    with stranger.client() as client:
+        check_equal(client.call("stats").outcome, "REPLICA_BEHIND", "a query to the stranger")
+    check_equal(set(place(primary, 1, 10)), {"OK"}, "orders of the primary")
+    finish(run, stranger, primary)
+
+
+@test
+def a_replica_with_smaller_tables_is_told_which_option_to_change(run):
+    primary, _ = pair(run)
+    for table in ("orders", "keys"):
+        small = Member(run, "b", f"--{table}", SMALL[table] // 2, of=primary).start()
+        wait_said(small, f"start this replica with --{table} {SMALL[table]} at least: it has "
+                         f"{SMALL[table] // 2}")
+        small.stop()
+    larger = Member(run, "c", "--orders", SMALL["orders"] * 2, of=primary).start()
+    wait_level(primary, larger)
+    finish(run, larger, primary)
+
+
+@test
+def a_replica_that_knows_a_newer_epoch_stops_the_primary(run):
+    primary, replica = pair(run)
+    replica.start()
+    place(primary, 1, 10)
+    wait_level(primary, replica)
+    with replica.client(operator=True) as client:
+        member = client.call("member.seal").body
+        reply = client.call("member.seal", shop=member["shop"], epoch=7)
+        check_equal((reply.outcome, reply.body["epoch_sealed"]), ("OK", 7), "the seal")
+    wait_until(lambda: primary.status()["state"] == "FENCED", "the primary to stop")
+    check_equal(set(place(primary, 11, 5)), {"NOT_PRIMARY"}, "orders of the old primary")
+    for member in (primary, replica):
+        member.kill()
+        member.start()
+    check_equal(primary.status()["state"], "FENCED", "the state after a restart")
+    check_equal(set(place(primary, 11, 5)), {"NOT_PRIMARY"}, "orders after a restart")
+    with replica.client(operator=True) as client:
+        reply = client.call("member.promote", shop=member_shop(replica), epoch=7)
+        check_equal(reply.outcome, "OK", "the promotion")
+    result = run.till("follow", replica.address, "--connect", primary.address)
+    check_equal(result.returncode, 0, result.stderr)
+    check_equal(set(place(replica, 11, 5)), {"OK"}, "orders of the new primary")
+    wait_level(replica, primary)
+    finish(run, primary, replica)
+
+
+def member_shop(member):
+    with member.client(operator=True) as client:
+        return client.call("member.seal").body["shop"]
+
+
+# What they cost, and what happens when one is slow.
+
+
+@test
+@in_memory
+def a_replica_that_stands_still_costs_no_memory_and_catches_up_from_files(run):
+    primary, replica = pair(run, *SMALL_LOG)
+    replica.start()
+    place_one_by_one(primary, 1, RING_BYTES // 4096 + 200)  # every page of the ring was used
+    wait_level(primary, replica)
+    before = primary.server.memory_bytes()
+    replica.suspend()
+    orders = 3 * RING_BYTES // 4096
+    check_equal(place_one_by_one(primary, 100_001, orders), {"OK"}, "orders without the replica")
+    grown = primary.server.memory_bytes() - before
+    check(grown < RING_BYTES // 2, f"the primary has {grown >> 20} MiB more")
+    replica.resume()
+    states = set()
+    wait_until(lambda: states.add((primary.row(replica) or {}).get("state")) or
+               "STREAMING" in states, f"the replica to stream: {states}")
+    wait_level(primary, replica)
+    finish(run, replica, primary)
+
+
+@test
+def with_acks_a_stopped_replica_is_told_and_service_heals_by_itself(run):
+    primary = Member(run, "a", "--acks", "1", "--members", "2", "--acks-wait-ms", "300").start()
+    replica = Member(run, "b", of=primary).start()
+    wait_until(lambda: replica.status()["state"] == "STREAMING", "the replica to stream")
+    set_up(primary)
+    check_equal(set(place(primary, 1, 50)), {"OK"}, "orders with the replica")
+    status = primary.status()
+    check_equal((status["acks"], status["seq_released"]), (1, status["seq"]), "what is answered")
+    few = primary.said().count(FEW)
+    replica.suspend()
+    with primary.client(timeout=60) as client:
+        client.queue("order.place", order=order_id(51), customer=52, currency=USD,
+                     rows=[{"sku": 1, "quantity": 1, "price": 100}])
+        client.flush()
+        wait_until(lambda: primary.said().count(FEW) == few + 1, "the replica to be missed")
+        check_equal(set(place(primary, 52, 5)), {"NO_QUORUM"}, "orders without the replica")
+        check_equal(primary.stats().outcome, "NO_QUORUM", "a query without it")
+        check(not select.select([client.socket], [], [], 0)[0], "the order that waits is answered")
+        replica.resume()
+        check_equal(client.receive().outcome, "OK", "the order that has waited")
+    wait_until(lambda: primary.stats().outcome == "OK", "service")
+    check_equal(place(primary, 51, 6), ["REPLAYED"] + ["OK"] * 5, "orders with it again")
+    wait_level(primary, replica)
+    replica.kill()
+    wait_until(lambda: primary.said().count(FEW) == few + 2, "the replica to be missed")
+    check_equal(place(primary, 101, 1), ["NO_QUORUM"], "an order without it")
+    replica.start()
+    wait_until(lambda: primary.stats().outcome == "OK", "service again")
+    check_equal(place(primary, 101, 1), ["OK"], "an order with it again")
+    wait_level(primary, replica)
+    finish(run, primary, replica)
+
+
+# What can happen to a replica.
+
+
+@test
+@in_memory
+def a_first_sync_that_is_killed_goes_on(run):
+    options = (*SMALL_LOG, *KEEP_NOTHING)
+    primary, replica = pair(run, *options)
+    for number in range(2):
+        place(primary, 1 + number * 50_000, 50_000)
+        snapshot(run, primary.server)
+    for _ in range(3):
+        replica.start()
+        time.sleep(run.random.uniform(0, 0.1))
+        replica.kill()
+        place(primary, run.random.getrandbits(40), 10)
+    replica.start()
+    wait_level(primary, replica)
+    finish(run, replica, primary)
+
+
+@test
+@in_memory
+def a_replica_whose_disk_is_full_goes_on_when_there_is_room(run):
+    primary, _ = pair(run, *SMALL_LOG)
+    folder = run.root / "disk" / "data"
+    folder.parent.mkdir()
+    replica = Member(run, "b", *SMALL_LOG, "--no-snapshots", of=primary, folder=folder,
+                     disk_mebibytes=30).start()
+    seen = replica.server.sees(folder)
+    ballast = seen.parent / "ballast"
+    ballast.write_bytes(bytes(10 << 20))
+    for number in range(6):
+        first = 1 + number * ORDERS_PER_SEGMENT
+        check_equal(place_one_by_one(primary, first, ORDERS_PER_SEGMENT), {"OK"}, "orders")
+    wait_until(lambda: primary.row(replica)["lag_commands"] > 0, "the replica to be behind")
+    seq = replica.seq()
+    check(seq < primary.seq(), "a full disk keeps the replica behind")
+    with replica.client() as client:
+        check_equal(client.call("stats").outcome, "OK", "a query of a full replica")
+    ballast.unlink()
+    wait_level(primary, replica)
+    kept = run.folder()
+    replica.server.stop_clean_and_copy(folder, kept)
+    run.verify(kept)
+    finish(run, primary)
+
+
+@test
+def a_damaged_log_is_told_at_the_start_and_an_empty_folder_begins_anew(run):
+    primary, replica = pair(run)
+    replica.start()
+    for first in range(1, 2000, 100):
+        place(primary, first, 100)
+    wait_level(primary, replica)
+    replica.kill()
+    flip(segments(replica.folder)[0], 8 * 4096 + 100)
+    try:
+        replica.start()
+        raise AssertionError("it started with a damaged log")
+    except AssertionError as error:
+        check("damaged" in str(error), f"it says what is wrong: {error}")
+    anew = Member(run, "b", of=primary).start()
+    wait_level(primary, anew)
+    finish(run, anew, primary)
+
+
+if __name__ == "__main__":
+    harness.main()

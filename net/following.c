@@ -190,14 +190,16 @@ static void diverge(struct server *server, const struct wal_block *block, const 
     members_stop(server, text);
 }
 
-/* Does the block continue this log? */
+/* Does the block continue this log? Its epoch may be older than the one sealed here: what is
+ * missing from before that comes from a server of the newer epoch, which the follower makes sure
+ * of. */
 static const char *block_problem(const struct server *server, const struct wal_block *block)
 {
     uint64_t previous = wal_previous(server->wal);
     uint64_t seq_next = wal_seq_next(server->wal);
     if (block->schema > SCHEMA)
         return "it sends blocks of a newer schema: upgrade this replica";
-    if (block->epoch < wal_epoch(server->wal) || block->epoch < server->members.shop.epoch_sealed)
+    if (block->epoch < wal_epoch(server->wal))
         return "it sends blocks of an epoch that is over";
     bool is_first = previous == 0;
     bool follows = is_first ? block->seq_first <= seq_next &&

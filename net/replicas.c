@@ -31,7 +31,6 @@
 #include "snapshot/image.h"
 
 enum {
-    RING_SIZE = 32 * 1024 * 1024,
     STOP_WAIT_US = 1000000, /* a stopping server waits so long for links that are behind */
 };
 
@@ -173,7 +172,7 @@ static void snapshot_want(struct server *server, uint64_t seq)
 bool replicas_open(struct server *server)
 {
     struct replicas *replicas = &server->replicas;
-    if (!wal_ring_init(&replicas->ring, RING_SIZE)) {
+    if (!wal_ring_init(&replicas->ring, REPLICAS_RING_SIZE)) {
         snprintf(server->error, sizeof server->error, "there is not enough memory for replicas");
         return false;
     }

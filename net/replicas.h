@@ -7,9 +7,17 @@
 #include <stdint.h>
 
 #include "base/io.h"
+#include "base/limits.h"
+#include "net/link.h"
 #include "net/request.h"
 
 struct server;
+
+/* The ring of blocks that all links share, which has memory as it fills; and all that is taken with
+ * REPLICAS_MAX links: a send buffer each, and a cursor's window. */
+enum { REPLICAS_RING_SIZE = 32 * 1024 * 1024, REPLICAS_LINK_SIZE = LINK_OUT_SIZE + 1024 * 1024 };
+
+#define REPLICAS_BYTES_MAX (REPLICAS_RING_SIZE + (uint64_t)REPLICAS_MAX * REPLICAS_LINK_SIZE)
 
 bool replicas_open(struct server *server);
 void replicas_close(struct server *server);

@@ -57,7 +57,7 @@ struct io_options server_io_options(const struct server_options *options)
 uint64_t server_connections_bytes(const struct server_options *options)
 {
     return (uint64_t)options->output_chunks * OUTPUT_CHUNK_SIZE +
-           (uint64_t)options->connections_max * STASH_SIZE;
+           (uint64_t)options->connections_max * STASH_SIZE + REPLICAS_BYTES_MAX;
 }
 
 static void session_event(struct server *server, const struct io_event *event)

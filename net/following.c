@@ -357,7 +357,6 @@ static void link_event(struct server *server, const struct io_event *event)
     }
     if (event->kind == IO_CONNECTED && following->link.state == UPSTREAM_OPEN) {
         members_self(server, &self);
-        following->link_epoch = server->members.shop.epoch_sealed;
         follower_connected(&following->follower, &self, server->turn_us);
         upstream_send(server, &following->link, following->follower.out,
                       following->follower.out_size);
@@ -368,17 +367,21 @@ static void link_turn(struct server *server)
 {
     struct following *following = &server->following;
     struct follower *follower = &following->follower;
-    if (follower->state != FOLLOWER_RESTING &&
-        (server->members.is_moved || server->members.shop.epoch_sealed > following->link_epoch ||
-         follower_is_silent(follower, server->turn_us)))
-        link_drop(server, server->members.is_moved ? "" : "nothing came, or an epoch was sealed",
-                  server->members.is_moved);
+    bool is_sealed = server->members.shop.epoch_sealed > following->link_epoch;
+    if (follower->state != FOLLOWER_RESTING && server->members.is_moved)
+        link_drop(server, "", true);
+    else if (follower->state != FOLLOWER_RESTING && is_sealed)
+        link_drop(server, "a newer epoch was sealed here, of which it has to know first", false);
+    else if (follower_is_silent(follower, server->turn_us))
+        link_drop(server, "nothing came from it", false);
     server->members.is_moved = false;
     /* What was decided here as a primary becomes durable before anything is followed. */
     bool is_settled = wal_block_last(server->wal) == wal_block_durable(server->wal);
     if (is_settled && following->link.state == UPSTREAM_NONE && !following->fetches &&
-        server->members.role == MEMBER_FOLLOWING && follower_turn(follower, server->turn_us))
+        server->members.role == MEMBER_FOLLOWING && follower_turn(follower, server->turn_us)) {
+        following->link_epoch = server->members.shop.epoch_sealed;
         upstream_connect(server, &following->link);
+    }
     link_input(server);
     acknowledge(server);
     if (!following->has_block)

@@ -74,8 +74,8 @@ extern const struct server_options server_options_default;
 
 struct server;
 
-/* The most memory that all connections together can take: unsent replies, waiting requests, and what
- * is sent to replicas. */
+/* The most memory that all connections together can take: unsent replies, waiting requests, and
+ * what is sent to replicas. */
 uint64_t server_connections_bytes(const struct server_options *options);
 
 /* The options of the io that such a server needs. */

@@ -136,11 +136,22 @@ static void shop_make(const struct server *server, struct shop *shop)
         shop->shop = options->shop_new;
 }
 
-/* Was this server promoted since it followed that one? Then the command line is from before. */
-static bool is_left_behind(const struct shop *shop, const char *upstream)
+/* --replica-of is obeyed once: while a server is started with the same command line again and
+ * again, what till follow and till promote have made of it since is what counts. Else a primary
+ * that is started again could become the replica of one that follows it. */
+static void upstream_take(struct server *server, const char *upstream, struct shop *shop)
 {
-    return (shop->flags & SHOP_PROMOTED) != 0 &&
-           strncmp(shop->primary.bytes, upstream, sizeof shop->primary.bytes) == 0;
+    bool was_obeyed = strncmp(shop->replica_of.bytes, upstream, sizeof shop->primary.bytes) == 0;
+    bool is_so = (shop->flags & SHOP_REPLICA) != 0 &&
+                 strncmp(shop->primary.bytes, upstream, sizeof shop->primary.bytes) == 0;
+    if (was_obeyed && !is_so)
+        server_notice(server, "--replica-of is passed over: since this server first had it, it was "
+                              "promoted, or told to follow another one. till follow changes that");
+    if (was_obeyed)
+        return;
+    shop->flags = (shop->flags | SHOP_REPLICA) & ~(uint32_t)SHOP_PROMOTED;
+    text_copy(&shop->primary, upstream);
+    text_copy(&shop->replica_of, upstream);
 }
 
 bool members_open(struct server *server)
@@ -165,13 +176,8 @@ bool members_open(struct server *server)
         shop_make(server, &wanted);
     if (id_is_zero(wanted.member))
         wanted.member = server->options.member_new;
-    if (upstream != NULL && is_left_behind(&shop, upstream)) {
-        server_notice(server, "--replica-of is passed over: this server was promoted since it "
-                              "followed that one. till follow makes it a replica again");
-    } else if (upstream != NULL) {
-        wanted.flags = (wanted.flags | SHOP_REPLICA) & ~(uint32_t)SHOP_PROMOTED;
-        text_copy(&wanted.primary, upstream);
-    }
+    if (upstream != NULL)
+        upstream_take(server, upstream, &wanted);
     server->members.shop = wanted;
     server->members.is_new = memcmp(&wanted, &shop, sizeof shop) != 0;
     return true;

@@ -21,6 +21,11 @@ enum {
     SHOP_FLAGS = SHOP_REPLICA | SHOP_FORKED | SHOP_PROMOTED | SHOP_REBASED
 };
 
+static bool text_ends(const struct text *text)
+{
+    return text->bytes[sizeof text->bytes - 1] == '\0';
+}
+
 static uint64_t page_checksum(const uint8_t page[WAL_ALIGN])
 {
     return checksum64(page + CHECKSUM_START, WAL_ALIGN - CHECKSUM_START);
@@ -35,7 +40,7 @@ static int page_read(const uint8_t page[WAL_ALIGN], struct shop *shop)
         return -ENOTSUP;
     bool is_sound = shop->version == SHOP_VERSION && (shop->flags & ~(uint32_t)SHOP_FLAGS) == 0 &&
                     (!id_is_zero(shop->shop) || (shop->flags & SHOP_REPLICA) != 0) &&
-                    shop->primary.bytes[sizeof shop->primary.bytes - 1] == '\0';
+                    text_ends(&shop->primary) && text_ends(&shop->replica_of);
     return is_sound ? 0 : -EBADMSG;
 }
 
@@ -58,7 +63,7 @@ int shop_write(struct disk *disk, struct shop *shop)
     alignas(WAL_ALIGN) uint8_t page[WAL_ALIGN] = {0};
     TILL_ASSERT(!id_is_zero(shop->shop) || (shop->flags & SHOP_REPLICA) != 0);
     TILL_ASSERT((shop->flags & ~(uint32_t)SHOP_FLAGS) == 0);
-    TILL_ASSERT(shop->primary.bytes[sizeof shop->primary.bytes - 1] == '\0');
+    TILL_ASSERT(text_ends(&shop->primary) && text_ends(&shop->replica_of));
     shop->magic = SHOP_MAGIC;
     shop->version = SHOP_VERSION;
     memcpy(page, shop, sizeof *shop);

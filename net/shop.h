@@ -14,6 +14,7 @@
  *       56    8 epoch_sealed  epochs below it are refused
  *       64    8 fork_seq      the last change that is kept
  *       72   96 primary       whom it follows, or did before it was promoted, ADDR:PORT
+ *      168   96 replica_of    what --replica-of said when it was obeyed last; empty: never
  *
  * One page of WAL_ALIGN bytes, zero after the fields; published anew by every change. A folder that
  * has none is of a till that knew no replicas: it gets one at its first start, of a new shop. */
@@ -47,10 +48,12 @@ struct shop {
     uint64_t epoch_sealed;
     uint64_t fork_seq;
     struct text primary;
+    struct text replica_of;
 };
 
-static_assert(sizeof(struct shop) == 168, "the file's layout");
+static_assert(sizeof(struct shop) == 264, "the file's layout");
 static_assert(offsetof(struct shop, primary) == 72, "primary");
+static_assert(offsetof(struct shop, replica_of) == 168, "replica_of");
 static_assert(sizeof(struct shop) <= WAL_ALIGN, "a page has room for it");
 
 /* Reads the folder's. 0; -ENOENT: there is none; -EBADMSG: it is damaged; -ENOTSUP: it is of a

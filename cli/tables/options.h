@@ -75,8 +75,9 @@ COUNT(serve, archive_mib, 64u << 10, 0, UINT32_MAX, "MIB",
       "remove the oldest archived log beyond this size; 0: keep it whatever its size")
 GROUP(serve, "Replicas")
 ADDRESS(serve, replica_of, NULL, "ADDR:PORT",
-        "be a replica of that server, whatever the data folder was before; a folder that is a "
-        "replica's remembers whom it follows")
+        "be a replica of that server, whatever the data folder was before. It is obeyed once: what "
+        "`till promote` and `till follow` make of this server later stays, also when it is started "
+        "with the same option again")
 TEXT(serve, name, NULL, "NAME", "what `till replicas` calls this server: up to 32 bytes")
 ADDRESS(serve, advertise, NULL, "ADDR:PORT",
         "where clients reach this server, as it tells them and others; by default where it listens")

@@ -64,8 +64,9 @@ def schemas_recorded():
 
 
 # Which shop a folder is of, as net/shop.h describes it.
-Shop = namedtuple("Shop", "magic checksum version flags shop member epoch_sealed fork_seq primary")
-SHOP = struct.Struct("<QQII16s16sQQ96s")
+Shop = namedtuple("Shop", "magic checksum version flags shop member epoch_sealed fork_seq primary "
+                          "replica_of")
+SHOP = struct.Struct("<QQII16s16sQQ96s96s")
 SHOP_NAME = "shop.till"
 SHOP_MAGIC = int.from_bytes(b"tillshop", "little")
 SHOP_REPLICA, SHOP_FORKED = 1, 2
@@ -83,7 +84,7 @@ def shop_read(folder):
 def shop_write(folder, **fields):
     """Writes shop.till, with these fields in place of those it has, if it is there."""
     shop = (shop_read(folder) if (folder / SHOP_NAME).exists() else
-            Shop(SHOP_MAGIC, 0, 1, 0, b"shop-0123456789a", b"member-012345678", 0, 0, b""))
+            Shop(SHOP_MAGIC, 0, 1, 0, b"shop-0123456789a", b"member-012345678", 0, 0, b"", b""))
     data = bytearray(SHOP.pack(*shop._replace(**fields)).ljust(PAGE, b"\0"))
     struct.pack_into("<Q", data, CHECKSUM_AT, xxh3_64(bytes(data[CHECKSUM_FROM:])))
     (folder / SHOP_NAME).write_bytes(data)

@@ -298,6 +298,37 @@ def member_shop(member):
         return client.call("member.seal").body["shop"]
 
 
+# Whom they follow.
+
+
+@test
+def the_command_line_is_obeyed_once_and_a_new_one_again(run):
+    primary, replica = pair(run)
+    replica.start()
+    other = Member(run, "c", of=primary).start()
+    wait_level(primary, replica, other)
+    result = run.till("promote", "--connect", replica.address, "--members",
+                      f"{primary.address},{replica.address},{other.address}", "--force")
+    check_equal(result.returncode, 0, result.stderr)
+    wait_level(replica, primary, other)
+    for member in (replica, other, primary):
+        member.stop()
+    for member in (replica, other, primary):
+        member.start()
+    wait_level(replica, primary, other)
+    for member in (replica, other):
+        check("--replica-of is passed over" in member.said(), f"{member.name} says {member.said()}")
+    replica.stop()
+    other.stop()
+    other.start("--replica-of", primary.address.replace("127.0.0.1", "localhost"))
+    wait_level(primary, other)
+    replica.start()
+    wait_level(replica, primary)
+    check_equal(set(place(replica, 1, 10)), {"OK"}, "orders of the primary")
+    wait_level(primary, other)
+    finish(run, other, primary, replica)
+
+
 # What they cost, and what happens when one is slow.
 
 

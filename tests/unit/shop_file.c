@@ -23,6 +23,7 @@ static struct shop shop_made(void)
                         .epoch_sealed = test_random(),
                         .fork_seq = test_random()};
     strcpy(shop.primary.bytes, "[2001:db8::17]:7070");
+    strcpy(shop.replica_of.bytes, "10.0.0.1:7411");
     return shop;
 }
 

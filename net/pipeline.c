@@ -79,7 +79,9 @@ static void output_mark_plain(struct server *server, uint32_t number)
     struct session_mark *newest = NULL;
     for (unsigned i = 0; i < SESSION_MARKS; i++) {
         struct session_mark *mark = &session->marks[i];
-        if (mark->block > server->block_released && (newest == NULL || mark->block > newest->block))
+        bool is_own = mark->written > 0; /* else of the connection that had this number before */
+        if (is_own && mark->block > server->block_released &&
+            (newest == NULL || mark->block > newest->block))
             newest = mark;
     }
     if (newest != NULL) {

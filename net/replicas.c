@@ -612,9 +612,20 @@ static void fill_stream(struct server *server, struct link *link)
         job_start(server, link);
 }
 
-static void fill(struct server *server, struct link *link)
+/* A beat, if one is due; and what is durable here now is noted, for the link's lag. */
+static void fill_beat(struct server *server, struct link *link)
 {
     struct link_self self;
+    if (link->is_reading || link->supplier.state != SUPPLIER_STREAMING ||
+        link->out_size + LINK_BEAT_SIZE > LINK_OUT_SIZE)
+        return;
+    members_self(server, &self);
+    link->out_size +=
+        supplier_beat(&link->supplier, &self, server->turn_us, link->out + link->out_size);
+}
+
+static void fill(struct server *server, struct link *link)
+{
     if (link->kind == LINK_FETCHES) {
         if (link->fetch.is_done || (link->fetch.is_opened && link->fetch.file < 0))
             return;
@@ -623,14 +634,13 @@ static void fill(struct server *server, struct link *link)
     }
     if (link->supplier.state == SUPPLIER_LEAVING)
         return;
-    fill_stream(server, link);
-    if (link->is_reading || link->supplier.state != SUPPLIER_STREAMING ||
-        supplier_wait_us(&link->supplier, server->turn_us) > 0 ||
-        link->out_size + LINK_BEAT_SIZE > LINK_OUT_SIZE)
+    /* A beat goes by itself where the buffer will be the job's that reads the log. */
+    if (!link->is_in_ring)
+        fill_beat(server, link);
+    if (link->out_size > 0)
         return;
-    members_self(server, &self);
-    link->out_size +=
-        supplier_beat(&link->supplier, &self, server->turn_us, link->out + link->out_size);
+    fill_stream(server, link);
+    fill_beat(server, link);
 }
 
 static void send(struct server *server, struct link *link)

@@ -172,6 +172,7 @@ bool members_open(struct server *server)
     if (result != 0 && result != -ENOENT)
         return fail(server, "cannot be read", result);
     struct shop wanted = shop;
+    server->members.is_made = result == -ENOENT;
     if (result == -ENOENT)
         shop_make(server, &wanted);
     if (id_is_zero(wanted.member))
@@ -214,6 +215,14 @@ static uint32_t others_needed(const struct server *server)
     return acks > 0 && count > acks + 1 ? count - acks - 1 : 0;
 }
 
+/* With --acks, what a primary has in its log when it is started again may not be on enough replicas
+ * yet, and a newer epoch may have begun: until it knows, it shows nothing. */
+static bool must_wait(const struct server *server)
+{
+    return server->options.acks > 0 &&
+           (others_needed(server) > 0 || engine_seq(server->engine) > 0);
+}
+
 /* Where others are told to connect: as --advertise says, or where this server listens. */
 static void address_tell(struct server *server)
 {
@@ -227,10 +236,34 @@ static void address_tell(struct server *server)
                                             : address_join(address.host, server->start.port, text));
 }
 
-bool members_begin(struct server *server)
+/* A folder without shop.till may have a snapshot that says whose it is; one with both is of one
+ * shop. */
+static bool shop_compare(struct server *server, struct id snapshot_shop)
+{
+    struct members *members = &server->members;
+    char own[ID_TEXT_SIZE];
+    char other[ID_TEXT_SIZE];
+    if (id_is_zero(snapshot_shop) || id_equal(snapshot_shop, members->shop.shop))
+        return true;
+    if (members->is_made || id_is_zero(members->shop.shop)) {
+        members->shop.shop = snapshot_shop;
+        members->is_new = true;
+        return true;
+    }
+    snprintf(server->error, sizeof server->error,
+             "%s/%s says that this folder is of shop %s, but its newest snapshot is of shop %s: "
+             "files of two shops are mixed. Move away those that do not belong here",
+             disk_path(server->disk), SHOP_NAME, id_format(members->shop.shop, own),
+             id_format(snapshot_shop, other));
+    return false;
+}
+
+bool members_begin(struct server *server, struct id snapshot_shop)
 {
     struct members *members = &server->members;
     struct shop *shop = &members->shop;
+    if (!shop_compare(server, snapshot_shop))
+        return false;
     uint32_t done = SHOP_FORKED | SHOP_REBASED;
     bool is_promoted = (shop->flags & SHOP_PROMOTED) != 0;
     if (members->is_new || (shop->flags & done) != 0) {
@@ -248,7 +281,8 @@ bool members_begin(struct server *server)
     else if (shop->epoch_sealed > wal_epoch(server->wal) && !is_promoted)
         members->role = MEMBER_FENCED;
     else
-        members->role = others_needed(server) > 0 ? MEMBER_WAITING : MEMBER_SERVING;
+        members->role = must_wait(server) ? MEMBER_WAITING : MEMBER_SERVING;
+    members->seq_begun = engine_seq(server->engine);
     if (members->role == MEMBER_SERVING || members->role == MEMBER_WAITING)
         epoch_begin(server, is_promoted ? shop->epoch_sealed : 0);
     if (members->role == MEMBER_FENCED)
@@ -264,8 +298,10 @@ bool members_begin(struct server *server)
 void members_turn(struct server *server)
 {
     struct members *members = &server->members;
-    if (members->role == MEMBER_WAITING && members->heard_count >= others_needed(server)) {
-        server_notice(server, "enough other servers of this shop know of no newer epoch: serving");
+    if (members->role == MEMBER_WAITING && members->heard_count >= others_needed(server) &&
+        server->replicas.seq_acknowledged >= members->seq_begun) {
+        server_notice(server, "enough other servers of this shop know of no newer epoch, and have "
+                              "what is here: serving");
         role_enter(server, MEMBER_SERVING);
     }
     if (members->role != MEMBER_SERVING || server->options.acks == 0)

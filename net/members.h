@@ -32,9 +32,10 @@ enum member_role {
 };
 
 /* Before recovery: reads shop.till, and lets --replica-of change it. After recovery, when the log
- * is open: decides the role. False with the server's error. */
+ * is open: decides the role. snapshot_shop: what the snapshot that was loaded says. False with the
+ * server's error. */
 bool members_open(struct server *server);
-bool members_begin(struct server *server);
+bool members_begin(struct server *server, struct id snapshot_shop);
 
 /* Once a turn, before anything is decided. */
 void members_turn(struct server *server);

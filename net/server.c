@@ -387,15 +387,14 @@ static bool open_archive(struct server *server, const struct replay *replay)
         archive_open(&server->archive, server->io, server->options.archive, &history, &options,
                      error) == 0)
         return true;
+    /* A replica may go back, or start from a later snapshot, and its archive cannot. */
+    if (members_is_replica(server)) {
+        server_notice(server, error);
+        server_notice(server, "nothing is archived here until that is settled");
+        return true;
+    }
     snprintf(server->error, sizeof server->error, "%s", error);
     return false;
-}
-
-/* Removes partial files that a crash left in a folder. */
-static bool tidy(struct server *server, struct disk *disk)
-{
-    int result = disk != NULL ? disk_tidy(disk) : 0;
-    return result == 0 || fail(server, "what a crash left half made cannot be removed", result);
 }
 
 static void start_archive(struct server *server)
@@ -428,6 +427,13 @@ static bool leave_backup(struct server *server)
     return result == 0 || fail(server, "the label of the backup cannot be removed", result);
 }
 
+/* Removes partial files that a crash left in a folder. */
+static bool tidy(struct server *server, struct disk *disk)
+{
+    int result = disk != NULL ? disk_tidy(disk) : 0;
+    return result == 0 || fail(server, "what a crash left half made cannot be removed", result);
+}
+
 /* Does what was written down before the server began anew: leaves the log before a snapshot that
  * was fetched, or goes back to where this folder's history parts from its primary's. */
 static bool go_back(struct server *server)
@@ -435,6 +441,8 @@ static bool go_back(struct server *server)
     const struct shop *shop = &server->members.shop;
     struct fork fork = {.disk = server->disk, .fork_seq = shop->fork_seq};
     char text[FORK_ERROR_SIZE];
+    if ((shop->flags & (SHOP_REBASED | SHOP_FORKED)) != 0 && !tidy(server, server->disk))
+        return false;
     if ((shop->flags & SHOP_REBASED) != 0) {
         int result = fork_leave_log(server->disk);
         if (result < 0)
@@ -513,9 +521,9 @@ static bool recover(struct server *server)
         return false;
     }
     server->block_released = wal_block_durable(server->wal);
-    if (!leave_backup(server) || !replicas_open(server) || !members_begin(server) ||
-        !damaged_set_aside(server, &replay.loader) || !snapshots_open(server, &replay.loader) ||
-        !following_open(server))
+    if (!leave_backup(server) || !replicas_open(server) ||
+        !members_begin(server, replay.loader.shop) || !damaged_set_aside(server, &replay.loader) ||
+        !snapshots_open(server, &replay.loader) || !following_open(server))
         return false;
     start_archive(server);
     if (server->snapshots.writer != NULL)

@@ -120,11 +120,13 @@ struct members {
     enum member_role role;
     struct text address;            /* where its clients connect, as others are told */
     uint16_t admits[KIND_LINK + 1]; /* by message_kind: OK, or how a request is answered */
+    bool is_made;                   /* there was no shop.till */
     bool is_new;                    /* shop.till is to be written, for the first time or changed */
-    bool is_epoch_due;              /* epoch.begin is to be logged before anything is decided */
-    bool is_short;                  /* fewer than --acks follow, for too long */
-    uint64_t short_us;              /* since when fewer follow; 0: enough do */
-    struct id heard[REPLICAS_MAX];  /* while WAITING: others that know of no newer epoch */
+    uint64_t seq_begun; /* what the log had at the start: WAITING until enough replicas have it */
+    bool is_epoch_due;  /* epoch.begin is to be logged before anything is decided */
+    bool is_short;      /* fewer than --acks follow, for too long */
+    uint64_t short_us;  /* since when fewer follow; 0: enough do */
+    struct id heard[REPLICAS_MAX]; /* while WAITING: others that know of no newer epoch */
     uint32_t heard_count;
 
     /* Of a replica. */

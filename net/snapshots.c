@@ -33,6 +33,7 @@ bool snapshots_open(struct server *server, const struct loader *loader)
     struct writer_options options = {
         .undo_bytes = server->options.snapshot_memory,
         .epoch = server->start.epoch,
+        .shop = server->members.shop.shop,
         .user_write = user_of(USER_SNAPSHOT_WRITE, 0, 0),
         .user_work = user_of(USER_SNAPSHOT_WORK, 0, 0),
     };

@@ -375,8 +375,14 @@ static void link_turn(struct server *server)
     else if (follower_is_silent(follower, server->turn_us))
         link_drop(server, "nothing came from it", false);
     server->members.is_moved = false;
-    /* What was decided here as a primary becomes durable before anything is followed. */
+    /* What was decided here as a primary becomes durable before anything is followed. Then the state
+     * is made anew from the log: queries were answered at this machine's time, which may be ahead of
+     * the log's, and the new primary's blocks have to be decided at theirs. */
     bool is_settled = wal_block_last(server->wal) == wal_block_durable(server->wal);
+    if (is_settled && server->members.was_primary) {
+        server->is_restarting = true;
+        return;
+    }
     if (is_settled && following->link.state == UPSTREAM_NONE && !following->fetches &&
         server->members.role == MEMBER_FOLLOWING && follower_turn(follower, server->turn_us)) {
         following->link_epoch = server->members.shop.epoch_sealed;

@@ -226,9 +226,12 @@ uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us)
 
 void pipeline_expire_holds(struct server *server)
 {
-    uint64_t due = engine_holds_due(server->engine, server->now_us);
-    if (due == 0 || !members_is_primary(server) || server->is_stalled || server->batch_count > 0 ||
+    if (!members_is_primary(server) || server->is_stalled || server->batch_count > 0 ||
         own_wait_us(server) > 0)
+        return;
+    /* Not asked on a replica: it moves the engine's deadlines on to this machine's time. */
+    uint64_t due = engine_holds_due(server->engine, server->now_us);
+    if (due == 0)
         return;
     uint64_t holds = due / EXPIRE_SHARE > EXPIRE_HOLDS_MIN ? due / EXPIRE_SHARE : EXPIRE_HOLDS_MIN;
     server->expire = (struct hold_expire_body){

@@ -241,9 +241,9 @@ def backup_of_another_history_is_refused_and_left_alone(run):
         place(server, 1 + 10_000 * number, 1000)
     backup(run, servers[0].folder, target)
     before = sorted((path.name, path.stat().st_size) for path in target.iterdir())
-    is_bad(run, "another history", target, "--data", servers[1].folder)
+    is_bad(run, "another shop", target, "--data", servers[1].folder)
     place(servers[1], 50_000, 1000)
-    is_bad(run, "another history", target, "--data", servers[1].folder)
+    is_bad(run, "another shop", target, "--data", servers[1].folder)
     check_equal(sorted((path.name, path.stat().st_size) for path in target.iterdir()), before,
                 "the backup")
     is_bad(run, "nowhere", target, "--data", run.root / "nowhere")

@@ -37,15 +37,22 @@ static void send_message(struct caller *caller, unsigned number, uint32_t reques
     caller_send_frame(caller, frame, body, size);
 }
 
+void caller_greet(struct caller *caller, struct sim_machine *machine,
+                  const struct hello_body *hello)
+{
+    *caller = (struct caller){.client = sim_connect(machine),
+                              .checksum = (hello->features & FRAME_FEATURE_CHECKSUM) != 0};
+    send_message(caller, MESSAGE_hello, 0, hello, sizeof *hello);
+}
+
 void caller_open(struct caller *caller, struct sim_machine *machine, bool checksum)
 {
-    struct hello_body hello = {
+    const struct hello_body hello = {
         .magic = FRAME_MAGIC,
         .version = PROTOCOL_VERSION,
         .features = checksum ? FRAME_FEATURE_CHECKSUM : 0,
     };
-    *caller = (struct caller){.client = sim_connect(machine), .checksum = checksum};
-    send_message(caller, MESSAGE_hello, 0, &hello, sizeof hello);
+    caller_greet(caller, machine, &hello);
 }
 
 void caller_close(struct caller *caller)
@@ -70,7 +77,8 @@ static void check_size(const struct caller_reply *reply)
     CHECK(message != NULL);
     bool is_done = reply->outcome == OUTCOME_OK || reply->outcome == OUTCOME_REPLAYED;
     if (!is_done && reply->number != MESSAGE_error) {
-        CHECK_EQUAL(reply->size, sizeof(struct rejection_body));
+        CHECK_EQUAL(reply->size,
+                    reply_shape(message, reply->outcome, reply->size)->size_bytes);
         return;
     }
     uint32_t size = message->reply->size_bytes;

@@ -34,8 +34,10 @@ struct caller {
     uint8_t in[2 * FRAME_SIZE_MAX];
 };
 
-/* Connects and sends the hello. */
+/* Connects and sends the hello; caller_greet one that says more than which features are wanted. */
 void caller_open(struct caller *caller, struct sim_machine *machine, bool checksum);
+void caller_greet(struct caller *caller, struct sim_machine *machine,
+                  const struct hello_body *hello);
 void caller_close(struct caller *caller);
 
 /* Sends a request; the caller is ready. Returns its number, counted from 1. */

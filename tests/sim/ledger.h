@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "tests/sim/caller.h"
 #include "tests/sim/sim.h"
+#include "wal/block.h"
 
 enum { INTENTS_MAX = 2000, ANSWERS_MAX = 4096, REQUEST_WORDS = 24, REPLY_WORDS = 64 };
 
@@ -45,6 +46,7 @@ struct answer {
 
 struct ledger {
     struct sim_machine *machine;
+    bool may_lose;     /* what was accepted may be undone: it is not compared with later answers */
     uint64_t seq_seen; /* the newest seq in any reply */
     uint32_t intent_count;
     uint32_t accepted_count; /* of the intents */
@@ -72,6 +74,33 @@ uint32_t ledger_unanswered(const struct ledger *ledger);
 /* Checks a reply to the request. */
 void ledger_judge(struct ledger *ledger, uint32_t intent, const struct request *request,
                   const struct caller_reply *reply);
+
+/* Is this the outcome of a command that has been done? */
+bool ledger_is_done(uint16_t outcome);
+
+/* A replay of a history, one command at a time. */
+struct ledger_replay {
+    struct ledger *ledger;
+    struct engine *engine;
+    uint64_t time_us;
+    bool is_aside; /* what clients were told of accepted commands is of another history */
+    void (*reached)(struct ledger_replay *replay); /* called after each command; NULL: nothing is */
+    void *context;
+    uint32_t answer_next;
+    uint16_t outcome;    /* of the command that was decided last, */
+    uint32_t reply_size; /* and its reply */
+    uint64_t reply[FRAME_SIZE_MAX / 8];
+};
+
+/* From the empty state on, block by block: each command is an intent, logged once, and each block
+ * leads to its digest. At the end, unless it is_aside, each accepted intent was logged. */
+void ledger_replay_begin(struct ledger_replay *replay, struct ledger *ledger);
+void ledger_replay_block(struct ledger_replay *replay, const struct wal_block *block,
+                         const uint8_t *ids, const uint8_t *fields);
+void ledger_replay_end(struct ledger_replay *replay);
+
+/* The answer is what the state that was reached answers. */
+void ledger_replay_answer(struct ledger_replay *replay, struct answer *answer);
 
 /* Replays the log of the disk, after its newest snapshot if needed, and checks every reply; returns
  * the last seq. */

@@ -54,13 +54,15 @@ struct cluster *cluster_create(uint64_t seed)
     cluster->acks = (uint32_t)cluster_below(cluster, cluster->node_count);
     cluster->may_lose = cluster->acks == 0 && cluster_chance(cluster, 50);
     cluster->ledger->may_lose = cluster->may_lose;
+    cluster->ledger->intents_max = 100u << cluster_below(cluster, 4);
     cluster->turn_us_max = 500 << cluster_below(cluster, 4);
+    cluster->faults_rarity = 200u << cluster_below(cluster, 5);
+    cluster->pace = 2u << cluster_below(cluster, 5);
     cluster->acks_wait_us = (uint64_t)10000 << cluster_below(cluster, 8);
     cluster->segment_size = 2ULL * WAL_BLOCK_SIZE_MAX << cluster_below(cluster, 2);
     cluster->replica_keep_bytes = cluster_below(cluster, 4) * cluster->segment_size;
     if (cluster_chance(cluster, 70))
-        cluster->snapshot_every_us =
-            1000 + cluster_below(cluster, 1 << (12 + cluster_below(cluster, 9)));
+        cluster->snapshot_every_us = (uint64_t)30000 << cluster_below(cluster, 6);
     return cluster;
 }
 
@@ -264,23 +266,10 @@ bool node_start(struct node *node)
 {
     if (start(node, upstream_of(node)))
         return true;
+    if (!node->machine->dying && !node->is_full)
+        test_fail(__FILE__, __LINE__, "%s does not start: %s", names[node->index], node->error);
     node_crash(node, 1000 + cluster_below(node->cluster, 1000000));
     return false;
-}
-
-/* Disks. */
-
-static void folder_empty(struct node *node)
-{
-    struct disk *disk;
-    struct disk_entry *entries;
-    sim_use(node->machine);
-    CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
-    int count = disk_list_all(disk, &entries);
-    for (int i = 0; i < count; i++)
-        CHECK_EQUAL(disk_remove(disk, entries[i].name), 0);
-    free(entries);
-    disk_close(disk);
 }
 
 /* Clients. */
@@ -469,6 +458,14 @@ static void node_restart(struct node *node)
     }
 }
 
+/* It was asked to stop, and has. */
+static void node_stopped(struct node *node)
+{
+    lines_end(node);
+    bury(node);
+    node->start_us = cluster_now_us(node->cluster) + cluster_below(node->cluster, 200000);
+}
+
 static void node_turn(struct node *node)
 {
     struct cluster *cluster = node->cluster;
@@ -480,9 +477,17 @@ static void node_turn(struct node *node)
         node_notice_role(node);
     else if (result == 2)
         node_restart(node);
+    else if (result == 0)
+        node_stopped(node);
     else
         test_fail(__FILE__, __LINE__, "%s ended with %d: %s", names[node->index], result,
                   server_error(node->server));
+}
+
+/* An empty folder follows another member. */
+static bool may_start(const struct node *node)
+{
+    return node->rebuild_seq == 0 || node->index != node->cluster->primary;
 }
 
 void cluster_turn(struct cluster *cluster)
@@ -490,11 +495,11 @@ void cluster_turn(struct cluster *cluster)
     struct node *node = &cluster->nodes[cluster_below(cluster, cluster->node_count)];
     if (node->server != NULL)
         node_turn(node);
-    else if (cluster_now_us(cluster) >= node->start_us)
+    else if (cluster_now_us(cluster) >= node->start_us && may_start(node))
         node_start(node);
     else
         sim_time_pass(node->machine, cluster_below(cluster, 100));
-    if (cluster_chance(cluster, 50))
+    if (cluster_chance(cluster, cluster->is_calm ? 40 : cluster->pace))
         line_turn(cluster);
     operator_turn(cluster);
 }
@@ -503,15 +508,166 @@ void cluster_play(struct cluster *cluster, uint64_t us)
 {
     uint64_t end_us = cluster_now_us(cluster) + us;
     while (cluster_now_us(cluster) < end_us) {
-        cluster_fault(cluster);
+        if (cluster_below(cluster, cluster->faults_rarity) == 0 && !cluster->is_calm)
+            cluster_fault(cluster);
         cluster_turn(cluster);
     }
 }
 
+/* Faults. */
+
+static struct node *any_node(struct cluster *cluster)
+{
+    return &cluster->nodes[cluster_below(cluster, cluster->node_count)];
+}
+
+/* Short times are more likely than long ones. */
+static uint64_t any_time_us(const struct cluster *cluster, unsigned bits)
+{
+    return cluster_below(cluster, 1ULL << cluster_below(cluster, bits));
+}
+
+static void fault_crash(struct cluster *cluster)
+{
+    struct node *node = any_node(cluster);
+    if (node->server != NULL)
+        node_crash(node, any_time_us(cluster, 22));
+}
+
+/* The disk stops within the next few changes, and the machine with it. */
+static void fault_crash_at(struct cluster *cluster)
+{
+    struct node *node = any_node(cluster);
+    sim_disk_crash_at(node->machine, 1 + (uint32_t)cluster_below(cluster, 6));
+}
+
+static void fault_stop(struct cluster *cluster)
+{
+    struct node *node = any_node(cluster);
+    if (node->server != NULL)
+        sim_stop(node->machine);
+}
+
+static void fault_path(struct cluster *cluster)
+{
+    struct node *one = any_node(cluster);
+    struct node *other = any_node(cluster);
+    bool is_one_way = cluster_chance(cluster, 40);
+    if (one == other)
+        return;
+    if (cluster_chance(cluster, 50)) {
+        sim_path_heal(one->machine, other->machine);
+        sim_path_heal(other->machine, one->machine);
+        return;
+    }
+    sim_path_cut(one->machine, other->machine);
+    if (!is_one_way)
+        sim_path_cut(other->machine, one->machine);
+}
+
+static void fault_slow(struct cluster *cluster)
+{
+    struct node *one = any_node(cluster);
+    struct node *other = any_node(cluster);
+    if (one != other)
+        sim_path_slow(one->machine, other->machine,
+                      cluster_chance(cluster, 50) ? 0 : any_time_us(cluster, 20));
+}
+
+static void fault_full(struct cluster *cluster)
+{
+    struct node *node = any_node(cluster);
+    node->is_full = cluster_chance(cluster, 40);
+    sim_disk_fill(node->machine, "data", node->is_full);
+}
+
+static void fault_late(struct cluster *cluster)
+{
+    sim_time_pass(cluster_dice(cluster), any_time_us(cluster, 22));
+}
+
+static void fault_promote(struct cluster *cluster)
+{
+    if (cluster->operation.step == OPERATOR_RESTS)
+        operator_begin(cluster, cluster_chance(cluster, 30));
+}
+
+static void fault_follow(struct cluster *cluster)
+{
+    unsigned follower = any_node(cluster)->index;
+    unsigned followed = any_node(cluster)->index;
+    bool is_meant = follower != cluster->primary || cluster_chance(cluster, 10);
+    if (cluster->operation.step == OPERATOR_RESTS && follower != followed && is_meant)
+        operator_follow(cluster, follower, followed);
+}
+
+static void folder_empty(struct node *node)
+{
+    struct disk *disk;
+    struct disk_entry *entries;
+    sim_use(node->machine);
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
+    int count = disk_list_all(disk, &entries);
+    for (int i = 0; i < count; i++)
+        CHECK_EQUAL(disk_remove(disk, entries[i].name), 0);
+    free(entries);
+    disk_close(disk);
+}
+
+/* The newest change that any member has or had. */
+static uint64_t seq_newest(const struct cluster *cluster)
+{
+    uint64_t seq = 1;
+    for (const struct history_block *block = cluster->history.oldest; block != NULL;
+         block = block->newer) {
+        if (history_seq_last(block) > seq)
+            seq = history_seq_last(block);
+    }
+    return seq;
+}
+
+/* May one more disk be lost? */
+static bool may_lose_disk(const struct cluster *cluster)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < cluster->node_count; i++)
+        count += cluster->nodes[i].rebuild_seq > 0;
+    return count < (cluster->may_lose ? cluster->node_count - 1 : cluster->acks);
+}
+
+/* A primary that loses its disk has to be replaced before it is started again. */
+static void fault_disk(struct cluster *cluster)
+{
+    struct node *node = any_node(cluster);
+    if (!may_lose_disk(cluster) || node->rebuild_seq > 0)
+        return;
+    if (node->server != NULL)
+        node_crash(node, any_time_us(cluster, 22));
+    folder_empty(node);
+    history_forget(&cluster->history, node->index);
+    node->rebuild_seq = seq_newest(cluster);
+    node->tip = NULL;
+    cluster->disks_lost++;
+}
+
 void cluster_fault(struct cluster *cluster)
 {
-    (void)cluster;
-    (void)folder_empty;
+    static const struct {
+        void (*happens)(struct cluster *cluster);
+        unsigned weight;
+    } faults[] = {
+        {fault_crash, 17}, {fault_crash_at, 8}, {fault_stop, 4}, {fault_path, 24},
+        {fault_slow, 10},  {fault_full, 10},    {fault_late, 8}, {fault_promote, 12},
+        {fault_follow, 4}, {fault_disk, 3},
+    };
+    uint64_t choice = cluster_below(cluster, 100);
+    for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        if (choice < faults[i].weight) {
+            faults[i].happens(cluster);
+            return;
+        }
+        choice -= faults[i].weight;
+    }
 }
 
 /* The end. */
@@ -574,6 +730,7 @@ static void heal(struct cluster *cluster)
             sim_path_heal(node->machine, cluster->nodes[j].machine);
             sim_path_slow(node->machine, cluster->nodes[j].machine, 0);
         }
+        node->is_full = false;
         sim_disk_fill(node->machine, "data", false);
         sim_disk_crash_at(node->machine, 0);
         node->start_us = 0;
@@ -588,6 +745,11 @@ void cluster_settle(struct cluster *cluster)
     heal(cluster);
     while (ledger_unanswered(cluster->ledger) != NO_INTENT || !is_whole(cluster)) {
         uint64_t now_us = cluster_now_us(cluster);
+        if (getenv("CLUSTER_TRACE2") != NULL && now_us % 1000000 < 50) {
+            printf("%.3f unanswered %u whole %d\n", (double)now_us / 1e6,
+                   ledger_unanswered(cluster->ledger), is_whole(cluster));
+            tell_state(cluster);
+        }
         if (now_us > begun_us + SETTLE_US) {
             tell_state(cluster);
             test_fail(__FILE__, __LINE__, "the cluster is stuck");
@@ -602,6 +764,10 @@ void cluster_settle(struct cluster *cluster)
         cluster_turn(cluster);
     }
     operator_leave(cluster);
+    if (getenv("CLUSTER_TRACE") != NULL)
+        printf("N %u K %u lose %d turn %lu: settled in %.3f s, %u intents\n", cluster->node_count,
+               cluster->acks, cluster->may_lose, cluster->turn_us_max,
+               (double)(cluster_now_us(cluster) - begun_us) / 1e6, cluster->ledger->intent_count);
 }
 
 /* Every block that the log of the folder has is one of the history that is kept, up to its end. */

@@ -103,8 +103,10 @@ struct cluster {
     uint32_t acks;       /* K */
     unsigned primary;    /* as far as the operator knows */
     bool may_lose;
-    bool is_calm;         /* nothing fails */
-    uint64_t turn_us_max; /* a server's turn waits so long at most */
+    bool is_calm;           /* nothing fails */
+    uint64_t turn_us_max;   /* a server's turn waits so long at most */
+    unsigned faults_rarity; /* turns from one fault to the next, on average */
+    unsigned pace;          /* how often clients do something, in percent of the turns */
     uint64_t acks_wait_us;
     uint64_t segment_size;
     uint64_t replica_keep_bytes;

@@ -33,6 +33,7 @@
 enum {
     WRITES_MAX = 64,
     HEADROOM = 64,
+    SENT_MAX = 65536, /* in one go */
     FD_FIRST = 3,
     PORT_FREE = 40000,
     ATTEMPTS_MAX = 2 * IO_CONNECTS_MAX, /* those that are too many included */
@@ -353,11 +354,17 @@ static bool receive_happens(struct io *io, uint32_t index, struct io_event *even
     return true;
 }
 
+/* Of the bytes that one send may take. */
+static uint64_t send_checksum(const void *bytes, size_t size)
+{
+    return checksum64(bytes, size < SENT_MAX ? size : SENT_MAX);
+}
+
 static bool send_happens(struct io *io, uint32_t index, struct io_event *event)
 {
     struct sim_client *client = io->machine->clients[index];
     struct sim_send *send = &client->send;
-    TILL_ASSERT(checksum64(send->bytes, send->size) == send->checksum);
+    TILL_ASSERT(send_checksum(send->bytes, send->size) == send->checksum);
     if (send->copied) {
         send->active = false;
         *event = (struct io_event){.kind = IO_SENT, .user = send->user, .result = send->result};
@@ -371,6 +378,8 @@ static bool send_happens(struct io *io, uint32_t index, struct io_event *event)
             size = client->piece;
         if (size > send->size)
             size = send->size;
+        if (size > SENT_MAX)
+            size = SENT_MAX;
         if (sim_chance(io->machine, 30))
             size = 1 + sim_random_below(io->machine, size);
         sim_network_send(client, send->bytes, size);
@@ -672,7 +681,7 @@ void io_send(struct io *io, int fd, uint64_t user, const void *bytes, size_t siz
     TILL_ASSERT(!client->send.active && size > 0 && size <= INT32_MAX);
     client->send = (struct sim_send){
         .bytes = bytes,
-        .checksum = checksum64(bytes, size),
+        .checksum = send_checksum(bytes, size),
         .user = user,
         .due_us = network_due(io->machine),
         .size = (uint32_t)size,

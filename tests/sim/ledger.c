@@ -198,6 +198,7 @@ struct ledger *ledger_create(struct sim_machine *machine)
     struct ledger *ledger = calloc(1, sizeof *ledger);
     CHECK(ledger != NULL);
     ledger->machine = machine;
+    ledger->intents_max = INTENTS_MAX;
     for (int i = 0; i < SKUS; i++)
         intent_add(ledger, sku_put);
     for (int i = 0; i < SKUS * WAREHOUSES; i++)
@@ -261,7 +262,7 @@ uint32_t ledger_next(struct ledger *ledger, struct request *request)
         for (intent = 0; intent < SETUP_COUNT && ledger->intents[intent].accepted;)
             intent++;
     }
-    if (choice < 65 || ledger->intent_count == INTENTS_MAX)
+    if (choice < 65 || ledger->intent_count >= ledger->intents_max)
         intent = intent < SETUP_COUNT ? intent : (uint32_t)below(ledger, ledger->intent_count);
     else
         intent = intent_add(ledger, makers[below(ledger, sizeof makers / sizeof makers[0])]);

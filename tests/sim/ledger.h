@@ -49,6 +49,7 @@ struct ledger {
     bool may_lose;     /* what was accepted may be undone: it is not compared with later answers */
     uint64_t seq_seen; /* the newest seq in any reply */
     uint32_t intent_count;
+    uint32_t intents_max;    /* as many are made, then they are only repeated */
     uint32_t accepted_count; /* of the intents */
     uint32_t full_count;     /* replies that said STORAGE_FULL */
     uint32_t answer_count;

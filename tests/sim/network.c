@@ -64,8 +64,8 @@ uint64_t sim_network_due(const struct sim_client *client)
 
 static struct sim_client *end_create(struct sim_machine *machine, struct sim_machine *far)
 {
-    static const size_t windows[] = {4096, 65536, 262144};
-    static const size_t pieces[] = {200, 1500, 65536, 65536};
+    static const size_t windows[] = {16384, 65536, 262144};
+    static const size_t pieces[] = {1500, 16384, 65536, 65536};
     struct sim_client *end = sim_client_create(machine);
     end->far = far;
     end->up_due_us = sim_network_due(end);

@@ -418,6 +418,14 @@ static void fetch_end(struct server *server, const char *why)
         fetch_drop(&following->fetch, server->turn_us);
 }
 
+/* No snapshot is wanted (any more) from the server that is followed; what came of one stays. */
+static void sync_end(struct server *server)
+{
+    server->following.fetches = false;
+    server->members.is_syncing = false;
+    fetch_end(server, "");
+}
+
 /* In the lane: opens the partial file, writes a piece, or publishes. */
 static int fetch_work(void *context)
 {
@@ -611,12 +619,13 @@ void following_turn(struct server *server)
         return;
     if (!members_is_replica(server)) {
         if (following->link.state != UPSTREAM_NONE || following->fetches) {
-            following->fetches = false;
             link_drop(server, "", true);
-            fetch_end(server, "");
+            sync_end(server);
         }
         return;
     }
+    if (server->members.is_moved && following->fetches)
+        sync_end(server);
     link_turn(server);
     fetch_turn_take(server);
 }

@@ -215,12 +215,15 @@ static uint32_t others_needed(const struct server *server)
     return acks > 0 && count > acks + 1 ? count - acks - 1 : 0;
 }
 
-/* With --acks, what a primary has in its log when it is started again may not be on enough replicas
- * yet, and a newer epoch may have begun: until it knows, it shows nothing. */
-static bool must_wait(const struct server *server)
+/* May a primary that was started again decide? Its log may end with changes that were durable here
+ * and not acknowledged yet. No answer shows them before they are: not before K replicas have all
+ * of this log. Where an epoch is due, every answer waits for the block that begins it. */
+static bool may_serve(const struct server *server)
 {
-    return server->options.acks > 0 &&
-           (others_needed(server) > 0 || engine_seq(server->engine) > 0);
+    const struct members *members = &server->members;
+    return members->heard_count >= others_needed(server) &&
+           (server->options.acks == 0 ||
+            server->replicas.seq_acknowledged >= members->seq_recovered);
 }
 
 /* Where others are told to connect: as --advertise says, or where this server listens. */
@@ -276,15 +279,15 @@ bool members_begin(struct server *server, struct id snapshot_shop)
     }
     address_tell(server);
     members->short_us = server->turn_us;
-    if ((shop->flags & SHOP_REPLICA) != 0)
+    if ((shop->flags & SHOP_REPLICA) != 0) {
         members->role = MEMBER_FOLLOWING;
-    else if (shop->epoch_sealed > wal_epoch(server->wal) && !is_promoted)
+    } else if (shop->epoch_sealed > wal_epoch(server->wal) && !is_promoted) {
         members->role = MEMBER_FENCED;
-    else
-        members->role = must_wait(server) ? MEMBER_WAITING : MEMBER_SERVING;
-    members->seq_begun = engine_seq(server->engine);
-    if (members->role == MEMBER_SERVING || members->role == MEMBER_WAITING)
+    } else {
         epoch_begin(server, is_promoted ? shop->epoch_sealed : 0);
+        members->seq_recovered = members->is_epoch_due ? 0 : wal_seq_durable(server->wal);
+        members->role = may_serve(server) ? MEMBER_SERVING : MEMBER_WAITING;
+    }
     if (members->role == MEMBER_FENCED)
         server_notice(server, "a newer epoch of this shop was sealed here: commands are answered "
                               "NOT_PRIMARY. Make this server a replica with till follow");
@@ -298,9 +301,8 @@ bool members_begin(struct server *server, struct id snapshot_shop)
 void members_turn(struct server *server)
 {
     struct members *members = &server->members;
-    if (members->role == MEMBER_WAITING && members->heard_count >= others_needed(server) &&
-        server->replicas.seq_acknowledged >= members->seq_begun) {
-        server_notice(server, "enough other servers of this shop know of no newer epoch, and have "
+    if (members->role == MEMBER_WAITING && may_serve(server)) {
+        server_notice(server, "enough other servers of this shop know of no newer epoch and have "
                               "what is here: serving");
         role_enter(server, MEMBER_SERVING);
     }
@@ -656,7 +658,8 @@ enum outcome admin_member_promote(struct server *server, const void *request, vo
         return reject(server, reply, OUTCOME_NOT_FOUND, member_promote_field_shop);
     if (promote->epoch != changed.epoch_sealed || promote->epoch <= wal_epoch(server->wal))
         return reject(server, reply, OUTCOME_STALE_VERSION, epoch_known(server));
-    if (members->role == MEMBER_DIVERGED || server->is_restarting || members->is_syncing)
+    if (members->role == MEMBER_DIVERGED || server->is_restarting || members->is_syncing ||
+        server->following.is_working)
         return reject(server, reply, OUTCOME_REPLICA_BEHIND, engine_seq(server->engine));
     changed.flags = (changed.flags & ~(uint32_t)SHOP_REPLICA) | SHOP_PROMOTED;
     if (shop_change(server, &changed) < 0)

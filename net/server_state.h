@@ -122,12 +122,12 @@ struct members {
     uint16_t admits[KIND_LINK + 1]; /* by message_kind: OK, or how a request is answered */
     bool is_made;                   /* there was no shop.till */
     bool is_new;                    /* shop.till is to be written, for the first time or changed */
-    uint64_t seq_begun; /* what the log had at the start: WAITING until enough replicas have it */
     bool is_epoch_due;  /* epoch.begin is to be logged before anything is decided */
     bool is_short;      /* fewer than --acks follow, for too long */
     uint64_t short_us;  /* since when fewer follow; 0: enough do */
     struct id heard[REPLICAS_MAX]; /* while WAITING: others that know of no newer epoch */
     uint32_t heard_count;
+    uint64_t seq_recovered; /* K replicas must have it before a primary started again serves */
 
     /* Of a replica. */
     bool has_joined;   /* since it follows: its state is the primary's */

@@ -167,6 +167,10 @@ static enum wal_cursor_result file_scan(struct wal_cursor *cursor)
             cursor->seq = block.seq_first - 1;
             cursor->checksum = block.previous;
         }
+        /* A log that was begun behind a snapshot does not know which block comes before it. */
+        if (is_first && block.previous == 0 && block.seq_first > 1 && cursor->seq == seq &&
+            checksum != 0)
+            return WAL_CURSOR_GONE;
         bool is_there = cursor->seq == seq && cursor->checksum == checksum;
         bool is_over = result == 0 || !continues(cursor, &block);
         if (is_there || cursor->seq > seq)

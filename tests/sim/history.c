@@ -48,6 +48,23 @@ static void check_unique(const struct history *history, const struct history_blo
     }
 }
 
+/* A log that was begun behind a snapshot does not name the block before it: it is the one that has
+ * the change before, of the newest epoch until then. */
+static struct history_block *find_shown(const struct history *history,
+                                        const struct wal_block *behind)
+{
+    struct history_block *found = NULL;
+    for (struct history_block *block = history->oldest; block != NULL; block = block->newer) {
+        if (block->block.command_count > 0 && block->block.checksum != behind->checksum &&
+            block->block.seq_first < behind->seq_first &&
+            history_seq_last(block) + 1 >= behind->seq_first &&
+            block->block.epoch <= behind->epoch &&
+            (found == NULL || block->block.epoch > found->block.epoch))
+            found = block;
+    }
+    return found;
+}
+
 struct history_block *history_add(struct history *history, unsigned member,
                                   const struct wal_block *block, const uint8_t *image)
 {
@@ -78,8 +95,9 @@ struct history_block *history_add(struct history *history, unsigned member,
         CHECK(added->parent != NULL);
         CHECK_EQUAL(block->seq_first, history_seq_last(added->parent) + 1);
         CHECK(block->epoch >= added->parent->block.epoch);
-    } else {
-        CHECK_EQUAL(block->seq_first, 1);
+    } else if (block->seq_first > 1) {
+        added->parent = find_shown(history, block);
+        CHECK(added->parent != NULL);
     }
     check_unique(history, added);
     return added;
@@ -211,8 +229,9 @@ static void replay_to(struct history *history, const struct history_block *tip, 
         branch.at = path[i];
         CHECK(wal_block_unpack(&path[i]->block, path[i]->image, ids_room, fields_room, &ids,
                                &fields));
+        uint64_t seq_max = i + 1 < count ? path[i + 1]->block.seq_first - 1 : UINT64_MAX;
         if (path[i]->block.command_count > 0)
-            ledger_replay_block(&replay, &path[i]->block, ids, fields);
+            ledger_replay_block(&replay, &path[i]->block, ids, fields, seq_max);
     }
     ledger_replay_end(&replay);
     free(path);
@@ -224,7 +243,7 @@ void history_judge(struct history *history, struct history_block *tip)
         qsort(history->shown, history->shown_count, sizeof *history->shown, shown_compare);
     for (struct history_block *block = tip; block != NULL; block = block->parent)
         block->is_kept = true;
-    replay_to(history, tip, false);
+    replay_to(history, tip, history->ledger->may_lose);
     for (uint32_t i = history->shown_count; i-- > 0;) {
         if (!history->shown[i].is_checked)
             replay_to(history, history->shown[i].block, true);

@@ -451,7 +451,7 @@ static void check_command(struct ledger_replay *replay, const struct logged_comm
 }
 
 void ledger_replay_block(struct ledger_replay *replay, const struct wal_block *block,
-                         const uint8_t *ids, const uint8_t *fields)
+                         const uint8_t *ids, const uint8_t *fields, uint64_t seq_max)
 {
     struct column_reader columns = {
         .schema = block->schema,
@@ -463,6 +463,8 @@ void ledger_replay_block(struct ledger_replay *replay, const struct wal_block *b
     bool malformed;
     uint64_t seq = block->seq_first;
     for (; command_decode(&columns, &command, &malformed); seq++) {
+        if (seq > seq_max)
+            return;
         if (seq <= engine_seq(replay->engine))
             continue; /* the snapshot shows it */
         check_command(replay, &command);
@@ -569,7 +571,7 @@ uint64_t ledger_check_log(struct ledger *ledger, struct disk *disk)
     enum wal_read read;
     while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK) {
         if (reader.fields != NULL)
-            ledger_replay_block(&replay, &reader.block, reader.ids, reader.fields);
+            ledger_replay_block(&replay, &reader.block, reader.ids, reader.fields, UINT64_MAX);
     }
     if (read != WAL_READ_END)
         test_fail(__FILE__, __LINE__, "%s", reader.error);

@@ -94,10 +94,11 @@ struct ledger_replay {
 };
 
 /* From the empty state on, block by block: each command is an intent, logged once, and each block
- * leads to its digest. At the end, unless it is_aside, each accepted intent was logged. */
+ * leads to its digest; of one that goes beyond seq_max only a part is replayed. At the end, unless
+ * it is_aside, each accepted intent was logged. */
 void ledger_replay_begin(struct ledger_replay *replay, struct ledger *ledger);
 void ledger_replay_block(struct ledger_replay *replay, const struct wal_block *block,
-                         const uint8_t *ids, const uint8_t *fields);
+                         const uint8_t *ids, const uint8_t *fields, uint64_t seq_max);
 void ledger_replay_end(struct ledger_replay *replay);
 
 /* The answer is what the state that was reached answers. */

@@ -24,10 +24,13 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "net/members.h"
 #include "net/server_state.h"
 #include "net/snapshots.h"
 #include "snapshot/image.h"
+
+enum { START_OVER_US = 1000000 };
 
 /* One connection to the server that is followed. */
 
@@ -375,9 +378,9 @@ static void link_turn(struct server *server)
     else if (follower_is_silent(follower, server->turn_us))
         link_drop(server, "nothing came from it", false);
     server->members.is_moved = false;
-    /* What was decided here as a primary becomes durable before anything is followed. Then the state
-     * is made anew from the log: queries were answered at this machine's time, which may be ahead of
-     * the log's, and the new primary's blocks have to be decided at theirs. */
+    /* What was decided here as a primary becomes durable before anything is followed. Then the
+     * state is made anew from the log: queries were answered at this machine's time, which may be
+     * ahead of the log's, and the new primary's blocks have to be decided at theirs. */
     bool is_settled = wal_block_last(server->wal) == wal_block_durable(server->wal);
     if (is_settled && server->members.was_primary) {
         server->is_restarting = true;
@@ -612,11 +615,26 @@ void following_event(struct server *server, const struct io_event *event)
     }
 }
 
+/* Starts from the snapshot that was fetched: tried again while shop.till cannot be written. */
+static void start_over(struct server *server)
+{
+    struct following *following = &server->following;
+    link_drop(server, "", false);
+    if (following->tried_us != 0 && server->turn_us - following->tried_us < START_OVER_US)
+        return;
+    following->tried_us = server->turn_us;
+    members_start_over(server);
+}
+
 void following_turn(struct server *server)
 {
     struct following *following = &server->following;
     if (server->is_restarting || server->is_stopping)
         return;
+    if (following->is_fetched) {
+        start_over(server);
+        return;
+    }
     if (!members_is_replica(server)) {
         if (following->link.state != UPSTREAM_NONE || following->fetches) {
             link_drop(server, "", true);
@@ -635,6 +653,8 @@ uint64_t following_wait_us(const struct server *server)
     const struct following *following = &server->following;
     if (!members_is_replica(server) || server->is_stopping)
         return UINT64_MAX;
+    if (following->is_fetched)
+        return clock_left_us(server->turn_us, following->tried_us, START_OVER_US);
     uint64_t wait_us = following->fetches ? fetch_wait_us(&following->fetch, server->turn_us)
                                           : follower_wait_us(&following->follower, server->turn_us);
     return server->members.is_moved ? 0 : wait_us;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "engine/image.h"
 #include "net/await.h"
 #include "net/following.h"
 #include "net/fork.h"
@@ -441,15 +442,10 @@ static bool go_back(struct server *server)
     const struct shop *shop = &server->members.shop;
     struct fork fork = {.disk = server->disk, .fork_seq = shop->fork_seq};
     char text[FORK_ERROR_SIZE];
-    if ((shop->flags & (SHOP_REBASED | SHOP_FORKED)) != 0 && !tidy(server, server->disk))
-        return false;
-    if ((shop->flags & SHOP_REBASED) != 0) {
-        int result = fork_leave_log(server->disk);
-        if (result < 0)
-            return fail(server, "the log before a fetched snapshot cannot be removed", result);
-    }
     if ((shop->flags & SHOP_FORKED) == 0)
         return true;
+    if (!tidy(server, server->disk))
+        return false;
     if (!fork_set_aside(&fork)) {
         snprintf(server->error, sizeof server->error, "%s", fork.error);
         return false;
@@ -462,6 +458,39 @@ static bool go_back(struct server *server)
         server_notice(server, text);
     }
     return true;
+}
+
+static bool leave_log(struct server *server)
+{
+    int result = fork_leave_log(server->disk);
+    return result == 0 ||
+           fail(server, "the log before a fetched snapshot cannot be removed", result);
+}
+
+/* A replica whose machine failed between publishing a fetched snapshot and writing that down. That
+ * the log is left is written down first, as only a part of it may be gone after another failure. */
+static bool rebase(struct server *server, struct replay *replay)
+{
+    struct shop *shop = &server->members.shop;
+    shop->flags |= SHOP_REBASED;
+    int result = shop_write(server->disk, shop);
+    if (result < 0)
+        return fail(server, "shop.till cannot be written", result);
+    return leave_log(server) && engine_clear(server->engine) && replay_run(replay);
+}
+
+/* Brings the folder's state into the engine. */
+static bool replay_folder(struct server *server, struct replay *replay)
+{
+    const struct shop *shop = &server->members.shop;
+    if ((shop->flags & SHOP_REBASED) != 0 && !leave_log(server))
+        return false;
+    if (replay_run(replay) ||
+        (replay->is_short && members_is_replica(server) && rebase(server, replay)))
+        return true;
+    if (server->error[0] == '\0')
+        snprintf(server->error, sizeof server->error, "%s", replay->error);
+    return false;
 }
 
 /* Reads the log into the engine and opens it for writing where it ends. */
@@ -481,14 +510,10 @@ static bool recover(struct server *server)
         .writes_max = server->options.wal_writes,
         .user_write = user_of(USER_WAL_WRITE, 0, 0),
         .user_prepare = user_of(USER_WAL_PREPARE, 0, 0),
-        .takes_blocks = true, /* any server may become a replica while it runs */
+        .takes_blocks = members_is_replica(server),
     };
-    if (!check_backup(server) || !go_back(server))
+    if (!check_backup(server) || !go_back(server) || !replay_folder(server, &replay))
         return false;
-    if (!replay_run(&replay)) {
-        snprintf(server->error, sizeof server->error, "%s", replay.error);
-        return false;
-    }
     if (replay.is_archive) {
         snprintf(server->error, sizeof server->error,
                  "%s is an archive of a log: serve the folder that till restore makes of it",

@@ -259,9 +259,11 @@ struct following {
     struct fetch fetch;
     struct upstream fetching;
     struct fetch_job job;
-    bool is_working; /* the job is in the lane */
-    bool fetches;    /* a snapshot is wanted before the log */
-    bool has_block;  /* a block waits for room in the log */
+    bool is_working;   /* the job is in the lane */
+    bool fetches;      /* a snapshot is wanted before the log */
+    bool is_fetched;   /* it is there, and nothing is followed until the server starts from it */
+    uint64_t tried_us; /* when that was tried last */
+    bool has_block;    /* a block waits for room in the log */
     bool is_ack_due;
     uint64_t acked_seq;
     uint64_t link_epoch; /* what was sealed when the link was made */

@@ -581,7 +581,9 @@ static void fill_from_ring(struct server *server, struct link *link)
     if (!link->is_in_ring) {
         link->is_in_ring = wal_ring_find(ring, supplier->seq_sent, supplier->checksum_sent,
                                          &link->ring_number) == WAL_RING_FOUND;
-        link->has_place = false;
+        /* Once it moves on in the ring, the cursor stays behind. */
+        if (link->is_in_ring)
+            link->has_place = false;
     }
     if (link->is_in_ring && wal_ring_read(ring, &link->ring_number, LINK_BLOCK_GAP, link->out,
                                           LINK_OUT_SIZE, &size) != WAL_RING_FOUND)

@@ -140,7 +140,7 @@ static void grow_the_log(struct watcher *watcher)
     for (int round = 0; round < ROUNDS_MAX && !has_moved(watcher, METRIC_wal_segments); round++) {
         begin(watcher);
         watcher->world->no_snapshots = true;
-        watcher->world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+        watcher->world->segment_size = WAL_BLOCK_SIZE_MAX;
         start(watcher);
         for (int i = 0; i < 10 && !has_moved(watcher, METRIC_wal_segments); i++)
             play(watcher, TURNS);
@@ -155,7 +155,7 @@ static void fill_the_disk(struct watcher *watcher)
                                                 has_moved(watcher, METRIC_holds_due));
          round++) {
         begin(watcher);
-        watcher->world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+        watcher->world->segment_size = WAL_BLOCK_SIZE_MAX;
         start(watcher);
         play(watcher, 50);
         for (int turns = 0; turns < 10 * TURNS && !has_moved(watcher, METRIC_holds_due); turns++) {
@@ -208,7 +208,7 @@ static void live_with_archive(struct watcher *watcher, unsigned until,
 {
     watcher->world->has_archive = true;
     watcher->world->fills_archive = false;
-    watcher->world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+    watcher->world->segment_size = WAL_BLOCK_SIZE_MAX;
     for (int life = 0; life < 5 * ROUNDS_MAX && !has_moved(watcher, until); life++) {
         sim_disk_fill(watcher->world->machine, "data", false);
         start(watcher);

@@ -89,7 +89,7 @@ static uint32_t list_snapshots(uint64_t seqs[SNAPSHOTS_KEPT])
 static struct world *world_with_snapshots(uint64_t seqs[SNAPSHOTS_KEPT])
 {
     struct world *world = world_create(test_random());
-    world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+    world->segment_size = WAL_BLOCK_SIZE_MAX;
     for (int life = 0; world->snapshots < 4; life++) {
         CHECK(life < 100);
         start_through_crashes(world);
@@ -216,7 +216,7 @@ static struct world *world_with_archive(uint64_t segment_count)
     struct world *world = world_create(test_random());
     world->has_archive = true;
     world->fills_archive = false;
-    world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+    world->segment_size = WAL_BLOCK_SIZE_MAX;
     for (int life = 0; world->archived < segment_count; life++) {
         CHECK(life < 200);
         sim_disk_fill(world->machine, "data", false);
@@ -287,7 +287,7 @@ TEST(archive_that_is_full_or_fails_costs_no_answer_and_is_gone_on_with)
     for (int round = 0; round < ROUNDS; round++) {
         struct world *world = world_create(test_random());
         world->has_archive = world->fills_archive = true;
-        world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+        world->segment_size = WAL_BLOCK_SIZE_MAX;
         for (int life = 0; life < 3; life++) {
             CHECK(world_start(world));
             sim_disk_fail_write(world->machine, "archive", "log",
@@ -366,7 +366,7 @@ TEST(folder_that_was_a_backup_is_whole_at_any_crash_of_the_server_that_goes_on_f
 /* Only the first segments exist, so the log is soon full. */
 static void start_on_full_disk(struct world *world)
 {
-    world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+    world->segment_size = WAL_BLOCK_SIZE_MAX;
     CHECK(world_start(world));
     for (int turn = 0; world->ledger->full_count < 20; turn++) {
         CHECK(turn < 20000);
@@ -448,7 +448,7 @@ TEST(release_that_the_disk_refuses_ends_no_server)
     uint32_t blocked_count = 0;
     for (int round = 0; round < ROUNDS; round++) {
         struct world *world = world_create(test_random());
-        world->segment_size = WAL_SEGMENT_SIZE_TAKES;
+        world->segment_size = WAL_BLOCK_SIZE_MAX;
         CHECK(world_start(world));
         for (int part = 0; part < 40; part++) {
             sim_disk_refuse_changes(world->machine, "data", "wal-",

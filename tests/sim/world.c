@@ -96,7 +96,8 @@ bool world_start(struct world *world)
     options.lazy_memory = true; /* taking all of it at each start would slow short lives */
     options.wal_segment_size = world->segment_size;
     if (options.wal_segment_size == 0)
-        options.wal_segment_size = WAL_SEGMENT_SIZE_TAKES << sim_random_below(world->machine, 2);
+        options.wal_segment_size = (uint64_t)WAL_BLOCK_SIZE_MAX
+                                   << sim_random_below(world->machine, 3);
     snapshot_options(world, &options);
     archive_options(world, &options);
     options.wal_writes = world->wal_writes;

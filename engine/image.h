@@ -66,6 +66,11 @@ void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t c
  * follows no reference. */
 void engine_rebuild(struct engine *engine);
 
+/* The engine's time becomes that of its last change, as after a replay of the log. What was asked
+ * since then left no trace but the time; and the next change may be of another primary, whose clock
+ * is behind. Not while the deadlines have been asked for the time that is taken back. */
+void engine_rewind(struct engine *engine);
+
 /* Is every number of every record within its bounds, everything that is referred to in use, and
  * does every list end? Then, do the numbers beside the records follow from them? False: error says
  * of which record what is wrong. A state that has passed both can be decided on: no index leaves

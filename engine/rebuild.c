@@ -123,3 +123,8 @@ void engine_rebuild(struct engine *engine)
 #include "engine/tables/tables.h"
     deadlines_rebuild(&engine->deadlines);
 }
+
+void engine_rewind(struct engine *engine)
+{
+    engine->time_us = engine->changed_us;
+}

@@ -382,7 +382,7 @@ static void link_turn(struct server *server)
      * state is made anew from the log: queries were answered at this machine's time, which may be
      * ahead of the log's, and the new primary's blocks have to be decided at theirs. */
     bool is_settled = wal_block_last(server->wal) == wal_block_durable(server->wal);
-    if (is_settled && server->members.was_primary) {
+    if (is_settled && server->members.is_stale) {
         server->is_restarting = true;
         return;
     }

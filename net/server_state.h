@@ -134,7 +134,7 @@ struct members {
     bool is_streaming; /* what it is doing now */
     bool is_syncing;
     bool is_moved;       /* another server is to be followed */
-    bool was_primary;    /* since its start: its state is to be made anew before it follows */
+    bool is_stale;       /* its state is to be made anew from the log before it follows */
     struct text primary; /* where commands are taken, as the last beat said */
     uint32_t primary_acks;
     uint32_t primary_members;

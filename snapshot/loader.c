@@ -322,8 +322,11 @@ static enum loaded records_check(struct loading *loading)
     char error[LOADER_ERROR_SIZE / 2];
     engine_rebuild(loading->loader->engine);
     if (engine_check_bounds(engine, error, sizeof error) &&
-        engine_check_totals(engine, error, sizeof error))
-        return sum_compare(loading);
+        engine_check_totals(engine, error, sizeof error)) {
+        enum loaded loaded = sum_compare(loading);
+        engine_rewind(loading->loader->engine);
+        return loaded;
+    }
     return say(loading, LOAD_DAMAGED, "forged or damaged, though its checksums are right: %s",
                error);
 }

@@ -693,7 +693,7 @@ enum outcome admin_member_follow(struct server *server, const void *request, voi
     bool was_primary = members->role != MEMBER_FOLLOWING && members->role != MEMBER_DIVERGED;
     members->is_epoch_due = false;
     members->is_moved = true;
-    members->is_stale |= was_primary || members->role == MEMBER_DIVERGED;
+    members->is_stale |= members->role != MEMBER_FOLLOWING;
     members->primary = (struct text){{0}};
     members->fresh_us = members->beat_fresh_us = 0;
     role_enter(server, MEMBER_FOLLOWING);

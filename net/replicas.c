@@ -76,13 +76,22 @@ static bool link_follows(const struct server *server, const struct link *link)
            !supplier_is_silent(&link->supplier, server->turn_us);
 }
 
+/* Two links of one member. One that lost its disk joins with a new id, perhaps before it is known
+ * here that its earlier link is dead: then the names tell. */
+static bool is_same_member(const struct supplier *one, const struct supplier *other)
+{
+    bool has_name = one->name.bytes[0] != '\0';
+    return id_equal(one->member, other->member) ||
+           (has_name && memcmp(&one->name, &other->name, sizeof one->name) == 0);
+}
+
 /* A member counts once, however many links it has. */
 static bool is_counted(const struct server *server, uint32_t index)
 {
     const struct link *links = server->replicas.links;
     for (uint32_t i = 0; i < index; i++) {
         if (link_follows(server, &links[i]) &&
-            id_equal(links[i].supplier.member, links[index].supplier.member))
+            is_same_member(&links[i].supplier, &links[index].supplier))
             return true;
     }
     return false;

@@ -88,6 +88,8 @@ static void on_durable(void *context, const struct wal_block *block, const uint8
                   "a primary",
                   block->seq_first, block->epoch);
     node->tip = history_add(history, node->index, block, image);
+    if (getenv("CLUSTER_TRACE") != NULL)
+        printf("%9.3f %s durable seq %lu..%lu epoch %lu block %lx\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index], block->seq_first, history_seq_last(node->tip), block->epoch, block->checksum);
     node->durable(node->durable_context, block, image);
 }
 
@@ -182,6 +184,8 @@ static bool start(struct node *node, const char *upstream)
     if (node->server == NULL)
         return false;
     find_tip(node);
+    if (getenv("CLUSTER_TRACE") != NULL)
+        printf("%9.3f %s starts, seq %lu tip %lx role %d epoch %lu sealed %lu\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index], wal_seq_durable(node->server->wal), node->tip ? node->tip->block.checksum : 0, node->server->members.role, wal_epoch(node->server->wal), node->server->members.shop.epoch_sealed);
     node->durable = node->server->wal->durable;
     node->durable_context = node->server->wal->durable_context;
     wal_watch(node->server->wal, on_durable, node);
@@ -248,6 +252,8 @@ void node_crash(struct node *node, uint64_t down_us)
 {
     sim_crash(node->machine);
     lines_end(node);
+    if (getenv("CLUSTER_TRACE") != NULL)
+        printf("%9.3f %s crashes\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index]);
     bury(node);
     node->start_us = cluster_now_us(node->cluster) + down_us;
 }
@@ -334,6 +340,8 @@ static void show(struct cluster *cluster, struct cluster_line *line, uint32_t in
     if (block == NULL && seq > 0)
         return; /* it has only a snapshot, and it is not certain of which history */
     CHECK(is_query || block != NULL);
+    if (getenv("CLUSTER_TRACE") != NULL && !is_query)
+        printf("%9.3f %s answered seq %lu epoch %lu block %lx outcome %u\n", (double)cluster_now_us(cluster) / 1e6, names[node->index], seq, block->block.epoch, block->block.checksum, reply->outcome);
     history_show(&cluster->history, node->index, block, request, is_query, reply);
 }
 
@@ -648,6 +656,8 @@ static void fault_disk(struct cluster *cluster)
     node->rebuild_seq = seq_newest(cluster);
     node->tip = NULL;
     cluster->disks_lost++;
+    if (getenv("CLUSTER_TRACE") != NULL)
+        printf("%9.3f %s disk lost\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index]);
 }
 
 void cluster_fault(struct cluster *cluster)

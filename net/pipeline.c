@@ -189,6 +189,10 @@ void pipeline_log_epoch(struct server *server)
     if (!server->members.is_epoch_due || is_over(server) || server->is_stalled ||
         server->batch_count > 0)
         return;
+    /* Nobody waits for replies of the epoch before: their connections were closed when it ended. And
+     * no replica acknowledges anything of it any more, so its blocks would hold their marks. */
+    while (server->block_released < wal_block_durable(server->wal))
+        block_release(server, ++server->block_released);
     server->epoch_begin = (struct epoch_begin_body){.epoch = wal_epoch(server->wal),
                                                     .previous = wal_previous(server->wal)};
     begin_with(server, MESSAGE_epoch_begin, &server->epoch_begin, sizeof server->epoch_begin);

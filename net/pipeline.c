@@ -298,14 +298,16 @@ static uint64_t query_time_us(const struct server *server)
     return awaits_jump(server) || is_over(server) ? engine_time_us(server->engine) : server->now_us;
 }
 
-/* The disk is full: commands are refused, queries are decided. While a jump of time is not logged,
- * queries are decided at the time before it; else the engine, and a snapshot of it, would take the
- * jump for time that has passed. A refusal shows no change, so it need not wait for changes that
- * are decided and not durable yet. */
-static void batch_refuse_commands(struct server *server)
+/* Commands are refused, queries are decided: the disk is full, or this server may decide nothing,
+ * or not before its epoch has begun in the log, for what came right behind its promotion. While a
+ * jump of time is not logged, queries are decided at the time before it; else the engine, and a
+ * snapshot of it, would take the jump for time that has passed. A refusal shows no change, so it
+ * need not wait for changes that are decided and not durable yet. */
+static void batch_refuse_commands(struct server *server, enum wal_room room)
 {
     uint64_t now_us = query_time_us(server);
-    enum outcome outcome = is_over(server) ? OUTCOME_NO_QUORUM : OUTCOME_STORAGE_FULL;
+    bool may_not = is_over(server) || (server->members.is_epoch_due && room != WAL_ROOM_FULL);
+    enum outcome outcome = may_not ? OUTCOME_NO_QUORUM : OUTCOME_STORAGE_FULL;
     for (uint32_t i = 0; i < server->batch_count; i++) {
         struct command *command = &server->commands[i];
         if (message_info(command->number)->kind == KIND_QUERY) {
@@ -387,7 +389,7 @@ bool pipeline_decide(struct server *server)
         }
         bool refuses = room == WAL_ROOM_FULL || awaits_own(server) || is_over(server);
         if (refuses) {
-            batch_refuse_commands(server);
+            batch_refuse_commands(server, room);
         } else {
             engine_decide(server->engine, server->now_us, server->commands, server->batch_count);
             batch_log(server);

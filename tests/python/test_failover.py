@@ -13,12 +13,16 @@ After each round
 At the end `till verify` finds each folder sound."""
 
 import itertools
+import json
+import re
 import threading
 import time
+import uuid
 
 import harness
 from cluster import Member, wait_level
-from harness import check, check_equal, test, wait_until
+from harness import check, check_equal, in_memory, test, wait_until
+from shop import order_id, place, place_one_by_one, set_up, snapshot
 from till_client import Client, Closed
 
 USD = 840
@@ -31,6 +35,7 @@ OPTIONS = ("--acks", "1", "--members", "3", "--acks-wait-ms", "500", "--log-segm
 ANSWER_SECONDS_MAX = 1  # before a client asks another server
 STUCK_SECONDS = 60
 CHECK_ALL_EVERY = 10
+TAIL = 500_001  # the first order that only an old primary has
 FOLLOW_SECONDS = 0.5  # a server that does not follow by itself in this time is told to
 
 
@@ -294,6 +299,114 @@ def play(run, shop, rounds):
 @test
 def what_was_answered_survives_kill_9_of_each_and_promotions(run):
     play(run, Shop(run), run.arguments.rounds)
+
+
+def replace(run, old, new):
+    old.kill()
+    new.start()
+    members = f"{old.address},{new.address}"
+    refused = run.till("promote", "--members", members)
+    check_equal(refused.returncode, 1, f"a promotion that may lose something: {refused.stdout}")
+    result = run.till("promote", "--members", members, "--force")
+    check_equal(result.returncode, 0, result.stderr)
+    check("is lost" in result.stderr, f"what is lost is said: {result.stderr}")
+
+
+def rejoin(run, old, new):
+    """The old primary comes back, and follows. Returns what was set aside, by what it says."""
+    old.start()
+    check_equal(old.status()["state"], "SERVING", "the old primary, which has met nobody")
+    result = run.till("follow", new.address, "--connect", old.address)
+    check_equal(result.returncode, 0, result.stderr)
+    wait_level(new, old)
+    return re.findall(r"seq (\d+) to (\d+), .* set aside as (\S+): (\d+) orders", old.said())
+
+
+def check_aside(run, aside, first, count):
+    """The orders that were set aside are told, and can be read."""
+    check_equal(len(aside), 1, f"tails that were set aside: {aside}")
+    seq_first, seq_last, path, orders = aside[0]
+    check_equal((int(orders), int(seq_last) - int(seq_first) + 1), (count, count), "what is told")
+    result = run.till("log", path)
+    check_equal(result.returncode, 0, result.stderr)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    placed = [line for line in lines if line.get("command") == "order.place"]
+    check_equal(len(placed), count, f"orders in {lines[:2]}")
+    for number in (first, first + count - 1):
+        check(format_id(order_id(number)) in result.stdout, f"order {number} is in it")
+
+
+def format_id(value):
+    return str(uuid.UUID(int=value))
+
+
+def come_back(run, options, alone):
+    """A whole life with a forced promotion: what `alone` does, only the old primary has, and the
+    other one has none of it. Returns the old one, and what it said that it set aside."""
+    old = Member(run, "a", *options).start()
+    new = Member(run, "b", *options, of=old).start()
+    set_up(old)
+    place(old, 1, 100)
+    wait_level(old, new)
+    new.kill()
+    alone(old)
+    replace(run, old, new)
+    check_equal(place(new, 600_001, 20), ["OK"] * 20, "orders of the new primary")
+    aside = rejoin(run, old, new)
+    with old.client() as client:
+        for number, outcome in ((5, "OK"), (TAIL, "NOT_FOUND"), (600_001, "OK")):
+            check_equal(client.call("order.get", order=order_id(number)).outcome, outcome,
+                        f"order {number} on the old primary")
+    check_equal(place(new, 700_001, 20), ["OK"] * 20, "orders with both again")
+    wait_level(new, old)
+    old.kill()
+    old.start()
+    wait_level(new, old)
+    for member in (old, new):
+        member.stop()
+    for member in (old, new):
+        run.verify(member.folder)
+    return old, aside
+
+
+def names(member):
+    return sorted(path.name for path in member.folder.iterdir())
+
+
+@test
+def an_old_primary_sets_aside_what_only_it_had_and_follows(run):
+    old, aside = come_back(run, (), lambda old: place(old, TAIL, 30))
+    check_aside(run, aside, TAIL, 30)
+    check(not any(name.startswith("diverged-snapshot") for name in names(old)), names(old))
+
+
+@test
+def a_snapshot_of_what_only_the_old_primary_had_is_set_aside(run):
+    def alone(old):
+        place(old, TAIL, 30)
+        snapshot(run, old.server)
+
+    old, aside = come_back(run, (), alone)
+    check_aside(run, aside, TAIL, 30)
+    check(any(name.startswith("diverged-snapshot") for name in names(old)), names(old))
+
+
+@test
+@in_memory
+def an_old_primary_that_cannot_go_back_begins_anew(run):
+    def alone(old):
+        for number in range(4):
+            place_one_by_one(old, TAIL + number * 1024, 1024)
+            snapshot(run, old.server)
+        wait_until(lambda: "wal-0000000001.log" not in names(old), "segments to be released")
+
+    options = ("--log-segment", "4", "--snapshot-every", "0", "--snapshot-log", "0",
+               "--replica-keep-mib", "0")
+    old, _ = come_back(run, options, alone)
+    moved = [name for name in names(old) if name.startswith("diverged-wal-")]
+    check(moved, f"segments that were set aside: {names(old)}")
+    lines = sum(run.till("log", old.folder / name).stdout.count("order.place") for name in moved)
+    check(lines > 1024, f"{lines} orders are in what was set aside")
 
 
 harness.main(("rounds", 100, "how often something happens to a server"))

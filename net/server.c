@@ -457,6 +457,10 @@ static bool go_back(struct server *server)
                  fork.seq_first, fork.seq_last, disk_path(server->disk), fork.name, fork.orders);
         server_notice(server, text);
     }
+    if (fork.begins_anew)
+        server_notice(server, "neither a snapshot nor the log leads back to where the histories "
+                              "part: the files of this one were renamed, diverged-*, and the "
+                              "folder begins anew");
     return true;
 }
 

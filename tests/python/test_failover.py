@@ -403,6 +403,7 @@ def an_old_primary_that_cannot_go_back_begins_anew(run):
     options = ("--log-segment", "4", "--snapshot-every", "0", "--snapshot-log", "0",
                "--replica-keep-mib", "0")
     old, _ = come_back(run, options, alone)
+    check("the folder begins anew" in old.said(), f"it is told: {old.said()}")
     moved = [name for name in names(old) if name.startswith("diverged-wal-")]
     check(moved, f"segments that were set aside: {names(old)}")
     lines = sum(run.till("log", old.folder / name).stdout.count("order.place") for name in moved)

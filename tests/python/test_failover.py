@@ -6,14 +6,16 @@ primary is killed and another one promoted, or it is killed and started again, o
 both, or the primary is held up while another one is promoted, and goes on then. The killed ones are
 started again with their old command lines, and made to follow where they do not by themselves.
 After each round
-* every client has got all its answers,
+* every client has got all its answers, and wherever it looked for an order right after its answer,
+  demanding that change, it was there,
 * all three have the same state, and what was answered is there, once: orders, stock and sums are
   exactly those of the answers,
-* in every few rounds all of the shop's orders are looked at, on each server.
-At the end `till verify` finds each folder sound."""
+* in every few rounds each order is looked at, on each server.
+At the end all of them are looked at, and `till verify` finds each folder sound."""
 
 import itertools
 import json
+import random
 import re
 import threading
 import time
@@ -31,10 +33,12 @@ CLIENTS = 3
 OPERATIONS = 20  # of each client, in a round
 SELLS, GROWS = 1, 2  # a SKU for orders, and one whose stock is added to
 STOCK = 10**9
+READS = 0.3  # of the orders are looked for at once, at any server
 OPTIONS = ("--acks", "1", "--members", "3", "--acks-wait-ms", "500", "--log-segment", "4")
 ANSWER_SECONDS_MAX = 1  # before a client asks another server
 STUCK_SECONDS = 60
-CHECK_ALL_EVERY = 10
+CHECK_EVERY = 10
+WINDOW = 100
 TAIL = 500_001  # the first order that only an old primary has
 FOLLOW_SECONDS = 0.5  # a server that does not follow by itself in this time is told to
 
@@ -55,7 +59,7 @@ class Buyer(threading.Thread):
     def __init__(self, shop, operations):
         super().__init__(daemon=True)
         self.shop = shop
-        self.random = shop.run.random
+        self.random = random.Random(shop.run.random.getrandbits(64))
         self.operations = operations
         self.addresses = itertools.cycle([member.port for member in shop.members])
         self.port = next(self.addresses)
@@ -69,6 +73,8 @@ class Buyer(threading.Thread):
                     self.send(operation)
                 if operation.reply is not None:
                     self.shop.answered()
+                if operation.name == "order.place" and self.random.random() < READS:
+                    self.read(operation)
         except Exception as error:
             self.problem = f"{operation.name} {operation.fields}: {error!r}"
         finally:
@@ -104,6 +110,25 @@ class Buyer(threading.Thread):
         time.sleep(0.02)
 
 
+    def read(self, operation):
+        """Asks any server for an order, and demands to see it: who answers at all, shows it."""
+        member = self.random.choice(self.shop.members)
+        seq = operation.reply.body["seq"]
+        try:
+            with Client(("127.0.0.1", member.port), timeout=ANSWER_SECONDS_MAX,
+                        fresh=True) as client:
+                client.min_seq = seq
+                reply = client.call("order.get", order=operation.fields["order"])
+        except (Closed, OSError):
+            return
+        if reply.outcome in ("NO_QUORUM", "NOT_PRIMARY", "REPLICA_BEHIND"):
+            return
+        check(reply.outcome == "OK" and reply.body["seq"] >= seq,
+              f"an order of seq {seq} is read as {reply} from {member.name}")
+        with self.shop.lock:
+            self.shop.counts["read"] += 1
+
+
 class Shop:
     """Three servers, and what the clients know of the shop."""
 
@@ -115,11 +140,13 @@ class Shop:
         self.primary = first
         self.orders = {}  # the answered ones that are held: by id, the quantity
         self.cancelled = {}
+        self.recent = []
         self.added = 0
         self.is_over = False
         self.lock = threading.Lock()
         self.answers = 0
-        self.counts = dict.fromkeys(("answered", "lost", "doubled", "stuck", "promotions"), 0)
+        self.counts = dict.fromkeys(("answered", "read", "lost", "doubled", "stuck",
+                                     "promotions"), 0)
 
     def answered(self):
         with self.lock:
@@ -202,21 +229,21 @@ class Shop:
     # Load.
 
     def operations(self):
-        random, made = self.run.random, []
+        chance, made = self.run.random, []
         known = list(self.orders)
-        for order in random.sample(known, min(len(known), OPERATIONS // 10)):
-            made.append(Operation("order.cancel", key=random.getrandbits(128) | 1, order=order))
+        for order in chance.sample(known, min(len(known), OPERATIONS // 10)):
+            made.append(Operation("order.cancel", key=chance.getrandbits(128) | 1, order=order))
             self.cancelled[order] = self.orders.pop(order)
         while len(made) < OPERATIONS:
-            if random.random() < 0.3:
-                made.append(Operation("stock.adjust", key=random.getrandbits(128) | 1, sku=GROWS,
+            if chance.random() < 0.3:
+                made.append(Operation("stock.adjust", key=chance.getrandbits(128) | 1, sku=GROWS,
                                       delta=1, warehouse=1))
                 continue
-            line = {"sku": SELLS, "quantity": random.randint(1, 3), "price": 100}
-            made.append(Operation("order.place", order=random.getrandbits(128) | 1,
-                                  customer=random.randint(1, 1000), currency=USD, hold=7 * 86400,
+            line = {"sku": SELLS, "quantity": chance.randint(1, 3), "price": 100}
+            made.append(Operation("order.place", order=chance.getrandbits(128) | 1,
+                                  customer=chance.randint(1, 1000), currency=USD, hold=7 * 86400,
                                   rows=[line]))
-        random.shuffle(made)
+        chance.shuffle(made)
         return made
 
     def play_round(self):
@@ -231,6 +258,7 @@ class Shop:
         for operation in itertools.chain(*(buyer.operations for buyer in buyers)):
             if operation.name == "order.place":
                 self.orders[operation.fields["order"]] = operation.fields["rows"][0]["quantity"]
+                self.recent.append(operation.fields["order"])
             self.added += operation.name == "stock.adjust"
         self.counts["answered"] += CLIENTS * OPERATIONS
         self.settle()
@@ -262,16 +290,34 @@ class Shop:
         check_equal((placed, added), (known, self.added), "orders placed and stock added")
         check_equal(rows[0]["reserved_for_orders"], sum(self.orders.values()), "units held")
 
-    def check_all(self, member):
-        """Each order there is, as one server shows it."""
+    def check_orders(self, member, orders):
+        """Each of these orders, as one server shows it."""
+        orders = list(orders)
         with member.client(timeout=20) as client:
-            for states, expected in ((self.orders, "PENDING"), (self.cancelled, "CANCELLED")):
-                for order, quantity in states.items():
-                    reply = client.call("order.get", order=order)
-                    self.counts["lost"] += reply.outcome != "OK"
-                    check_equal((reply.outcome, reply.body.get("state"),
-                                 [row["allocated"] for row in reply.rows]),
-                                ("OK", expected, [quantity]), f"order {order:#x} on {member.name}")
+            for at in range(0, len(orders), WINDOW):
+                for order in orders[at : at + WINDOW]:
+                    client.queue("order.get", order=order)
+                client.flush()
+                for order in orders[at : at + WINDOW]:
+                    self.check_order(member, order, client.receive())
+
+    def check_order(self, member, order, reply):
+        self.counts["lost"] += reply.outcome != "OK"
+        check_equal(reply.outcome, "OK", f"order {order:#x} on {member.name}")
+        state = "CANCELLED" if order in self.cancelled else "PENDING"
+        quantity = self.cancelled[order] if order in self.cancelled else self.orders[order]
+        check_equal((reply.body["state"], [row["allocated"] for row in reply.rows]),
+                    (state, [quantity]), f"order {order:#x} on {member.name}")
+
+    def check_recent(self):
+        """On each server, the orders since the last call."""
+        for member in self.members:
+            self.check_orders(member, self.recent)
+        self.recent = []
+
+    def check_all(self):
+        for member in self.members:
+            self.check_orders(member, self.orders | self.cancelled)
 
 
 def wait_level_all(shop):
@@ -285,9 +331,9 @@ def play(run, shop, rounds):
     try:
         for done in range(1, rounds + 1):
             shop.play_round()
-            if done % CHECK_ALL_EVERY == 0 or done == rounds:
-                for member in shop.members:
-                    shop.check_all(member)
+            if done % CHECK_EVERY == 0:
+                shop.check_recent()
+        shop.check_all()
     finally:
         print(f"   {done} rounds in {time.monotonic() - began:.0f} s: {shop.counts}", flush=True)
     for member in (*shop.others(), shop.primary):

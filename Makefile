@@ -102,10 +102,28 @@ $(B)/test-unit: $(call objects,tests/unit/*.c tests/test.c) $(LIB)
 $(B)/test-model: $(call objects,tests/model/*.c tests/test.c) \
                  $(filter $(B)/base/% $(B)/engine/%,$(LIB))
 $(B)/test-sim: $(call objects,tests/sim/*.c tests/test.c) $(filter-out $(REAL),$(LIB))
+
+# test-sim with one of the faults of net/plant.h in it, which it has to find: tests/sim/plants.
+PLANTS  := 1 2 3 4 5 6 7
+PLANTED := $(shell grep -l '"net/plant.h"' net/*.c)
+define PLANT
+$(B)/plant-$(1)/test-sim: $(PLANTED:%.c=$(B)/plant-$(1)/%.o) \
+    $(call objects,tests/sim/*.c tests/test.c) \
+    $(filter-out $(REAL) $(PLANTED:%.c=$(B)/%.o),$(LIB))
+$(B)/plant-$(1)/%.o: FLAGS += -DTILL_PLANT=$(1)
+$(B)/plant-$(1)/%.o: %.c
+	@echo "  CC   $$< with fault $(1)"
+	@mkdir -p $$(@D)
+	$(Q)$$(CC) $$(FLAGS) $$(CFLAGS) -c -o $$@ $$<
+endef
+$(foreach plant,$(PLANTS),$(eval $(call PLANT,$(plant))))
+plants: $(PLANTS:%=$(B)/plant-%/test-sim) ## build the simulation with planted faults
+.PHONY: plants
+
 $(FUZZERS): $(B)/fuzz-%: $(B)/tests/fuzz/fuzz_%.o $(filter-out $(B)/bench/%,$(LIB))
 $(FUZZERS): LDFLAGS += -fsanitize=fuzzer
 
-$(PROGRAMS) $(FUZZERS):
+$(PROGRAMS) $(FUZZERS) $(PLANTS:%=$(B)/plant-%/test-sim):
 	@echo "  LINK $@"
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/%.o: %.c

@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "net/link.h"
+#include "net/plant.h"
 
 enum { REQUEST_JOIN = LINK_REQUEST_NEXT };
 

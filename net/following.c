@@ -26,6 +26,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "net/members.h"
+#include "net/plant.h"
 #include "net/server_state.h"
 #include "net/snapshots.h"
 #include "snapshot/image.h"
@@ -332,7 +333,8 @@ static void acknowledge(struct server *server)
 {
     struct following *following = &server->following;
     const struct members *members = &server->members;
-    uint64_t seq_durable = wal_seq_durable(server->wal);
+    uint64_t seq_durable =
+        plant(PLANT_ACK_EARLY) ? engine_seq(server->engine) : wal_seq_durable(server->wal);
     if (following->follower.state != FOLLOWER_STREAMING || following->link.sending ||
         following->link.state != UPSTREAM_OPEN ||
         (seq_durable == following->acked_seq && !following->is_ack_due))
@@ -340,7 +342,7 @@ static void acknowledge(struct server *server)
     const struct replica_ack_body ack = {
         .seq_durable = seq_durable,
         .seq_applied = engine_seq(server->engine),
-        .epoch_sealed = members->shop.epoch_sealed,
+        .epoch_sealed = plant(PLANT_EPOCH_UNCHECKED) ? 0 : members->shop.epoch_sealed,
         .state = members->role == MEMBER_DIVERGED ? member_state_DIVERGED : member_state_STREAMING,
     };
     follower_ack(&following->follower, &ack);
@@ -370,7 +372,8 @@ static void link_turn(struct server *server)
 {
     struct following *following = &server->following;
     struct follower *follower = &following->follower;
-    bool is_sealed = server->members.shop.epoch_sealed > following->link_epoch;
+    bool is_sealed = server->members.shop.epoch_sealed > following->link_epoch &&
+                     !plant(PLANT_EPOCH_UNCHECKED);
     if (follower->state != FOLLOWER_RESTING && server->members.is_moved)
         link_drop(server, "", true);
     else if (follower->state != FOLLOWER_RESTING && is_sealed)

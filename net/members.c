@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "net/admin.h"
 #include "net/link.h"
+#include "net/plant.h"
 #include "net/server_state.h"
 #include "net/timekeeping.h"
 
@@ -639,6 +640,8 @@ enum outcome admin_member_seal(struct server *server, const void *request, void 
         return reject(server, reply, OUTCOME_INVALID, member_seal_field_epoch);
     if (seal->epoch <= epoch_known(server))
         return reject(server, reply, OUTCOME_STALE_VERSION, epoch_known(server));
+    if (plant(PLANT_PROMOTED_UNSEALED))
+        return member_tell(server, reply);
     if (!members_is_replica(server)) {
         return fence(server, seal->epoch) == 0 ? member_tell(server, reply)
                                                : reject(server, reply, OUTCOME_STORAGE_FULL, 0);
@@ -654,6 +657,8 @@ enum outcome admin_member_promote(struct server *server, const void *request, vo
     const struct member_promote_body *promote = request;
     struct members *members = &server->members;
     struct shop changed = members->shop;
+    if (plant(PLANT_PROMOTED_UNSEALED))
+        changed.epoch_sealed = promote->epoch;
     if (is_other_shop(server, promote->shop))
         return reject(server, reply, OUTCOME_NOT_FOUND, member_promote_field_shop);
     if (promote->epoch != changed.epoch_sealed || promote->epoch <= wal_epoch(server->wal))

@@ -27,6 +27,7 @@
 #include "base/assert.h"
 #include "net/admin.h"
 #include "net/members.h"
+#include "net/plant.h"
 #include "net/server_state.h"
 #include "snapshot/image.h"
 
@@ -118,6 +119,8 @@ static uint64_t seq_acknowledged(const struct server *server)
         for (; at > 0 && seqs[at - 1] < link->supplier.seq_durable; at--)
             seqs[at] = seqs[at - 1];
         seqs[at] = link->supplier.seq_durable;
+        if (plant(PLANT_COUNTED_TWICE) && count < REPLICAS_MAX)
+            seqs[count++] = seqs[at];
     }
     return count >= server->options.acks ? seqs[server->options.acks - 1] : 0;
 }
@@ -142,7 +145,9 @@ uint64_t replicas_block_released(const struct server *server)
 {
     const struct replicas *replicas = &server->replicas;
     uint64_t block = server->block_released;
-    if (!awaits_acks(server))
+    if (plant(PLANT_SHOWN_EARLY))
+        return wal_block_last(server->wal);
+    if (!awaits_acks(server) || plant(PLANT_ANSWERED_EARLY))
         return wal_block_durable(server->wal);
     while (block < replicas->block_marked &&
            replicas->seq_last[(block + 1) % SESSION_MARKS] <= replicas->seq_acknowledged)

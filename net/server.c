@@ -25,6 +25,7 @@
 #include "net/members.h"
 #include "net/metrics.h"
 #include "net/pipeline.h"
+#include "net/plant.h"
 #include "net/pressure.h"
 #include "net/replay.h"
 #include "net/replicas.h"
@@ -504,7 +505,8 @@ static bool recover(struct server *server)
                             .engine = server->engine,
                             .ignores_note = server->options.rewrite_log_note ||
                                             (server->members.shop.flags & SHOP_FORKED) != 0,
-                            .fork_seq = server->members.shop.fork_seq,
+                            .fork_seq =
+                                plant(PLANT_TAIL_KEPT) ? 0 : server->members.shop.fork_seq,
                             .progress = server->options.progress,
                             .loading = server->options.loading,
                             .notice = server->options.notice,

@@ -614,6 +614,7 @@ static void folder_empty(struct node *node)
     struct disk *disk;
     struct disk_entry *entries;
     sim_use(node->machine);
+    sim_disk_crash_at(node->machine, 0);
     CHECK_EQUAL(disk_open(&disk, "data", DISK_WRITE), 0);
     int count = disk_list_all(disk, &entries);
     for (int i = 0; i < count; i++)

@@ -3,6 +3,7 @@
  *
  * A member that does not answer in time is treated as one that is not there; it may do what it was
  * asked all the same. The operator may be called away after any step. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -64,6 +65,8 @@ static void step_begin(struct cluster *cluster, enum operator_step step)
     struct operation *operation = &cluster->operation;
     for (unsigned i = 0; i < cluster->node_count; i++)
         call_end(&operation->calls[i]);
+    if (getenv("CLUSTER_TRACE") != NULL)
+        printf("%9.3f operator: %d -> %d repairs %d epoch %lu winner %u\n", (double)cluster_now_us(cluster) / 1e6, operation->step, step, operation->repairs, operation->epoch, operation->winner);
     operation->step = step;
     operation->deadline_us = cluster_now_us(cluster) + PATIENCE_US;
 }

@@ -537,7 +537,8 @@ void members_self(const struct server *server, struct link_self *self)
 {
     const struct members *members = &server->members;
     const struct server_options *options = &server->options;
-    bool is_replica = members_is_replica(server);
+    /* A replica that has not heard from its primary says what it was started with itself. */
+    bool was_told = members_is_replica(server) && members->primary_members > 0;
     *self = (struct link_self){
         .shop = members->shop.shop,
         .member = members->shop.member,
@@ -546,8 +547,8 @@ void members_self(const struct server *server, struct link_self *self)
         .seq = wal_seq_durable(server->wal),
         .checksum = server->replicas.checksum,
         .age_us = members_age_us(server),
-        .acks = is_replica ? members->primary_acks : options->acks,
-        .members = is_replica ? members->primary_members : members_count(server),
+        .acks = was_told ? members->primary_acks : options->acks,
+        .members = was_told ? members->primary_members : members_count(server),
         .engine = server->engine,
     };
     if (server->snapshots.writer != NULL)

@@ -3,8 +3,9 @@
 In each round clients send orders, additions to stock and cancellations; each retries with the same
 key, at whatever server it is led to, until it has an answer. Meanwhile something happens: the
 primary is killed and another one promoted, or it is killed and started again, or a replica is, or
-both, or the primary is held up while another one is promoted, and goes on then. The killed ones are
-started again with their old command lines, and made to follow where they do not by themselves.
+both, or all three, or the primary is held up while another one is promoted, and goes on then. The
+killed ones are started again with their old command lines, and made to follow where they do not by
+themselves.
 After each round
 * every client has got all its answers, and wherever it looked for an order right after its answer,
   demanding that change, it was there,
@@ -215,6 +216,20 @@ class Shop:
         self.promote()
         old.start()
 
+    def lose_all(self):
+        """First the replicas are held up for a moment, so that they lose what has come to them: an
+        answer that did not wait for one of them would be lost with it."""
+        old, replicas = self.primary, self.others()
+        for replica in replicas:
+            replica.suspend()
+        time.sleep(self.run.random.uniform(0, 0.05))
+        for member in self.run.random.sample(self.members, len(self.members)):
+            member.kill()
+        for replica in replicas:
+            replica.start()
+        self.promote()
+        old.start()
+
     def hold_up_primary(self):
         old = self.primary
         old.suspend()
@@ -222,8 +237,8 @@ class Shop:
         old.resume()
 
     def trouble(self):
-        kinds = {self.lose_primary: 60, self.restart_primary: 10, self.lose_replica: 15,
-                 self.lose_both: 10, self.hold_up_primary: 5}
+        kinds = {self.lose_primary: 50, self.restart_primary: 10, self.lose_replica: 10,
+                 self.lose_both: 10, self.lose_all: 15, self.hold_up_primary: 5}
         self.run.random.choices(list(kinds), kinds.values())[0]()
 
     # Load.

@@ -4,15 +4,18 @@ A member keeps its folder, its port and its command line, however often it is st
 below those that the system gives to outgoing connections: one of those could take it while the
 server is down, and even connect to itself there."""
 
+import contextlib
 import json
 import random
 import signal
 import socket
+import threading
 from pathlib import Path
 
 from harness import check, check_equal, wait_until
 from till_client import Client, Closed
 
+PIECE = 64 << 10
 PORT_FIRST = 10_000
 PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -30,6 +33,72 @@ def free_port(taken=set()):
             taken.add(port)
             return port
     raise AssertionError("no port is free")
+
+
+class Proxy:
+    """Stands between a replica and the server that it follows, and passes on so many bytes of what
+    that one sends, in all: the rest waits until there may be more."""
+
+    def __init__(self, member):
+        self.port = member.port
+        self.listener = socket.create_server(("127.0.0.1", free_port()))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.left = None  # None: no limit
+        self.passed = 0
+        self.ends = []
+        self.change = threading.Condition()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def allow(self, count):
+        """So many bytes more; None: any number."""
+        with self.change:
+            self.left = count
+            self.change.notify_all()
+
+    def cut(self):
+        """Ends all connections; new ones are taken."""
+        with self.change:
+            ends, self.ends = self.ends, []
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def take(self):
+        """How many bytes may be passed on now; waits until there are any."""
+        with self.change:
+            self.change.wait_for(lambda: self.left != 0)
+            return PIECE if self.left is None else min(PIECE, self.left)
+
+    def note(self, count):
+        with self.change:
+            self.passed += count
+            if self.left is not None:
+                self.left = max(0, self.left - count)
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                try:
+                    server = socket.create_connection(("127.0.0.1", self.port))
+                except OSError:
+                    client.close()
+                    continue
+                with self.change:
+                    self.ends += [client, server]
+                for source, target, is_limited in ((client, server, False), (server, client, True)):
+                    threading.Thread(target=self.pump, args=(source, target, is_limited),
+                                     daemon=True).start()
+
+    def pump(self, source, target, is_limited):
+        with contextlib.suppress(OSError):
+            while data := source.recv(self.take() if is_limited else PIECE):
+                target.sendall(data)
+                if is_limited:
+                    self.note(len(data))
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 class Member:

@@ -8,7 +8,7 @@ import select
 import time
 
 import harness
-from cluster import Member, wait_level
+from cluster import Member, Proxy, wait_level
 from harness import SMALL, check, check_equal, in_memory, test, wait_until
 from shop import (
     USD, flip, order_id, place, place_one_by_one, segments, set_up, snapshot, snapshots)
@@ -18,6 +18,7 @@ ORDERS_PER_SEGMENT = 1024  # of one order per block, in a segment of 4 MiB
 RING_BYTES = 32 << 20
 SMALL_LOG = ("--log-segment", "4", "--snapshot-every", "0", "--snapshot-log", "0")
 FEW = "fewer replicas follow than --acks asks for"
+LOG_AFTER_SNAPSHOT = 1 << 20
 KEEP_NOTHING = ("--replica-keep-mib", "0")
 
 
@@ -390,21 +391,75 @@ def with_acks_a_stopped_replica_is_told_and_service_heals_by_itself(run):
 # What can happen to a replica.
 
 
-@test
-@in_memory
-def a_first_sync_that_is_killed_goes_on(run):
-    options = (*SMALL_LOG, *KEEP_NOTHING)
-    primary, replica = pair(run, *options)
+def part_of_first_sync(run, count):
+    """A primary whose log does not reach back, with a large snapshot, and a replica that has got so
+    many bytes. Returns both, and the proxy between them."""
+    primary, _ = pair(run, *SMALL_LOG, *KEEP_NOTHING)
     for number in range(2):
         place(primary, 1 + number * 50_000, 50_000)
         snapshot(run, primary.server)
-    for _ in range(3):
+    proxy = Proxy(primary)
+    proxy.allow(count)
+    replica = Member(run, "b", *SMALL_LOG, "--replica-of", proxy.address).start()
+    wait_until(lambda: proxy.passed >= count, "part of the snapshot to come")
+    return primary, replica, proxy
+
+
+@test
+@in_memory
+def a_first_sync_tells_how_far_it_is(run):
+    part = 2 << 20
+    primary, replica, proxy = part_of_first_sync(run, part)
+    wait_until(lambda: replica.status()["sync_done"] > 0, "pieces to be written")
+    status = replica.status()
+    check_equal((status["role"], status["state"]), ("REPLICA", "SYNCING"), "what it is doing")
+    check(0 < status["sync_done"] <= part < status["sync_bytes"] and status["sync_us"] > 0,
+          f"the progress of a first sync: {status}")
+    rows = [row for row in primary.status()["replicas"] if row["state"] == "SYNCING"]
+    check_equal([row["sync_bytes"] for row in rows], [status["sync_bytes"]],
+                "the snapshot's size, as the primary tells it")
+    check("first sync: " in run.till("replicas", "--connect", replica.address).stdout,
+          "it is told to people, too")
+    check_equal(replica.stats().outcome, "REPLICA_BEHIND", "a query meanwhile")
+    proxy.allow(None)
+    wait_level(primary, replica)
+    check_equal(replica.status()["sync_bytes"], 0, "what is told when it is done")
+    finish(run, replica, primary)
+
+
+@test
+@in_memory
+def a_first_sync_that_is_cut_off_goes_on_where_it_was(run):
+    primary, replica, proxy = part_of_first_sync(run, 4 << 20)
+    wait_until(lambda: replica.status()["sync_done"] >= 3 << 20, "pieces to be written")
+    size = replica.status()["sync_bytes"]
+    wait_until(lambda: primary.status()["replicas"], "the primary to know of it")
+    check_equal(set(place(primary, 900_001, 100)), {"OK"}, "orders meanwhile")
+    proxy.cut()
+    before = proxy.passed
+    proxy.allow(None)
+    wait_level(primary, replica)
+    check(proxy.passed - before < size - (2 << 20) + LOG_AFTER_SNAPSHOT,
+          f"{proxy.passed - before} bytes came after the cut, of a snapshot of {size}")
+    finish(run, replica, primary)
+
+
+@test
+@in_memory
+def a_first_sync_that_is_killed_begins_again(run):
+    primary, replica, proxy = part_of_first_sync(run, 4 << 20)
+    wait_until(lambda: replica.status()["sync_done"] >= 3 << 20, "pieces to be written")
+    replica.kill()
+    proxy.allow(None)
+    for _ in range(4):
         replica.start()
         time.sleep(run.random.uniform(0, 0.1))
         replica.kill()
         place(primary, run.random.getrandbits(40), 10)
     replica.start()
     wait_level(primary, replica)
+    check_equal([path.name for path in replica.folder.iterdir() if "partial" in path.name], [],
+                "files that were begun")
     finish(run, replica, primary)
 
 

@@ -151,7 +151,7 @@ compile_commands.json: FORCE ## how each source is compiled, for editors
 # Beside ./till: the yardstick, the client of its peers, fixed work to count instructions of, and
 # hostile clients.
 BESIDE := $(B)/limit $(B)/peer-client $(B)/stages $(B)/soak
-.PHONY: bench-soak bench-limit bench-peers bench-goals bench-scaling bench-snapshots bench-check
+.PHONY: bench-soak bench-limit bench-peers bench-goals bench-scaling bench-snapshots bench-replicas bench-check
 bench-limit: all ## till beside a bare server that only answers and writes
 	$(BUILD) $(B)/limit >&2
 	$(Q)python3 bench/peers/peers.py --build $(B) --only till,limit $(PEERS)
@@ -166,6 +166,8 @@ bench-scaling: all ## curves: in flight, connections, customers; SCALING="--only
 	$(Q)python3 bench/scaling/scaling.py --build $(B) $(SCALING)
 bench-snapshots: all ## what they cost while taken, and save at the start; SNAPSHOTS="--millions 2"
 	$(Q)python3 bench/snapshots/snapshots.py --build $(B) $(SNAPSHOTS)
+bench-replicas: all ## what they cost the primary, and how they keep up; REPLICAS="--quick"
+	$(Q)python3 bench/replicas/replicas.py --build $(B) $(REPLICAS)
 bench-check: all ## against the recorded ratio to the limit and instruction counts; RECORD=1
 	$(BUILD) $(B)/limit >&2
 	$(BUILD) MODE=check build/check/stages

@@ -115,6 +115,7 @@ class Server:
     skus = 1
     stop_signal = signal.SIGTERM
     user = None
+    place = 0  # of cores(): where it runs; None: on any
     await_pause_s = 0.05
 
     def __init__(self, parent, build):
@@ -176,7 +177,7 @@ class Server:
             stdout=self.log,
             stderr=self.log,
             env=dict(os.environ, **env) if env else None,
-            preexec_fn=on_core(cores()[0]),
+            preexec_fn=on_core(None if self.place is None else cores()[self.place]),
             user=self.user,
             cwd=self.folder,
         )

@@ -229,7 +229,16 @@ static bool block_take(struct server *server)
         link_drop(server, problem, false);
         return true;
     }
-    if (!snapshots_make_room(server) || wal_take_room(server->wal, block) != WAL_ROOM)
+    if (!snapshots_make_room(server))
+        return false;
+    enum wal_room room = wal_take_room(server->wal, block);
+    if (room == WAL_ROOM_FULL) {
+        following->is_held = true;
+        link_drop(server,
+                  "the log's disk has no room for what comes; it goes on when there is some", true);
+        return true;
+    }
+    if (room != WAL_ROOM)
         return false;
     following->has_block = false;
     if (!wal_block_unpack(block, image, following->ids_room, following->fields_room, &ids,
@@ -381,6 +390,7 @@ static void link_turn(struct server *server)
     else if (follower_is_silent(follower, server->turn_us))
         link_drop(server, "nothing came from it", false);
     server->members.is_moved = false;
+    following->is_held = following->is_held && wal_is_full(server->wal);
     /* What was decided here as a primary becomes durable before anything is followed. Then the
      * state is made anew from the log: queries were answered at this machine's time, which may be
      * ahead of the log's, and the new primary's blocks have to be decided at theirs. */
@@ -389,8 +399,9 @@ static void link_turn(struct server *server)
         server->is_restarting = true;
         return;
     }
-    if (is_settled && following->link.state == UPSTREAM_NONE && !following->fetches &&
-        server->members.role == MEMBER_FOLLOWING && follower_turn(follower, server->turn_us)) {
+    if (is_settled && !following->is_held && following->link.state == UPSTREAM_NONE &&
+        !following->fetches && server->members.role == MEMBER_FOLLOWING &&
+        follower_turn(follower, server->turn_us)) {
         following->link_epoch = server->members.shop.epoch_sealed;
         upstream_connect(server, &following->link);
     }
@@ -658,6 +669,8 @@ uint64_t following_wait_us(const struct server *server)
         return UINT64_MAX;
     if (following->is_fetched)
         return clock_left_us(server->turn_us, following->tried_us, START_OVER_US);
+    if (following->is_held && !server->members.is_moved)
+        return UINT64_MAX; /* the log tries again every second */
     uint64_t wait_us = following->fetches ? fetch_wait_us(&following->fetch, server->turn_us)
                                           : follower_wait_us(&following->follower, server->turn_us);
     return server->members.is_moved ? 0 : wait_us;

@@ -264,6 +264,7 @@ struct following {
     bool is_fetched;   /* it is there, and nothing is followed until the server starts from it */
     uint64_t tried_us; /* when that was tried last */
     bool has_block;    /* a block waits for room in the log */
+    bool is_held;      /* the disk was full: nothing is followed until there was room */
     bool is_ack_due;
     uint64_t acked_seq;
     uint64_t link_epoch; /* what was sealed when the link was made */

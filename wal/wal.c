@@ -345,6 +345,11 @@ bool wal_is_refused(const struct wal *wal)
     return wal->writes.refused_count > 0;
 }
 
+bool wal_is_full(const struct wal *wal)
+{
+    return wal->segments.is_full || wal->writes.refused_count > 0;
+}
+
 uint64_t wal_previous(const struct wal *wal)
 {
     return wal->open.previous;

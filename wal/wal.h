@@ -151,6 +151,9 @@ bool wal_awaits_event(const struct wal *wal);
 /* Has the disk refused a write for want of room, which is not durable yet? */
 bool wal_is_refused(const struct wal *wal);
 
+/* Was there no room on the disk for a segment or a write, when it was last tried? */
+bool wal_is_full(const struct wal *wal);
+
 /* The oldest closed segment that has seq or something after it. False: there is none yet. */
 bool wal_closed_next(const struct wal *wal, uint64_t seq, struct wal_closed *closed);
 

@@ -236,6 +236,10 @@ static enum handled handle_admin(struct server *server, uint32_t number,
     if (reserved != HANDLED)
         return reserved;
     enum outcome outcome = admin_handlers[message->number](server, request->body, &reply);
+    /* A primary that stops being one closes the connections with replies that will never be
+     * released, and this one may be among them. */
+    if (session_at(server, number)->state == SESSION_CLOSING)
+        return HANDLED_LAST;
     uint32_t size = sizeof reply.rejection;
     if (outcome == OUTCOME_OK) {
         size = message->reply->size_bytes;

@@ -388,6 +388,33 @@ def with_acks_a_stopped_replica_is_told_and_service_heals_by_itself(run):
     finish(run, primary, replica)
 
 
+@test
+def one_who_stops_the_primary_behind_orders_that_wait_loses_the_connection_only(run):
+    for name in ("member.seal", "member.follow"):
+        primary = Member(run, "a", "--acks", "1", "--members", "2").start()
+        replica = Member(run, "b", of=primary).start()
+        wait_until(lambda: replica.status()["state"] == "STREAMING", "the replica to stream")
+        set_up(primary)
+        fields = {"primary": replica.address} if name == "member.follow" else {
+            "shop": member_shop(primary), "epoch": 7}
+        replica.suspend()
+        with primary.client(operator=True) as client:
+            client.queue("order.place", order=order_id(1), customer=1, currency=USD,
+                         rows=[{"sku": 1, "quantity": 1, "price": 100}])
+            client.queue(name, **fields)
+            client.queue("stats")
+            client.flush()
+            try:
+                reply = client.receive()
+                check(False, f"behind {name} the order is answered: {reply}")
+            except Closed:
+                pass
+        replica.resume()
+        wait_until(lambda: primary.status()["role"] == "REPLICA", f"the end of {name}")
+        for member in (replica, primary):
+            member.stop()
+
+
 # What can happen to a replica.
 
 

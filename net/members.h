@@ -54,7 +54,8 @@ void members_greet(const struct server *server, struct hello_reply_body *reply);
 /* A client or another server has seen this epoch of the shop. */
 void members_meet(struct server *server, struct id shop, uint64_t epoch);
 
-/* Another member says in its join which epoch it has sealed: counted for a primary that waits. */
+/* Another member says in its join, which is not refused, which epoch it has sealed: counted for a
+ * primary that waits. */
 void members_heard(struct server *server, struct id member, uint64_t epoch_sealed);
 
 /* A replica takes on the shop of its primary. False: shop.till could not be written. */

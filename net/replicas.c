@@ -291,7 +291,7 @@ static void judge(struct server *server, struct link *link, const struct replica
     if (fences)
         members_meet(server, join->shop,
                      join->epoch > join->epoch_sealed ? join->epoch : join->epoch_sealed);
-    else
+    else if (verdict != join_answer_REFUSED)
         members_heard(server, join->member, join->epoch_sealed);
     if (verdict == join_answer_STREAM)
         return;

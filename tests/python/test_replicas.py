@@ -5,6 +5,7 @@ Three real servers, real sockets; what decides is the replicas' state, compared 
 at the same seq."""
 
 import select
+import shutil
 import time
 
 import harness
@@ -252,6 +253,21 @@ def another_shop_is_refused(run):
         check_equal(client.call("stats").outcome, "REPLICA_BEHIND", "a query to the stranger")
     check_equal(set(place(primary, 1, 10)), {"OK"}, "orders of the primary")
     finish(run, stranger, primary)
+
+
+@test
+def a_primary_that_waits_to_hear_of_newer_epochs_does_not_count_a_copy_of_itself(run):
+    primary = Member(run, "a", "--acks", "1", "--members", "3").start()
+    primary.stop()
+    copy = Member(run, "copy", of=primary)
+    shutil.copytree(primary.folder, copy.folder, dirs_exist_ok=True)
+    primary.start()
+    copy.start()
+    wait_said(copy, "you cannot follow yourself, nor a copy of your data folder")
+    check_equal(primary.status()["state"], "WAITING", "the state beside a copy")
+    member = Member(run, "b", of=primary).start()
+    wait_until(lambda: primary.status()["state"] == "SERVING", "the primary to serve with a member")
+    finish(run, member, copy, primary)
 
 
 @test

@@ -136,8 +136,8 @@ struct members {
     bool is_moved;       /* another server is to be followed */
     bool is_stale;       /* its state is to be made anew from the log before it follows */
     struct text primary; /* where commands are taken, as the last beat said */
-    uint32_t primary_acks;
-    uint32_t primary_members;
+    uint32_t primary_acks;    /* as the last beat said; until one has come, what this server was */
+    uint32_t primary_members; /* started with is told: 0 */
     uint64_t beat_fresh_us; /* io time at which the sender's state, with its change beat_seq, was */
     uint64_t beat_seq;      /* the primary's last one */
     uint64_t fresh_us;      /* the same of the state shown here; 0: not known */

@@ -346,6 +346,26 @@ def the_command_line_is_obeyed_once_and_a_new_one_again(run):
     finish(run, other, primary, replica)
 
 
+@test
+def replicas_that_were_started_again_without_a_primary_know_what_a_promotion_needs(run):
+    options = ("--acks", "1", "--members", "3")
+    primary = Member(run, "a", *options).start()
+    replicas = [Member(run, name, *options, of=primary).start() for name in ("b", "c")]
+    wait_until(lambda: primary.status()["state"] == "SERVING", "the primary to serve")
+    set_up(primary)
+    wait_level(primary, *replicas)
+    for member in (primary, *replicas):
+        member.kill()
+    for member in replicas:
+        member.start()
+    result = run.till("promote", "--members",
+                      ",".join(member.address for member in (primary, *replicas)))
+    check_equal(result.returncode, 0, result.stdout + result.stderr)
+    check("3 members, 1 acknowledgements: at least 2" in result.stdout, result.stdout)
+    wait_until(lambda: set(place(replicas[0], 1, 1)) <= {"OK", "REPLAYED"}, "an order")
+    finish(run, *replicas)
+
+
 # What they cost, and what happens when one is slow.
 
 

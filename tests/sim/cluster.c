@@ -55,7 +55,7 @@ struct cluster *cluster_create(uint64_t seed)
     cluster->may_lose = cluster->acks == 0 && cluster_chance(cluster, 50);
     cluster->ledger->may_lose = cluster->may_lose;
     cluster->ledger->intents_max = 100u << cluster_below(cluster, 4);
-    cluster->turn_us_max = 500 << cluster_below(cluster, 4);
+    cluster->turn_us_max = 500ULL << cluster_below(cluster, 4);
     cluster->faults_rarity = 200u << cluster_below(cluster, 5);
     cluster->pace = 2u << cluster_below(cluster, 5);
     cluster->acks_wait_us = (uint64_t)10000 << cluster_below(cluster, 8);

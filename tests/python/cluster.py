@@ -173,7 +173,7 @@ class Member:
 
 
 def is_level(upstream, replica):
-    """Does the replica stream, and have all that the other has?"""
+    """Does the replica stream, and have all that the other has? Not while it starts in place."""
     row = upstream.row(replica)
     if row is None or row["state"] != "STREAMING":
         return False

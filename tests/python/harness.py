@@ -135,8 +135,8 @@ def wait_until(ready, what):
     function that returns one."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not ready():
-        check(time.monotonic() < deadline,
-              f"waited in vain for {what() if callable(what) else what}")
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited in vain for {what() if callable(what) else what}")
         time.sleep(0.02)
 
 

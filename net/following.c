@@ -377,6 +377,19 @@ static void link_event(struct server *server, const struct io_event *event)
     }
 }
 
+/* Is all that is in the log durable? */
+static bool is_settled(const struct server *server)
+{
+    return wal_block_last(server->wal) == wal_block_durable(server->wal);
+}
+
+static bool may_connect(const struct server *server)
+{
+    const struct following *following = &server->following;
+    return is_settled(server) && !following->is_held && following->link.state == UPSTREAM_NONE &&
+           !following->fetches && server->members.role == MEMBER_FOLLOWING;
+}
+
 static void link_turn(struct server *server)
 {
     struct following *following = &server->following;
@@ -393,15 +406,13 @@ static void link_turn(struct server *server)
     following->is_held = following->is_held && wal_is_full(server->wal);
     /* What was decided here as a primary becomes durable before anything is followed. Then the
      * state is made anew from the log: queries were answered at this machine's time, which may be
-     * ahead of the log's, and the new primary's blocks have to be decided at theirs. */
-    bool is_settled = wal_block_last(server->wal) == wal_block_durable(server->wal);
-    if (is_settled && server->members.is_stale) {
+     * ahead of the log's, and the new primary's blocks have to be decided at theirs. One that
+     * diverged has decided a block that is not in its log. */
+    if (is_settled(server) && server->members.is_stale) {
         server->is_restarting = true;
         return;
     }
-    if (is_settled && !following->is_held && following->link.state == UPSTREAM_NONE &&
-        !following->fetches && server->members.role == MEMBER_FOLLOWING &&
-        follower_turn(follower, server->turn_us)) {
+    if (may_connect(server) && follower_turn(follower, server->turn_us)) {
         following->link_epoch = server->members.shop.epoch_sealed;
         upstream_connect(server, &following->link);
     }
@@ -669,11 +680,15 @@ uint64_t following_wait_us(const struct server *server)
         return UINT64_MAX;
     if (following->is_fetched)
         return clock_left_us(server->turn_us, following->tried_us, START_OVER_US);
-    if (following->is_held && !server->members.is_moved)
-        return UINT64_MAX; /* the log tries again every second */
-    uint64_t wait_us = following->fetches ? fetch_wait_us(&following->fetch, server->turn_us)
-                                          : follower_wait_us(&following->follower, server->turn_us);
-    return server->members.is_moved ? 0 : wait_us;
+    if (server->members.is_moved)
+        return 0;
+    if (following->fetches)
+        return fetch_wait_us(&following->fetch, server->turn_us);
+    /* At rest, it is not time that ends the wait while there is another reason for it. */
+    bool is_resting = following->follower.state == FOLLOWER_RESTING;
+    return is_resting && !may_connect(server)
+               ? UINT64_MAX
+               : follower_wait_us(&following->follower, server->turn_us);
 }
 
 bool following_open(struct server *server)

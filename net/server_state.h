@@ -122,10 +122,10 @@ struct members {
     uint16_t admits[KIND_LINK + 1]; /* by message_kind: OK, or how a request is answered */
     bool is_made;                   /* there was no shop.till */
     bool is_new;                    /* shop.till is to be written, for the first time or changed */
-    bool is_epoch_due;  /* epoch.begin is to be logged before anything is decided */
-    bool is_short;      /* fewer than --acks follow, for too long */
-    uint64_t short_us;  /* since when fewer follow; 0: enough do */
-    struct id heard[REPLICAS_MAX]; /* while WAITING: others that know of no newer epoch */
+    bool is_epoch_due;              /* epoch.begin is to be logged before anything is decided */
+    bool is_short;                  /* fewer than --acks follow, for too long */
+    uint64_t short_us;              /* since when fewer follow; 0: enough do */
+    struct id heard[REPLICAS_MAX];  /* while WAITING: others that know of no newer epoch */
     uint32_t heard_count;
     uint64_t seq_recovered; /* K replicas must have it before a primary started again serves */
 
@@ -134,7 +134,8 @@ struct members {
     bool is_streaming; /* what it is doing now */
     bool is_syncing;
     bool is_moved;       /* another server is to be followed */
-    bool is_stale;       /* its state is to be made anew from the log before it follows */
+    bool is_stale; /* it was a primary, or diverged: before it follows, its state is made anew from
+                      its log */
     struct text primary; /* where commands are taken, as the last beat said */
     uint32_t primary_acks;    /* as the last beat said; until one has come, what this server was */
     uint32_t primary_members; /* started with is told: 0 */

@@ -6,14 +6,18 @@ at the same seq."""
 
 import select
 import shutil
+import struct
 import time
 
 import harness
 from cluster import Member, Proxy, wait_level
+from formats import BLOCK, CHECKSUM_AT, CHECKSUM_FROM, blocks
 from harness import SMALL, check, check_equal, in_memory, test, wait_until
+from scripted_server import ScriptedServer
 from shop import (
     USD, flip, order_id, place, place_one_by_one, segments, set_up, snapshot, snapshots)
-from till_client import PROTOCOL, Closed, ServerError
+from till_client import HEADER, PROTOCOL, Closed, ServerError
+from xxh3 import xxh3_64
 
 ORDERS_PER_SEGMENT = 1024  # of one order per block, in a segment of 4 MiB
 RING_BYTES = 32 << 20
@@ -551,6 +555,56 @@ def a_replica_whose_disk_is_full_goes_on_when_there_is_room(run):
     replica.server.stop_clean_and_copy(folder, kept)
     run.verify(kept)
     finish(run, primary)
+
+
+def chain_with_a_wrong_block(member):
+    """The blocks of its log as bytes, up to one with the commands of a later one in it."""
+    path = segments(member.folder)[0]
+    data = path.read_bytes()
+    found = list(blocks(path))
+    images = [data[block.offset:block.offset + block.block_size] for block in found]
+    *_, wrong, other = [i for i, block in enumerate(found) if block.command_count > 0]
+    return [*images[:wrong], with_commands_of(images[wrong], images[other])]
+
+
+def with_commands_of(block, other):
+    """The block with the commands of another one, which do not lead to its digest."""
+    forged = bytearray(block[:BLOCK.size] + other[BLOCK.size:])
+    struct.pack_into("<8I", forged, BLOCK.size - 32, *struct.unpack_from("<8I", other,
+                                                                         BLOCK.size - 32))
+    struct.pack_into("<Q", forged, CHECKSUM_AT, xxh3_64(bytes(forged[CHECKSUM_FROM:])))
+    return bytes(forged)
+
+
+def stream(upstream, shop, images):
+    """Takes a replica's join, and sends it these blocks."""
+    upstream.accept()
+    upstream.answer(upstream.request(), answer="STREAM", epoch=1, shop=shop)
+    number = PROTOCOL.messages["replica.block"].number
+    for image in images:
+        upstream.connection.sendall(HEADER.pack(HEADER.size + 8, number, 0, 0, 0) +
+                                    struct.pack("<II", len(image), 0) + image)
+
+
+@test
+def a_replica_whose_state_differs_stops_and_is_made_anew_when_it_follows_another(run):
+    primary = Member(run, "a").start()
+    set_up(primary)
+    place_one_by_one(primary, 1, 5)
+    shop = member_shop(primary)
+    images = chain_with_a_wrong_block(primary)
+    with ScriptedServer() as upstream:
+        replica = Member(run, "b", of=upstream).start()
+        stream(upstream, shop, images)
+        wait_said(replica, "this replica stops, and shows nothing any more: ", "the state's digest")
+        check_equal(len(list(replica.folder.glob("rejected-*.till"))), 1, "the block that is kept")
+        check_equal(replica.status()["state"], "DIVERGED", "the state")
+        check_equal(replica.stats().outcome, "REPLICA_BEHIND", "a query")
+    result = run.till("follow", primary.address, "--connect", replica.address)
+    check_equal(result.returncode, 0, result.stderr)
+    wait_level(primary, replica)
+    check_equal(replica.said().count("this replica stops"), 1, "how often it has stopped")
+    finish(run, replica, primary)
 
 
 @test

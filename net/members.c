@@ -664,9 +664,11 @@ enum outcome admin_member_promote(struct server *server, const void *request, vo
         return reject(server, reply, OUTCOME_NOT_FOUND, member_promote_field_shop);
     if (promote->epoch != changed.epoch_sealed || promote->epoch <= wal_epoch(server->wal))
         return reject(server, reply, OUTCOME_STALE_VERSION, epoch_known(server));
-    /* A sync is broken off, but not while the snapshot's file is being changed. */
+    /* A sync is broken off, but not while the snapshot's file is being changed. Of what was decided
+     * here as a primary, the open block must be under way: it is not of the new epoch. */
+    bool is_block_open = wal_block_last(server->wal) == wal_block_open(server->wal);
     if (members->role == MEMBER_DIVERGED || server->is_restarting || server->following.is_working ||
-        server->following.is_fetched)
+        server->following.is_fetched || is_block_open)
         return reject(server, reply, OUTCOME_REPLICA_BEHIND, engine_seq(server->engine));
     changed.flags = (changed.flags & ~(uint32_t)SHOP_REPLICA) | SHOP_PROMOTED;
     if (shop_change(server, &changed) < 0)

@@ -225,14 +225,15 @@ static uint32_t link_take(struct server *server, uint32_t session, enum link_kin
         struct link *link = &replicas->links[i];
         if (link->session != 0 || link->is_reading)
             continue;
+        uint8_t *out = malloc(LINK_OUT_SIZE);
+        if (out == NULL)
+            return 0;
         *link = (struct link){.session = session,
                               .kind = kind,
                               .disk = server->disk,
                               .since_us = server->turn_us,
+                              .out = out,
                               .fetch = {.file = -1}};
-        link->out = malloc(LINK_OUT_SIZE);
-        if (link->out == NULL)
-            return 0;
         if (replicas->link_count++ == 0)
             ring_begin(server);
         session_at(server, session)->link = (uint16_t)(i + 1);

@@ -24,8 +24,9 @@
  * the replica keeps whole.
  *
  * Only by force two primaries begin the same epoch. Then the replica's last block is not at its
- * place in the sender's log, which the sender notices by the checksum, and answers FORK(0, 0): the
- * replica begins anew, and 0 is not above anything. */
+ * place in the sender's log, which the sender notices by the checksum. While that epoch is its last
+ * one, it answers REFUSED: a person decides which history counts, by promoting one of the two.
+ * After that it answers FORK(0, 0): the replica begins anew, and 0 is not above anything. */
 #include "net/link.h"
 
 #include <string.h>

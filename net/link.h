@@ -149,9 +149,10 @@ struct supplier {
 
 /* What to answer to a join, but for the place in the log: STREAM means that the log has to be
  * searched for (seq, checksum). Then the answer may become SNAPSHOT when that place is no longer
- * kept, or FORK with fork_epoch 0 and fork_seq 0 when the block there has another checksum: the
- * replica begins anew. Fills reply, and returns reply->answer. `capacities` has the
- * join->capacity_count rows of the join, which passed message_check_request.
+ * kept. When the block there has another checksum, it becomes REFUSED while the place is of the
+ * last epoch here, and else FORK with fork_epoch 0 and fork_seq 0: the replica begins anew. Fills
+ * reply, and returns reply->answer. `capacities` has the join->capacity_count rows of the join,
+ * which passed message_check_request.
  *
  * *fences: the replica has seen an epoch that self has neither in its log nor sealed, so self must
  * stop deciding. The table of decisions is in net/supplier.c. */

@@ -496,6 +496,23 @@ static void job_start(struct server *server, struct link *link)
     io_work(server->io, IO_LANE_LINK, job_run, link, user_of(USER_LINK_WORK, 0, 0));
 }
 
+/* The replica's last block is another one than the log has there: by force, two were primary in one
+ * epoch. While that is the last epoch here, nobody has decided which of the two histories counts;
+ * a newer epoch has. */
+static void answer_other(const struct server *server, struct link *link)
+{
+    struct replica_join_reply_body *reply = &link->reply;
+    if (link->supplier.epoch_sent < server->replicas.epoch) {
+        reply->answer = join_answer_FORK;
+        reply->fork_epoch = reply->fork_seq = 0;
+        return;
+    }
+    reply->answer = join_answer_REFUSED;
+    snprintf(reply->reason.bytes, sizeof reply->reason.bytes,
+             "this log has another block there, of the same epoch: two were primary in it. Promote "
+             "one");
+}
+
 static void stream_read(struct server *server, struct link *link)
 {
     struct supplier *supplier = &link->supplier;
@@ -515,9 +532,7 @@ static void stream_read(struct server *server, struct link *link)
         snapshot_want(server, supplier->seq_sent + 1);
         break;
     case WAL_CURSOR_OTHER:
-        link->reply.answer = join_answer_REFUSED;
-        snprintf(link->reply.reason.bytes, sizeof link->reply.reason.bytes,
-                 "this log has another block there, of the same epoch: two were primary in it");
+        answer_other(server, link);
         break;
     case WAL_CURSOR_ERROR:
         break;

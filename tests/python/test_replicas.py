@@ -370,6 +370,37 @@ def replicas_that_were_started_again_without_a_primary_know_what_a_promotion_nee
     finish(run, *replicas)
 
 
+def promote(run, *members):
+    """The first of them."""
+    result = run.till("promote", "--connect", members[0].address, "--members",
+                      ",".join(member.address for member in members), "--force")
+    check_equal(result.returncode, 0, result.stdout + result.stderr)
+
+
+@test
+def of_two_primaries_of_one_epoch_the_one_that_is_promoted_again_is_followed(run):
+    old, first = pair(run)
+    first.start()
+    second = Member(run, "c", of=old).start()
+    wait_level(old, first, second)
+    old.kill()
+    promote(run, first)
+    wait_until(lambda: place(first, 1, 1) == ["OK"], "an order of the first")
+    place(first, 2, 4)
+    first.kill()
+    promote(run, second)
+    wait_until(lambda: place(second, 11, 1) == ["OK"], "an order of the second")
+    place(second, 12, 7)
+    first.start()
+    result = run.till("follow", second.address, "--connect", first.address)
+    check_equal(result.returncode, 0, result.stderr)
+    wait_said(first, "two were primary in it")
+    promote(run, second, first)
+    wait_level(second, first)
+    check(list(first.folder.glob("diverged-*.till")), "nothing was set aside")
+    finish(run, first, second)
+
+
 # What they cost, and what happens when one is slow.
 
 

@@ -551,7 +551,10 @@ static void input_go_on(struct server *server, uint32_t number)
     session_input_done(server, session);
     if (!session_reads(session))
         return;
-    if (session->has_ended || server->is_stopping) {
+    /* A link has nothing to drain: it is closed with its other side, or by replicas_stop. */
+    if (session->link != 0 && session->has_ended) {
+        session_close(server, number);
+    } else if (session->link == 0 && (session->has_ended || server->is_stopping)) {
         session_drain(server, number);
     } else if (!session->receiving) {
         session->receiving = true;

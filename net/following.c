@@ -528,6 +528,12 @@ static void fetch_worked(struct server *server, int result)
     if (result < 0) {
         snprintf(text, sizeof text, "%s/%s cannot be written: %s", disk_path(server->disk),
                  job->name, strerror(-result));
+        if (disk_is_full(result) && job->step == FETCH_JOB_WRITE) {
+            /* What was fetched stays, and a piece is asked for now and then until there is room. */
+            fetch_end(server, text);
+            fetch_resume(&following->fetch, job->seq, following->fetch.checksum, job->written);
+            return;
+        }
         if (job->file >= 0)
             disk_file_close(server->disk, job->file);
         job->file = -1;

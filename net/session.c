@@ -122,7 +122,7 @@ static void session_check(struct server *server, uint32_t number)
         TILL_ASSERT(session->fd >= 0 && session->roles != 0);
         break;
     case SESSION_DRAINING:
-        TILL_ASSERT(session->fd >= 0 && !session->is_awaiting);
+        TILL_ASSERT(session->fd >= 0 && !session->is_awaiting && session->link == 0);
         break;
     case SESSION_CLOSING:
         TILL_ASSERT(server->closing_count > 0 && session->input.buffer == 0);

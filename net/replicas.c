@@ -380,8 +380,9 @@ void links_sent(struct server *server, uint32_t session, int32_t result)
     }
     link->is_sending = false;
     session_at(server, session)->sending = false;
+    /* Who fetches may hang up when it likes, and says why itself. */
     if (result < 0 && !link->is_ending)
-        link_end(server, link, strerror(-result));
+        link_end(server, link, link->kind == LINK_FETCHES ? "" : strerror(-result));
     if (result < 0)
         return;
     server->counts.sent_bytes += (uint32_t)result;

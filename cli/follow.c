@@ -2,6 +2,7 @@
  * other's history has not is set aside by the server, which names the file. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -14,6 +15,10 @@ static int follow(const char *server, const char *primary)
     struct member_body member;
     if (!member_address(primary, &request.primary)) {
         fprintf(stderr, "till follow: %s: expected ADDR:PORT, or [ADDR]:PORT for IPv6\n", primary);
+        return EXIT_USAGE;
+    }
+    if (strcmp(server, primary) == 0) {
+        fprintf(stderr, "till follow: %s cannot follow itself\n", server);
         return EXIT_USAGE;
     }
     if (!member_ask(server, MESSAGE_member_follow, &request, sizeof request, &member, error)) {

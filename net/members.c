@@ -692,7 +692,8 @@ enum outcome admin_member_follow(struct server *server, const void *request, voi
     struct address address;
     char own[sizeof follow->primary.bytes];
     snprintf(own, sizeof own, "%s", follow->primary.bytes);
-    if (!address_split(&address, own))
+    if (!address_split(&address, own) ||
+        strncmp(follow->primary.bytes, members->address.bytes, sizeof own) == 0)
         return reject(server, reply, OUTCOME_INVALID, member_follow_field_primary);
     changed.flags = (changed.flags | SHOP_REPLICA) & ~(uint32_t)SHOP_PROMOTED;
     text_copy(&changed.primary, own);

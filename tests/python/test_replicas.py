@@ -260,6 +260,17 @@ def another_shop_is_refused(run):
 
 
 @test
+def a_primary_that_is_told_to_follow_itself_goes_on(run):
+    primary = Member(run, "a").start()
+    set_up(primary)
+    with primary.client(operator=True) as client:
+        reply = client.call("member.follow", primary=primary.address)
+        check_equal(reply.outcome, "INVALID", "the answer to the primary's own address")
+    check_equal(set(place(primary, 1, 10)), {"OK"}, "orders of the primary")
+    finish(run, primary)
+
+
+@test
 def a_primary_that_waits_to_hear_of_newer_epochs_does_not_count_a_copy_of_itself(run):
     primary = Member(run, "a", "--acks", "1", "--members", "3").start()
     primary.stop()

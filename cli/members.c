@@ -33,6 +33,15 @@ static bool take_answer(const struct client_reply *answer, struct member_body *r
                      outcome_info(answer->outcome)->text);
 }
 
+/* The reason alone: a client's error begins with the address, and so do the lines made from this.
+ */
+static const char *without(const char *error, const char *address)
+{
+    size_t size = strlen(address);
+    bool is_there = strncmp(error, address, size) == 0 && strncmp(error + size, ": ", 2) == 0;
+    return is_there ? error + size + 2 : error;
+}
+
 bool member_ask(const char *address, unsigned number, const void *body, uint32_t size,
                 struct member_body *reply, char error[MEMBER_ERROR_SIZE])
 {
@@ -40,7 +49,7 @@ bool member_ask(const char *address, unsigned number, const void *body, uint32_t
     struct client_reply answer;
     uint32_t request = 0;
     if (!client_open_within(&client, address, FRAME_FEATURE_OPERATOR, MEMBER_ASK_MS))
-        return error_set(error, MEMBER_ERROR_SIZE, "%s", client.error);
+        return error_set(error, MEMBER_ERROR_SIZE, "%s", without(client.error, address));
     bool is_answered = client_queue(&client, number, body, size, &request) &&
                        client_receive(&client, &answer, MEMBER_ASK_MS);
     if (!is_answered)

@@ -95,6 +95,12 @@ static int read_members(struct promotion *promotion, const char *list)
             refuse("--members: %.*s: expected ADDR:PORT, or [ADDR]:PORT for IPv6", size, list);
             return EXIT_USAGE;
         }
+        for (uint32_t i = 0; i < promotion->count; i++) {
+            if (strcmp(promotion->members[i].address, member->address) == 0) {
+                refuse("--members: %s is there twice", member->address);
+                return EXIT_USAGE;
+            }
+        }
         promotion->count++;
     }
     return EXIT_OK;

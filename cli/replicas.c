@@ -106,7 +106,10 @@ static void print_server(const char *address, const struct replicas_reply_body *
         else
             printf("its answers are %.3f s old\n", seconds(reply->age));
     }
-    if (reply->acks > 0)
+    if (reply->state == member_state_WAITING)
+        puts("decides nothing until enough other members have joined it: requests are answered "
+             "NO_QUORUM");
+    if (reply->acks > 0 && reply->role == server_role_PRIMARY)
         printf("waits for %" PRIu32 " of its replicas: answered up to seq %" PRIu64 "\n",
                reply->acks, reply->seq_released);
     if (reply->sync_bytes == 0)
@@ -187,8 +190,9 @@ int cli_replicas(int argc, char **argv)
     int operands = options_parse(&replicas_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
         options_print_usage(stdout, &replicas_table);
-        printf("Prints the replicas that follow a server, and those that did since its start: how\n"
-               "far each is, and how far behind. Behind for 0 s has all that there is.\n\n");
+        printf(
+            "Prints what a server is, and the replicas that are connected to it: how far each is,\n"
+            "and how far behind. Behind for 0 s has all that there is.\n\n");
         options_print(stdout, &replicas_table);
         return EXIT_OK;
     }

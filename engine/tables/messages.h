@@ -166,7 +166,7 @@ FIELD(replicas_reply, 5, u64, age, 2, "microseconds since this state was the pri
 FIELD(replicas_reply, 6, u32, acks, 2, "replicas that a reply waits for")
 FIELD(replicas_reply, 7, server_role, role, 2, "PRIMARY or REPLICA")
 FIELD(replicas_reply, 8, member_state, state, 2, "what this server is doing")
-FIELD(replicas_reply, 9, count, replica_count, 2, "that follow this server, or did since its start")
+FIELD(replicas_reply, 9, count, replica_count, 2, "that are connected to this server")
 FIELD(replicas_reply, 10, u64, sync_done, 2, "bytes of a first sync that are here, of")
 FIELD(replicas_reply, 11, u64, sync_bytes, 2, "so many; 0: none is under way")
 FIELD(replicas_reply, 12, u64, sync_us, 2, "microseconds since it began")

@@ -336,13 +336,20 @@ eu-2  10.0.0.2:7411  STREAMING     1000  990      980      10         1.5 MiB  0
 -
 """, "the table")
     out = ask_replicas(run, (), [], role="REPLICA", state="SYNCING", seq=0, primary="10.0.0.1:7411",
-                       age=2_500_000, sync_done=50 << 20, sync_bytes=200 << 20, sync_us=5_000_000)
+                       acks=1, age=2_500_000, sync_done=50 << 20, sync_bytes=200 << 20, sync_us=5_000_000)
     check_equal(out, """\
 HERE: a replica, SYNCING, epoch 0, seq 0
 follows 10.0.0.1:7411; its answers are 2.500 s old
 first sync: 25.0 % of 200.0 MiB, 10.0 MiB/s, 15 s left
 no replica follows it
 """, "what a replica tells")
+    out = ask_replicas(run, (), [], role="PRIMARY", state="WAITING", seq=7, epoch=1, acks=1)
+    check_equal(out, """\
+HERE: the primary, WAITING, epoch 1, seq 7
+decides nothing until enough other members have joined it: requests are answered NO_QUORUM
+waits for 1 of its replicas: answered up to seq 0
+no replica follows it
+""", "what a primary tells that does not decide yet")
 
 
 @test

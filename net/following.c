@@ -268,12 +268,19 @@ static void answer_take(struct server *server)
     }
     switch (answer->answer) {
     case join_answer_STREAM:
+        snprintf(text, sizeof text, "following %.100s", server->members.shop.primary.bytes);
+        server_notice(server, text);
         following->said[0] = '\0';
         server->members.is_streaming = true;
         server->members.is_syncing = false;
         members_joined(server);
         return;
     case join_answer_SNAPSHOT:
+        snprintf(text, sizeof text,
+                 "fetching a snapshot of %.100s, to start again from it: this folder is empty, or "
+                 "too far behind",
+                 server->members.shop.primary.bytes);
+        say(server, text);
         server->members.is_syncing = true;
         following->fetches = true;
         link_drop(server, "", false);

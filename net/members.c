@@ -216,6 +216,13 @@ static uint32_t others_needed(const struct server *server)
     return acks > 0 && count > acks + 1 ? count - acks - 1 : 0;
 }
 
+/* So many others must be there before it serves: heard from, and with all of this log. */
+static uint32_t waits_for(const struct server *server)
+{
+    uint32_t others = others_needed(server);
+    return others > server->options.acks ? others : server->options.acks;
+}
+
 /* May a primary that was started again decide? Its log may end with changes that were durable here
  * and not acknowledged yet. No answer shows them before they are: not before K replicas have all
  * of this log. Where an epoch is due, every answer waits for the block that begins it. */
@@ -225,6 +232,19 @@ static bool may_serve(const struct server *server)
     return members->heard_count >= others_needed(server) &&
            (server->options.acks == 0 ||
             server->replicas.seq_acknowledged >= members->seq_recovered);
+}
+
+/* Says what a primary waits for, so that it does not look stuck. */
+static void tell_waiting(struct server *server)
+{
+    char text[320];
+    snprintf(text, sizeof text,
+             "deciding nothing yet: of the %" PRIu32 " members %" PRIu32 " besides this one must "
+             "join, know of no newer epoch and have what is here; until then requests are answered "
+             "NO_QUORUM. If another server was promoted meanwhile, make this one its replica with "
+             "till follow",
+             members_count(server), waits_for(server));
+    server_notice(server, text);
 }
 
 /* Where others are told to connect: as --advertise says, or where this server listens. */
@@ -292,6 +312,8 @@ bool members_begin(struct server *server, struct id snapshot_shop)
     if (members->role == MEMBER_FENCED)
         server_notice(server, "a newer epoch of this shop was sealed here: commands are answered "
                               "NOT_PRIMARY. Make this server a replica with till follow");
+    if (members->role == MEMBER_WAITING)
+        tell_waiting(server);
     members_check(server);
     admits_update(server);
     return true;

@@ -77,6 +77,8 @@ def a_replica_that_the_log_does_not_reach_begins_with_a_snapshot(run):
     replica.start()
     wait_level(primary, replica)
     check_equal(len(snapshots(replica.folder)), 1, "snapshots of the replica")
+    wait_said(replica, f"fetching a snapshot of {primary.address}",
+              f"following {primary.address}")
     place(primary, 900_001, 50)
     wait_level(primary, replica)
     replica.stop()
@@ -280,6 +282,7 @@ def a_primary_that_waits_to_hear_of_newer_epochs_does_not_count_a_copy_of_itself
     copy.start()
     wait_said(copy, "you cannot follow yourself, nor a copy of your data folder")
     check_equal(primary.status()["state"], "WAITING", "the state beside a copy")
+    wait_said(primary, "deciding nothing yet", "of the 3 members 1 besides this one")
     member = Member(run, "b", of=primary).start()
     wait_until(lambda: primary.status()["state"] == "SERVING", "the primary to serve with a member")
     finish(run, member, copy, primary)

@@ -17,6 +17,7 @@
  * older than the one that is sealed here. A block is decided and appended in the same call. */
 #include "net/following.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,8 @@ static bool upstream_event(struct server *server, struct upstream *upstream,
         if (event->result < 0) {
             bool was_wanted = upstream->state == UPSTREAM_CONNECTING;
             upstream->state = UPSTREAM_NONE;
-            *why = strerror(-event->result);
+            *why = event->result == -EHOSTUNREACH ? "there is no such host, or no way to it"
+                                                  : strerror(-event->result);
             return was_wanted;
         }
         upstream->fd = event->result;

@@ -289,6 +289,14 @@ def a_primary_that_waits_to_hear_of_newer_epochs_does_not_count_a_copy_of_itself
 
 
 @test
+def a_primary_whose_name_is_unknown_is_named(run):
+    no_name = "a" * 64  # longer than a part of a name may be: no name server is asked
+    replica = Member(run, "a", "--replica-of", f"{no_name}:7411").start()
+    wait_said(replica, f"not following {no_name}:7411: there is no such host")
+    replica.stop()
+
+
+@test
 def a_replica_with_smaller_tables_is_told_which_option_to_change(run):
     primary, _ = pair(run)
     for table in ("orders", "keys"):

@@ -133,7 +133,7 @@ struct supplier {
     uint64_t epoch_sealed;  /* as the join and each ack say */
     uint64_t seq_sent;      /* the place in the log behind which is sent next: the last change, */
     uint64_t checksum_sent; /* and the checksum of the last block */
-    uint64_t epoch_sent;    /* and its epoch */
+    uint64_t epoch_sent;    /* and its epoch; 0: nothing was sent, and the join's is not believed */
     uint64_t seq_durable;   /* there */
     uint64_t seq_applied;
     uint64_t caught_up_us;       /* all that was durable here at this io time is durable there */

@@ -248,7 +248,6 @@ void supplier_init(struct supplier *supplier, const struct replica_join_body *jo
         .epoch_sealed = join->epoch_sealed,
         .seq_sent = join->seq,
         .checksum_sent = join->checksum,
-        .epoch_sent = join->epoch,
         .seq_durable = join->seq,
         .seq_applied = join->seq,
         .caught_up_us = now_us,

@@ -168,7 +168,9 @@ uint64_t replicas_seq_needed(const struct server *server)
     for (uint32_t i = 0; i < REPLICAS_MAX; i++) {
         const struct link *link = &server->replicas.links[i];
         uint64_t seq = link->kind == LINK_FETCHES ? link->fetch.seq : link->supplier.seq_sent;
-        if (link->session != 0 && (least == 0 || seq + 1 < least))
+        /* What the other side says that it has may be anything, until it was found here. */
+        if (link->session != 0 && seq <= wal_seq_durable(server->wal) &&
+            (least == 0 || seq + 1 < least))
             least = seq + 1;
     }
     return least;
@@ -314,7 +316,7 @@ static void fetch_begin(struct server *server, struct link *link,
     if (self.snapshot_seq == 0)
         snapshot_want(server, 1);
     if (!id_equal(body->shop, self.shop))
-        link->fetch.seq_newest = 0;
+        link->fetch.seq = link->fetch.seq_newest = 0;
 }
 
 bool links_begin(struct server *server, uint32_t session, const struct request *request)
@@ -425,6 +427,13 @@ static uint64_t file_size(struct disk *disk, const char *name)
     return size;
 }
 
+/* Can the file that was asked for go on where the replica's part of it ends? */
+static bool goes_on(const struct link_fetch *fetch, uint64_t checksum)
+{
+    return fetch->offset == 0 || (fetch->checksum == checksum && fetch->offset <= fetch->size &&
+                                  fetch->offset % WAL_ALIGN == 0);
+}
+
 /* Opens the snapshot that is asked for, or else the newest one. */
 static int fetch_open(struct link *link)
 {
@@ -444,7 +453,7 @@ static int fetch_open(struct link *link)
         memcpy(&fixed, header, sizeof fixed);
         fetch->size = file_size(link->disk, name);
         if (size != IMAGE_HEADER_SIZE || fetch->size < IMAGE_HEADER_SIZE ||
-            (i == 0 && fetch->offset > 0 && fixed.checksum != fetch->checksum)) {
+            (i == 0 && !goes_on(fetch, fixed.checksum))) {
             disk_file_close(link->disk, file);
             continue;
         }
@@ -660,13 +669,9 @@ static void fill_beat(struct server *server, struct link *link)
 static void fill(struct server *server, struct link *link)
 {
     if (link->kind == LINK_FETCHES) {
-        if (link->fetch.is_done || (link->fetch.is_opened && link->fetch.file < 0))
-            return;
         job_start(server, link);
         return;
     }
-    if (link->supplier.state == SUPPLIER_LEAVING)
-        return;
     /* A beat goes by itself where the buffer will be the job's that reads the log. */
     if (!link->is_in_ring)
         fill_beat(server, link);
@@ -688,6 +693,15 @@ static void send(struct server *server, struct link *link)
     session->since_us = server->turn_us;
 }
 
+/* Was all sent that will ever be? Such a link is closed, so that it keeps its place from none. */
+static bool is_finished(const struct link *link)
+{
+    const struct link_fetch *fetch = &link->fetch;
+    if (link->kind == LINK_STREAMS)
+        return link->supplier.state == SUPPLIER_LEAVING;
+    return fetch->is_done || (fetch->is_opened && fetch->file < 0);
+}
+
 static void link_turn(struct server *server, struct link *link)
 {
     const struct session *session = session_at(server, link->session);
@@ -702,7 +716,7 @@ static void link_turn(struct server *server, struct link *link)
         return;
     if (link->out_sent == link->out_size) {
         link->out_sent = link->out_size = 0;
-        if (link->supplier.state == SUPPLIER_LEAVING && link->kind == LINK_STREAMS) {
+        if (is_finished(link)) {
             link_end(server, link, "");
             return;
         }

@@ -216,6 +216,12 @@ enum outcome admin_snapshot(struct server *server, const void *request_body, voi
     struct snapshots *snapshots = &server->snapshots;
     struct writer_status status = {0};
     uint64_t seq = engine_seq(server->engine);
+    /* Its state is not that of its log: no snapshot of it is ever published. */
+    if (server->members.role == MEMBER_DIVERGED) {
+        struct rejection_body body = rejection_make(wal_seq_durable(server->wal), seq, 0);
+        memcpy(reply, &body, sizeof body);
+        return OUTCOME_REPLICA_BEHIND;
+    }
     if (request->seq > 0 && request->seq < seq)
         seq = request->seq;
     if (snapshots->writer != NULL) {

@@ -100,6 +100,12 @@ void fetch_resume(struct fetch *fetch, uint64_t seq, uint64_t checksum, uint64_t
     fetch->size = 0;
 }
 
+void fetch_begin_anew(struct fetch *fetch)
+{
+    fetch_resume(fetch, 0, 0, 0);
+    fetch->retry_us = LINK_RETRY_US_MAX;
+}
+
 bool fetch_turn(struct fetch *fetch, uint64_t now_us)
 {
     if (fetch->state != FETCH_RESTING ||

@@ -13,7 +13,7 @@
  *
  * The owner writes the pieces to the partial file in their order; after a broken connection it goes
  * on where the partial file ends, if the sender still has that snapshot, else from the beginning of
- * a newer one. What the pieces contain is for the snapshot's loader to check. */
+ * a newer one. What the pieces contain is for the owner to check. */
 #ifndef TILL_NET_FETCH_H
 #define TILL_NET_FETCH_H
 
@@ -76,6 +76,10 @@ bool fetch_turn(struct fetch *fetch, uint64_t now_us);
 uint64_t fetch_wait_us(const struct fetch *fetch, uint64_t now_us);
 void fetch_connected(struct fetch *fetch, const struct link_self *self, uint64_t now_us);
 void fetch_drop(struct fetch *fetch, uint64_t now_us);
+
+/* What came is of no use, or could not be kept: the next try, after the longest pause, is for the
+ * newest snapshot from its beginning. At rest. */
+void fetch_begin_anew(struct fetch *fetch);
 enum fetch_event fetch_next(struct fetch *fetch, const struct link_self *self,
                             const uint8_t **bytes, size_t *size, uint64_t now_us);
 bool fetch_is_silent(const struct fetch *fetch, uint64_t now_us);

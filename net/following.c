@@ -32,7 +32,10 @@
 #include "net/snapshots.h"
 #include "snapshot/image.h"
 
-enum { START_OVER_US = 1000000 };
+enum {
+    START_OVER_US = 1000000,
+    CHECK_CHUNKS = 64, /* of a snapshot that came are checked at a time */
+};
 
 /* One connection to the server that is followed. */
 
@@ -403,8 +406,8 @@ static void link_turn(struct server *server)
 {
     struct following *following = &server->following;
     struct follower *follower = &following->follower;
-    bool is_sealed = server->members.shop.epoch_sealed > following->link_epoch &&
-                     !plant(PLANT_EPOCH_UNCHECKED);
+    bool is_sealed =
+        server->members.shop.epoch_sealed > following->link_epoch && !plant(PLANT_EPOCH_UNCHECKED);
     if (follower->state != FOLLOWER_RESTING && server->members.is_moved)
         link_drop(server, "", true);
     else if (follower->state != FOLLOWER_RESTING && is_sealed)
@@ -463,7 +466,29 @@ static void sync_end(struct server *server)
     fetch_end(server, "");
 }
 
-/* In the lane: opens the partial file, writes a piece, or publishes. */
+/* Checks some more of the file that came: it may be damaged on the other server's disk, or on the
+ * way. Published, it would stand in the place of the log that this server has. */
+static int image_check(struct fetch_job *job)
+{
+    struct image_reader *reader = &job->reader;
+    enum image_read read = IMAGE_READ_CHUNK;
+    if (!job->is_checking) {
+        char partial[DISK_NAME_SIZE];
+        snprintf(partial, sizeof partial, "%.40s" DISK_PARTIAL, job->name);
+        read = image_reader_open(reader, job->disk, partial, job->seq);
+        job->is_checking = true;
+    }
+    for (int i = 0; i < CHECK_CHUNKS && read == IMAGE_READ_CHUNK; i++)
+        read = image_reader_next(reader);
+    if (read == IMAGE_READ_CHUNK)
+        return 0;
+    job->is_whole = read == IMAGE_READ_END;
+    job->is_checking = false;
+    image_reader_close(reader);
+    return job->is_whole ? 0 : read == IMAGE_READ_ERROR ? -EIO : -EBADMSG;
+}
+
+/* In the lane: opens the partial file, writes a piece, checks the whole, or publishes. */
 static int fetch_work(void *context)
 {
     struct fetch_job *job = context;
@@ -482,8 +507,11 @@ static int fetch_work(void *context)
         return result < 0 ? result : 0;
     case FETCH_JOB_WRITE:
         return disk_file_write(job->disk, job->file, job->offset, job->bytes, job->size);
+    case FETCH_JOB_CHECK:
+        return image_check(job);
     case FETCH_JOB_PUBLISH:
         result = disk_partial_publish(job->disk, job->file, job->name, job->name);
+        disk_file_close(job->disk, job->file);
         job->file = -1;
         return result;
     }
@@ -528,39 +556,66 @@ static void fetch_answer_take(struct server *server)
     fetch_work_start(server, FETCH_JOB_OPEN);
 }
 
+/* The disk has failed, or what came is damaged: it is fetched anew, after a pause. */
+static void fetch_failed(struct server *server, int result)
+{
+    struct following *following = &server->following;
+    struct fetch_job *job = &following->job;
+    char text[LINK_ERROR_SIZE + IMAGE_ERROR_SIZE];
+    if (job->step == FETCH_JOB_CHECK)
+        snprintf(text, sizeof text,
+                 "what came cannot be used: %s. It is fetched again; if that does not help, take "
+                 "another one there with till snapshot",
+                 job->reader.error);
+    else
+        snprintf(text, sizeof text, "%s/%s cannot be written: %s", disk_path(server->disk),
+                 job->name, strerror(-result));
+    if (disk_is_full(result) && job->step == FETCH_JOB_WRITE) {
+        /* What was fetched stays, and a piece is asked for now and then until there is room. */
+        fetch_end(server, text);
+        fetch_resume(&following->fetch, job->seq, following->fetch.checksum, job->written);
+        return;
+    }
+    if (job->file >= 0)
+        disk_file_close(server->disk, job->file);
+    if (job->step == FETCH_JOB_CHECK)
+        (void)disk_partial_discard(server->disk, job->name);
+    job->file = -1;
+    job->written = 0;
+    fetch_end(server, text);
+    fetch_begin_anew(&following->fetch);
+}
+
 static void fetch_worked(struct server *server, int result)
 {
     struct following *following = &server->following;
     struct fetch_job *job = &following->job;
-    char text[LINK_ERROR_SIZE];
     following->is_working = false;
     if (result < 0) {
-        snprintf(text, sizeof text, "%s/%s cannot be written: %s", disk_path(server->disk),
-                 job->name, strerror(-result));
-        if (disk_is_full(result) && job->step == FETCH_JOB_WRITE) {
-            /* What was fetched stays, and a piece is asked for now and then until there is room. */
-            fetch_end(server, text);
-            fetch_resume(&following->fetch, job->seq, following->fetch.checksum, job->written);
-            return;
-        }
-        if (job->file >= 0)
-            disk_file_close(server->disk, job->file);
-        job->file = -1;
-        job->written = 0;
-        fetch_end(server, text);
-        fetch_resume(&following->fetch, 0, 0, 0);
+        fetch_failed(server, result);
         return;
     }
-    if (job->step == FETCH_JOB_WRITE) {
+    if (server->is_stopping && job->step != FETCH_JOB_PUBLISH)
+        return;
+    switch (job->step) {
+    case FETCH_JOB_OPEN:
+        break;
+    case FETCH_JOB_WRITE:
         job->written = job->offset + job->size;
+        job->is_whole = false;
         show_fetching(server, job->written, following->fetch.answer.size);
         if (job->written >= following->fetch.answer.size)
-            fetch_work_start(server, FETCH_JOB_PUBLISH);
-    } else if (job->step == FETCH_JOB_PUBLISH) {
+            fetch_work_start(server, FETCH_JOB_CHECK);
+        break;
+    case FETCH_JOB_CHECK:
+        fetch_work_start(server, job->is_whole ? FETCH_JOB_PUBLISH : FETCH_JOB_CHECK);
+        break;
+    case FETCH_JOB_PUBLISH:
         following->fetches = false;
+        following->is_fetched = true;
         fetch_end(server, "");
         show_fetching(server, 0, 0);
-        members_start_over(server);
+        break;
     }
 }
 
@@ -730,6 +785,8 @@ void following_close(struct server *server)
         return;
     if (following->job.file >= 0)
         disk_file_close(server->disk, following->job.file);
+    if (following->job.is_checking)
+        image_reader_close(&following->job.reader);
     free(following->ids_room);
     free(following->fields_room);
     follower_deinit(&following->follower);

@@ -281,7 +281,8 @@ static enum handled handle_link(struct server *server, uint32_t number,
     if (session->output.sent != session->output.written)
         return HANDLED_FULL;
     if (!links_begin(server, number, request))
-        return refuse(server, number, request->frame, "no more replicas may follow here: 16 do, or memory is short");
+        return refuse(server, number, request->frame,
+                      "no more replicas may follow here: 16 do, or memory is short");
     return HANDLED_LINK;
 }
 

@@ -32,6 +32,7 @@
 #include "net/session.h"
 #include "net/shop.h"
 #include "net/watch.h"
+#include "snapshot/reader.h"
 #include "snapshot/writer.h"
 #include "wal/cursor.h"
 #include "wal/ring.h"
@@ -238,7 +239,7 @@ struct upstream {
     uint32_t unsent_size;
 };
 
-enum fetch_job_step { FETCH_JOB_OPEN, FETCH_JOB_WRITE, FETCH_JOB_PUBLISH };
+enum fetch_job_step { FETCH_JOB_OPEN, FETCH_JOB_WRITE, FETCH_JOB_CHECK, FETCH_JOB_PUBLISH };
 
 /* Work on the partial file of a snapshot, in the lane FOLLOW. */
 struct fetch_job {
@@ -251,6 +252,9 @@ struct fetch_job {
     const uint8_t *bytes;
     size_t size;
     char name[DISK_NAME_SIZE];
+    bool is_checking; /* the reader is open, */
+    bool is_whole;    /* or has found that the file is an image without damage */
+    struct image_reader reader;
 };
 
 /* A replica's side: net/following.c. */

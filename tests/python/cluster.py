@@ -63,6 +63,12 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
+    def close(self):
+        """Ends all connections, and takes no more."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.cut()
+
     def take(self):
         """How many bytes may be passed on now; waits until there are any."""
         with self.change:

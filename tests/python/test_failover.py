@@ -23,7 +23,7 @@ import time
 import uuid
 
 import harness
-from cluster import Member, wait_level
+from cluster import Member, Proxy, wait_level
 from harness import check, check_equal, in_memory, test, wait_until
 from shop import order_id, place, place_one_by_one, set_up, snapshot
 from till_client import Client, Closed
@@ -450,6 +450,28 @@ def a_snapshot_of_what_only_the_old_primary_had_is_set_aside(run):
     old, aside = come_back(run, (), alone)
     check_aside(run, aside, TAIL, 30)
     check(any(name.startswith("diverged-snapshot") for name in names(old)), names(old))
+
+
+@test
+def an_old_primary_that_went_on_answering_follows(run):
+    old = Member(run, "a").start()
+    proxy = Proxy(old)
+    new = Member(run, "b", "--replica-of", proxy.address).start()
+    set_up(old)
+    place(old, 1, 100)
+    wait_level(old, new)
+    proxy.close()
+    result = run.till("promote", "--members", new.address, "--force")
+    check_equal(result.returncode, 0, result.stderr)
+    check_equal(place(new, 201, 10), ["OK"] * 10, "orders of the new primary")
+    check_equal((old.stats().outcome, old.status()["state"]), ("OK", "SERVING"), "the old one")
+    result = run.till("follow", new.address, "--connect", old.address)
+    check_equal(result.returncode, 0, result.stderr)
+    wait_level(new, old)
+    for member in (old, new):
+        member.stop()
+    for member in (old, new):
+        run.verify(member.folder)
 
 
 @test

@@ -308,8 +308,11 @@ static void link_input(struct server *server)
     struct upstream *link = &following->link;
     struct link_self self;
     while (link->state == UPSTREAM_OPEN && !server->is_restarting) {
-        if (server->members.role != MEMBER_FOLLOWING)
+        if (!members_is_replica(server))
             return;
+        /* What has diverged takes no more blocks; the link stays, so that the primary can tell. */
+        if (server->members.role == MEMBER_DIVERGED)
+            following->has_block = false;
         if (following->has_block) {
             if (!block_take(server))
                 return;

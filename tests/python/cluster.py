@@ -44,6 +44,7 @@ class Proxy:
         self.listener = socket.create_server(("127.0.0.1", free_port()))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.left = None  # None: no limit
+        self.alter = lambda data: data  # what becomes of each piece that the server sends
         self.passed = 0
         self.ends = []
         self.change = threading.Condition()
@@ -99,7 +100,7 @@ class Proxy:
     def pump(self, source, target, is_limited):
         with contextlib.suppress(OSError):
             while data := source.recv(self.take() if is_limited else PIECE):
-                target.sendall(data)
+                target.sendall(self.alter(data) if is_limited else data)
                 if is_limited:
                     self.note(len(data))
         for end in (source, target):

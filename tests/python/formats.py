@@ -20,6 +20,7 @@ Block = namedtuple("Block", "magic checksum previous epoch seq_first seq_durable
                             "fields_stored version schema offset")
 BLOCK = struct.Struct("<8Q8I")
 BLOCK_MAGIC = int.from_bytes(b"tillblk1", "little")
+BLOCK_DIGEST_AT = 56
 BLOCK_VERSION_AT, IMAGE_VERSION_AT = 88, 16
 BLOCK_SCHEMA_AT, IMAGE_SCHEMA_AT = 92, 20
 CHECKSUM_AT, CHECKSUM_FROM = 8, 16
@@ -149,6 +150,19 @@ def reseal(path, offset, version_at, version, end):
     checksum = xxh3_64(bytes(data[offset + CHECKSUM_FROM : offset + end]))
     struct.pack_into("<Q", data, offset + CHECKSUM_AT, checksum)
     path.write_bytes(data)
+
+
+def with_other_digest(data):
+    """Bytes of a link, with another digest, and a checksum that is right, in each block that is
+    whole in them."""
+    data = bytearray(data)
+    at = -1
+    while (at := data.find(struct.pack("<Q", BLOCK_MAGIC), at + 1)) >= 0:
+        end = at + Block(*BLOCK.unpack_from(data, at), at).block_size
+        check(end <= len(data), "the block came in parts")
+        data[at + BLOCK_DIGEST_AT] ^= 1
+        struct.pack_into("<Q", data, at + CHECKSUM_AT, xxh3_64(bytes(data[at + CHECKSUM_FROM : end])))
+    return bytes(data)
 
 
 def raise_block_version(path, version):

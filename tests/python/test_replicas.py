@@ -11,7 +11,7 @@ import time
 
 import harness
 from cluster import Member, Proxy, wait_level
-from formats import BLOCK, CHECKSUM_AT, CHECKSUM_FROM, blocks
+from formats import BLOCK, CHECKSUM_AT, CHECKSUM_FROM, blocks, with_other_digest
 from harness import SMALL, check, check_equal, in_memory, test, wait_until
 from scripted_server import ScriptedServer
 from shop import (
@@ -20,6 +20,7 @@ from till_client import HEADER, PROTOCOL, Closed, ServerError
 from xxh3 import xxh3_64
 
 ORDERS_PER_SEGMENT = 1024  # of one order per block, in a segment of 4 MiB
+LONG_US = 4_000_000  # more than a link may be silent
 RING_BYTES = 32 << 20
 SMALL_LOG = ("--log-segment", "4", "--snapshot-every", "0", "--snapshot-log", "0")
 FEW = "fewer replicas follow than --acks asks for"
@@ -677,6 +678,39 @@ def a_damaged_log_is_told_at_the_start_and_an_empty_folder_begins_anew(run):
     anew = Member(run, "b", of=primary).start()
     wait_level(primary, anew)
     finish(run, anew, primary)
+
+
+@test
+def a_replica_with_another_digest_stops_and_says_so(run):
+    primary = Member(run, "a", "--acks", "1", "--members", "2", "--acks-wait-ms", "300").start()
+    proxy = Proxy(primary)
+    replica = Member(run, "b", "--replica-of", proxy.address).start()
+    wait_until(lambda: replica.status()["state"] == "STREAMING", "the replica to stream")
+    set_up(primary)
+    check_equal(set(place(primary, 1, 10)), {"OK"}, "orders")
+    few = primary.said().count(FEW)
+    proxy.alter = with_other_digest
+    with primary.client() as client:
+        client.queue("order.cancel", key=50, order=order_id(5))
+        client.flush()
+        wait_said(replica, "this replica stops, and shows nothing any more", "digest is ")
+        wait_until(lambda: primary.said().count(FEW) > few, "the replica to be missed")
+    check_equal(primary.row(replica)["state"], "DIVERGED", "what the primary tells of it")
+    check_equal(replica.status()["state"], "DIVERGED", "what it tells of itself")
+    check_equal(replica.stats().outcome, "REPLICA_BEHIND", "a query to it")
+    check_equal(set(place(replica, 101, 1)), {"NOT_PRIMARY"}, "a command to it")
+    kept = [path.name for path in replica.folder.glob("rejected-*.till")]
+    check_equal(len(kept), 1, f"blocks that were kept: {kept}")
+    proxy.alter = lambda data: data
+    wait_until(lambda: (primary.row(replica) or {"lag_us": LONG_US})["lag_us"] >= LONG_US,
+               "a time after which a silent link is closed")
+    check_equal((primary.row(replica) or {}).get("state"), "DIVERGED", "what is told then")
+    replica.stop()
+    replica.start()
+    wait_level(primary, replica)
+    check_equal(place(primary, 101, 1), ["OK"], "an order, after it was started again")
+    wait_level(primary, replica)
+    finish(run, primary, replica)
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ bool members_begin(struct server *server, struct id snapshot_shop)
         members->seq_recovered = members->is_epoch_due ? 0 : wal_seq_durable(server->wal);
         members->role = may_serve(server) ? MEMBER_SERVING : MEMBER_WAITING;
     }
-    if (members->role == MEMBER_FENCED)
+    if (members->role == MEMBER_FENCED || plant(PLANT_PROMOTED_UNSEALED))
         server_notice(server, "a newer epoch of this shop was sealed here: commands are answered "
                               "NOT_PRIMARY. Make this server a replica with till follow");
     if (members->role == MEMBER_WAITING)
@@ -699,7 +699,7 @@ enum outcome admin_member_promote(struct server *server, const void *request, vo
     epoch_begin(server, promote->epoch);
     timekeeping_take_over(server);
     /* A fenced primary may be made one again: it passes through the role of a replica. */
-    if (members->role == MEMBER_FENCED)
+    if (members->role == MEMBER_FENCED || plant(PLANT_PROMOTED_UNSEALED))
         members->role = MEMBER_FOLLOWING;
     role_enter(server, MEMBER_SERVING);
     server_notice(server, "promoted: this server is the primary now");

@@ -25,6 +25,7 @@ enum {
     IO_BUFFERS = 24,
     IO_BUFFER_SIZE = 16384,
     SETTLE_US = 120 * 1000 * 1000, /* simulated, within which a healed cluster is whole again */
+    RESTARTS_MAX = 40,             /* in place, meanwhile */
     REPAIR_US = 1500 * 1000,
     PROMOTE_US =
         30 * 1000 * 1000, /* after which a new epoch is begun: two may have begun the last */
@@ -89,7 +90,9 @@ static void on_durable(void *context, const struct wal_block *block, const uint8
                   block->seq_first, block->epoch);
     node->tip = history_add(history, node->index, block, image);
     if (getenv("CLUSTER_TRACE") != NULL)
-        printf("%9.3f %s durable seq %lu..%lu epoch %lu block %lx\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index], block->seq_first, history_seq_last(node->tip), block->epoch, block->checksum);
+        printf("%9.3f %s durable seq %lu..%lu epoch %lu block %lx\n",
+               (double)cluster_now_us(node->cluster) / 1e6, names[node->index], block->seq_first,
+               history_seq_last(node->tip), block->epoch, block->checksum);
     node->durable(node->durable_context, block, image);
 }
 
@@ -185,7 +188,11 @@ static bool start(struct node *node, const char *upstream)
         return false;
     find_tip(node);
     if (getenv("CLUSTER_TRACE") != NULL)
-        printf("%9.3f %s starts, seq %lu tip %lx role %d epoch %lu sealed %lu\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index], wal_seq_durable(node->server->wal), node->tip ? node->tip->block.checksum : 0, node->server->members.role, wal_epoch(node->server->wal), node->server->members.shop.epoch_sealed);
+        printf("%9.3f %s starts, seq %lu tip %lx role %d epoch %lu sealed %lu\n",
+               (double)cluster_now_us(node->cluster) / 1e6, names[node->index],
+               wal_seq_durable(node->server->wal), node->tip ? node->tip->block.checksum : 0,
+               node->server->members.role, wal_epoch(node->server->wal),
+               node->server->members.shop.epoch_sealed);
     node->durable = node->server->wal->durable;
     node->durable_context = node->server->wal->durable_context;
     wal_watch(node->server->wal, on_durable, node);
@@ -253,7 +260,8 @@ void node_crash(struct node *node, uint64_t down_us)
     sim_crash(node->machine);
     lines_end(node);
     if (getenv("CLUSTER_TRACE") != NULL)
-        printf("%9.3f %s crashes\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index]);
+        printf("%9.3f %s crashes\n", (double)cluster_now_us(node->cluster) / 1e6,
+               names[node->index]);
     bury(node);
     node->start_us = cluster_now_us(node->cluster) + down_us;
 }
@@ -321,6 +329,23 @@ static void redirect(struct cluster_line *line, const struct caller_reply *reply
     }
 }
 
+/* A command that was answered is durable on the primary and on K replicas. */
+static void check_holders(struct cluster *cluster, const struct history_block *block)
+{
+    uint32_t count = 0;
+    for (unsigned i = 0; i < cluster->node_count; i++) {
+        const struct node *node = &cluster->nodes[i];
+        uint64_t seq = node->server != NULL ? wal_seq_durable(node->server->wal) : 0;
+        if ((block->holders >> i & 1) == 0 && seq >= history_seq_last(block))
+            history_hold(&cluster->history, i, node->tip, seq);
+        count += block->holders >> i & 1;
+    }
+    if (count <= cluster->acks)
+        test_fail(__FILE__, __LINE__,
+                  "seq %" PRIu64 " was answered, and %" PRIu32 " members have it",
+                  block->block.seq_first, count);
+}
+
 static void show(struct cluster *cluster, struct cluster_line *line, uint32_t intent,
                  const struct request *request)
 {
@@ -341,7 +366,11 @@ static void show(struct cluster *cluster, struct cluster_line *line, uint32_t in
         return; /* it has only a snapshot, and it is not certain of which history */
     CHECK(is_query || block != NULL);
     if (getenv("CLUSTER_TRACE") != NULL && !is_query)
-        printf("%9.3f %s answered seq %lu epoch %lu block %lx outcome %u\n", (double)cluster_now_us(cluster) / 1e6, names[node->index], seq, block->block.epoch, block->block.checksum, reply->outcome);
+        printf("%9.3f %s answered seq %lu epoch %lu block %lx outcome %u\n",
+               (double)cluster_now_us(cluster) / 1e6, names[node->index], seq, block->block.epoch,
+               block->block.checksum, reply->outcome);
+    if (!is_query)
+        check_holders(cluster, block);
     history_show(&cluster->history, node->index, block, request, is_query, reply);
 }
 
@@ -652,13 +681,16 @@ static void fault_disk(struct cluster *cluster)
         return;
     if (node->server != NULL)
         node_crash(node, any_time_us(cluster, 22));
+    if (node->tip != NULL)
+        history_hold(&cluster->history, node->index, node->tip, 0);
     folder_empty(node);
     history_forget(&cluster->history, node->index);
     node->rebuild_seq = seq_newest(cluster);
     node->tip = NULL;
     cluster->disks_lost++;
     if (getenv("CLUSTER_TRACE") != NULL)
-        printf("%9.3f %s disk lost\n", (double)cluster_now_us(node->cluster) / 1e6, names[node->index]);
+        printf("%9.3f %s disk lost\n", (double)cluster_now_us(node->cluster) / 1e6,
+               names[node->index]);
 }
 
 void cluster_fault(struct cluster *cluster)
@@ -753,9 +785,14 @@ void cluster_settle(struct cluster *cluster)
     uint64_t begun_us = cluster_now_us(cluster);
     uint64_t repair_us = begun_us;
     uint64_t promote_us = begun_us + PROMOTE_US;
+    uint32_t restarts_max = cluster->restarts + RESTARTS_MAX;
     heal(cluster);
     while (ledger_unanswered(cluster->ledger) != NO_INTENT || !is_whole(cluster)) {
         uint64_t now_us = cluster_now_us(cluster);
+        if (cluster->restarts > restarts_max) {
+            tell_state(cluster);
+            test_fail(__FILE__, __LINE__, "a member begins anew again and again");
+        }
         if (getenv("CLUSTER_TRACE2") != NULL && now_us % 1000000 < 50) {
             printf("%.3f unanswered %u whole %d\n", (double)now_us / 1e6,
                    ledger_unanswered(cluster->ledger), is_whole(cluster));

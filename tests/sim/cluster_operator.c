@@ -66,7 +66,9 @@ static void step_begin(struct cluster *cluster, enum operator_step step)
     for (unsigned i = 0; i < cluster->node_count; i++)
         call_end(&operation->calls[i]);
     if (getenv("CLUSTER_TRACE") != NULL)
-        printf("%9.3f operator: %d -> %d repairs %d epoch %lu winner %u\n", (double)cluster_now_us(cluster) / 1e6, operation->step, step, operation->repairs, operation->epoch, operation->winner);
+        printf("%9.3f operator: %d -> %d repairs %d epoch %lu winner %u\n",
+               (double)cluster_now_us(cluster) / 1e6, operation->step, step, operation->repairs,
+               operation->epoch, operation->winner);
     operation->step = step;
     operation->deadline_us = cluster_now_us(cluster) + PATIENCE_US;
 }

@@ -73,6 +73,7 @@ struct history_block *history_add(struct history *history, unsigned member,
         CHECK_EQUAL(found->block.block_size, block->block_size);
         CHECK(memcmp(found->image, image, block->block_size) == 0);
         found->members |= 1u << member;
+        found->holders |= 1u << member;
         return found;
     }
     struct history_block **bucket = &history->buckets[block->checksum % HISTORY_BUCKETS];
@@ -82,7 +83,7 @@ struct history_block *history_add(struct history *history, unsigned member,
     added->image = malloc(block->block_size);
     CHECK(added->image != NULL);
     memcpy(added->image, image, block->block_size);
-    added->members = 1u << member;
+    added->members = added->holders = 1u << member;
     added->next = *bucket;
     *bucket = added;
     if (history->newest != NULL)
@@ -150,6 +151,17 @@ void history_show(struct history *history, unsigned member, const struct history
     shown->answer.reply = malloc(reply->size);
     CHECK(shown->answer.reply != NULL);
     memcpy(shown->answer.reply, reply->body, reply->size);
+}
+
+void history_hold(struct history *history, unsigned member, struct history_block *tip, uint64_t seq)
+{
+    for (struct history_block *block = tip; block != NULL; block = block->parent)
+        block->holders |= 1u << member;
+    for (struct history_block *block = history->oldest; tip == NULL && block != NULL;
+         block = block->newer) {
+        if (history_seq_last(block) <= seq)
+            block->holders |= 1u << member;
+    }
 }
 
 void history_forget(struct history *history, unsigned member)

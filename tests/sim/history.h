@@ -21,8 +21,9 @@ struct history_block {
     struct wal_block block;
     uint8_t *image;
     uint32_t
-        members;  /* that have had it durable, as bits; those whose disk was lost do not count */
-    bool is_kept; /* it is a part of the history on which the shop goes on */
+        members; /* that have had it durable, as bits; those whose disk was lost do not count */
+    uint32_t holders; /* that have or had all up to it, in their log or in a snapshot, as bits */
+    bool is_kept;     /* it is a part of the history on which the shop goes on */
 };
 
 /* A reply. The command's outcome is OK or REPLAYED, or it is the answer to a query. */
@@ -70,6 +71,11 @@ static inline uint64_t history_seq_last(const struct history_block *block)
 /* A member has answered: block has the seq that the reply names. */
 void history_show(struct history *history, unsigned member, const struct history_block *block,
                   const struct request *request, bool is_query, const struct caller_reply *reply);
+
+/* The member has, or had, everything up to this change in the history that ends with tip; NULL: in
+ * one that is not known. */
+void history_hold(struct history *history, unsigned member, struct history_block *tip,
+                  uint64_t seq);
 
 /* The member's disk was lost. */
 void history_forget(struct history *history, unsigned member);

@@ -104,7 +104,7 @@ $(B)/test-model: $(call objects,tests/model/*.c tests/test.c) \
 $(B)/test-sim: $(call objects,tests/sim/*.c tests/test.c) $(filter-out $(REAL),$(LIB))
 
 # test-sim with one of the faults of net/plant.h in it, which it has to find: tests/sim/plants.
-PLANTS  := 1 2 3 4 5 6 7
+PLANTS  := 1 2 3 4 5 6 7 8
 PLANTED := $(shell grep -l '"net/plant.h"' net/*.c)
 define PLANT
 $(B)/plant-$(1)/test-sim: $(PLANTED:%.c=$(B)/plant-$(1)/%.o) \

@@ -18,6 +18,7 @@ enum plant {
     PLANT_SHOWN_EARLY,       /* replies are released before their block is durable, */
     PLANT_ANSWERED_EARLY,    /* and before K replicas have acknowledged it */
     PLANT_PROMOTED_UNSEALED, /* a seal is told of, but neither kept nor obeyed */
+    PLANT_TAIL_DROPPED,      /* what a fork cuts off is not set aside */
 };
 
 static inline bool plant(enum plant which)

@@ -447,7 +447,7 @@ static bool go_back(struct server *server)
         return true;
     if (!tidy(server, server->disk))
         return false;
-    if (!fork_set_aside(&fork)) {
+    if (!plant(PLANT_TAIL_DROPPED) && !fork_set_aside(&fork)) {
         snprintf(server->error, sizeof server->error, "%s", fork.error);
         return false;
     }
@@ -505,8 +505,7 @@ static bool recover(struct server *server)
                             .engine = server->engine,
                             .ignores_note = server->options.rewrite_log_note ||
                                             (server->members.shop.flags & SHOP_FORKED) != 0,
-                            .fork_seq =
-                                plant(PLANT_TAIL_KEPT) ? 0 : server->members.shop.fork_seq,
+                            .fork_seq = plant(PLANT_TAIL_KEPT) ? 0 : server->members.shop.fork_seq,
                             .progress = server->options.progress,
                             .loading = server->options.loading,
                             .notice = server->options.notice,

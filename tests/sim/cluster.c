@@ -276,10 +276,21 @@ static const char *upstream_of(const struct node *node)
     return node->follows_first ? addresses[0] : NULL;
 }
 
+static void folder_empty(struct node *node);
+
+/* A folder that is damaged is emptied, as docs/replication.md says. */
 bool node_start(struct node *node)
 {
-    if (start(node, upstream_of(node)))
+    if (start(node, upstream_of(node))) {
+        node->is_damaged = false;
         return true;
+    }
+    if (node->is_damaged && !node->machine->dying) {
+        node_crash(node, 1000);
+        folder_empty(node);
+        node->is_damaged = false;
+        return false;
+    }
     if (!node->machine->dying && !node->is_full)
         test_fail(__FILE__, __LINE__, "%s does not start: %s", names[node->index], node->error);
     node_crash(node, 1000 + cluster_below(node->cluster, 1000000));
@@ -693,15 +704,44 @@ static void fault_disk(struct cluster *cluster)
                names[node->index]);
 }
 
+/* A bit of a replica's log is inverted. Damage at its end may look like a torn write, so from then
+ * on the member is no better than one that lost its disk. */
+static void fault_damage(struct cluster *cluster)
+{
+    struct node *node = any_node(cluster);
+    struct disk *disk;
+    struct disk_entry *entries;
+    if (node->server == NULL || node->server->members.role != MEMBER_FOLLOWING ||
+        node->rebuild_seq > 0 || !may_lose_disk(cluster, node))
+        return;
+    node_crash(node, any_time_us(cluster, 20));
+    history_hold(&cluster->history, node->index, node->tip, 0);
+    history_forget(&cluster->history, node->index);
+    node->rebuild_seq = seq_newest(cluster);
+    node->is_damaged = true;
+    sim_use(node->machine);
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
+    int count = disk_list_all(disk, &entries);
+    for (int i = 0; i < count; i++) {
+        if (strncmp(entries[i].name, "wal-", 4) == 0 && entries[i].size_bytes > 0)
+            sim_disk_flip(node->machine, "data", entries[i].name,
+                          cluster_below(cluster, 1 + cluster_below(cluster, entries[i].size_bytes)),
+                          (unsigned)cluster_below(cluster, 8));
+    }
+    free(entries);
+    disk_close(disk);
+    cluster->damages++;
+}
+
 void cluster_fault(struct cluster *cluster)
 {
     static const struct {
         void (*happens)(struct cluster *cluster);
         unsigned weight;
     } faults[] = {
-        {fault_crash, 17}, {fault_crash_at, 8}, {fault_stop, 4}, {fault_path, 24},
-        {fault_slow, 10},  {fault_full, 10},    {fault_late, 8}, {fault_promote, 12},
-        {fault_follow, 4}, {fault_disk, 3},
+        {fault_crash, 15}, {fault_crash_at, 8}, {fault_stop, 4},   {fault_path, 24},
+        {fault_slow, 10},  {fault_full, 10},    {fault_late, 8},   {fault_promote, 12},
+        {fault_follow, 4}, {fault_disk, 3},     {fault_damage, 2},
     };
     uint64_t choice = cluster_below(cluster, 100);
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {

@@ -119,6 +119,7 @@ struct cluster {
     uint32_t fetches;
     uint32_t restarts;
     uint32_t disks_lost;
+    uint32_t damages;
 };
 
 struct cluster *cluster_create(uint64_t seed);

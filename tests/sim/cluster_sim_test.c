@@ -1,33 +1,57 @@
-/* A cluster under simulation: see tests/sim/cluster.h. */
+/* A cluster under simulation: see tests/sim/cluster.h. A long run: test-sim --times 100000
+ * cluster_keeps. */
 #include "tests/sim/cluster.h"
 #include "tests/test.h"
 
-TEST(cluster_without_faults_converges)
+enum { CALM_ROUNDS = 5, ROUNDS = 200, PLAY_US_MAX = 8000000 };
+
+static struct cluster *begin(void)
 {
-    for (int round = 0; round < 20; round++) {
-        struct cluster *cluster = cluster_create(test_random());
-        for (unsigned i = 0; i < cluster->node_count; i++)
-            CHECK(node_start(&cluster->nodes[i]));
-        cluster->is_calm = true;
-        cluster_play(cluster, 500000);
-        cluster->is_calm = false;
+    struct cluster *cluster = cluster_create(test_random());
+    for (unsigned i = 0; i < cluster->node_count; i++)
+        CHECK(node_start(&cluster->nodes[i]));
+    return cluster;
+}
+
+static void end(struct cluster *cluster)
+{
+    cluster_settle(cluster);
+    cluster_judge(cluster);
+    cluster_destroy(cluster);
+}
+
+TEST(replicas_have_what_the_primary_has_when_nothing_fails)
+{
+    for (int round = 0; round < CALM_ROUNDS; round++) {
+        struct cluster *cluster = begin();
         cluster->faults_rarity = UINT32_MAX;
         cluster_play(cluster, 1000000);
-        cluster_settle(cluster);
-        cluster_judge(cluster);
-        cluster_destroy(cluster);
+        CHECK_EQUAL(cluster->promotions, 0);
+        end(cluster);
     }
 }
 
 TEST(cluster_keeps_what_it_answered_through_crashes_partitions_and_promotions)
 {
-    for (int round = 0; round < 1; round++) {
-        struct cluster *cluster = cluster_create(test_random());
-        for (unsigned i = 0; i < cluster->node_count; i++)
-            CHECK(node_start(&cluster->nodes[i]));
-        cluster_play(cluster, 100000 + cluster_below(cluster, 8000000));
-        cluster_settle(cluster);
-        cluster_judge(cluster);
-        cluster_destroy(cluster);
+    struct cluster *cluster = begin();
+    cluster_play(cluster, 100000 + cluster_below(cluster, PLAY_US_MAX));
+    end(cluster);
+}
+
+/* The same, often enough to have everything happen. */
+TEST(many_clusters_keep_what_they_answered)
+{
+    uint32_t promotions = 0, forks = 0, fetches = 0, disks_lost = 0, damages = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct cluster *cluster = begin();
+        cluster_play(cluster, 100000 + cluster_below(cluster, PLAY_US_MAX));
+        promotions += cluster->promotions;
+        forks += cluster->forks;
+        fetches += cluster->fetches;
+        disks_lost += cluster->disks_lost;
+        damages += cluster->damages;
+        end(cluster);
     }
+    CHECK(promotions >= ROUNDS && forks >= ROUNDS / 20 && fetches >= ROUNDS / 20);
+    CHECK(disks_lost >= ROUNDS / 20 && damages >= ROUNDS / 20);
 }

@@ -25,13 +25,13 @@ import uuid
 import harness
 from cluster import Member, Proxy, wait_level
 from harness import check, check_equal, in_memory, test, wait_until
-from shop import order_id, place, place_one_by_one, set_up, snapshot
+from shop import order_id, place, place_one_by_one, set_up, snapshot, snapshots
 from till_client import Client, Closed
 
 USD = 840
 MEMBERS = "abc"
-CLIENTS = 3
-OPERATIONS = 20  # of each client, in a round
+CLIENTS = 6
+OPERATIONS = 10  # of each client, in a round
 SELLS, GROWS = 1, 2  # a SKU for orders, and one whose stock is added to
 STOCK = 10**9
 READS = 0.3  # of the orders are looked for at once, at any server
@@ -41,7 +41,7 @@ STUCK_SECONDS = 60
 CHECK_EVERY = 10
 WINDOW = 100
 TAIL = 500_001  # the first order that only an old primary has
-FOLLOW_SECONDS = 0.5  # a server that does not follow by itself in this time is told to
+FOLLOW_SECONDS = 0.25  # a server that does not follow by itself in this time is told to
 
 
 class Operation:
@@ -133,17 +133,18 @@ class Buyer(threading.Thread):
 class Shop:
     """Three servers, and what the clients know of the shop."""
 
-    def __init__(self, run):
+    def __init__(self, run, *options):
         self.run = run
-        first = Member(run, MEMBERS[0], *OPTIONS)
+        first = Member(run, MEMBERS[0], *OPTIONS, *options)
         self.members = [first]
-        self.members += [Member(run, name, *OPTIONS, of=first) for name in MEMBERS[1:]]
+        self.members += [Member(run, name, *OPTIONS, *options, of=first) for name in MEMBERS[1:]]
         self.primary = first
         self.orders = {}  # the answered ones that are held: by id, the quantity
         self.cancelled = {}
         self.recent = []
         self.added = 0
         self.is_over = False
+        self.had_snapshots = False
         self.lock = threading.Lock()
         self.answers = 0
         self.counts = dict.fromkeys(("answered", "read", "lost", "doubled", "stuck",
@@ -236,9 +237,14 @@ class Shop:
         self.promote()
         old.resume()
 
+    def promote_for_nothing(self):
+        """With all there: whoever has most is promoted, mostly the one that is the primary."""
+        self.promote()
+
     def trouble(self):
-        kinds = {self.lose_primary: 50, self.restart_primary: 10, self.lose_replica: 10,
-                 self.lose_both: 10, self.lose_all: 15, self.hold_up_primary: 5}
+        kinds = {self.promote_for_nothing: 5, self.lose_primary: 45, self.restart_primary: 10,
+                 self.lose_replica: 10, self.lose_both: 10, self.lose_all: 15,
+                 self.hold_up_primary: 5}
         self.run.random.choices(list(kinds), kinds.values())[0]()
 
     # Load.
@@ -351,6 +357,7 @@ def play(run, shop, rounds):
         shop.check_all()
     finally:
         print(f"   {done} rounds in {time.monotonic() - began:.0f} s: {shop.counts}", flush=True)
+    shop.had_snapshots = bool(snapshots(shop.primary.folder))
     for member in (*shop.others(), shop.primary):
         member.stop()
     for member in shop.members:
@@ -360,6 +367,13 @@ def play(run, shop, rounds):
 @test
 def what_was_answered_survives_kill_9_of_each_and_promotions(run):
     play(run, Shop(run), run.arguments.rounds)
+
+
+@test
+def what_was_answered_survives_while_snapshots_are_taken(run):
+    shop = Shop(run, "--snapshot-log", "16k", "--replica-keep-mib", "0")
+    play(run, shop, max(1, run.arguments.rounds // 4))
+    check(shop.had_snapshots, "the primary took snapshots")
 
 
 def replace(run, old, new):

@@ -38,7 +38,8 @@ enum { MEMBERS_MAX = REPLICAS_MAX };
 struct seen {
     char address[ADDRESS_TEXT_SIZE];
     bool is_reached; /* it has told what it has, */
-    bool is_sealed;  /* and promised */
+    bool is_sealed;  /* and promised, */
+    bool counts;     /* and has had all that it acknowledged since then */
     struct member_body body;
 };
 
@@ -113,6 +114,13 @@ static struct seen *find_target(struct promotion *promotion)
             return &promotion->members[i];
     }
     return NULL;
+}
+
+/* Did it begin empty, and not catch up since? It may be in the place of one whose disk was lost,
+ * and with it changes that this one acknowledged. */
+static bool is_syncing(const struct seen *member)
+{
+    return member->body.state == member_state_SYNCING;
 }
 
 /* Asks what every member has. */
@@ -193,6 +201,9 @@ static void seal_all(struct promotion *promotion)
         }
         member->is_sealed = member_ask(member->address, MESSAGE_member_seal, &request,
                                        sizeof request, &member->body, error);
+        member->counts = member->is_sealed && !is_syncing(member);
+        if (member->is_sealed && !member->counts)
+            tell(member, "began empty and has not caught up: it does not count");
         if (member->is_sealed)
             tell(member, "refuses epochs before %" PRIu64 "; has epoch %" PRIu64 ", seq %" PRIu64,
                  promotion->epoch, member->body.epoch, member->body.seq);
@@ -201,10 +212,10 @@ static void seal_all(struct promotion *promotion)
     }
 }
 
-/* Does it answer, and can it promise? */
+/* Does it answer, and would its promise count? */
 static bool is_there(const struct seen *member)
 {
-    return member->is_reached && !id_is_zero(member->body.shop);
+    return member->is_reached && !id_is_zero(member->body.shop) && !is_syncing(member);
 }
 
 /* The addresses of those that did not promise or, before anyone was asked to, are not there. */
@@ -213,7 +224,7 @@ static void print_missing(const struct promotion *promotion, bool were_asked)
     const char *comma = "";
     for (uint32_t i = 0; i < promotion->count; i++) {
         const struct seen *member = &promotion->members[i];
-        if (were_asked ? member->is_sealed : is_there(member))
+        if (were_asked ? member->counts : is_there(member))
             continue;
         fprintf(stderr, "%s%s", comma, promotion->members[i].address);
         comma = ", ";
@@ -258,17 +269,20 @@ static int judge_answers(const struct promotion *promotion)
 static int judge_promises(const struct promotion *promotion)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < promotion->count; i++)
-        count += promotion->members[i].is_sealed;
+    bool is_one_sealed = false;
+    for (uint32_t i = 0; i < promotion->count; i++) {
+        count += promotion->members[i].counts;
+        is_one_sealed |= promotion->members[i].is_sealed;
+    }
     if (count >= needed(promotion))
         return EXIT_OK;
     tell_few(promotion, count, true);
-    if (!promotion->is_forced || count == 0)
+    if (!promotion->is_forced || !is_one_sealed)
         return refuse("nobody was promoted, and those that sealed take no commands until someone "
                       "is: repeat it when more answer%s",
-                      count > 0 ? ", or with --force, which loses every change that only the "
-                                  "missing ones have"
-                                : "");
+                      is_one_sealed ? ", or with --force, which loses every change that only the "
+                                      "missing ones have"
+                                    : "");
     refuse("--force: every change that only the missing ones have is lost, answered or not; and an "
            "old primary among them goes on until it hears of epoch %" PRIu64,
            promotion->epoch);

@@ -128,13 +128,16 @@ static void text_copy(struct text *text, const char *from)
 
 /* Before recovery. */
 
-/* A folder that has no shop.till yet: of a new shop, unless it will take on that of its primary. */
+/* A folder that has no shop.till yet: of a new shop, unless it will take on that of its primary.
+ * Then it may be in the place of one that was lost, with changes that it had acknowledged. */
 static void shop_make(const struct server *server, struct shop *shop)
 {
     const struct server_options *options = &server->options;
     *shop = (struct shop){.member = options->member_new};
     if (options->replica_of == NULL)
         shop->shop = options->shop_new;
+    else
+        shop->flags = SHOP_NEW;
 }
 
 /* --replica-of is obeyed once: while a server is started with the same command line again and
@@ -292,6 +295,8 @@ bool members_begin(struct server *server, struct id snapshot_shop)
     bool is_promoted = (shop->flags & SHOP_PROMOTED) != 0;
     if (members->is_new || (shop->flags & done) != 0) {
         struct shop changed = *shop;
+        if ((shop->flags & SHOP_FORKED) != 0 && engine_seq(server->engine) == 0)
+            changed.flags |= SHOP_NEW;
         changed.flags &= ~done;
         changed.fork_seq = 0;
         int result = shop_change(server, &changed);
@@ -321,9 +326,23 @@ bool members_begin(struct server *server, struct id snapshot_shop)
 
 /* Once a turn. */
 
+/* A replica that began empty has what its primary had when it began to stream: from now on its
+ * promise counts in a promotion, as that of a member that has all that it ever acknowledged. */
+static void catch_up(struct server *server)
+{
+    struct members *members = &server->members;
+    struct shop changed = members->shop;
+    if ((changed.flags & SHOP_NEW) == 0 || !members->has_beat ||
+        wal_seq_durable(server->wal) < members->seq_missed)
+        return;
+    changed.flags &= ~(uint32_t)SHOP_NEW;
+    members->has_beat = shop_change(server, &changed) == 0; /* if not, with the next beat */
+}
+
 void members_turn(struct server *server)
 {
     struct members *members = &server->members;
+    catch_up(server);
     if (members->role == MEMBER_WAITING && may_serve(server)) {
         server_notice(server, "enough other servers of this shop know of no newer epoch and have "
                               "what is here: serving");
@@ -534,6 +553,9 @@ void members_beat(struct server *server, const struct replica_beat_body *beat)
     members->primary = beat->primary;
     members->primary_acks = beat->acks;
     members->primary_members = beat->members;
+    if (!members->has_beat)
+        members->seq_missed = beat->seq;
+    members->has_beat = true;
     if (beat->age >= server->turn_us)
         return;
     /* An older one that is not reached yet is kept: else a replica that is always a little behind
@@ -600,7 +622,7 @@ static uint8_t state_number(const struct server *server)
     case MEMBER_ROLE_COUNT:
         till_unreachable();
     }
-    if (members->is_syncing)
+    if (members->is_syncing || (members->shop.flags & SHOP_NEW) != 0)
         return member_state_SYNCING;
     return members->is_streaming ? member_state_STREAMING : member_state_CONNECTING;
 }
@@ -692,7 +714,7 @@ enum outcome admin_member_promote(struct server *server, const void *request, vo
     if (members->role == MEMBER_DIVERGED || server->is_restarting || server->following.is_working ||
         server->following.is_fetched || is_block_open)
         return reject(server, reply, OUTCOME_REPLICA_BEHIND, engine_seq(server->engine));
-    changed.flags = (changed.flags & ~(uint32_t)SHOP_REPLICA) | SHOP_PROMOTED;
+    changed.flags = (changed.flags & ~(uint32_t)(SHOP_REPLICA | SHOP_NEW)) | SHOP_PROMOTED;
     if (shop_change(server, &changed) < 0)
         return reject(server, reply, OUTCOME_STORAGE_FULL, 0);
     members->primary = (struct text){{0}};
@@ -725,6 +747,7 @@ enum outcome admin_member_follow(struct server *server, const void *request, voi
     members->is_epoch_due = false;
     members->is_moved = true;
     members->is_stale |= members->role != MEMBER_FOLLOWING;
+    members->has_beat = false;
     members->primary = (struct text){{0}};
     members->fresh_us = members->beat_fresh_us = 0;
     role_enter(server, MEMBER_FOLLOWING);

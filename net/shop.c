@@ -18,7 +18,7 @@
 
 enum {
     CHECKSUM_START = offsetof(struct shop, version),
-    SHOP_FLAGS = SHOP_REPLICA | SHOP_FORKED | SHOP_PROMOTED | SHOP_REBASED
+    SHOP_FLAGS = SHOP_REPLICA | SHOP_FORKED | SHOP_PROMOTED | SHOP_REBASED | SHOP_NEW
 };
 
 static bool text_ends(const struct text *text)

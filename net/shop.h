@@ -9,6 +9,7 @@
  *                             4, SHOP_PROMOTED: it is the primary of epoch_sealed
  *                             8, SHOP_REBASED: its newest snapshot was fetched, and takes the
  *                                place of the log, which ends before it
+ *                             16, SHOP_NEW: a replica's that began empty, and has not caught up
  *       24   16 shop          id of the shop, made with its first data folder
  *       40   16 member        id of this folder, made with it; not copied by a backup
  *       56    8 epoch_sealed  epochs below it are refused
@@ -35,7 +36,7 @@
 #define SHOP_MAGIC   0x706f68736c6c6974ULL
 #define SHOP_VERSION 1
 
-enum { SHOP_REPLICA = 1, SHOP_FORKED = 2, SHOP_PROMOTED = 4, SHOP_REBASED = 8 };
+enum { SHOP_REPLICA = 1, SHOP_FORKED = 2, SHOP_PROMOTED = 4, SHOP_REBASED = 8, SHOP_NEW = 16 };
 enum { SHOP_ERROR_SIZE = 512 };
 
 struct shop {

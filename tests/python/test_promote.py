@@ -196,6 +196,27 @@ def an_empty_member_does_not_count_and_follows(run):
 
 
 @test
+def a_member_that_began_empty_and_has_not_caught_up_does_not_count(run):
+    dead = dead_address()
+    for force in ((), ("--force",)):
+        with members({"state": "SYNCING", "seq": 20}, {}) as (syncing, second):
+            process = start(run, dead, syncing.address, second.address, options=force)
+            syncing.tell()
+            second.tell()
+            if force:
+                syncing.seal(4)
+                second.seal(4)
+                second.promote(4)
+                syncing.follow(second)
+                check_result(process, 0, f"{syncing.address}: began empty and has not caught up",
+                             "1 of 3 members sealed, at least 2 needed",
+                             f"missing: {dead}, {syncing.address}")
+                continue
+            check_result(process, 1, "1 of 3 members answer, at least 2 needed")
+            syncing.check_not_called()
+
+
+@test
 def a_promotion_that_failed_is_repeated_with_the_next_epoch(run):
     with members({}, {}, {}) as all_members:
         first, *others = all_members

@@ -393,6 +393,32 @@ def replicas_that_were_started_again_without_a_primary_know_what_a_promotion_nee
     finish(run, *replicas)
 
 
+@test
+def a_replica_whose_disk_was_lost_counts_again_when_it_has_caught_up(run):
+    primary = Member(run, "a", "--acks", "1", "--members", "2").start()
+    replica = Member(run, "b", "--acks", "1", "--members", "2", of=primary).start()
+    wait_until(lambda: replica.status()["state"] == "STREAMING", "the replica to stream")
+    set_up(primary)
+    wait_level(primary, replica)
+    check_equal(replica.status()["state"], "STREAMING", "the state of one that has all")
+    replica.kill()
+    for path in replica.folder.iterdir():
+        path.unlink()
+    primary.suspend()
+    replica.start()
+    check_equal(replica.status()["state"], "SYNCING", "the state of one that has lost its disk")
+    primary.resume()
+    wait_level(primary, replica)
+    wait_until(lambda: replica.status()["state"] == "STREAMING", "the replica to count")
+    replica.kill()
+    primary.suspend()
+    replica.start()
+    check_equal(replica.status()["state"], "CONNECTING", "the state after another start")
+    primary.resume()
+    wait_level(primary, replica)
+    finish(run, replica, primary)
+
+
 def promote(run, *members):
     """The first of them."""
     result = run.till("promote", "--connect", members[0].address, "--members",

@@ -357,7 +357,8 @@ eu-2  10.0.0.2:7411  STREAMING     1000  990      980      10         1.5 MiB  0
 -
 """, "the table")
     out = ask_replicas(run, (), [], role="REPLICA", state="SYNCING", seq=0, primary="10.0.0.1:7411",
-                       acks=1, age=2_500_000, sync_done=50 << 20, sync_bytes=200 << 20, sync_us=5_000_000)
+                       acks=1,
+                       age=2_500_000, sync_done=50 << 20, sync_bytes=200 << 20, sync_us=5_000_000)
     check_equal(out, """\
 HERE: a replica, SYNCING, epoch 0, seq 0
 follows 10.0.0.1:7411; its answers are 2.500 s old

@@ -258,8 +258,10 @@ static void link_end(struct server *server, struct link *link, const char *why)
 {
     char text[LINK_ERROR_SIZE + 80];
     if (why[0] != '\0') {
-        snprintf(text, sizeof text, "the link to the replica %.32s is closed: %s",
-                 link->supplier.name.bytes, why);
+        struct text name = {{0}};
+        memcpy(name.bytes, link->supplier.name.bytes, sizeof link->supplier.name.bytes);
+        link_text_settle(&name);
+        snprintf(text, sizeof text, "the link to the replica %.32s is closed: %s", name.bytes, why);
         server_notice(server, text);
     }
     link->is_ending = true;

@@ -675,20 +675,24 @@ static uint64_t seq_newest(const struct cluster *cluster)
     return seq;
 }
 
-/* May one more disk be lost? */
-static bool may_lose_disk(const struct cluster *cluster)
+/* May this disk be lost? Not the last one that has something. */
+static bool may_lose_disk(const struct cluster *cluster, const struct node *lost)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < cluster->node_count; i++)
-        count += cluster->nodes[i].rebuild_seq > 0;
-    return count < (cluster->may_lose ? cluster->node_count - 1 : cluster->acks);
+    bool is_elsewhere = false;
+    for (unsigned i = 0; i < cluster->node_count; i++) {
+        const struct node *node = &cluster->nodes[i];
+        count += node->rebuild_seq > 0;
+        is_elsewhere |= node != lost && node->tip != NULL && node->rebuild_seq == 0;
+    }
+    return is_elsewhere && count < (cluster->may_lose ? cluster->node_count - 1 : cluster->acks);
 }
 
 /* A primary that loses its disk has to be replaced before it is started again. */
 static void fault_disk(struct cluster *cluster)
 {
     struct node *node = any_node(cluster);
-    if (!may_lose_disk(cluster) || node->rebuild_seq > 0)
+    if (!may_lose_disk(cluster, node) || node->rebuild_seq > 0)
         return;
     if (node->server != NULL)
         node_crash(node, any_time_us(cluster, 22));
@@ -881,6 +885,51 @@ static void judge_log(struct node *node, const struct history_block *tip)
     disk_close(disk);
 }
 
+/* Notes the blocks of a file: they stand at multiples of WAL_ALIGN. */
+static void read_aside(struct node *node, struct disk *disk, const struct disk_entry *entry)
+{
+    uint8_t *bytes = malloc(entry->size_bytes + WAL_BLOCK_SIZE_MAX);
+    int file = disk_file_open(disk, entry->name, false);
+    CHECK(bytes != NULL && file >= 0);
+    CHECK_EQUAL(disk_file_read(disk, file, 0, bytes, entry->size_bytes), entry->size_bytes);
+    disk_file_close(disk, file);
+    for (uint64_t at = 0; at + WAL_ALIGN <= entry->size_bytes; at += WAL_ALIGN) {
+        struct wal_block block;
+        if (!wal_block_read(bytes + at, &block) || at + block.block_size > entry->size_bytes ||
+            !wal_block_verify(&block, bytes + at))
+            continue;
+        struct history_block *known = history_find(&node->cluster->history, block.checksum);
+        if (known != NULL)
+            known->asides |= 1u << node->index;
+    }
+    free(bytes);
+}
+
+/* What was durable here and is not kept was set aside: nothing is deleted. */
+static void judge_asides(struct node *node)
+{
+    struct disk *disk;
+    struct disk_entry *entries;
+    sim_use(node->machine);
+    CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
+    int count = disk_list_all(disk, &entries);
+    for (int i = 0; i < count; i++) {
+        if (strncmp(entries[i].name, "diverged-", strlen("diverged-")) == 0)
+            read_aside(node, disk, &entries[i]);
+    }
+    free(entries);
+    disk_close(disk);
+    for (const struct history_block *block = node->cluster->history.oldest; block != NULL;
+         block = block->newer) {
+        if (block->is_kept || block->block.command_count == 0 ||
+            (block->members >> node->index & 1) == 0 || (block->asides >> node->index & 1) != 0)
+            continue;
+        test_fail(__FILE__, __LINE__,
+                  "seq %" PRIu64 " of epoch %" PRIu64 " was durable on %s and is nowhere now",
+                  block->block.seq_first, block->block.epoch, names[node->index]);
+    }
+}
+
 void cluster_judge(struct cluster *cluster)
 {
     struct history_block *tip = NULL;
@@ -895,8 +944,10 @@ void cluster_judge(struct cluster *cluster)
         CHECK_EQUAL(engine_checksum(node->server->engine), digest);
     }
     history_judge(&cluster->history, tip);
-    for (unsigned i = 0; i < cluster->node_count; i++)
+    for (unsigned i = 0; i < cluster->node_count; i++) {
         judge_log(&cluster->nodes[i], tip);
+        judge_asides(&cluster->nodes[i]);
+    }
     for (unsigned i = 0; i < cluster->node_count; i++)
         node_crash(&cluster->nodes[i], 0);
 }

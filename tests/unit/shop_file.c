@@ -115,7 +115,7 @@ TEST(shop_that_no_till_writes_is_refused_though_its_checksum_holds)
     struct shop endless = shop;
     without_id.shop = (struct id){0};
     without_id.flags &= ~(uint32_t)SHOP_REPLICA; /* a replica may not know its shop yet */
-    other_flags.flags |= 16;
+    other_flags.flags |= 1u << 31;
     memset(&endless.primary, 'x', sizeof endless.primary);
     const struct shop *const forged[] = {&without_id, &other_flags, &endless};
     for (unsigned i = 0; i < sizeof forged / sizeof forged[0]; i++) {

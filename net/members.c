@@ -428,14 +428,15 @@ void members_greet(const struct server *server, struct hello_reply_body *reply)
     primary_tell(server, &reply->primary);
 }
 
-/* Replies that wait for acknowledgements will never be released: their clients are better told by
- * the end of the connection than left waiting. */
+/* Replies that wait for acknowledgements will never be released, and those that are not decided yet
+ * would wait as well: their clients are better told by the end of the connection than left waiting.
+ */
 static void close_unreleased(struct server *server)
 {
     for (uint32_t i = 1; i <= server->session_high; i++) {
         const struct session *session = session_at(server, i);
         if (session->state != SESSION_FREE && session->state != SESSION_CLOSING &&
-            session->output.released < session->output.written)
+            (session->output.released < session->output.written || session->undecided > 0))
             session_close(server, i);
     }
 }
@@ -710,7 +711,9 @@ enum outcome admin_member_promote(struct server *server, const void *request, vo
         return reject(server, reply, OUTCOME_STALE_VERSION, epoch_known(server));
     /* A sync is broken off, but not while the snapshot's file is being changed. Of what was decided
      * here as a primary, the open block must be under way: it is not of the new epoch. */
-    bool is_block_open = wal_block_last(server->wal) == wal_block_open(server->wal);
+    bool is_block_open =
+        wal_block_last(server->wal) == wal_block_open(server->wal) ||
+        (members->role == MEMBER_FENCED && server->block_released < wal_block_durable(server->wal));
     if (members->role == MEMBER_DIVERGED || server->is_restarting || server->following.is_working ||
         server->following.is_fetched || is_block_open)
         return reject(server, reply, OUTCOME_REPLICA_BEHIND, engine_seq(server->engine));

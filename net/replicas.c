@@ -147,7 +147,10 @@ uint64_t replicas_block_released(const struct server *server)
     uint64_t block = server->block_released;
     if (plant(PLANT_SHOWN_EARLY))
         return wal_block_last(server->wal);
-    if (!awaits_acks(server) || plant(PLANT_ANSWERED_EARLY))
+    /* Behind a fence no reply waits: all who waited were closed. Blocks that will never be
+     * acknowledged must not count against those that a new epoch may have in flight. */
+    if (!awaits_acks(server) || server->members.role == MEMBER_FENCED ||
+        plant(PLANT_ANSWERED_EARLY))
         return wal_block_durable(server->wal);
     while (block < replicas->block_marked &&
            replicas->seq_last[(block + 1) % SESSION_MARKS] <= replicas->seq_acknowledged)

@@ -192,7 +192,7 @@ static bool has_more(const struct member_body *a, const struct member_body *b)
     return a->epoch != b->epoch ? a->epoch > b->epoch : a->seq > b->seq;
 }
 
-/* A member whose disk was lost counts again when it has caught up. */
+/* A member that began empty counts when it has caught up, as it says itself. */
 static void sealed(struct cluster *cluster)
 {
     struct operation *operation = &cluster->operation;
@@ -201,7 +201,7 @@ static void sealed(struct cluster *cluster)
     unsigned best = NODES_MAX;
     for (unsigned i = 0; i < cluster->node_count; i++) {
         const struct member_body *member = &operation->members[i];
-        if (!is_done(cluster, i) || cluster->nodes[i].rebuild_seq > 0)
+        if (!is_done(cluster, i) || member->state == member_state_SYNCING)
             continue;
         count++;
         if (best == NODES_MAX || has_more(member, &operation->members[best]))

@@ -4,7 +4,7 @@
  *   MEMBER_WAITING --members_turn, enough others know of no newer epoch--> MEMBER_SERVING
  *   MEMBER_WAITING, MEMBER_SERVING --members_meet, seal: a newer epoch---> MEMBER_FENCED
  *   any --member.follow--------------------------------------------------> MEMBER_FOLLOWING
- *   MEMBER_FOLLOWING --member.promote, of the epoch that it sealed-------> MEMBER_SERVING
+ *   MEMBER_FOLLOWING, MEMBER_FENCED --member.promote, of the sealed epoch-> MEMBER_SERVING
  *   MEMBER_FOLLOWING --members_stop, a digest differs--------------------> MEMBER_DIVERGED
  *
  * members_check (net/members.c) asserts this at each transition. What is durable is written before

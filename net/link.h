@@ -130,6 +130,7 @@ struct supplier {
     struct id member;
     struct name name;
     struct text address;
+    uint64_t epoch_joined;  /* of its last block, as the join says: not proven */
     uint64_t epoch_sealed;  /* as the join and each ack say */
     uint64_t seq_sent;      /* the place in the log behind which is sent next: the last change, */
     uint64_t checksum_sent; /* and the checksum of the last block */

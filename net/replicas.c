@@ -517,7 +517,7 @@ static void job_start(struct server *server, struct link *link)
 static void answer_other(const struct server *server, struct link *link)
 {
     struct replica_join_reply_body *reply = &link->reply;
-    if (link->supplier.epoch_sent < server->replicas.epoch) {
+    if (link->supplier.epoch_joined < server->replicas.epoch) {
         reply->answer = join_answer_FORK;
         reply->fork_epoch = reply->fork_seq = 0;
         return;

@@ -245,6 +245,7 @@ void supplier_init(struct supplier *supplier, const struct replica_join_body *jo
         .member = join->member,
         .name = join->name,
         .address = join->address,
+        .epoch_joined = join->epoch,
         .epoch_sealed = join->epoch_sealed,
         .seq_sent = join->seq,
         .checksum_sent = join->checksum,

@@ -98,6 +98,24 @@ TEST(supplier_keeps_what_the_join_says_in_printable_form)
     CHECK(desk.supplier.seq_durable == 5 && desk.supplier.epoch_sealed == 2);
 }
 
+/* Its place is proven by the checksum, and the log there may be of an older epoch. */
+TEST(supplier_does_not_believe_the_epoch_that_a_join_names)
+{
+    struct desk desk;
+    struct chain chain = {.count = 0};
+    uint8_t image[LINK_BLOCK_GAP + WAL_ALIGN];
+    chain_add(&chain, 2, 5);
+    desk.self = chain_self(&chain, NULL);
+    desk.join = join_of(&desk.self);
+    desk.join.epoch = UINT64_MAX;
+    supplier_init(&desk.supplier, &desk.join, 9, START_US);
+    answer(&desk, join_answer_STREAM);
+    chain_add_block(&chain, 2, 2, 0, image + LINK_BLOCK_GAP);
+    supplier_frame(&desk.supplier, image, sizeof image);
+    CHECK(desk.supplier.epoch_joined == UINT64_MAX && desk.supplier.epoch_sent == 2);
+    CHECK(desk.supplier.seq_sent == 7 && desk.supplier.state == SUPPLIER_STREAMING);
+}
+
 TEST(supplier_beats_at_once_and_then_when_it_is_time)
 {
     struct desk desk;

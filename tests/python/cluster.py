@@ -159,10 +159,16 @@ class Member:
         return Path(f"{self.folder}.log").read_text(errors="replace")
 
     def status(self):
-        """What `till replicas --json` says."""
-        result = self.run.till("replicas", "--connect", self.address, "--json")
-        check_equal(result.returncode, 0, f"till replicas of {self.name}: {result.stderr}")
-        return json.loads(result.stdout)
+        """What `till replicas --json` says; waits for a server that starts again in place."""
+        results = []
+
+        def is_answered():
+            check(self.server.is_alive(), f"{self.name} has ended: {self.said()[-1000:]}")
+            results.append(self.run.till("replicas", "--connect", self.address, "--json"))
+            return results[-1].returncode == 0
+
+        wait_until(is_answered, lambda: f"till replicas of {self.name}: {results[-1].stderr}")
+        return json.loads(results[-1].stdout)
 
     def row(self, replica):
         """What it says of the replica; None when it knows of none of this name. A replica that

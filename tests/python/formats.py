@@ -161,7 +161,8 @@ def with_other_digest(data):
         end = at + Block(*BLOCK.unpack_from(data, at), at).block_size
         check(end <= len(data), "the block came in parts")
         data[at + BLOCK_DIGEST_AT] ^= 1
-        struct.pack_into("<Q", data, at + CHECKSUM_AT, xxh3_64(bytes(data[at + CHECKSUM_FROM : end])))
+        checksum = xxh3_64(bytes(data[at + CHECKSUM_FROM : end]))
+        struct.pack_into("<Q", data, at + CHECKSUM_AT, checksum)
     return bytes(data)
 
 

@@ -540,7 +540,10 @@ static void fetch_answer_take(struct server *server)
         fetch_end(server, "it has no snapshot yet, and was asked to take one");
         return;
     }
-    if (answer->seq <= engine_seq(server->engine)) {
+    /* A snapshot of the very state that is here is taken: the sender's log begins behind it, and
+     * does not know which block comes before. Begun with that snapshot, this log need not know
+     * either. */
+    if (answer->seq < engine_seq(server->engine)) {
         following->fetches = false;
         fetch_end(server, "");
         return;
@@ -589,16 +592,34 @@ static void fetch_failed(struct server *server, int result)
     fetch_begin_anew(&following->fetch);
 }
 
+/* The server starts from what its folder has now: the snapshot, or else the log. */
+static void published(struct server *server, int result)
+{
+    struct fetch_job *job = &server->following.job;
+    char text[LINK_ERROR_SIZE];
+    job->file = -1;
+    if (result < 0) {
+        snprintf(text, sizeof text, "%s/%s cannot be published: %s", disk_path(server->disk),
+                 job->name, strerror(-result));
+        say(server, text);
+    }
+    server->is_restarting = !server->is_stopping;
+}
+
 static void fetch_worked(struct server *server, int result)
 {
     struct following *following = &server->following;
     struct fetch_job *job = &following->job;
     following->is_working = false;
+    if (job->step == FETCH_JOB_PUBLISH) {
+        published(server, result);
+        return;
+    }
     if (result < 0) {
         fetch_failed(server, result);
         return;
     }
-    if (server->is_stopping && job->step != FETCH_JOB_PUBLISH)
+    if (server->is_stopping)
         return;
     switch (job->step) {
     case FETCH_JOB_OPEN:
@@ -611,13 +632,16 @@ static void fetch_worked(struct server *server, int result)
             fetch_work_start(server, FETCH_JOB_CHECK);
         break;
     case FETCH_JOB_CHECK:
-        fetch_work_start(server, job->is_whole ? FETCH_JOB_PUBLISH : FETCH_JOB_CHECK);
-        break;
-    case FETCH_JOB_PUBLISH:
+        if (!job->is_whole) {
+            fetch_work_start(server, FETCH_JOB_CHECK);
+            break;
+        }
         following->fetches = false;
         following->is_fetched = true;
         fetch_end(server, "");
         show_fetching(server, 0, 0);
+        break;
+    case FETCH_JOB_PUBLISH:
         break;
     }
 }
@@ -713,15 +737,21 @@ void following_event(struct server *server, const struct io_event *event)
     }
 }
 
-/* Starts from the snapshot that was fetched: tried again while shop.till cannot be written. */
+/* Has the next start take the snapshot that was fetched, if it is there then, and publishes it:
+ * tried again while shop.till cannot be written. In this order, because a folder with a snapshot
+ * that its log does not reach is one that has lost its log's end, unless shop.till says otherwise.
+ */
 static void start_over(struct server *server)
 {
     struct following *following = &server->following;
     link_drop(server, "", false);
+    if (following->is_working)
+        return;
     if (following->tried_us != 0 && server->turn_us - following->tried_us < START_OVER_US)
         return;
     following->tried_us = server->turn_us;
-    members_start_over(server);
+    if (members_start_over(server, following->job.seq))
+        fetch_work_start(server, FETCH_JOB_PUBLISH);
 }
 
 void following_turn(struct server *server)

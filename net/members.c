@@ -500,28 +500,29 @@ bool members_adopt(struct server *server, struct id shop)
     return shop_change(server, &changed) == 0;
 }
 
-static void restart_with(struct server *server, uint32_t flags, uint64_t fork_seq)
+/* Notes what the next start has to do. */
+static bool start_with(struct server *server, uint32_t flags, uint64_t fork_seq)
 {
     struct shop changed = server->members.shop;
     changed.flags |= flags;
     changed.fork_seq = fork_seq;
     int result = shop_change(server, &changed);
-    if (result == 0) {
-        server->is_restarting = true;
-        return;
-    }
+    if (result == 0)
+        return true;
     fail(server, "cannot be written", result);
     server_notice(server, server->error);
+    return false;
 }
 
 void members_go_back(struct server *server, uint64_t seq)
 {
-    restart_with(server, SHOP_FORKED, seq);
+    if (start_with(server, SHOP_FORKED, seq))
+        server->is_restarting = true;
 }
 
-void members_start_over(struct server *server)
+bool members_start_over(struct server *server, uint64_t seq)
 {
-    restart_with(server, SHOP_REBASED, 0);
+    return start_with(server, SHOP_REBASED, seq);
 }
 
 void members_stop(struct server *server, const char *why)

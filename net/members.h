@@ -61,10 +61,11 @@ void members_heard(struct server *server, struct id member, uint64_t epoch_seale
 /* A replica takes on the shop of its primary. False: shop.till could not be written. */
 bool members_adopt(struct server *server, struct id shop);
 
-/* A replica must go back to this seq, or start from a snapshot it has fetched (seq 0: from an empty
- * folder): written down, then the server restarts in place. */
+/* A replica must go back to this seq (0: to an empty folder): written down, then the server restarts
+ * in place. Or it will start from the snapshot of that seq, if the folder has it then: false when
+ * that could not be written. */
 void members_go_back(struct server *server, uint64_t seq);
-void members_start_over(struct server *server);
+bool members_start_over(struct server *server, uint64_t seq);
 
 /* A block led to another state than on the primary, or the primary refuses this replica for good.
  */

@@ -83,7 +83,6 @@ static bool reaches_the_snapshot(struct replay *replay)
     if (replay->archive != NULL || replay->has_stopped || replay->seq_first == 0 ||
         replay->end.seq_next > replay->loader.seq)
         return true;
-    replay->is_short = true;
     return fail(replay,
                 "the log in %s ends at seq %" PRIu64 ", but was durable up to %" PRIu64
                 " when the snapshot of that seq was published: its end is lost. Restore this "
@@ -273,7 +272,7 @@ bool replay_run(struct replay *replay)
     replay->blocks = replay->commands = 0;
     replay->end = (struct wal_end){0};
     replay->seq_first = replay->epoch = 0;
-    replay->is_archive = replay->has_stopped = replay->has_forked = replay->is_short = false;
+    replay->is_archive = replay->has_stopped = replay->has_forked = false;
     uint64_t start_us = clock_monotonic_us();
     bool replayed = load_snapshot(replay);
     uint64_t loaded_us = clock_monotonic_us();

@@ -49,7 +49,6 @@ struct replay {
     uint64_t blocks;      /* of which commands were replayed */
     uint64_t commands;
     bool is_archive;    /* the folder itself is an archive */
-    bool is_short;      /* the log ends before the newest snapshot */
     bool has_stopped;   /* at seq_last or time_last_us: there is more, */
     uint64_t seq_whole; /* and the block that was begun goes up to this seq */
     bool has_forked;    /* at fork_seq: wal_open with `end` cuts what lies behind it */

@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "engine/image.h"
 #include "net/await.h"
 #include "net/following.h"
 #include "net/fork.h"
@@ -465,47 +464,47 @@ static bool go_back(struct server *server)
     return true;
 }
 
+/* When the folder has a snapshot that was fetched, its log is left. It was written down before the
+ * snapshot was published: without that, the log is still what the folder has. */
 static bool leave_log(struct server *server)
 {
+    const struct shop *shop = &server->members.shop;
+    char name[DISK_NAME_SIZE];
+    if ((shop->flags & SHOP_REBASED) == 0)
+        return true;
+    image_name(shop->fork_seq, name);
+    int file = disk_file_open(server->disk, name, false);
+    if (file == -ENOENT)
+        return true;
+    if (file < 0)
+        return fail(server, "the fetched snapshot cannot be opened", file);
+    disk_file_close(server->disk, file);
     int result = fork_leave_log(server->disk);
     return result == 0 ||
            fail(server, "the log before a fetched snapshot cannot be removed", result);
 }
 
-/* A replica whose machine failed between publishing a fetched snapshot and writing that down. That
- * the log is left is written down first, as only a part of it may be gone after another failure. */
-static bool rebase(struct server *server, struct replay *replay)
-{
-    struct shop *shop = &server->members.shop;
-    shop->flags |= SHOP_REBASED;
-    int result = shop_write(server->disk, shop);
-    if (result < 0)
-        return fail(server, "shop.till cannot be written", result);
-    return leave_log(server) && engine_clear(server->engine) && replay_run(replay);
-}
-
 /* Brings the folder's state into the engine. */
 static bool replay_folder(struct server *server, struct replay *replay)
 {
-    const struct shop *shop = &server->members.shop;
-    if ((shop->flags & SHOP_REBASED) != 0 && !leave_log(server))
+    if (!leave_log(server))
         return false;
-    if (replay_run(replay) ||
-        (replay->is_short && members_is_replica(server) && rebase(server, replay)))
+    if (replay_run(replay))
         return true;
-    if (server->error[0] == '\0')
-        snprintf(server->error, sizeof server->error, "%s", replay->error);
+    snprintf(server->error, sizeof server->error, "%s", replay->error);
     return false;
 }
 
 /* Reads the log into the engine and opens it for writing where it ends. */
 static bool recover(struct server *server)
 {
+    bool is_forked = (server->members.shop.flags & SHOP_FORKED) != 0 && !plant(PLANT_TAIL_KEPT);
+    uint64_t fork_seq = is_forked ? server->members.shop.fork_seq : 0;
     struct replay replay = {.disk = server->disk,
                             .engine = server->engine,
                             .ignores_note = server->options.rewrite_log_note ||
                                             (server->members.shop.flags & SHOP_FORKED) != 0,
-                            .fork_seq = plant(PLANT_TAIL_KEPT) ? 0 : server->members.shop.fork_seq,
+                            .fork_seq = fork_seq,
                             .progress = server->options.progress,
                             .loading = server->options.loading,
                             .notice = server->options.notice,

@@ -7,13 +7,13 @@
  *       20    4 flags         1, SHOP_REPLICA: the folder is a replica's
  *                             2, SHOP_FORKED: fork_seq is to be gone back to
  *                             4, SHOP_PROMOTED: it is the primary of epoch_sealed
- *                             8, SHOP_REBASED: its newest snapshot was fetched, and takes the
- *                                place of the log, which ends before it
+ *                             8, SHOP_REBASED: a snapshot was fetched, and takes the place of the
+ *                                log once it is published
  *                             16, SHOP_NEW: a replica's that began empty, and has not caught up
  *       24   16 shop          id of the shop, made with its first data folder
  *       40   16 member        id of this folder, made with it; not copied by a backup
  *       56    8 epoch_sealed  epochs below it are refused
- *       64    8 fork_seq      the last change that is kept
+ *       64    8 fork_seq      the last change that is kept; of SHOP_REBASED the snapshot's
  *       72   96 primary       whom it follows, or did before it was promoted, ADDR:PORT
  *      168   96 replica_of    what --replica-of said when it was obeyed last; empty: never
  *

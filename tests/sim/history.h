@@ -20,10 +20,12 @@ struct history_block {
     struct history_block *newer;  /* the one that was added after it */
     struct wal_block block;
     uint8_t *image;
-    uint32_t
-        members; /* that have had it durable, as bits; those whose disk was lost do not count */
-    uint32_t holders; /* that have or had all up to it, in their log or in a snapshot, as bits */
-    bool is_kept;     /* it is a part of the history on which the shop goes on */
+    /* Members, as bits: that have had it durable in their logs, but for those whose disk was lost;
+     * that have or had all up to it, also in a snapshot; in whose diverged-*.till files it is. */
+    uint32_t members;
+    uint32_t holders;
+    uint32_t asides;
+    bool is_kept; /* it is a part of the history on which the shop goes on */
 };
 
 /* A reply. The command's outcome is OK or REPLAYED, or it is the answer to a query. */

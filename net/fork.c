@@ -161,6 +161,7 @@ static bool look_at(struct aside *aside, const struct wal_reader *reader)
         look->previous = block->checksum;
     if (last_of(block) <= fork_seq)
         return true;
+    aside->fork->is_inside = true;
     wal_reader_path(reader, path);
     return fail(aside->fork,
                 "%s: seq %" PRIu64 ", to which the log is to go back, lies inside of the block of "

@@ -36,6 +36,7 @@ struct fork {
     uint64_t seq_last;
     uint64_t orders;  /* order.place commands in it */
     bool begins_anew; /* 3.; name is empty then */
+    bool is_inside;   /* false was returned because fork_seq lies inside of a block */
     char error[FORK_ERROR_SIZE];
 };
 

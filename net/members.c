@@ -44,7 +44,8 @@ static void admits_update(struct server *server)
     enum outcome query = OUTCOME_OK;
     switch (members->role) {
     case MEMBER_SERVING:
-        if (members->is_short)
+        /* What is shown before the epoch has begun in the log waits for no acknowledgement. */
+        if (members->is_short || members->is_epoch_due)
             command = query = OUTCOME_NO_QUORUM;
         break;
     case MEMBER_WAITING:
@@ -339,6 +340,19 @@ static void catch_up(struct server *server)
     members->has_beat = shop_change(server, &changed) == 0; /* if not, with the next beat */
 }
 
+/* Promotions count on N: with more members than that, one could miss a change that was answered. */
+static void count_check(struct server *server)
+{
+    struct members *members = &server->members;
+    bool are_more = server->options.acks > 0 && server->replicas.following >= members_count(server);
+    if (are_more && !members->are_more)
+        server_notice(server,
+                      "more replicas follow than --members says: a promotion that counts on "
+                      "that number may lose what was answered. Start all members with the "
+                      "right number, or stop the others");
+    members->are_more = are_more;
+}
+
 void members_turn(struct server *server)
 {
     struct members *members = &server->members;
@@ -348,6 +362,7 @@ void members_turn(struct server *server)
                               "what is here: serving");
         role_enter(server, MEMBER_SERVING);
     }
+    count_check(server);
     if (members->role != MEMBER_SERVING || server->options.acks == 0)
         return;
     if (server->replicas.following >= server->options.acks) {
@@ -373,6 +388,12 @@ uint64_t members_wait_us(const struct server *server)
         server->options.acks == 0)
         return UINT64_MAX;
     return clock_left_us(server->turn_us, members->short_us, server->options.acks_wait_us);
+}
+
+void members_epoch_begun(struct server *server)
+{
+    server->members.is_epoch_due = false;
+    admits_update(server);
 }
 
 bool members_is_primary(const struct server *server)

@@ -58,12 +58,15 @@ void members_meet(struct server *server, struct id shop, uint64_t epoch);
  * primary that waits. */
 void members_heard(struct server *server, struct id member, uint64_t epoch_sealed);
 
+/* The epoch.begin that was due is in the log. */
+void members_epoch_begun(struct server *server);
+
 /* A replica takes on the shop of its primary. False: shop.till could not be written. */
 bool members_adopt(struct server *server, struct id shop);
 
-/* A replica must go back to this seq (0: to an empty folder): written down, then the server restarts
- * in place. Or it will start from the snapshot of that seq, if the folder has it then: false when
- * that could not be written. */
+/* A replica must go back to this seq (0: to an empty folder): written down, then the server
+ * restarts in place. Or it will start from the snapshot of that seq, if the folder has it then:
+ * false when that could not be written. */
 void members_go_back(struct server *server, uint64_t seq);
 bool members_start_over(struct server *server, uint64_t seq);
 

@@ -189,8 +189,8 @@ void pipeline_log_epoch(struct server *server)
     if (!server->members.is_epoch_due || is_over(server) || server->is_stalled ||
         server->batch_count > 0)
         return;
-    /* Nobody waits for replies of the epoch before: their connections were closed when it ended. And
-     * no replica acknowledges anything of it any more, so its blocks would hold their marks. */
+    /* Nobody waits for replies of the epoch before: their connections were closed when it ended.
+     * And no replica acknowledges anything of it any more, so its blocks would hold their marks. */
     while (server->block_released < wal_block_durable(server->wal))
         block_release(server, ++server->block_released);
     server->epoch_begin = (struct epoch_begin_body){.epoch = wal_epoch(server->wal),
@@ -248,7 +248,7 @@ static void note_own(struct server *server)
 {
     if (server->commands[0].number == MESSAGE_epoch_begin) {
         TILL_ASSERT(server->commands[0].accepted);
-        server->members.is_epoch_due = false;
+        members_epoch_begun(server);
     }
     if (server->commands[0].number != MESSAGE_time_jump)
         return;

@@ -124,6 +124,7 @@ struct members {
     bool is_made;                   /* there was no shop.till */
     bool is_new;                    /* shop.till is to be written, for the first time or changed */
     bool is_epoch_due;              /* epoch.begin is to be logged before anything is decided */
+    bool are_more;                  /* more follow than --members says, and that was reported */
     bool is_short;                  /* fewer than --acks follow, for too long */
     uint64_t short_us;              /* since when fewer follow; 0: enough do */
     struct id heard[REPLICAS_MAX];  /* while WAITING: others that know of no newer epoch */
@@ -134,10 +135,10 @@ struct members {
     bool has_joined;   /* since it follows: its state is the primary's */
     bool is_streaming; /* what it is doing now */
     bool is_syncing;
-    bool is_moved;       /* another server is to be followed */
+    bool is_moved; /* another server is to be followed */
     bool is_stale; /* it was a primary, or diverged: before it follows, its state is made anew from
                       its log */
-    struct text primary; /* where commands are taken, as the last beat said */
+    struct text primary;      /* where commands are taken, as the last beat said */
     uint32_t primary_acks;    /* as the last beat said; until one has come, what this server was */
     uint32_t primary_members; /* started with is told: 0 */
     bool has_beat; /* one has come since it follows: the sender had seq_missed then, which one */

@@ -77,8 +77,7 @@ static void check_size(const struct caller_reply *reply)
     CHECK(message != NULL);
     bool is_done = reply->outcome == OUTCOME_OK || reply->outcome == OUTCOME_REPLAYED;
     if (!is_done && reply->number != MESSAGE_error) {
-        CHECK_EQUAL(reply->size,
-                    reply_shape(message, reply->outcome, reply->size)->size_bytes);
+        CHECK_EQUAL(reply->size, reply_shape(message, reply->outcome, reply->size)->size_bytes);
         return;
     }
     uint32_t size = message->reply->size_bytes;

@@ -15,8 +15,8 @@ enum plant {
     PLANT_EPOCH_UNCHECKED,   /* a replica goes on with a primary whose epoch it has sealed over */
     PLANT_TAIL_KEPT,         /* what a fork should cut stays in the log */
     PLANT_COUNTED_TWICE,     /* an acknowledgement counts for two replicas */
-    PLANT_SHOWN_EARLY,       /* replies are released before their block is durable, */
-    PLANT_ANSWERED_EARLY,    /* and before K replicas have acknowledged it */
+    PLANT_SHOWN_EARLY,       /* replies are released before their block is durable */
+    PLANT_ANSWERED_EARLY,    /* replies are released before K replicas have acknowledged it */
     PLANT_PROMOTED_UNSEALED, /* a seal is told of, but neither kept nor obeyed */
     PLANT_TAIL_DROPPED,      /* what a fork cuts off is not set aside */
 };

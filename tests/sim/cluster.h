@@ -103,6 +103,7 @@ struct cluster {
     uint32_t acks;       /* K */
     unsigned primary;    /* as far as the operator knows */
     bool may_lose;
+    bool is_traced;
     bool is_calm;           /* nothing fails */
     uint64_t turn_us_max;   /* a server's turn waits so long at most */
     unsigned faults_rarity; /* turns from one fault to the next, on average */
@@ -122,6 +123,18 @@ struct cluster {
     uint32_t damages;
 };
 
+extern const char *const node_names[NODES_MAX];
+extern const char *const node_addresses[NODES_MAX];
+
+static inline const char *node_name(const struct node *node)
+{
+    return node_names[node->index];
+}
+
+/* With TILL_TRACE in the environment, what happens is printed. */
+__attribute__((format(printf, 2, 3))) void cluster_trace(const struct cluster *cluster,
+                                                         const char *format, ...);
+
 struct cluster *cluster_create(uint64_t seed);
 void cluster_destroy(struct cluster *cluster);
 
@@ -130,6 +143,13 @@ bool node_start(struct node *node);
 
 /* Its power fails, and comes back after so long. */
 void node_crash(struct node *node, uint64_t down_us);
+
+/* All files of its folder are gone; it is down. */
+void node_empty_folder(struct node *node);
+
+/* A client does something; those of a member that has ended take what had arrived. */
+void lines_turn(struct cluster *cluster);
+void lines_end(struct node *node);
 
 /* One turn of a random member, of clients and of the operator. */
 void cluster_turn(struct cluster *cluster);

@@ -3,7 +3,6 @@
  *
  * A member that does not answer in time is treated as one that is not there; it may do what it was
  * asked all the same. The operator may be called away after any step. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -12,8 +11,6 @@
 #include "tests/test.h"
 
 enum { PATIENCE_US = 600 * 1000 };
-
-static const char *const addresses[NODES_MAX] = {"a:7411", "b:7411", "c:7411", "d:7411"};
 
 static void call_make(struct cluster *cluster, unsigned index, unsigned number, const void *body,
                       uint32_t size)
@@ -65,10 +62,8 @@ static void step_begin(struct cluster *cluster, enum operator_step step)
     struct operation *operation = &cluster->operation;
     for (unsigned i = 0; i < cluster->node_count; i++)
         call_end(&operation->calls[i]);
-    if (getenv("CLUSTER_TRACE") != NULL)
-        printf("%9.3f operator: %d -> %d repairs %d epoch %lu winner %u\n",
-               (double)cluster_now_us(cluster) / 1e6, operation->step, step, operation->repairs,
-               operation->epoch, operation->winner);
+    cluster_trace(cluster, "the operator goes from step %d to %d, epoch %" PRIu64,
+                  (int)operation->step, (int)step, operation->epoch);
     operation->step = step;
     operation->deadline_us = cluster_now_us(cluster) + PATIENCE_US;
 }
@@ -98,7 +93,7 @@ void operator_follow(struct cluster *cluster, unsigned follower, unsigned follow
     struct member_follow_body body = {.primary = {{0}}};
     step_begin(cluster, OPERATOR_LEADS);
     operation->winner = NODES_MAX;
-    strcpy(body.primary.bytes, addresses[followed]);
+    strcpy(body.primary.bytes, node_addresses[followed]);
     call_make(cluster, follower, MESSAGE_member_follow, &body, sizeof body);
 }
 
@@ -119,10 +114,10 @@ static void lead(struct cluster *cluster)
             operation->step == OPERATOR_ASKS ? is_done(cluster, i) : operation->reaches[i];
     step_begin(cluster, OPERATOR_LEADS);
     cluster->primary = operation->winner;
-    strcpy(body.primary.bytes, addresses[operation->winner]);
+    strcpy(body.primary.bytes, node_addresses[operation->winner]);
     for (unsigned i = 0; i < cluster->node_count; i++) {
         bool follows = operation->repairs && strcmp(operation->members[i].primary.bytes,
-                                                    addresses[operation->winner]) == 0;
+                                                    node_addresses[operation->winner]) == 0;
         if (was_there[i] && i != operation->winner && !follows)
             call_make(cluster, i, MESSAGE_member_follow, &body, sizeof body);
     }

@@ -52,8 +52,6 @@ TEST(many_clusters_keep_what_they_answered)
         damages += cluster->damages;
         end(cluster);
     }
-    printf("     %u promotions, %u forks, %u snapshots fetched, %u disks lost, %u damaged\n",
-           promotions, forks, fetches, disks_lost, damages);
     CHECK(promotions >= ROUNDS && forks >= ROUNDS / 20 && fetches >= ROUNDS / 20);
     CHECK(disks_lost >= ROUNDS / 20 && damages >= ROUNDS / 20);
 }

@@ -20,7 +20,7 @@ Block = namedtuple("Block", "magic checksum previous epoch seq_first seq_durable
                             "fields_stored version schema offset")
 BLOCK = struct.Struct("<8Q8I")
 BLOCK_MAGIC = int.from_bytes(b"tillblk1", "little")
-BLOCK_DIGEST_AT = 56
+BLOCK_PREVIOUS_AT, BLOCK_DIGEST_AT = 16, 56
 BLOCK_VERSION_AT, IMAGE_VERSION_AT = 88, 16
 BLOCK_SCHEMA_AT, IMAGE_SCHEMA_AT = 92, 20
 CHECKSUM_AT, CHECKSUM_FROM = 8, 16
@@ -152,18 +152,26 @@ def reseal(path, offset, version_at, version, end):
     path.write_bytes(data)
 
 
-def with_other_digest(data):
-    """Bytes of a link, with another digest, and a checksum that is right, in each block that is
-    whole in them."""
-    data = bytearray(data)
-    at = -1
-    while (at := data.find(struct.pack("<Q", BLOCK_MAGIC), at + 1)) >= 0:
-        end = at + Block(*BLOCK.unpack_from(data, at), at).block_size
-        check(end <= len(data), "the block came in parts")
-        data[at + BLOCK_DIGEST_AT] ^= 1
-        checksum = xxh3_64(bytes(data[at + CHECKSUM_FROM : end]))
-        struct.pack_into("<Q", data, at + CHECKSUM_AT, checksum)
-    return bytes(data)
+class OtherDigests:
+    """Alters bytes of a link, piece by piece: each block gets another digest, a checksum that is
+    right, and its place behind the altered one before it."""
+
+    def __init__(self):
+        self.checksums = {}  # of the altered blocks, by what they were
+
+    def __call__(self, data):
+        data = bytearray(data)
+        at = -1
+        while (at := data.find(struct.pack("<Q", BLOCK_MAGIC), at + 1)) >= 0:
+            block = Block(*BLOCK.unpack_from(data, at), at)
+            end = at + block.block_size
+            check(end <= len(data), "the block came in parts")
+            data[at + BLOCK_DIGEST_AT] ^= 1
+            previous = self.checksums.get(block.previous, block.previous)
+            struct.pack_into("<Q", data, at + BLOCK_PREVIOUS_AT, previous)
+            self.checksums[block.checksum] = xxh3_64(bytes(data[at + CHECKSUM_FROM : end]))
+            struct.pack_into("<Q", data, at + CHECKSUM_AT, self.checksums[block.checksum])
+        return bytes(data)
 
 
 def raise_block_version(path, version):

@@ -12,7 +12,7 @@ import time
 
 import harness
 from cluster import Member, Proxy, wait_level
-from formats import BLOCK, CHECKSUM_AT, CHECKSUM_FROM, blocks, with_other_digest
+from formats import BLOCK, CHECKSUM_AT, CHECKSUM_FROM, OtherDigests, blocks
 from harness import SMALL, check, check_equal, in_memory, test, wait_until
 from scripted_server import ScriptedServer
 from shop import (
@@ -722,7 +722,7 @@ def a_replica_with_another_digest_stops_and_says_so(run):
     set_up(primary)
     check_equal(set(place(primary, 1, 10)), {"OK"}, "orders")
     few = primary.said().count(FEW)
-    proxy.alter = with_other_digest
+    proxy.alter = OtherDigests()
     with primary.client() as client:
         client.queue("order.cancel", key=50, order=order_id(5))
         client.flush()
@@ -734,11 +734,12 @@ def a_replica_with_another_digest_stops_and_says_so(run):
     check_equal(set(place(replica, 101, 1)), {"NOT_PRIMARY"}, "a command to it")
     kept = [path.name for path in replica.folder.glob("rejected-*.till")]
     check_equal(len(kept), 1, f"blocks that were kept: {kept}")
-    proxy.alter = lambda data: data
     wait_until(lambda: (primary.row(replica) or {"lag_us": LONG_US})["lag_us"] >= LONG_US,
                "a time after which a silent link is closed")
     check_equal((primary.row(replica) or {}).get("state"), "DIVERGED", "what is told then")
     replica.stop()
+    check_equal(snapshots(replica.folder), [], "snapshots of a state that is wrong")
+    proxy.alter = lambda data: data
     replica.start()
     wait_level(primary, replica)
     check_equal(place(primary, 101, 1), ["OK"], "an order, after it was started again")

@@ -317,7 +317,6 @@ static void fetch_begin(struct server *server, struct link *link,
     link->fetch.offset = body->offset;
     link->fetch.checksum = body->checksum;
     link->fetch.seq_newest = self.snapshot_seq;
-    link->fetch.is_asked = true;
     if (self.snapshot_seq == 0)
         snapshot_want(server, 1);
     if (!id_equal(body->shop, self.shop))
@@ -538,29 +537,27 @@ static void stream_read(struct server *server, struct link *link)
     link->out_sent = 0;
     if (job->found == WAL_CURSOR_READY && supplier->state == SUPPLIER_STREAMING)
         return;
-    switch (job->found) {
-    case WAL_CURSOR_READY:
-        link->reply.answer = join_answer_STREAM;
-        break;
-    case WAL_CURSOR_GONE:
-        link->reply.answer = join_answer_SNAPSHOT;
-        snapshot_want(server, supplier->seq_sent + 1);
-        break;
-    case WAL_CURSOR_OTHER:
-        answer_other(server, link);
-        break;
-    case WAL_CURSOR_ERROR:
-        break;
-    }
-    if (job->found == WAL_CURSOR_ERROR || supplier->state != SUPPLIER_JOINING) {
-        link_end(server, link,
-                 job->found == WAL_CURSOR_ERROR ? link->cursor.error : "it is too far behind");
+    if (job->found == WAL_CURSOR_ERROR) {
+        link_end(server, link, link->cursor.error);
         return;
     }
+    if (job->found == WAL_CURSOR_GONE)
+        snapshot_want(server, supplier->seq_sent + 1);
+    if (supplier->state == SUPPLIER_STREAMING) {
+        supplier_lost(supplier);
+        link_end(server, link, supplier->error);
+        return;
+    }
+    if (job->found == WAL_CURSOR_READY)
+        link->reply.answer = join_answer_STREAM;
+    else if (job->found == WAL_CURSOR_GONE)
+        link->reply.answer = join_answer_SNAPSHOT;
+    else
+        answer_other(server, link);
     answer(link);
 }
 
-static void fetch_answer(struct server *server, struct link *link)
+static void fetch_answer(struct link *link)
 {
     struct link_fetch *fetch = &link->fetch;
     const struct replica_fetch_reply_body body = {
@@ -569,7 +566,6 @@ static void fetch_answer(struct server *server, struct link *link)
         .size = fetch->size,
         .checksum = fetch->checksum,
     };
-    (void)server;
     fetch->is_opened = true;
     link->out_size = link_frame(link->out, MESSAGE_replica_fetch | FRAME_REPLY, &body, sizeof body);
     ((struct frame *)link->out)->request = link->supplier.request;
@@ -605,7 +601,7 @@ void replicas_event(struct server *server, const struct io_event *event)
     if (link->kind == LINK_STREAMS)
         stream_read(server, link);
     else if (!link->fetch.is_opened)
-        fetch_answer(server, link);
+        fetch_answer(link);
     else
         fetch_piece(link);
 }

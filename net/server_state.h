@@ -162,8 +162,7 @@ struct link_job {
 
 /* A snapshot that is being sent. */
 struct link_fetch {
-    int file; /* -1: none is open */
-    bool is_asked;
+    int file;       /* -1: none is open */
     bool is_opened; /* the answer was given */
     bool is_done;
     uint64_t seq;

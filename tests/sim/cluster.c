@@ -53,7 +53,7 @@ struct cluster *cluster_create(uint64_t seed)
         node->cluster = cluster;
         node->index = i;
         node->machine = sim_machine_add(cluster->sim, node_names[i]);
-        node->follows_first = i > 0;
+        node->follows_first = node->is_behind = i > 0;
         sim_clock_step(node->machine, (int64_t)sim_random_below(node->machine, 4000000) - 2000000);
     }
     cluster->ledger = ledger_create(cluster_dice(cluster));
@@ -275,10 +275,8 @@ static const char *upstream_of(const struct node *node)
 /* A folder that is damaged is emptied, as docs/replication.md says. */
 bool node_start(struct node *node)
 {
-    if (start(node, upstream_of(node))) {
-        node->is_damaged = false;
+    if (start(node, upstream_of(node)))
         return true;
-    }
     if (node->is_damaged && !node->machine->dying) {
         node_crash(node, 1000);
         node_empty_folder(node);
@@ -301,8 +299,12 @@ static void node_notice_role(struct node *node)
     CHECK(epoch < EPOCHS_MAX);
     if (server->members.role == MEMBER_SERVING)
         history->primaries[epoch] |= 1u << node->index;
-    if (node->rebuild_seq > 0 && wal_seq_durable(server->wal) >= node->rebuild_seq)
+    node->is_behind = (server->members.shop.flags & SHOP_NEW) != 0 ||
+                      wal_seq_durable(server->wal) < node->rebuild_seq;
+    if (!node->is_behind) {
         node->rebuild_seq = 0;
+        node->is_damaged = false;
+    }
 }
 
 static void node_restart(struct node *node)

@@ -36,7 +36,8 @@ struct node {
     wal_durable *durable;      /* the server's own watch of its log, */
     void *durable_context;     /* which is told after the history */
     bool follows_first;        /* it is started with --replica-of */
-    bool is_damaged;           /* a bit of its log was flipped */
+    bool is_behind;            /* it has not caught up since it was empty or damaged */
+    bool is_damaged;           /* a bit of its log was inverted, and it may not have noticed */
     bool is_full;              /* its disk is */
     uint64_t rebuild_seq;      /* its disk was lost: it is as good as the others from this seq on */
     char error[CLUSTER_ERROR_SIZE];

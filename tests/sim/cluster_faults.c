@@ -124,8 +124,8 @@ static bool may_lose_disk(const struct cluster *cluster, const struct node *lost
     bool is_elsewhere = false;
     for (unsigned i = 0; i < cluster->node_count; i++) {
         const struct node *node = &cluster->nodes[i];
-        count += node->rebuild_seq > 0;
-        is_elsewhere |= node != lost && node->tip != NULL && node->rebuild_seq == 0;
+        count += node->is_behind;
+        is_elsewhere |= node != lost && node->tip != NULL && !node->is_behind;
     }
     return is_elsewhere && count < (cluster->may_lose ? cluster->node_count - 1 : cluster->acks);
 }
@@ -143,6 +143,7 @@ static void fault_disk(struct cluster *cluster)
     node_empty_folder(node);
     history_forget(&cluster->history, node->index);
     node->rebuild_seq = seq_newest(cluster);
+    node->is_behind = true;
     node->tip = NULL;
     cluster->disks_lost++;
     cluster_trace(cluster, "%s loses its disk", node_name(node));
@@ -162,7 +163,7 @@ static void fault_damage(struct cluster *cluster)
     history_hold(&cluster->history, node->index, node->tip, 0);
     history_forget(&cluster->history, node->index);
     node->rebuild_seq = seq_newest(cluster);
-    node->is_damaged = true;
+    node->is_behind = node->is_damaged = true;
     sim_use(node->machine);
     CHECK_EQUAL(disk_open(&disk, "data", DISK_READ), 0);
     int count = disk_list_all(disk, &entries);

@@ -187,7 +187,8 @@ static bool has_more(const struct member_body *a, const struct member_body *b)
     return a->epoch != b->epoch ? a->epoch > b->epoch : a->seq > b->seq;
 }
 
-/* A member that began empty counts when it has caught up, as it says itself. */
+/* A member that began empty counts when it has caught up, as it says itself. One whose log is
+ * damaged at its end takes that for a torn write, and says nothing: it must not count either. */
 static void sealed(struct cluster *cluster)
 {
     struct operation *operation = &cluster->operation;
@@ -196,7 +197,8 @@ static void sealed(struct cluster *cluster)
     unsigned best = NODES_MAX;
     for (unsigned i = 0; i < cluster->node_count; i++) {
         const struct member_body *member = &operation->members[i];
-        if (!is_done(cluster, i) || member->state == member_state_SYNCING)
+        if (!is_done(cluster, i) || member->state == member_state_SYNCING ||
+            cluster->nodes[i].is_damaged)
             continue;
         count++;
         if (best == NODES_MAX || has_more(member, &operation->members[best]))

@@ -52,6 +52,11 @@ TEST(many_clusters_keep_what_they_answered)
         damages += cluster->damages;
         end(cluster);
     }
-    CHECK(promotions >= ROUNDS && forks >= ROUNDS / 20 && fetches >= ROUNDS / 20);
-    CHECK(disks_lost >= ROUNDS / 20 && damages >= ROUNDS / 20);
+    bool is_enough = promotions >= ROUNDS && forks >= ROUNDS / 20 && fetches >= ROUNDS / 20 &&
+                     disks_lost >= ROUNDS / 20 && damages >= ROUNDS / 20;
+    if (!is_enough)
+        test_fail(__FILE__, __LINE__,
+                  "in %d clusters there were %" PRIu32 " promotions, %" PRIu32 " forks, %" PRIu32
+                  " snapshots fetched, %" PRIu32 " disks lost, %" PRIu32 " damaged",
+                  ROUNDS, promotions, forks, fetches, disks_lost, damages);
 }

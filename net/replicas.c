@@ -109,7 +109,7 @@ static uint32_t count_following(const struct server *server)
 /* The K-th highest seq that replicas have made durable; 0: fewer follow. */
 static uint64_t seq_acknowledged(const struct server *server)
 {
-    uint64_t seqs[REPLICAS_MAX];
+    uint64_t seqs[REPLICAS_MAX] = {0};
     uint32_t count = 0;
     for (uint32_t i = 0; i < REPLICAS_MAX; i++) {
         const struct link *link = &server->replicas.links[i];

@@ -32,7 +32,7 @@ enum session_state {
     SESSION_STATE_COUNT,
 };
 
-enum { SESSION_MARKS = 32 };
+enum { SESSION_MARKS = 16 };
 
 static_assert(SESSION_MARKS > WAL_WRITES_MAX + 1, "a mark for every block that is not durable");
 

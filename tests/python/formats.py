@@ -26,6 +26,7 @@ BLOCK_SCHEMA_AT, IMAGE_SCHEMA_AT = 92, 20
 CHECKSUM_AT, CHECKSUM_FROM = 8, 16
 IMAGE_HEADER_SIZE = 16 * 1024
 IMAGE_FIXED_SIZE, IMAGE_SCALAR_SIZE = 80, 16
+IMAGE_FOLDER_NUMBERS = 1000  # from here on, numbers are of the folder: its shop
 
 # Where the sources say which version they write.
 VERSIONS = {
@@ -113,6 +114,10 @@ def table_names():
 
 def image_scalar_count(data):
     return struct.unpack_from("<I", data, IMAGE_VERSION_AT + 12)[0]
+
+
+def image_scalar_number(data, index):
+    return struct.unpack_from("<I", data, IMAGE_FIXED_SIZE + IMAGE_SCALAR_SIZE * index)[0]
 
 
 def image_rows(data):

@@ -339,6 +339,8 @@ def number_beside_the_records_is_told_when_a_bit_of_it_differs(run):
     newer = snapshots(folder)[1]
     original = newer.read_bytes()
     for i in range(formats.image_scalar_count(original)):
+        if formats.image_scalar_number(original, i) >= formats.IMAGE_FOLDER_NUMBERS:
+            continue  # of the folder, and not of the state: test_folders changes it
         newer.write_bytes(original)
         image = Image(newer)
         bit = run.random.randrange(64)

@@ -223,6 +223,7 @@ def log_that_does_not_lead_to_the_state_it_was_written_from_is_named(run):
     place(server, 101, 100)
     server.kill()
     shutil.copy(snapshots(other.folder)[-1], server.folder)
+    shutil.copy(other.folder / "shop.till", server.folder)  # else that is what is told
     names = (snapshots(server.folder)[-1].name, segments(server.folder)[0].name)
     for name, arguments in zip(names, (("verify", server.folder),
                                        ("serve", "--data", server.folder))):

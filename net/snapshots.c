@@ -138,7 +138,9 @@ void snapshots_turn(struct server *server, bool is_idle)
     finish(server);
     if (writer_is_idle(snapshots->writer) && is_due(server))
         start(server);
-    writer_epoch(snapshots->writer, wal_epoch(server->wal));
+    /* Before the block that begins an epoch, the state is of the one before. */
+    if (!server->members.is_epoch_due)
+        writer_epoch(snapshots->writer, wal_epoch(server->wal));
     uint64_t now_us = io_time_us(server->io);
     uint64_t passed_us = now_us > snapshots->stepped_us ? now_us - snapshots->stepped_us : 0;
     if (passed_us > PASSED_US_MAX)

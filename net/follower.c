@@ -289,19 +289,6 @@ static bool block_is_whole(struct follower *follower)
     return end == block->block_size || bytes_are_zero(bytes + end, block->block_size - end);
 }
 
-/* Is it the block that follows the last one? A state that came from a snapshot may end within a
- * block: then the first one is that which has the next change. */
-static bool block_follows(const struct follower *follower)
-{
-    const struct wal_block *block = &follower->block;
-    uint64_t seq_next = follower->seq_came + 1;
-    if (block->epoch < follower->epoch_came)
-        return false;
-    if (follower->checksum_came == 0 && follower->seq_came > 0)
-        return block->seq_first <= seq_next && block->seq_first + block->command_count >= seq_next;
-    return block->seq_first == seq_next && block->previous == follower->checksum_came;
-}
-
 static enum follower_event take_block(struct follower *follower, const struct link_self *self)
 {
     const struct wal_block *block = &follower->block;
@@ -310,7 +297,8 @@ static enum follower_event take_block(struct follower *follower, const struct li
     if (block->schema > SCHEMA)
         return wrong(follower, "the block behind seq %" PRIu64 " is " SCHEMA_NEWER_TEXT,
                      follower->seq_came, block->schema, SCHEMA);
-    if (!block_follows(follower))
+    if (!link_block_follows(follower->seq_came, follower->checksum_came, follower->epoch_came,
+                            block))
         return wrong(follower,
                      "a block of seq %" PRIu64 ", epoch %" PRIu64 ", does not continue seq %" PRIu64
                      ", epoch %" PRIu64 ", checksum %016" PRIx64,

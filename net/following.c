@@ -204,16 +204,12 @@ static void diverge(struct server *server, const struct wal_block *block, const 
  * of. */
 static const char *block_problem(const struct server *server, const struct wal_block *block)
 {
-    uint64_t previous = wal_previous(server->wal);
-    uint64_t seq_next = wal_seq_next(server->wal);
     if (block->schema > SCHEMA)
         return "it sends blocks of a newer schema: upgrade this replica";
     if (block->epoch < wal_epoch(server->wal))
         return "it sends blocks of an epoch that is over";
-    bool is_first = previous == 0;
-    bool follows = is_first ? block->seq_first <= seq_next &&
-                                  block->seq_first + block->command_count >= seq_next
-                            : block->seq_first == seq_next && block->previous == previous;
+    bool follows = link_block_follows(wal_seq_next(server->wal) - 1, wal_previous(server->wal),
+                                      wal_epoch(server->wal), block);
     return follows ? NULL : "it sends a block that does not continue this log";
 }
 
@@ -256,8 +252,6 @@ static bool block_take(struct server *server)
         return true;
     }
     wal_take(server->wal, block, image);
-    if (server->snapshots.writer != NULL)
-        writer_epoch(server->snapshots.writer, block->epoch);
     members_shown(server);
     return true;
 }

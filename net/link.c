@@ -122,6 +122,17 @@ struct link_epoch_end link_epoch_up_to(const struct engine *engine, uint64_t own
     return found;
 }
 
+bool link_block_follows(uint64_t seq, uint64_t checksum, uint64_t epoch,
+                        const struct wal_block *block)
+{
+    uint64_t seq_next = seq + 1;
+    if (block->epoch < epoch)
+        return false;
+    if (checksum == 0 && seq > 0)
+        return block->seq_first <= seq_next && block->seq_first + block->command_count >= seq_next;
+    return block->seq_first == seq_next && block->previous == checksum;
+}
+
 uint64_t link_fork_seq(const struct engine *engine, uint64_t own_seq,
                        const struct replica_join_reply_body *answer)
 {

@@ -90,6 +90,12 @@ static inline uint64_t link_left_us(uint64_t begun_us, uint64_t length_us, uint6
     return passed_us < length_us ? length_us - passed_us : 0;
 }
 
+/* Does the block continue a place in the log: the last change, the checksum of the last block and
+ * its epoch? A state that came from a snapshot knows no checksum (0) and may end within a block:
+ * then the first one is that which has the next change, though it may begin before it. */
+bool link_block_follows(uint64_t seq, uint64_t checksum, uint64_t epoch,
+                        const struct wal_block *block);
+
 /* The newest epoch that is known here: that of the log, or the one that was sealed. */
 uint64_t link_epoch(const struct link_self *self);
 

@@ -125,20 +125,20 @@ static uint64_t seq_acknowledged(const struct server *server)
     return count >= server->options.acks ? seqs[server->options.acks - 1] : 0;
 }
 
+static bool awaits_acks(const struct server *server)
+{
+    return server->options.acks > 0 && !members_is_replica(server);
+}
+
 /* Called when an acknowledgement came: what was acknowledged once stays so. */
 static void acknowledge(struct server *server)
 {
     struct replicas *replicas = &server->replicas;
-    if (server->options.acks == 0 || members_is_replica(server))
+    if (!awaits_acks(server))
         return;
     uint64_t seq = seq_acknowledged(server);
     if (seq > replicas->seq_acknowledged)
         replicas->seq_acknowledged = seq;
-}
-
-static bool awaits_acks(const struct server *server)
-{
-    return server->options.acks > 0 && !members_is_replica(server);
 }
 
 uint64_t replicas_block_released(const struct server *server)

@@ -281,18 +281,6 @@ void supplier_lost(struct supplier *supplier)
     leave(supplier, "what follows seq %" PRIu64 " is no longer kept here", supplier->seq_sent);
 }
 
-/* A replica whose state came from a snapshot knows no checksum, and the first block that it gets is
- * the one that has its next change, though it may begin before it. */
-static bool block_follows(const struct supplier *supplier, const struct wal_block *block)
-{
-    uint64_t seq_next = supplier->seq_sent + 1;
-    if (block->epoch < supplier->epoch_sent)
-        return false;
-    if (supplier->checksum_sent == 0 && supplier->seq_sent > 0)
-        return block->seq_first <= seq_next && block->seq_first + block->command_count >= seq_next;
-    return block->seq_first == seq_next && block->previous == supplier->checksum_sent;
-}
-
 void supplier_frame(struct supplier *supplier, uint8_t *bytes, size_t size)
 {
     TILL_ASSERT(supplier->state == SUPPLIER_STREAMING);
@@ -301,7 +289,8 @@ void supplier_frame(struct supplier *supplier, uint8_t *bytes, size_t size)
         TILL_ASSERT(size >= LINK_BLOCK_GAP + WAL_ALIGN);
         bool is_block = wal_block_read(bytes + LINK_BLOCK_GAP, &block);
         TILL_ASSERT(is_block && size - LINK_BLOCK_GAP >= block.block_size);
-        TILL_ASSERT(block_follows(supplier, &block));
+        TILL_ASSERT(link_block_follows(supplier->seq_sent, supplier->checksum_sent,
+                                       supplier->epoch_sent, &block));
         link_block_frame(bytes, block.block_size);
         supplier->seq_sent = block.seq_first + block.command_count - 1;
         supplier->checksum_sent = block.checksum;

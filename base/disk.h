@@ -97,6 +97,22 @@ int disk_partial_resume(struct disk *disk, const char *name, uint64_t *size_byte
 int disk_partial_publish(struct disk *disk, int file, const char *name, const char *published);
 int disk_partial_discard(struct disk *disk, const char *name);
 
+/* Writes a whole small file and publishes it. Bytes and size are aligned as for disk_file_write. */
+static inline int disk_file_publish(struct disk *disk, const char *name, const void *bytes,
+                                    size_t size)
+{
+    int file = disk_partial_create(disk, name);
+    if (file < 0)
+        return file;
+    int result = disk_file_write(disk, file, 0, bytes, size);
+    if (result == 0)
+        result = disk_partial_publish(disk, file, name, name);
+    else
+        (void)disk_partial_discard(disk, name);
+    disk_file_close(disk, file);
+    return result;
+}
+
 /* Renames and removals are durable when the call returns. A large file is removed piece by piece,
  * so that other writes to the disk do not wait long. */
 int disk_rename(struct disk *disk, const char *from, const char *to);

@@ -183,12 +183,7 @@ static void diverge(struct server *server, const struct wal_block *block, const 
     char text[SERVER_ERROR_SIZE];
     snprintf(name, sizeof name, "rejected-%010" PRIu64 "-%020" PRIu64 ".till", block->epoch,
              block->seq_first);
-    int file = disk_partial_create(server->disk, name);
-    int result = file < 0 ? file : disk_file_write(server->disk, file, 0, image, block->block_size);
-    if (file >= 0 && result == 0)
-        result = disk_partial_publish(server->disk, file, name, name);
-    else if (file >= 0)
-        disk_file_close(server->disk, file);
+    int result = disk_file_publish(server->disk, name, image, block->block_size);
     snprintf(text, sizeof text,
              "this replica stops, and shows nothing any more: %s. The block is kept as %s%s%s. "
              "Start it again to see whether memory was at fault; if it stops here again, compare "

@@ -69,16 +69,7 @@ int shop_write(struct disk *disk, struct shop *shop)
     memcpy(page, shop, sizeof *shop);
     shop->checksum = page_checksum(page);
     memcpy(page, shop, sizeof *shop);
-    int file = disk_partial_create(disk, SHOP_NAME);
-    if (file < 0)
-        return file;
-    int result = disk_file_write(disk, file, 0, page, sizeof page);
-    if (result == 0)
-        result = disk_partial_publish(disk, file, SHOP_NAME, SHOP_NAME);
-    else
-        (void)disk_partial_discard(disk, SHOP_NAME);
-    disk_file_close(disk, file);
-    return result;
+    return disk_file_publish(disk, SHOP_NAME, page, sizeof page);
 }
 
 bool shop_explain(const struct disk *disk, int result, char error[SHOP_ERROR_SIZE])

@@ -61,18 +61,9 @@ int wal_note_read(struct disk *disk, struct wal_note *note)
 int wal_note_write(struct disk *disk, struct wal_note *note)
 {
     alignas(WAL_ALIGN) uint8_t pages[WAL_NOTE_SIZE];
-    int file = disk_partial_create(disk, WAL_NOTE_NAME);
-    if (file < 0)
-        return file;
     for (unsigned i = 0; i < WAL_NOTE_PAGES; i++) {
         note->generation++;
         wal_note_page(note, pages + note->generation % WAL_NOTE_PAGES * WAL_ALIGN);
     }
-    int result = disk_file_write(disk, file, 0, pages, sizeof pages);
-    if (result == 0)
-        result = disk_partial_publish(disk, file, WAL_NOTE_NAME, WAL_NOTE_NAME);
-    else
-        (void)disk_partial_discard(disk, WAL_NOTE_NAME);
-    disk_file_close(disk, file);
-    return result;
+    return disk_file_publish(disk, WAL_NOTE_NAME, pages, sizeof pages);
 }

@@ -191,8 +191,9 @@ bool members_open(struct server *server)
 
 /* After recovery. */
 
-static uint64_t epoch_newest(const struct engine *engine)
+uint64_t members_epoch_shown(const struct server *server)
 {
+    const struct engine *engine = server->engine;
     uint32_t count = engine_epoch_count(engine);
     return count > 0 ? engine_epoch_at(engine, count - 1).epoch : SERVER_EPOCH_FIRST;
 }
@@ -202,7 +203,7 @@ static void epoch_begin(struct server *server, uint64_t epoch)
 {
     if (epoch > wal_epoch(server->wal))
         wal_epoch_begin(server->wal, epoch);
-    server->members.is_epoch_due = epoch_newest(server->engine) < wal_epoch(server->wal);
+    server->members.is_epoch_due = members_epoch_shown(server) < wal_epoch(server->wal);
 }
 
 static uint32_t members_count(const struct server *server)

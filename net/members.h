@@ -58,6 +58,9 @@ void members_meet(struct server *server, struct id shop, uint64_t epoch);
  * primary that waits. */
 void members_heard(struct server *server, struct id member, uint64_t epoch_sealed);
 
+/* The epoch of the newest change. It is not the log's before epoch.begin is in there. */
+uint64_t members_epoch_shown(const struct server *server);
+
 /* The epoch.begin that was due is in the log. */
 void members_epoch_begun(struct server *server);
 

@@ -17,6 +17,7 @@
 
 #include "base/retention.h"
 #include "net/admin.h"
+#include "net/members.h"
 #include "net/replicas.h"
 #include "net/server_state.h"
 
@@ -32,7 +33,7 @@ bool snapshots_open(struct server *server, const struct loader *loader)
 {
     struct writer_options options = {
         .undo_bytes = server->options.snapshot_memory,
-        .epoch = server->start.epoch,
+        .epoch = loader->epoch > 0 ? loader->epoch : SERVER_EPOCH_FIRST,
         .shop = server->members.shop.shop,
         .user_write = user_of(USER_SNAPSHOT_WRITE, 0, 0),
         .user_work = user_of(USER_SNAPSHOT_WORK, 0, 0),
@@ -138,9 +139,7 @@ void snapshots_turn(struct server *server, bool is_idle)
     finish(server);
     if (writer_is_idle(snapshots->writer) && is_due(server))
         start(server);
-    /* Before the block that begins an epoch, the state is of the one before. */
-    if (!server->members.is_epoch_due)
-        writer_epoch(snapshots->writer, wal_epoch(server->wal));
+    writer_epoch(snapshots->writer, members_epoch_shown(server));
     uint64_t now_us = io_time_us(server->io);
     uint64_t passed_us = now_us > snapshots->stepped_us ? now_us - snapshots->stepped_us : 0;
     if (passed_us > PASSED_US_MAX)

@@ -15,7 +15,7 @@
  *       28    4 scalar_count
  *       32    4 member_count
  *       36    4 zero
- *       40    8 epoch             of the log
+ *       40    8 epoch             of its last change; of a restored folder the next one
  *       48    8 seq               the last change that the image shows
  *       56    8 digest            of the engine after it
  *       64    8 time_us           of the engine then

@@ -238,7 +238,8 @@ static int work_publish(void *context)
 
 void writer_epoch(struct writer *writer, uint64_t epoch)
 {
-    writer->options.epoch = epoch;
+    if (epoch > writer->options.epoch)
+        writer->options.epoch = epoch;
 }
 
 void writer_ask(struct writer *writer)

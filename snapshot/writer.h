@@ -59,7 +59,8 @@ struct writer *writer_create(const struct writer_options *options, struct io *io
 /* May be called when no event is to come (writer_awaits_event), or the io is gone. */
 void writer_destroy(struct writer *writer);
 
-/* The log is in this epoch now: what the next snapshot says. */
+/* The newest change is of this epoch: what the next snapshot says, unless it is said to be of a
+ * newer one already, as behind the snapshot of a restored folder until its epoch begins. */
 void writer_epoch(struct writer *writer, uint64_t epoch);
 
 /* Starts a snapshot, unless one is being written. */

@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "net/members.h"
 #include "net/server_state.h"
 #include "net/timekeeping.h"
 #include "tests/sim/machine.h"
@@ -139,6 +140,15 @@ static void find_tip(struct node *node)
         block->members |= 1u << node->index;
 }
 
+/* A snapshot and a block with commands name the epoch of their last change: no folder here was
+ * restored. */
+static void check_epoch(const struct node *node)
+{
+    const struct server *server = node->server;
+    if (node->tip == NULL || node->tip->block.command_count > 0)
+        CHECK_EQUAL(server_start(server).epoch, members_epoch_shown(server));
+}
+
 static void note(void *context, const char *text)
 {
     struct node *node = context;
@@ -191,6 +201,7 @@ static bool start(struct node *node, const char *upstream)
     if (node->server == NULL)
         return false;
     find_tip(node);
+    check_epoch(node);
     cluster_trace(node->cluster,
                   "%s starts in role %d: epoch %" PRIu64 ", sealed %" PRIu64 ", seq %" PRIu64,
                   node_name(node), (int)node->server->members.role, wal_epoch(node->server->wal),

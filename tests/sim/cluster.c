@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "net/link.h"
 #include "net/members.h"
 #include "net/server_state.h"
 #include "net/timekeeping.h"
@@ -85,6 +86,12 @@ void cluster_destroy(struct cluster *cluster)
 
 /* The life of a member. */
 
+/* The epoch of a change, as the member's state tells. */
+static uint64_t epoch_of(const struct node *node, uint64_t seq)
+{
+    return link_epoch_up_to(node->server->engine, seq, UINT64_MAX).epoch;
+}
+
 static void on_durable(void *context, const struct wal_block *block, const uint8_t *image)
 {
     struct node *node = context;
@@ -97,7 +104,8 @@ static void on_durable(void *context, const struct wal_block *block, const uint8
                   "seq %" PRIu64 " of epoch %" PRIu64 " is durable on a replica before it is so on "
                   "a primary",
                   block->seq_first, block->epoch);
-    node->tip = history_add(history, node->index, block, image);
+    node->tip =
+        history_add(history, node->index, block, image, epoch_of(node, block->seq_first - 1));
     cluster_trace(node->cluster, "%s has seq %" PRIu64 " to %" PRIu64 " of epoch %" PRIu64,
                   node_name(node), block->seq_first, history_seq_last(node->tip), block->epoch);
     node->durable(node->durable_context, block, image);
@@ -115,25 +123,41 @@ static void read_log(struct node *node)
     reader.seq_known = server_start(node->server).snapshot_seq;
     reader.ignores_note = true;
     while ((read = wal_reader_next(&reader)) == WAL_READ_BLOCK)
-        history_add(&node->cluster->history, node->index, &reader.block, reader.image);
+        history_add(&node->cluster->history, node->index, &reader.block, reader.image,
+                    epoch_of(node, reader.block.seq_first - 1));
     if (read != WAL_READ_END)
         test_fail(__FILE__, __LINE__, "%s", reader.error);
     wal_reader_deinit(&reader);
     disk_close(disk);
 }
 
+/* A member whose log has no block yet has what its snapshot shows. */
+static void hold_shown(struct node *node)
+{
+    struct history *history = &node->cluster->history;
+    uint64_t seq = engine_seq(node->server->engine);
+    struct history_block *last = seq > 0 ? history_of(history, seq, epoch_of(node, seq)) : NULL;
+    if (last != NULL && history_seq_last(last) > seq)
+        last = last->parent;
+    if (last != NULL)
+        history_hold(history, node->index, last, 0);
+}
+
 /* Finds the block with which the log ends that was recovered. */
 static void find_tip(struct node *node)
 {
     uint64_t checksum = wal_previous(node->server->wal);
-    const struct history *history = &node->cluster->history;
+    struct history *history = &node->cluster->history;
     node->tip = NULL;
-    if (checksum == 0)
+    if (checksum == 0) {
+        hold_shown(node);
         return;
+    }
     if (history_find(history, checksum) == NULL)
         read_log(node);
     node->tip = history_find(history, checksum);
     CHECK(node->tip != NULL);
+    history_hold(history, node->index, node->tip, 0);
     uint64_t seq_first = wal_seq_first(node->server->wal);
     for (struct history_block *block = node->tip;
          block != NULL && history_seq_last(block) >= seq_first; block = block->parent)

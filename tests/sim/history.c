@@ -48,25 +48,19 @@ static void check_unique(const struct history *history, const struct history_blo
     }
 }
 
-/* A log that was begun behind a snapshot does not name the block before it: it is the one that has
- * the change before, of the newest epoch until then. */
-static struct history_block *find_shown(const struct history *history,
-                                        const struct wal_block *behind)
+struct history_block *history_of(const struct history *history, uint64_t seq, uint64_t epoch)
 {
-    struct history_block *found = NULL;
     for (struct history_block *block = history->oldest; block != NULL; block = block->newer) {
-        if (block->block.command_count > 0 && block->block.checksum != behind->checksum &&
-            block->block.seq_first < behind->seq_first &&
-            history_seq_last(block) + 1 >= behind->seq_first &&
-            block->block.epoch <= behind->epoch &&
-            (found == NULL || block->block.epoch > found->block.epoch))
-            found = block;
+        if (block->block.command_count > 0 && block->block.epoch == epoch &&
+            block->block.seq_first <= seq && history_seq_last(block) >= seq)
+            return block;
     }
-    return found;
+    return NULL;
 }
 
 struct history_block *history_add(struct history *history, unsigned member,
-                                  const struct wal_block *block, const uint8_t *image)
+                                  const struct wal_block *block, const uint8_t *image,
+                                  uint64_t epoch_before)
 {
     struct history_block *found = history_find(history, block->checksum);
     if (found != NULL) {
@@ -97,7 +91,7 @@ struct history_block *history_add(struct history *history, unsigned member,
         CHECK_EQUAL(block->seq_first, history_seq_last(added->parent) + 1);
         CHECK(block->epoch >= added->parent->block.epoch);
     } else if (block->seq_first > 1) {
-        added->parent = find_shown(history, block);
+        added->parent = history_of(history, block->seq_first - 1, epoch_before);
         CHECK(added->parent != NULL);
     }
     check_unique(history, added);

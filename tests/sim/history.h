@@ -54,10 +54,16 @@ void history_deinit(struct history *history);
 /* NULL: it is not known. */
 struct history_block *history_find(const struct history *history, uint64_t checksum);
 
+/* The block that has the change seq of this epoch; NULL: it is not known. */
+struct history_block *history_of(const struct history *history, uint64_t seq, uint64_t epoch);
+
 /* A block has become durable on a member, or was found there after a crash. It continues one that
- * is known; of two blocks that end at the same seq of the same epoch, there is only one. */
+ * is known; of two blocks that end at the same seq of the same epoch, there is only one. A log that
+ * was begun behind a snapshot does not name the block before its first one: that is the one which
+ * has the change before, of the epoch that the member's state says for it. */
 struct history_block *history_add(struct history *history, unsigned member,
-                                  const struct wal_block *block, const uint8_t *image);
+                                  const struct wal_block *block, const uint8_t *image,
+                                  uint64_t epoch_before);
 
 /* The block of the history that ends with `tip` which has the change seq; NULL: it has none. */
 struct history_block *history_at(struct history_block *tip, uint64_t seq);

@@ -10,6 +10,9 @@
  *   it goes on, and a file has its tail           nothing is copied
  *   it goes on                                    the tail is copied
  *
+ * A log that has only a seal begins with the seq that the seal names: it was begun behind a fetched
+ * snapshot, and an older snapshot does not lead there.
+ *
  * What can fail: the disk; a block that fork_seq lies inside of; and damage, to what comes before
  * fork_seq as well as to the tail, is refused like any other.
  *
@@ -61,7 +64,8 @@ struct tail {
 /* What the folder's log has. */
 struct look {
     uint64_t snapshot;  /* seq of the newest snapshot up to fork_seq; 0: none */
-    uint64_t log_first; /* first seq of the log; 0: it has no block */
+    uint64_t log_first; /* first seq of the log, or the one that is due in a log without a block;
+                           0: it does not say */
     uint64_t previous;  /* checksum of the block that fork_seq ends with; 0: it is not in the log */
     uint64_t seq_next;  /* after the last block that was read */
     bool is_damaged;    /* error says where */
@@ -203,6 +207,8 @@ static bool log_look(struct aside *aside)
         (void)fail(aside->fork, "%s", reader.error);
     }
     look->seq_next = reader.end.seq_next;
+    if (is_well && read == WAL_READ_END && look->log_first == 0)
+        look->log_first = reader.end.seq_begin;
     wal_reader_deinit(&reader);
     return is_well;
 }

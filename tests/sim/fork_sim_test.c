@@ -608,6 +608,57 @@ TEST(file_of_an_earlier_fork_is_neither_replaced_nor_taken_for_this_ones)
     }
 }
 
+/* A folder whose log is sealed and has no block: it was begun behind its newest snapshot, which was
+ * fetched. The older snapshot is of that seq. */
+static uint64_t empty_log_make(struct folder *folder)
+{
+    static uint8_t pages[4 * WAL_ALIGN];
+    char name[DISK_NAME_SIZE];
+    *folder = (struct folder){.machine = sim_machine_create(test_random()),
+                              .engine = engine_made(),
+                              .now_us = US_PER_SECOND,
+                              .epoch = 1};
+    open_disk(folder);
+    block_make(folder, true);
+    snapshot_make(folder);
+    uint64_t seq_older = engine_seq(folder->engine);
+    block_make(folder, true);
+    block_make(folder, true);
+    snapshot_make(folder);
+    struct wal_block seal = {.epoch = folder->epoch,
+                             .seq_first = engine_seq(folder->engine) + 1,
+                             .seq_durable = engine_seq(folder->engine),
+                             .time_us = folder->now_us};
+    wal_block_seal(&folder->packer, &seal, folder->ids, folder->fields, pages);
+    wal_segment_name(1, name);
+    file_make(folder, name, pages, sizeof pages);
+    struct wal_note note = {.epoch = folder->epoch,
+                            .segment = 1,
+                            .segment_size = sizeof pages,
+                            .seq_first = seal.seq_first,
+                            .seq_durable = seal.seq_durable,
+                            .seal = seal.checksum};
+    CHECK_EQUAL(wal_note_write(folder->disk, &note), 0);
+    files_keep(folder);
+    return seq_older;
+}
+
+/* The older snapshot ends before the fork, and the log goes on from the newer one. */
+TEST(fork_that_lies_before_a_log_without_a_block_begins_anew)
+{
+    static struct folder folder;
+    for (uint32_t crashes = 0; crashes < 8; crashes++) {
+        struct fork fork = {0};
+        uint64_t seq_older = empty_log_make(&folder);
+        fork.fork_seq = seq_older + 1 + below(&folder, engine_seq(folder.engine) - seq_older - 1);
+        go_back(&folder, &fork, crashes);
+        CHECK(fork.begins_anew);
+        state_check(&folder, &fork);
+        files_check(&folder, &fork);
+        folder_free(&folder);
+    }
+}
+
 TEST(fork_inside_of_a_block_is_refused_and_changes_nothing)
 {
     char error[REPLAY_ERROR_SIZE];

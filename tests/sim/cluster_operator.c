@@ -146,6 +146,18 @@ static bool finds_primary(struct cluster *cluster)
     return false;
 }
 
+/* Would its promise count? A member that began empty counts when it has caught up, as it says
+ * itself. One whose log is damaged at its end takes that for a torn write, and says nothing: it
+ * must not count either. */
+static bool counts(const struct cluster *cluster, unsigned index)
+{
+    const struct member_body *member = &cluster->operation.members[index];
+    return is_done(cluster, index) && !id_is_zero(member->shop) &&
+           member->state != member_state_SYNCING && !cluster->nodes[index].is_damaged;
+}
+
+/* With too few whose promise would count, nobody is asked for one: a primary among them would stop
+ * for nothing. */
 static void asked(struct cluster *cluster)
 {
     struct operation *operation = &cluster->operation;
@@ -165,7 +177,7 @@ static void asked(struct cluster *cluster)
             continue;
         newest = body->epoch > newest ? body->epoch : newest;
         newest = body->epoch_sealed > newest ? body->epoch_sealed : newest;
-        count += is_there[i];
+        count += counts(cluster, i);
         if (is_there[i])
             operation->shop = body->shop;
     }
@@ -187,8 +199,6 @@ static bool has_more(const struct member_body *a, const struct member_body *b)
     return a->epoch != b->epoch ? a->epoch > b->epoch : a->seq > b->seq;
 }
 
-/* A member that began empty counts when it has caught up, as it says itself. One whose log is
- * damaged at its end takes that for a torn write, and says nothing: it must not count either. */
 static void sealed(struct cluster *cluster)
 {
     struct operation *operation = &cluster->operation;
@@ -197,8 +207,7 @@ static void sealed(struct cluster *cluster)
     unsigned best = NODES_MAX;
     for (unsigned i = 0; i < cluster->node_count; i++) {
         const struct member_body *member = &operation->members[i];
-        if (!is_done(cluster, i) || member->state == member_state_SYNCING ||
-            cluster->nodes[i].is_damaged)
+        if (!counts(cluster, i))
             continue;
         count++;
         if (best == NODES_MAX || has_more(member, &operation->members[best]))

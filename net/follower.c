@@ -178,8 +178,8 @@ static enum follower_event join(struct follower *follower, const struct link_sel
 /* Does going back as the FORK says give up something? Else it would be answered so for ever. */
 static bool shortens(const struct follower *follower, const struct link_self *self)
 {
-    uint64_t fork_seq = link_fork_seq(self->engine, follower->seq_came, &follower->answer);
-    return fork_seq < follower->seq_came || (fork_seq == 0 && follower->checksum_came != 0);
+    uint64_t fork_seq = link_fork_seq(self, &follower->answer);
+    return fork_seq < self->seq || (fork_seq == 0 && self->checksum != 0) || self->ends_empty;
 }
 
 /* Is an answer that makes this server do something one that it may take from the other one? */

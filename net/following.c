@@ -255,6 +255,7 @@ static void answer_take(struct server *server)
 {
     struct following *following = &server->following;
     const struct replica_join_reply_body *answer = &following->follower.answer;
+    struct link_self self;
     char text[LINK_ERROR_SIZE];
     if (answer->answer != join_answer_REFUSED && !members_adopt(server, answer->shop)) {
         link_drop(server, "shop.till cannot be written", false);
@@ -281,7 +282,8 @@ static void answer_take(struct server *server)
         return;
     case join_answer_FORK:
         link_drop(server, "its history parted from this one: going back to where they part", true);
-        members_go_back(server, link_fork_seq(server->engine, engine_seq(server->engine), answer));
+        members_self(server, &self);
+        members_go_back(server, link_fork_seq(&self, answer));
         return;
     default:
         snprintf(text, sizeof text, "%.*s", (int)sizeof answer->reason, answer->reason.bytes);

@@ -8,25 +8,30 @@
  * begins. A replica whose last change is `own`, in epoch e, joins, and is answered FORK(f, s): f is
  * the newest epoch up to e of the sender's history, s where f ends there, at most `own`.
  *
- *   The replica has no epoch behind f: then f = e, as f <= e and e is its last. It goes back to
- *   min(own, s), which is below own, as the sender answers FORK with f = e only where f ends before
- *   own.
+ *   The replica has no epoch behind f, and f = e. It goes back to min(own, s), which is below own,
+ *   as the sender answers FORK with f = e only where f ends before own.
  *   It has epochs behind f, and f too: it goes back to where f ends here or there, whichever comes
  *   first. Either is the end of a block of both, as one primary made all of f.
  *   It has epochs behind f, and not f: s means nothing here, it may even be inside of a block. It
  *   goes back to the end of its newest epoch before f.
+ *   It has no epoch behind f, and f is before e. Then e is bare, it has no change of it: its log
+ *   ends with an empty block of e, which it took before the first change was there; or it has only
+ *   the snapshot of a restored folder, which names the epoch to come. If it has f, it goes back to
+ *   min(own, s); if not, s means nothing, and it stays at own. At own, the empty blocks behind it
+ *   are given up; without any there is only the whole to be given up, and it begins anew.
  *
- * So each FORK makes the replica's log shorter, in the last two cases by an epoch at least, and
- * joining ends: when e is an epoch of both that does not end before `own` at the sender. All up to
- * there is the same then, as the blocks of e are one chain. It never goes back behind the last
- * block of both: that block's epoch is one of both histories, so it is at most f where f is in
- * both, and before f's end here and there; and where f is not in both, it is of an older epoch that
- * the replica keeps whole.
+ * So each FORK makes the replica's log shorter, where it has epochs behind f by an epoch at least,
+ * and joining ends: when e is an epoch of both that does not end before `own` at the sender. All up
+ * to there is the same then, as the blocks of e are one chain. It never goes back behind the last
+ * change of both, but for a new beginning: the block of that change is of an epoch of both
+ * histories, so it is at most f where f is in both, and before f's end here and there; and where f
+ * is not in both, it is of an older epoch that the replica keeps whole.
  *
  * Only by force two primaries begin the same epoch. Then the replica's last block is not at its
  * place in the sender's log, which the sender notices by the checksum. While that epoch is its last
  * one, it answers REFUSED: a person decides which history counts, by promoting one of the two.
- * After that it answers FORK(0, 0): the replica begins anew, and 0 is not above anything. */
+ * After that it answers FORK(0, 0): the replica begins anew, and 0 is not above anything. But where
+ * its last block is empty, it may be only this block that the sender never had: it goes first. */
 #include "net/link.h"
 
 #include <string.h>
@@ -133,13 +138,23 @@ bool link_block_follows(uint64_t seq, uint64_t checksum, uint64_t epoch,
     return block->seq_first == seq_next && block->previous == checksum;
 }
 
-uint64_t link_fork_seq(const struct engine *engine, uint64_t own_seq,
-                       const struct replica_join_reply_body *answer)
+/* Where the changes part, by what both say of their epochs. */
+static uint64_t parting_seq(const struct link_self *self,
+                            const struct replica_join_reply_body *answer)
 {
     if (answer->fork_epoch == 0)
         return 0;
-    struct link_epoch_end own = link_epoch_up_to(engine, own_seq, answer->fork_epoch);
-    if (!own.is_last && own.epoch < answer->fork_epoch)
+    struct link_epoch_end own = link_epoch_up_to(self->engine, self->seq, answer->fork_epoch);
+    if (own.epoch < answer->fork_epoch)
         return own.seq;
     return own.seq < answer->fork_seq ? own.seq : answer->fork_seq;
+}
+
+uint64_t link_fork_seq(const struct link_self *self, const struct replica_join_reply_body *answer)
+{
+    uint64_t seq = parting_seq(self, answer);
+    bool is_bare = link_epoch_up_to(self->engine, self->seq, UINT64_MAX).epoch < self->epoch;
+    if (self->ends_empty && (answer->fork_epoch == 0 || seq >= self->seq))
+        return self->seq;
+    return is_bare && seq >= self->seq ? 0 : seq;
 }

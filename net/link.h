@@ -49,6 +49,7 @@ struct link_self {
     uint64_t epoch_sealed;
     uint64_t seq;          /* of the last durable change */
     uint64_t checksum;     /* of the last durable block; 0: none */
+    bool ends_empty;       /* that block has no change */
     uint64_t age_us;       /* microseconds since this state was the primary's last one */
     uint64_t snapshot_seq; /* of the newest published snapshot; 0: none */
     uint32_t acks;
@@ -111,10 +112,11 @@ struct link_epoch_end {
 struct link_epoch_end link_epoch_up_to(const struct engine *engine, uint64_t own_seq,
                                        uint64_t epoch);
 
-/* The change that a replica goes back to when its join was answered FORK: below own_seq, or 0 for a
- * new beginning. net/link.c shows that joining again and again ends. */
-uint64_t link_fork_seq(const struct engine *engine, uint64_t own_seq,
-                       const struct replica_join_reply_body *answer);
+/* The change that a replica goes back to when its join was answered FORK: below self->seq, or 0 for
+ * a new beginning, or self->seq itself to give up the blocks without a change behind it. Whatever
+ * else it is gives up nothing: the answer is wrong. net/link.c shows that joining again and again
+ * ends. */
+uint64_t link_fork_seq(const struct link_self *self, const struct replica_join_reply_body *answer);
 
 /* The sender's side.
  *

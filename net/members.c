@@ -614,6 +614,7 @@ void members_self(const struct server *server, struct link_self *self)
         .epoch_sealed = members->shop.epoch_sealed,
         .seq = wal_seq_durable(server->wal),
         .checksum = server->replicas.checksum,
+        .ends_empty = server->replicas.ends_empty,
         .age_us = members_age_us(server),
         .acks = was_told ? members->primary_acks : options->acks,
         .members = was_told ? members->primary_members : members_count(server),

@@ -50,6 +50,7 @@ static void block_durable(void *context, const struct wal_block *block, const ui
     struct replicas *replicas = &server->replicas;
     replicas->epoch = block->epoch;
     replicas->checksum = block->checksum;
+    replicas->ends_empty = block->command_count == 0;
     if (replicas->link_count > 0)
         wal_ring_add(&replicas->ring, block, image);
     if (server->options.acks == 0 || block->command_count == 0)

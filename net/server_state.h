@@ -210,7 +210,8 @@ struct replicas {
     struct link *reading; /* whose job is in the lane; NULL: none */
     struct wal_ring ring;
     uint64_t epoch;    /* of the last durable block, */
-    uint64_t checksum; /* and its checksum */
+    uint64_t checksum; /* and its checksum; */
+    bool ends_empty;   /* it has no change, and became durable since the start */
     uint64_t seq_acknowledged;
     uint64_t block_marked;            /* the newest block in seq_last */
     uint64_t seq_last[SESSION_MARKS]; /* of each block, by its number */

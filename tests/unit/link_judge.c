@@ -347,7 +347,7 @@ static void append(struct world *world, int server)
     struct chain *chain = &world->chains[server];
     uint64_t epoch = chain_epoch(chain);
     if (epoch > 0 && world->owners[epoch] == server && chain->count < BLOCKS_MAX)
-        chain_add(chain, epoch, 1 + (uint32_t)test_random_below(3));
+        chain_add(chain, epoch, (uint32_t)test_random_below(4));
 }
 
 static void promote(struct world *world, int server)
@@ -357,15 +357,29 @@ static void promote(struct world *world, int server)
         return;
     world->epoch += 1 + test_random_below(2);
     world->owners[world->epoch] = server;
+    if (test_random_below(3) == 0)
+        chain_add(chain, world->epoch, 0);
     chain_add(chain, world->epoch, 1 + (uint32_t)test_random_below(3));
 }
 
-/* Cuts a log behind a change, which must be the end of a block. */
+/* The last change before a block. */
+static uint64_t seq_before(const struct chain *chain, uint32_t index)
+{
+    return index > 0 ? chain->blocks[index - 1].seq_last : 0;
+}
+
+/* Cuts a log behind the block that ends with a change: those without one go too. */
 static void cut(struct chain *chain, uint64_t seq)
 {
-    while (chain_seq(chain) > seq)
+    while (chain->count > 0 && seq_before(chain, chain->count - 1) >= seq)
         chain->count--;
     CHECK_EQUAL(chain_seq(chain), seq);
+}
+
+/* What the owner of a supplier does with STREAM: the block at that place has to be the same. */
+static bool place_is_there(const struct chain *theirs, const struct chain *ours)
+{
+    return ours->count <= theirs->count && common(theirs, ours) == ours->count;
 }
 
 static unsigned ask(struct world *world, int primary, int replica,
@@ -380,15 +394,13 @@ static unsigned ask(struct world *world, int primary, int replica,
     bool fences = false;
     join.capacity_count = capacities_of(engine, rows);
     supplier_judge(&self, &join, rows, reply, &fences);
+    if (reply->answer == join_answer_STREAM && !place_is_there(theirs, &world->chains[replica])) {
+        reply->answer = join.epoch < self.epoch ? join_answer_FORK : join_answer_REFUSED;
+        reply->fork_epoch = reply->fork_seq = 0;
+    }
     engine_destroy(engine);
     world->joins++;
     return reply->answer;
-}
-
-/* What the owner of a supplier does with STREAM: the block at that place has to be the same. */
-static bool place_is_there(const struct chain *theirs, const struct chain *ours)
-{
-    return ours->count <= theirs->count && common(theirs, ours) == ours->count;
 }
 
 /* A replica joins, and joins again as long as it is told to go back. */
@@ -399,14 +411,17 @@ static void rejoin(struct world *world, int primary, int replica)
     struct chain before = *ours;
     struct replica_join_reply_body reply;
     uint32_t shared = common(theirs, ours);
+    uint64_t seq_shared = seq_before(ours, shared);
     uint32_t rounds = 0;
     while (ask(world, primary, replica, &reply) == join_answer_FORK) {
+        uint32_t count = ours->count;
         struct engine *engine = chain_engine(ours);
-        uint64_t fork_seq = link_fork_seq(engine, chain_seq(ours), &reply);
+        struct link_self self = chain_self(ours, engine);
+        uint64_t fork_seq = link_fork_seq(&self, &reply);
         engine_destroy(engine);
-        CHECK(fork_seq < chain_seq(ours));
         cut(ours, fork_seq);
-        CHECK(ours->count >= shared);
+        CHECK(ours->count < count);
+        CHECK(chain_seq(ours) >= seq_shared);
         CHECK(++rounds <= 2 * WORLD_STEPS);
         world->forks++;
     }
@@ -420,7 +435,7 @@ static void rejoin(struct world *world, int primary, int replica)
         return;
     }
     CHECK(place_is_there(theirs, ours));
-    CHECK_EQUAL(ours->count, shared);
+    CHECK_EQUAL(chain_seq(ours), seq_shared);
     for (uint64_t count = test_random_below(4); count > 0 && ours->count < theirs->count; count--) {
         ours->blocks[ours->count] = theirs->blocks[ours->count];
         ours->count++;
@@ -462,18 +477,55 @@ TEST(replica_without_the_epoch_of_the_fork_goes_back_to_an_end_of_its_own)
     chain_add(&ours, 1, 4);
     chain_add(&ours, 4, 2);
     struct engine *engine = chain_engine(&ours);
+    struct link_self self = chain_self(&ours, engine);
     struct replica_join_reply_body reply = {.fork_epoch = 2, .fork_seq = 5};
-    CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 7);
+    CHECK_EQUAL(link_fork_seq(&self, &reply), 7);
     reply = (struct replica_join_reply_body){.fork_epoch = 1, .fork_seq = 3};
-    CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 3);
+    CHECK_EQUAL(link_fork_seq(&self, &reply), 3);
     reply = (struct replica_join_reply_body){.fork_epoch = 1, .fork_seq = 9};
-    CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 7);
+    CHECK_EQUAL(link_fork_seq(&self, &reply), 7);
     reply = (struct replica_join_reply_body){.fork_epoch = 4, .fork_seq = 8};
-    CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 8);
+    CHECK_EQUAL(link_fork_seq(&self, &reply), 8);
     reply = (struct replica_join_reply_body){.fork_epoch = 0, .fork_seq = 2};
-    CHECK_EQUAL(link_fork_seq(engine, 9, &reply), 0);
+    CHECK_EQUAL(link_fork_seq(&self, &reply), 0);
     /* What is decided and not durable does not count. */
     reply = (struct replica_join_reply_body){.fork_epoch = 1, .fork_seq = 9};
-    CHECK_EQUAL(link_fork_seq(engine, 6, &reply), 6);
+    self.seq = 6;
+    self.epoch = 1;
+    CHECK_EQUAL(link_fork_seq(&self, &reply), 6);
+    engine_destroy(engine);
+}
+
+/* The replica has sealed off epoch 4 without a change of it: in an empty block, or only by the name
+ * of its snapshot. Where nothing else is to be given up, that is. */
+TEST(replica_with_no_change_of_its_last_epoch_gives_up_its_empty_blocks_or_begins_anew)
+{
+    struct chain ours = {.count = 0};
+    chain_add(&ours, 1, 3);
+    chain_add(&ours, 2, 4);
+    chain_add(&ours, 4, 0);
+    struct engine *engine = chain_engine(&ours);
+    struct link_self self = chain_self(&ours, engine);
+    CHECK(self.ends_empty && self.epoch == 4);
+    static const struct {
+        uint64_t fork_epoch, fork_seq;
+        uint64_t with_block, without; /* where it goes back to */
+    } rows[] = {
+        {2, 7, 7, 0}, /* all its changes are theirs */
+        {3, 9, 7, 0}, /* it has no epoch 3: where that ends there says nothing */
+        {3, 5, 7, 0}, /* the same */
+        {2, 5, 5, 5}, /* theirs end before */
+        {1, 3, 3, 3}, /* epoch 2 is not theirs */
+        {1, 9, 3, 3}, /* the same, and epoch 1 goes on there */
+        {0, 0, 7, 0}, /* its last block is not theirs */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct replica_join_reply_body reply = {.fork_epoch = rows[i].fork_epoch,
+                                                      .fork_seq = rows[i].fork_seq};
+        self.ends_empty = true;
+        CHECK_EQUAL(link_fork_seq(&self, &reply), rows[i].with_block);
+        self.ends_empty = false;
+        CHECK_EQUAL(link_fork_seq(&self, &reply), rows[i].without);
+    }
     engine_destroy(engine);
 }

@@ -120,12 +120,20 @@ static void decide(struct engine *engine, uint16_t number, const void *body, uin
     CHECK(command.accepted);
 }
 
+static bool chain_ends_empty(const struct chain *chain)
+{
+    uint64_t before = chain->count > 1 ? chain->blocks[chain->count - 2].seq_last : 0;
+    return chain->count > 0 && chain_seq(chain) == before;
+}
+
 struct engine *chain_engine(const struct chain *chain)
 {
     struct engine *engine = engine_of(CAPACITY_skus, CHAIN_TABLE_RECORDS);
     uint64_t epoch = 1;
     for (uint32_t i = 0; i < chain->count; i++) {
         const struct chain_block *block = &chain->blocks[i];
+        if (block->seq_last == engine_seq(engine))
+            continue; /* it has no change */
         if (block->epoch > epoch) {
             struct epoch_begin_body begin = {.epoch = block->epoch,
                                              .previous = i > 0 ? block[-1].checksum : 0};
@@ -153,6 +161,7 @@ struct link_self chain_self(const struct chain *chain, const struct engine *engi
         .epoch_sealed = chain_epoch(chain),
         .seq = chain_seq(chain),
         .checksum = chain_checksum(chain),
+        .ends_empty = chain_ends_empty(chain),
         .age_us = 1234567,
         .acks = 1,
         .members = 3,

@@ -202,13 +202,14 @@ static void snapshot_make(struct folder *folder)
     writer_destroy(writer);
 }
 
-/* The size of a block; of an empty one, with the block behind it, which stands in the same segment.
- */
+/* The size of a block; of an empty one, with those up to the first with commands behind it, which
+ * stand in the same segment. */
 static uint64_t size_with_next(const struct folder *folder, uint32_t index)
 {
-    const struct forked_block *block = &folder->blocks[index];
-    return block->header.block_size +
-           (block->header.command_count == 0 ? block[1].header.block_size : 0);
+    uint64_t size = folder->blocks[index].header.block_size;
+    while (folder->blocks[index].header.command_count == 0 && ++index < folder->block_count)
+        size += folder->blocks[index].header.block_size;
+    return size;
 }
 
 /* Writes blocks into segments of a few pages, with zeros behind the last one. Segments that a
@@ -655,6 +656,60 @@ TEST(fork_that_lies_before_a_log_without_a_block_begins_anew)
         CHECK(fork.begins_anew);
         state_check(&folder, &fork);
         files_check(&folder, &fork);
+        folder_free(&folder);
+    }
+}
+
+/* A block without commands, of an epoch that has none. */
+static void empty_block_make(struct folder *folder)
+{
+    static uint8_t image[WAL_ALIGN];
+    struct forked_block *made = &folder->blocks[folder->block_count++];
+    uint64_t seq = engine_seq(folder->engine);
+    made->header = (struct wal_block){.previous = made[-1].header.checksum,
+                                      .epoch = folder->epoch + 1,
+                                      .seq_first = seq + 1,
+                                      .seq_durable = seq,
+                                      .time_us = folder->now_us,
+                                      .digest = engine_digest(folder->engine)};
+    wal_block_seal(&folder->packer, &made->header, folder->ids, folder->fields, image);
+    made->image = malloc(sizeof image);
+    CHECK(made->image != NULL);
+    memcpy(made->image, image, sizeof image);
+}
+
+/* A log that ends with so many blocks without commands. */
+static void emptily_ending_make(struct folder *folder, uint32_t empty_count)
+{
+    *folder = (struct folder){.machine = sim_machine_create(test_random()),
+                              .engine = engine_made(),
+                              .now_us = US_PER_SECOND,
+                              .epoch = 1};
+    open_disk(folder);
+    for (uint32_t i = 0; i < 6; i++)
+        block_make(folder, true);
+    if (below(folder, 2) == 0)
+        snapshot_make(folder);
+    while (empty_count-- > 0)
+        empty_block_make(folder);
+    log_make(folder, false);
+    files_keep(folder);
+}
+
+/* One of them looks like a seal, two do not. */
+TEST(fork_at_the_last_change_gives_up_the_blocks_without_commands_behind_it)
+{
+    static struct folder folder;
+    for (uint32_t i = 0; i < 12; i++) {
+        struct replay replay = {0};
+        emptily_ending_make(&folder, 1 + i % 3);
+        struct fork fork = {.fork_seq = engine_seq(folder.engine)};
+        go_back(&folder, &fork, i / 3);
+        CHECK(!fork.begins_anew);
+        state_check(&folder, &fork);
+        CHECK(replay_and_open(&folder, &replay));
+        CHECK_EQUAL(replay.epoch, block_of(&folder, fork.fork_seq)->header.epoch);
+        wal_finish(&folder, false);
         folder_free(&folder);
     }
 }

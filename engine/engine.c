@@ -7,7 +7,7 @@
 
 #include "engine/keys.h"
 #include "engine/layout.h"
-#include "engine/place.h"
+#include "engine/fetch.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
 
@@ -133,16 +133,10 @@ void engine_refuse(struct command *command, enum outcome outcome, uint64_t seq)
     command->sink->cursor = command->reply + sizeof body;
 }
 
-void engine_fetch_slots(struct engine *engine, struct command *command)
+void engine_fetch(struct engine *engine, struct command *commands, uint32_t count)
 {
-    if (command->number == MESSAGE_order_place)
-        place_prefetch_slots(engine, command);
-}
-
-void engine_fetch_records(struct engine *engine, struct command *command)
-{
-    if (command->number == MESSAGE_order_place)
-        place_prefetch_records(engine, command);
+    TILL_ASSERT(count <= BATCH_COMMANDS_MAX);
+    fetch_batch(engine, commands, count);
 }
 
 void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct command *commands,
@@ -157,10 +151,7 @@ void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct comman
 
 void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        engine_fetch_slots(engine, &commands[i]);
-    for (uint32_t i = 0; i < count; i++)
-        engine_fetch_records(engine, &commands[i]);
+    engine_fetch(engine, commands, count);
     engine_decide_fetched(engine, now_us, commands, count);
 }
 

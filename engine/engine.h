@@ -50,7 +50,7 @@ struct command {
     uint8_t *reply;      /* the body in the sink; NULL without one */
     uint32_t reply_size; /* bytes of it, a multiple of 8 */
 
-    /* Private to the engine, between prefetch and decision: of order.place's ids. */
+    /* Private to the engine, from engine_fetch to the decision: of the ids of an order.place. */
     uint32_t order_hash;
     uint32_t customer_hash;
 };
@@ -78,11 +78,9 @@ void engine_print_memory(const struct engine *engine,
 void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands,
                    uint32_t count);
 
-/* The same in three steps, for a caller that has other work to do while the prefetched memory
- * arrives: first the index slots of each command, a while later its records, a while later all of
- * them are decided. Every command goes through all three. */
-void engine_fetch_slots(struct engine *engine, struct command *command);
-void engine_fetch_records(struct engine *engine, struct command *command);
+/* The same in two steps, for a caller that has other work to do while the memory comes that the
+ * commands will look up. Every command goes through both. */
+void engine_fetch(struct engine *engine, struct command *commands, uint32_t count);
 void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct command *commands,
                            uint32_t count);
 

@@ -2,7 +2,6 @@
  *
  * Everything is judged on a plan, in docs/rules.md's order, before anything is written: what is
  * refused leaves no trace, and refusing is the fastest path. The plan then becomes the order. */
-#include "engine/place.h"
 
 #include "engine/handlers.h"
 #include "engine/order.h"
@@ -13,29 +12,6 @@
 #include "engine/timers.h"
 
 #include "engine/layout.h"
-
-void place_prefetch_slots(struct engine *engine, struct command *command)
-{
-    const struct order_place_body *body = command->body;
-    const struct line_body *line = (const struct line_body *)(body + 1);
-    command->order_hash = hash_id(engine, body->order);
-    command->customer_hash = hash_id(engine, body->customer);
-    index_prefetch(&engine->order_index, command->order_hash);
-    index_prefetch(&engine->customer_index, command->customer_hash);
-    index_prefetch(&engine->sku_index, hash_words(engine, line->sku, 1));
-}
-
-void place_prefetch_records(struct engine *engine, struct command *command)
-{
-    struct index_walk walk = index_walk(&engine->customer_index, command->customer_hash);
-    uint32_t customer = index_next(&walk);
-    if (customer != 0)
-        __builtin_prefetch(customer_id_at(engine, customer));
-    walk = index_walk(&engine->order_index, command->order_hash);
-    uint32_t order = index_next(&walk);
-    if (order != 0)
-        __builtin_prefetch(order_at(engine, order));
-}
 
 static enum outcome check_lines(struct engine *engine, const struct order_place_body *body,
                                 const struct line_body *lines)

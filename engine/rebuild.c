@@ -18,7 +18,7 @@ typedef uint64_t record_hash(const struct engine *engine, uint32_t record);
 
 static uint64_t sku_index_hash(const struct engine *engine, uint32_t record)
 {
-    return hash_words(engine, sku_at(engine, record)->sku, 1);
+    return sku_hash(engine, sku_at(engine, record)->sku);
 }
 
 static uint64_t name_index_hash(const struct engine *engine, uint32_t record)

@@ -87,7 +87,7 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     if (index == 0) {
         index = arena_take(&engine->skus, 1);
         sku_edit(engine, index)->sku = body->sku;
-        index_insert(&engine->sku_index, hash_words(engine, body->sku, 1), index);
+        index_insert(&engine->sku_index, sku_hash(engine, body->sku), index);
     }
     struct sku *sku = sku_edit(engine, index);
     sku->price = body->price;

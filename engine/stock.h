@@ -4,10 +4,15 @@
 
 #include "engine/state.h"
 
+static inline uint32_t sku_hash(const struct engine *engine, uint64_t sku)
+{
+    return hash_words(engine, sku, 1);
+}
+
 /* The SKU with this number; 0: there is none. */
 static inline uint32_t sku_find(const struct engine *engine, uint64_t sku)
 {
-    struct index_walk walk = index_walk(&engine->sku_index, hash_words(engine, sku, 1));
+    struct index_walk walk = index_walk(&engine->sku_index, sku_hash(engine, sku));
     uint32_t index = 0;
     while ((index = index_next(&walk)) != 0 && sku_at(engine, index)->sku != sku) {
     }

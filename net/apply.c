@@ -22,7 +22,6 @@
 struct apply_batch {
     struct command commands[BATCH_COMMANDS_MAX];
     uint32_t count;
-    uint32_t fetched; /* commands whose records are on their way */
     uint32_t body_words;
     uint64_t time_us;
     uint64_t bodies[BATCH_COMMANDS_MAX * (FRAME_SIZE_MAX / 8)];
@@ -46,7 +45,7 @@ bool apply_init(struct apply *apply, struct engine *engine)
     apply->batches->filling = 0;
     for (unsigned i = 0; i < 2; i++) {
         struct apply_batch *batch = &apply->batches->batches[i];
-        batch->count = batch->fetched = batch->body_words = 0;
+        batch->count = batch->body_words = 0;
     }
     return true;
 }
@@ -57,19 +56,11 @@ void apply_deinit(struct apply *apply)
     apply->batches = NULL;
 }
 
-static void fetch_next(struct apply *apply, struct apply_batch *batch)
-{
-    if (batch->fetched < batch->count)
-        engine_fetch_records(apply->engine, &batch->commands[batch->fetched++]);
-}
-
 static bool decide_batch(struct apply *apply, struct apply_batch *batch)
 {
     uint64_t seq = engine_seq(apply->engine);
     if (batch->count == 0)
         return true;
-    while (batch->fetched < batch->count)
-        fetch_next(apply, batch);
     for (uint32_t i = 0; i < batch->count && apply->observe != NULL; i++)
         apply->observe(apply->context, &batch->commands[i]);
     engine_decide_fetched(apply->engine, batch->time_us, batch->commands, batch->count);
@@ -87,15 +78,16 @@ static bool decide_batch(struct apply *apply, struct apply_batch *batch)
                               "restore from a replica or a backup");
     }
     apply->commands += batch->count;
-    batch->count = batch->fetched = 0;
-    batch->body_words = 0;
+    batch->count = batch->body_words = 0;
     return true;
 }
 
-/* Decides the batch that waits, and lets the one that was filled wait. */
+/* Decides the batch that waits, and lets the one that was filled wait for its memory. */
 static bool batches_turn(struct apply *apply)
 {
     struct apply_batches *batches = apply->batches;
+    struct apply_batch *filled = &batches->batches[batches->filling];
+    engine_fetch(apply->engine, filled->commands, filled->count);
     batches->filling = 1 - batches->filling;
     return decide_batch(apply, &batches->batches[batches->filling]);
 }
@@ -105,7 +97,7 @@ static bool batches_flush(struct apply *apply)
     return batches_turn(apply) && batches_turn(apply);
 }
 
-/* Adds the command that was decoded, and starts to fetch what it and one that waits will touch. */
+/* Adds the command that was decoded. */
 static bool batches_add(struct apply *apply)
 {
     struct apply_batches *batches = apply->batches;
@@ -124,8 +116,6 @@ static bool batches_add(struct apply *apply)
     *command = (struct command){.body = body, .size = decoded->size, .number = decoded->number};
     batch->body_words += decoded->size / 8;
     batch->time_us = decoded->time_us;
-    engine_fetch_slots(apply->engine, command);
-    fetch_next(apply, &batches->batches[1 - batches->filling]);
     return true;
 }
 

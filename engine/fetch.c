@@ -13,6 +13,7 @@
 
 #include "engine/order_parts.h"
 #include "engine/payment.h"
+#include "engine/points.h"
 #include "engine/stock.h"
 
 /* The order that a command is about; zero: none that is looked up by its id. */
@@ -60,6 +61,13 @@ static uint32_t sku_first(const struct engine *engine, uint64_t sku)
     return first_of(&engine->sku_index, sku_hash(engine, sku));
 }
 
+/* Of an order.place; 0: a new one. */
+static uint32_t customer_of(const struct engine *engine, const struct command *command)
+{
+    const struct order_place_body *body = command->body;
+    return customer_find(engine, body->customer, command->customer_hash);
+}
+
 static uint32_t event_hash(const struct engine *engine, const struct command *command)
 {
     const struct payment_event_body *body = command->body;
@@ -88,7 +96,7 @@ static void fetch_slots(struct engine *engine, struct command *command)
     const struct order_place_body *body = command->body;
     const struct line_body *lines = (const struct line_body *)(body + 1);
     command->customer_hash = hash_id(engine, body->customer);
-    index_prefetch(&engine->customer_index, command->customer_hash);
+    id_index_prefetch(&engine->customer_index, command->customer_hash);
     for (uint32_t i = 0; i < lines_fetched(engine, body); i++)
         index_prefetch(&engine->sku_index, sku_hash(engine, lines[i].sku));
 }
@@ -118,10 +126,8 @@ static void fetch_records(struct engine *engine, const struct command *command)
         return;
     const struct order_place_body *body = command->body;
     const struct line_body *lines = (const struct line_body *)(body + 1);
-    uint32_t customer = first_of(&engine->customer_index, command->customer_hash);
-    __builtin_prefetch(customer_id_at(engine, customer));
     if (body->points != 0)
-        __builtin_prefetch(customer_at(engine, customer));
+        __builtin_prefetch(customer_at(engine, customer_of(engine, command)));
     for (uint32_t i = 0; i < lines_fetched(engine, body); i++)
         __builtin_prefetch(sku_at(engine, sku_first(engine, lines[i].sku)));
 }
@@ -135,7 +141,7 @@ static void fetch_parts(struct engine *engine, const struct command *command)
     const struct order_place_body *body = command->body;
     const struct line_body *lines = (const struct line_body *)(body + 1);
     if (body->points != 0) {
-        uint32_t customer = first_of(&engine->customer_index, command->customer_hash);
+        uint32_t customer = customer_of(engine, command);
         __builtin_prefetch(lot_at(engine, customer_at(engine, customer)->lots));
     }
     for (uint32_t i = 0; i < lines_fetched(engine, body); i++) {

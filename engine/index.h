@@ -1,54 +1,69 @@
-/* An index: open addressing from a 32-bit hash to record numbers, 8 bytes a slot.
+/* An index: from a 32-bit hash to record numbers, eight to a cache line.
  *
- * A slot holds the hash and the record; record 0 is an empty slot. The hash gives the home slot by
- * multiplication, so the table may have any size, and needs no power of two. The slot has the whole
- * hash, so the caller compares keys only where that agrees. Collisions probe linearly; removal
- * shifts back, so there are no tombstones. */
+ * A line has the hashes of its records and their numbers, from the front; number 0 is a free place.
+ * It has the whole hash, so the caller compares keys only where that agrees, and all eight are
+ * compared at once. A record that finds its home line full stands in the next line that is not;
+ * removal moves records back, so there are no tombstones, and a look-up ends at the first line that
+ * is not full. */
 #ifndef TILL_ENGINE_INDEX_H
 #define TILL_ENGINE_INDEX_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include <assert.h>
+#include <string.h>
 
-#include "base/arena.h"
 #include "base/assert.h"
+#include "engine/lines.h"
 
-struct index {
-    uint64_t *slots; /* hash << 32 | record */
-    uint64_t slot_count;
+enum { INDEX_PLACES = 8 };
+
+struct index_line {
+    uint32_t hashes[INDEX_PLACES];
+    uint32_t records[INDEX_PLACES];
 };
 
-static inline uint64_t index_slots_for(uint32_t capacity)
-{
-    return (uint64_t)capacity + capacity / 3 + 16;
-}
+static_assert(sizeof(struct index_line) == LINE_SIZE, "one cache line");
 
-static inline uint64_t index_bytes(const struct index *index)
-{
-    return index->slot_count * sizeof(uint64_t);
-}
+struct index {
+    struct lines lines;
+};
 
 static inline bool index_init(struct index *index, uint32_t capacity)
 {
-    index->slot_count = index_slots_for(capacity);
-    index->slots = memory_map(index_bytes(index));
-    return index->slots != NULL;
+    return lines_init(&index->lines, capacity, INDEX_PLACES);
 }
 
 static inline void index_deinit(struct index *index)
 {
-    memory_unmap(index->slots, index_bytes(index));
-    index->slots = NULL;
-}
-
-static inline uint64_t index_home(const struct index *index, uint32_t hash)
-{
-    return (uint64_t)hash * index->slot_count >> 32;
+    lines_deinit(&index->lines);
 }
 
 static inline void index_prefetch(const struct index *index, uint32_t hash)
 {
-    __builtin_prefetch(&index->slots[index_home(index, hash)]);
+    lines_prefetch(&index->lines, hash);
+}
+
+static inline struct index_line *index_line_at(const struct index *index, uint64_t line)
+{
+    return lines_at(&index->lines, line);
+}
+
+typedef uint32_t four_words __attribute__((vector_size(16), may_alias));
+
+/* Which of eight words are equal to one: a bit for each, the first one's lowest. Without branches,
+ * since which it is cannot be predicted. */
+static inline unsigned index_equal(const uint32_t words[INDEX_PLACES], uint32_t word)
+{
+    const four_words *halves = (const four_words *)words;
+    const four_words bits = {1, 2, 4, 8};
+    four_words low = (four_words)(halves[0] == word) & bits;
+    four_words high = (four_words)(halves[1] == word) & (bits << 4);
+    four_words all = low | high;
+    return all[0] | all[1] | all[2] | all[3];
+}
+
+static inline bool index_line_is_full(const struct index_line *line)
+{
+    return line->records[INDEX_PLACES - 1] != 0;
 }
 
 /* Walks the records whose hash is this one:
@@ -56,57 +71,68 @@ static inline void index_prefetch(const struct index *index, uint32_t hash)
  *   while ((record = index_next(&walk)) != 0) ... */
 struct index_walk {
     const struct index *index;
-    uint64_t slot;
+    uint64_t line;
     uint32_t hash;
+    unsigned places; /* of the line that are still to be looked at */
 };
 
 static inline struct index_walk index_walk(const struct index *index, uint32_t hash)
 {
-    return (struct index_walk){.index = index, .slot = index_home(index, hash), .hash = hash};
+    uint64_t line = lines_home(&index->lines, hash);
+    return (struct index_walk){.index = index,
+                               .line = line,
+                               .hash = hash,
+                               .places = index_equal(index_line_at(index, line)->hashes, hash)};
 }
 
 static inline uint32_t index_next(struct index_walk *walk)
 {
-    for (;;) {
-        uint64_t entry = walk->index->slots[walk->slot];
-        if (entry == 0)
+    const struct index_line *line = index_line_at(walk->index, walk->line);
+    while (walk->places == 0) {
+        if (!index_line_is_full(line))
             return 0;
-        walk->slot = walk->slot + 1 == walk->index->slot_count ? 0 : walk->slot + 1;
-        if ((uint32_t)(entry >> 32) == walk->hash)
-            return (uint32_t)entry;
+        walk->line = lines_next(&walk->index->lines, walk->line);
+        line = index_line_at(walk->index, walk->line);
+        walk->places = index_equal(line->hashes, walk->hash);
     }
+    unsigned place = (unsigned)__builtin_ctz(walk->places);
+    /* A free place is found by the hash 0: then all places behind it are free too. */
+    walk->places &= line->records[place] != 0 ? walk->places - 1 : 0;
+    return line->records[place];
+}
+
+/* Where a record of this hash goes, if it is in its home line and no record there has its hash;
+ * else NULL, which says nothing. For callers that have another way then. */
+static inline struct index_line *index_vacancy(const struct index *index, uint32_t hash,
+                                               unsigned *place)
+{
+    struct index_line *line = index_line_at(index, lines_home(&index->lines, hash));
+    if (index_line_is_full(line) || index_equal(line->hashes, hash) != 0)
+        return NULL;
+    *place = (unsigned)__builtin_ctz(index_equal(line->records, 0));
+    return line;
+}
+
+static inline void index_put(struct index_line *line, unsigned place, uint32_t hash,
+                             uint32_t record)
+{
+    line->hashes[place] = hash;
+    line->records[place] = record;
 }
 
 /* The caller keeps the number of records within the capacity. */
 static inline void index_insert(struct index *index, uint32_t hash, uint32_t record)
 {
-    uint64_t slot = index_home(index, hash);
-    while (index->slots[slot] != 0)
-        slot = slot + 1 == index->slot_count ? 0 : slot + 1;
-    index->slots[slot] = (uint64_t)hash << 32 | record;
+    uint64_t at = lines_home(&index->lines, hash);
+    struct index_line *line = index_line_at(index, at);
+    while (index_line_is_full(line)) {
+        at = lines_next(&index->lines, at);
+        line = index_line_at(index, at);
+    }
+    index_put(line, (unsigned)__builtin_ctz(index_equal(line->records, 0)), hash, record);
 }
 
-static inline void index_remove(struct index *index, uint32_t hash, uint32_t record)
-{
-    uint64_t entry = (uint64_t)hash << 32 | record;
-    uint64_t hole = index_home(index, hash);
-    while (index->slots[hole] != entry) {
-        TILL_ASSERT(index->slots[hole] != 0);
-        hole = hole + 1 == index->slot_count ? 0 : hole + 1;
-    }
-    for (uint64_t next = hole;;) {
-        next = next + 1 == index->slot_count ? 0 : next + 1;
-        if (index->slots[next] == 0)
-            break;
-        /* An entry may fill the hole unless its home lies between the hole and itself. */
-        uint64_t home = index_home(index, (uint32_t)(index->slots[next] >> 32));
-        bool stays = hole <= next ? hole < home && home <= next : hole < home || home <= next;
-        if (!stays) {
-            index->slots[hole] = index->slots[next];
-            hole = next;
-        }
-    }
-    index->slots[hole] = 0;
-}
+/* The record is there. */
+void index_remove(struct index *index, uint32_t hash, uint32_t record);
 
 #endif

@@ -133,29 +133,31 @@ bool table_record_is_free(const struct engine *engine, enum engine_table table, 
            memcmp(bytes + behind, zeros, arena->record_size - behind) == 0;
 }
 
-/* Each index, and the table whose records it finds: the rings' own ones last. */
+/* The memory of each index, how many records a line of it finds, and the table that they are of. */
 static const struct {
     size_t place;
+    unsigned line_places;
     enum engine_table table;
 } indexes[] = {
 #define INDEX_ARENA(name)
 #define INDEX_POOL(name)
-#define INDEX_RING(name) {offsetof(struct engine, name.index), TABLE_##name},
+#define INDEX_RING(name) {offsetof(struct engine, name.index.lines), INDEX_PLACES, TABLE_##name},
 #define INDEX_CHUNKS(name)
 #define INDEX_BUCKETS(name)
-#define INDEX(name, table)             {offsetof(struct engine, name), TABLE_##table},
+#define INDEX(name, table)             {offsetof(struct engine, name.lines), INDEX_PLACES, TABLE_##table},
+#define ID_INDEX(name, table)          {offsetof(struct engine, name.lines), ID_PLACES, TABLE_##table},
 #define TABLE(number, KIND, name, ...) INDEX_##KIND(name)
 #include "engine/tables/tables.h"
 };
 
 enum { INDEX_COUNT = sizeof indexes / sizeof indexes[0] };
 
-static struct index *table_index(struct engine *engine, unsigned number)
+static struct lines *index_lines(struct engine *engine, unsigned number)
 {
-    return (struct index *)(void *)((uint8_t *)engine + indexes[number].place);
+    return (struct lines *)(void *)((uint8_t *)engine + indexes[number].place);
 }
 
-static const struct index *table_index_at(const struct engine *engine, unsigned number)
+static const struct lines *index_lines_at(const struct engine *engine, unsigned number)
 {
     return (const void *)((const uint8_t *)engine + indexes[number].place);
 }
@@ -191,9 +193,10 @@ static bool tables_init(struct engine *engine)
                               capacity_of(&engine->options, table->capacity_offset));
     }
     for (unsigned i = 0; i < INDEX_COUNT; i++)
-        all &= index_init(
-            table_index(engine, i),
-            capacity_of(&engine->options, table_info(indexes[i].table)->capacity_offset));
+        all &= lines_init(
+            index_lines(engine, i),
+            capacity_of(&engine->options, table_info(indexes[i].table)->capacity_offset),
+            indexes[i].line_places);
     return all;
 }
 
@@ -226,7 +229,7 @@ static void tables_deinit(struct engine *engine)
             arena_deinit(table_arena(engine, (enum engine_table)i));
     }
     for (unsigned i = 0; i < INDEX_COUNT; i++)
-        index_deinit(table_index(engine, i));
+        lines_deinit(index_lines(engine, i));
 }
 
 void engine_destroy(struct engine *engine)
@@ -252,8 +255,8 @@ bool engine_populate(struct engine *engine, const atomic_bool *stop)
 {
     bool all = memory_populate(engine->deadlines.buckets, deadlines_buckets_bytes(), stop);
     for (unsigned i = 0; all && i < INDEX_COUNT; i++) {
-        const struct index *index = table_index_at(engine, i);
-        all = memory_populate(index->slots, index_bytes(index), stop);
+        const struct lines *lines = index_lines_at(engine, i);
+        all = memory_populate(lines->memory, lines_bytes(lines), stop);
     }
     for (unsigned i = 0; all && i < ENGINE_TABLE_COUNT; i++) {
         const struct arena *arena = table_arena_at(engine, (enum engine_table)i);
@@ -274,7 +277,7 @@ static uint64_t capacity_bytes(const struct engine *engine, size_t offset)
     }
     for (unsigned i = 0; i < INDEX_COUNT; i++) {
         if (table_info(indexes[i].table)->capacity_offset == offset)
-            bytes += index_bytes(table_index_at(engine, i));
+            bytes += lines_bytes(index_lines_at(engine, i));
     }
     return bytes;
 }

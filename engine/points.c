@@ -27,7 +27,7 @@ uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash)
     TILL_ASSERT(index != 0);
     TILL_ASSERT(arena_take(&engine->customer_ids, 1) == index);
     customer_id_new(engine, index)->id = id;
-    index_insert(&engine->customer_index, hash, index);
+    id_index_insert(&engine->customer_index, hash, id, index);
     return index;
 }
 

@@ -7,11 +7,7 @@
 /* The customer with this id, whose hash_id is known; 0: there is none. */
 static inline uint32_t customer_find(const struct engine *engine, struct id id, uint32_t hash)
 {
-    struct index_walk walk = index_walk(&engine->customer_index, hash);
-    uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0 && !id_equal(customer_id_at(engine, index)->id, id)) {
-    }
-    return index;
+    return id_index_find(&engine->customer_index, hash, id);
 }
 
 /* Adds a customer; the caller has checked for room. */

@@ -15,6 +15,7 @@ enum { AHEAD = 32 };
 #define NOT_INDEXED UINT64_MAX
 
 typedef uint64_t record_hash(const struct engine *engine, uint32_t record);
+typedef void record_insert(struct engine *engine, uint32_t hash, uint32_t record);
 
 static uint64_t sku_index_hash(const struct engine *engine, uint32_t record)
 {
@@ -50,9 +51,9 @@ static uint64_t tally_index_hash(const struct engine *engine, uint32_t record)
     return tally_hash(engine, tally->customer, tally->sale, tally->sku);
 }
 
-static uint64_t customer_index_hash(const struct engine *engine, uint32_t record)
+static struct id customer_index_id(const struct engine *engine, uint32_t record)
 {
-    return hash_id(engine, customer_id_at(engine, record)->id);
+    return customer_id_at(engine, record)->id;
 }
 
 static uint64_t order_index_hash(const struct engine *engine, uint32_t record)
@@ -72,53 +73,89 @@ static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)
     return payment_hash(engine, payment->event, payment->provider);
 }
 
+/* How each index takes a record. */
+#define INSERT_ARENA(name)
+#define INSERT_POOL(name)
+#define INSERT_RING(name)                                                                          \
+    static void name##_insert(struct engine *engine, uint32_t hash, uint32_t record)               \
+    {                                                                                              \
+        index_insert(&engine->name.index, hash, record);                                           \
+    }
+#define INSERT_CHUNKS(name)
+#define INSERT_BUCKETS(name)
+#define TABLE(number, KIND, name, ...) INSERT_##KIND(name)
+#define INDEX(name, table)                                                                         \
+    static void name##_insert(struct engine *engine, uint32_t hash, uint32_t record)               \
+    {                                                                                              \
+        index_insert(&engine->name, hash, record);                                                 \
+    }
+#define ID_INDEX(name, table)                                                                      \
+    static uint64_t name##_hash(const struct engine *engine, uint32_t record)                      \
+    {                                                                                              \
+        return hash_id(engine, name##_id(engine, record));                                         \
+    }                                                                                              \
+    static void name##_insert(struct engine *engine, uint32_t hash, uint32_t record)               \
+    {                                                                                              \
+        id_index_insert(&engine->name, hash, name##_id(engine, record), record);                   \
+    }
+#include "engine/tables/tables.h"
+
+/* An index to be filled. */
+struct rebuilt {
+    const struct lines *lines;
+    record_hash *hash;
+    record_insert *insert;
+    enum engine_table table;
+};
+
 static uint32_t record_after(uint32_t record, uint32_t capacity)
 {
     return record == capacity ? 1 : record + 1;
 }
 
-/* Indexes `count` records of a table from `record` on, which go round at the capacity, but for
+/* Indexes `count` records of the table from `record` on, which go round at the capacity, but for
  * those that are free. */
-static void index_records(struct engine *engine, struct index *index, record_hash *hash,
-                          enum engine_table table, uint32_t record, uint64_t count)
+static void index_records(struct engine *engine, struct rebuilt rebuilt, uint32_t record,
+                          uint64_t count)
 {
-    uint32_t capacity = table_arena_at(engine, table)->capacity;
+    uint32_t capacity = table_arena_at(engine, rebuilt.table)->capacity;
     uint64_t hashes[AHEAD] = {0};
     uint32_t filled = record;
     for (uint64_t i = 0; i < count + AHEAD; i++) {
         if (i >= AHEAD && i - AHEAD < count) {
             if (hashes[i % AHEAD] != NOT_INDEXED)
-                index_insert(index, (uint32_t)hashes[i % AHEAD], filled);
+                rebuilt.insert(engine, (uint32_t)hashes[i % AHEAD], filled);
             filled = record_after(filled, capacity);
         }
         if (i >= count)
             continue;
-        hashes[i % AHEAD] =
-            table_record_is_free(engine, table, record) ? NOT_INDEXED : hash(engine, record);
+        bool is_free = table_record_is_free(engine, rebuilt.table, record);
+        hashes[i % AHEAD] = is_free ? NOT_INDEXED : rebuilt.hash(engine, record);
         if (hashes[i % AHEAD] != NOT_INDEXED)
-            index_prefetch(index, (uint32_t)hashes[i % AHEAD]);
+            lines_prefetch(rebuilt.lines, (uint32_t)hashes[i % AHEAD]);
         record = record_after(record, capacity);
     }
 }
 
-/* The hash of each index, and of each ring's, is <name>_hash. */
+#define REBUILT(index, name, table)                                                                \
+    (struct rebuilt)                                                                               \
+    {                                                                                              \
+        &(index)->lines, name##_hash, name##_insert, TABLE_##table                                 \
+    }
 #define REBUILD_ARENA(name)
 #define REBUILD_POOL(name)
-#define REBUILD_RING(name) ring_rebuild(engine, &engine->name, TABLE_##name, name##_hash);
+#define REBUILD_RING(name)                                                                         \
+    index_records(engine, REBUILT(&engine->name.index, name, name),                                \
+                  memory_ring_slot(&engine->name, engine->name.first),                             \
+                  memory_ring_count(&engine->name));
 #define REBUILD_CHUNKS(name)
 #define REBUILD_BUCKETS(name)
-
-static void ring_rebuild(struct engine *engine, struct memory_ring *ring, enum engine_table table,
-                         record_hash *hash)
-{
-    index_records(engine, &ring->index, hash, table, memory_ring_slot(ring, ring->first),
-                  memory_ring_count(ring));
-}
 
 void engine_rebuild(struct engine *engine)
 {
 #define INDEX(name, table)                                                                         \
-    index_records(engine, &engine->name, name##_hash, TABLE_##table, 1, engine->table.count);
+    index_records(engine, REBUILT(&engine->name, name, table), 1, engine->table.count);
+#define ID_INDEX(name, table)          INDEX(name, table)
 #define TABLE(number, KIND, name, ...) REBUILD_##KIND(name)
 #include "engine/tables/tables.h"
     deadlines_rebuild(&engine->deadlines);

@@ -11,6 +11,7 @@
 #include "engine/deadlines.h"
 #include "engine/engine.h"
 #include "engine/free_list.h"
+#include "engine/id_index.h"
 #include "engine/index.h"
 #include "engine/keep.h"
 #include "engine/memory_ring.h"
@@ -45,6 +46,7 @@ struct engine {
 #define TABLE_MEMBER_CHUNKS(name)
 #define TABLE(number, KIND, name, ...) TABLE_MEMBER_##KIND(name)
 #define INDEX(name, table)             struct index name;
+#define ID_INDEX(name, table)          struct id_index name;
 #include "engine/tables/tables.h"
 #undef TABLE_MEMBER_ARENA
 #undef TABLE_MEMBER_POOL

@@ -35,6 +35,10 @@
  *   INDEX(name, table)
  *       finds records of the table: uint64_t <name>_hash(engine, record) tells where, in
  *       engine/rebuild.c
+ *   ID_INDEX(name, table)
+ *       the same by an id that is not zero, and has it beside the record's number, so that nothing
+ *       else is touched; for records that are only ever added: struct id <name>_id(engine, record)
+ *       tells it, in engine/rebuild.c
  *
  *   SCALAR(number, KIND, name, place, since, text)
  *       a number of the state that is in no record; the count of a table is kept with it
@@ -71,6 +75,9 @@
 #endif
 #ifndef INDEX
 #define INDEX(name, table)
+#endif
+#ifndef ID_INDEX
+#define ID_INDEX(name, table)
 #endif
 #ifndef SCALAR
 #define SCALAR(number, KIND, name, place, since, text)
@@ -342,7 +349,7 @@ INDEX(stock_index, stocks)
 INDEX(sale_index, sales)
 INDEX(pool_index, pools)
 INDEX(tally_index, tallies)
-INDEX(customer_index, customer_ids)
+ID_INDEX(customer_index, customer_ids)
 INDEX(order_index, orders)
 INDEX(payment_index, payments)
 
@@ -408,6 +415,7 @@ CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
 #undef PARTS
 #undef TABLE
 #undef INDEX
+#undef ID_INDEX
 #undef SCALAR
 #undef CAPACITY
 #undef TIMER

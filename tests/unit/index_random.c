@@ -1,5 +1,6 @@
 /* The index against a naive list of pairs: random inserts and removals, home slots at the very end
  * of the table so that probing wraps around, and a table filled to its capacity. */
+#include "engine/id_index.h"
 #include "engine/index.h"
 
 #include <stdlib.h>
@@ -72,8 +73,10 @@ static void check_hash(const struct indexed *indexed, uint32_t hash)
 static void check_all(const struct indexed *indexed)
 {
     uint32_t used_count = 0;
-    for (uint64_t slot = 0; slot < indexed->index.slot_count; slot++)
-        used_count += indexed->index.slots[slot] != 0;
+    for (uint64_t line = 0; line < indexed->index.lines.count; line++) {
+        for (uint32_t place = 0; place < INDEX_PLACES; place++)
+            used_count += index_line_at(&indexed->index, line)->records[place] != 0;
+    }
     CHECK_EQUAL(used_count, indexed->count);
     for (uint32_t i = 0; i < CAPACITY; i++) {
         if (indexed->pairs[i].record != 0)
@@ -138,8 +141,9 @@ TEST(full_index_still_finds_and_ends_every_walk)
     }
 }
 
-TEST(index_has_more_slots_than_its_capacity)
+TEST(index_has_more_places_than_its_capacity)
 {
-    CHECK(index_slots_for(0) > 0);
-    CHECK(index_slots_for(UINT32_MAX) > UINT32_MAX);
+    CHECK(lines_for(0, INDEX_PLACES) > 0);
+    CHECK(lines_for(1, ID_PLACES) * ID_PLACES > 1);
+    CHECK(lines_for(UINT32_MAX, INDEX_PLACES) * INDEX_PLACES > UINT32_MAX);
 }

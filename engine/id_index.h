@@ -1,0 +1,82 @@
+/* An index of ids: three ids with their record numbers to a cache line, so that a look-up touches
+ * nothing else. For records that are only ever added, and whose ids are not zero: a free place has
+ * the id zero and the number 0. */
+#ifndef TILL_ENGINE_ID_INDEX_H
+#define TILL_ENGINE_ID_INDEX_H
+
+#include <assert.h>
+
+#include "base/id.h"
+#include "engine/lines.h"
+
+enum { ID_PLACES = 3 };
+
+struct id_line {
+    struct id ids[ID_PLACES];
+    uint32_t records[ID_PLACES];
+    uint32_t zero;
+};
+
+static_assert(sizeof(struct id_line) == LINE_SIZE, "one cache line");
+
+struct id_index {
+    struct lines lines;
+};
+
+static inline bool id_index_init(struct id_index *index, uint32_t capacity)
+{
+    return lines_init(&index->lines, capacity, ID_PLACES);
+}
+
+static inline void id_index_deinit(struct id_index *index)
+{
+    lines_deinit(&index->lines);
+}
+
+static inline void id_index_prefetch(const struct id_index *index, uint32_t hash)
+{
+    lines_prefetch(&index->lines, hash);
+}
+
+static inline struct id_line *id_line_at(const struct id_index *index, uint64_t line)
+{
+    return lines_at(&index->lines, line);
+}
+
+static inline bool id_line_is_full(const struct id_line *line)
+{
+    return line->records[ID_PLACES - 1] != 0;
+}
+
+/* The record of an id, whose hash this is; 0: there is none. */
+static inline uint32_t id_index_find(const struct id_index *index, uint32_t hash, struct id id)
+{
+    uint64_t at = lines_home(&index->lines, hash);
+    for (;;) {
+        /* Without branches: which of the three it is cannot be predicted. */
+        const struct id_line *line = id_line_at(index, at);
+        uint32_t record = 0;
+        for (unsigned i = 0; i < ID_PLACES; i++)
+            record |= id_equal(line->ids[i], id) ? line->records[i] : 0;
+        if (record != 0 || !id_line_is_full(line))
+            return record;
+        at = lines_next(&index->lines, at);
+    }
+}
+
+/* The id is not there yet; the caller keeps the number of records within the capacity. */
+static inline void id_index_insert(struct id_index *index, uint32_t hash, struct id id,
+                                   uint32_t record)
+{
+    uint64_t at = lines_home(&index->lines, hash);
+    while (id_line_is_full(id_line_at(index, at)))
+        at = lines_next(&index->lines, at);
+    struct id_line *line = id_line_at(index, at);
+    unsigned place = 0;
+    while (line->records[place] != 0)
+        place++;
+    line->ids[place] = id;
+    line->records[place] = record;
+}
+
+#endif

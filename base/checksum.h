@@ -19,6 +19,25 @@ static inline uint64_t checksum64_seeded(const void *bytes, size_t size, uint64_
     return XXH3_64bits_withSeed(bytes, size, seed);
 }
 
+/* checksum64 of 80 bytes in two steps, for callers that have many with the same last 48: what those
+ * come to, and the checksum from that and the first 32. By XXH3's specification the result for 65
+ * to 96 bytes is a sum of such parts, each of 16 bytes and a part of the secret, mixed once more. */
+static inline uint64_t checksum80_part(const uint8_t *bytes, size_t at, size_t secret)
+{
+    return XXH3_mix16B(bytes + at, XXH3_kSecret + secret, 0);
+}
+
+static inline uint64_t checksum80_rest(const void *bytes)
+{
+    return 80 * XXH_PRIME64_1 + checksum80_part(bytes, 32, 64) + checksum80_part(bytes, 32, 80) +
+           checksum80_part(bytes, 48, 48) + checksum80_part(bytes, 64, 16);
+}
+
+static inline uint64_t checksum80(uint64_t rest, const void *bytes)
+{
+    return XXH3_avalanche(rest + checksum80_part(bytes, 0, 0) + checksum80_part(bytes, 16, 32));
+}
+
 /* A good mix of two words: the folded 128-bit product. Used for table hashes and digests. */
 static inline uint64_t mix64(uint64_t a, uint64_t b)
 {

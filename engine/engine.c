@@ -145,8 +145,11 @@ void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct comman
     TILL_ASSERT(count <= BATCH_COMMANDS_MAX && now_us <= TIME_US_MAX);
     if (now_us > engine->time_us)
         engine->time_us = now_us;
-    for (uint32_t i = 0; i < count; i++)
-        decide_one(engine, &commands[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        i += offers_decide(engine, &commands[i], count - i);
+        if (i < count)
+            decide_one(engine, &commands[i]);
+    }
 }
 
 void engine_decide(struct engine *engine, uint64_t now_us, struct command *commands, uint32_t count)

@@ -81,7 +81,16 @@ static uint32_t key_hash(const struct engine *engine, const struct command *comm
     return hash_id(engine, key);
 }
 
-static void fetch_slots(struct engine *engine, struct command *command)
+static void fetch_place_slots(struct engine *engine, struct command *command)
+{
+    const struct order_place_body *body = command->body;
+    command->order_hash = hash_id(engine, body->order);
+    command->customer_hash = hash_id(engine, body->customer);
+    index_prefetch(&engine->order_index, command->order_hash);
+    id_index_prefetch(&engine->customer_index, command->customer_hash);
+}
+
+static void fetch_other_slots(struct engine *engine, struct command *command)
 {
     struct id order = order_of(command);
     command->order_hash = hash_id(engine, order);
@@ -91,14 +100,23 @@ static void fetch_slots(struct engine *engine, struct command *command)
         index_prefetch(&engine->payment_index, event_hash(engine, command));
     if (message_info(command->number)->is_keyed)
         index_prefetch(&engine->keys.index, key_hash(engine, command));
-    if (command->number != MESSAGE_order_place)
-        return;
+}
+
+/* Has the command more to ask for, once its slots are there? Most orders are new and need no more;
+ * of one that comes again, the record is fetched when it is decided. */
+static bool fetch_slots(struct engine *engine, struct command *command)
+{
+    if (command->number != MESSAGE_order_place) {
+        fetch_other_slots(engine, command);
+        return true;
+    }
     const struct order_place_body *body = command->body;
     const struct line_body *lines = (const struct line_body *)(body + 1);
-    command->customer_hash = hash_id(engine, body->customer);
-    id_index_prefetch(&engine->customer_index, command->customer_hash);
-    for (uint32_t i = 0; i < lines_fetched(engine, body); i++)
+    uint32_t line_count = lines_fetched(engine, body);
+    fetch_place_slots(engine, command);
+    for (uint32_t i = 0; i < line_count; i++)
         index_prefetch(&engine->sku_index, sku_hash(engine, lines[i].sku));
+    return body->points != 0 || line_count > 0;
 }
 
 /* An order's record is two cache lines. */
@@ -109,8 +127,22 @@ static void fetch_order(const struct engine *engine, uint32_t order)
     __builtin_prefetch(bytes + sizeof(struct order) / 2);
 }
 
-static void fetch_records(struct engine *engine, const struct command *command)
+static void fetch_place_records(const struct engine *engine, const struct command *command)
 {
+    const struct order_place_body *body = command->body;
+    const struct line_body *lines = (const struct line_body *)(body + 1);
+    if (body->points != 0)
+        __builtin_prefetch(customer_at(engine, customer_of(engine, command)));
+    for (uint32_t i = 0; i < lines_fetched(engine, body); i++)
+        __builtin_prefetch(sku_at(engine, sku_first(engine, lines[i].sku)));
+}
+
+static void fetch_records(const struct engine *engine, const struct command *command)
+{
+    if (command->number == MESSAGE_order_place) {
+        fetch_place_records(engine, command);
+        return;
+    }
     uint32_t order = first_of(&engine->order_index, command->order_hash);
     if (order != 0)
         fetch_order(engine, order);
@@ -122,19 +154,10 @@ static void fetch_records(struct engine *engine, const struct command *command)
         uint32_t key = first_of(&engine->keys.index, key_hash(engine, command));
         __builtin_prefetch(key_record_at(engine, key));
     }
-    if (command->number != MESSAGE_order_place)
-        return;
-    const struct order_place_body *body = command->body;
-    const struct line_body *lines = (const struct line_body *)(body + 1);
-    if (body->points != 0)
-        __builtin_prefetch(customer_at(engine, customer_of(engine, command)));
-    for (uint32_t i = 0; i < lines_fetched(engine, body); i++)
-        __builtin_prefetch(sku_at(engine, sku_first(engine, lines[i].sku)));
 }
 
-/* Only an order that spends points looks at more of its customer than the id; only one of several
- * lines has so many stocks that they would not be in the cache anyway. */
-static void fetch_parts(struct engine *engine, const struct command *command)
+/* Only an order that spends points looks at more of its customer than the id. */
+static void fetch_parts(const struct engine *engine, const struct command *command)
 {
     if (command->number != MESSAGE_order_place)
         return;
@@ -152,10 +175,14 @@ static void fetch_parts(struct engine *engine, const struct command *command)
 
 void fetch_batch(struct engine *engine, struct command *commands, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        fetch_slots(engine, &commands[i]);
-    for (uint32_t i = 0; i < count; i++)
-        fetch_records(engine, &commands[i]);
-    for (uint32_t i = 0; i < count; i++)
-        fetch_parts(engine, &commands[i]);
+    const struct command *more[BATCH_COMMANDS_MAX];
+    uint32_t more_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        more[more_count] = &commands[i];
+        more_count += fetch_slots(engine, &commands[i]);
+    }
+    for (uint32_t i = 0; i < more_count; i++)
+        fetch_records(engine, more[i]);
+    for (uint32_t i = 0; i < more_count; i++)
+        fetch_parts(engine, more[i]);
 }

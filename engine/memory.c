@@ -210,6 +210,7 @@ struct engine *engine_create(const struct engine_options *options, char *error, 
         return NULL;
     }
     engine->options = *options;
+    engine->terms_generation = 1;
     if (!tables_init(engine)) {
         snprintf(error, error_size,
                  "the tables could not be mapped: lower the capacities, or raise the limit of "
@@ -246,6 +247,7 @@ bool engine_clear(struct engine *engine)
     tables_deinit(engine);
     memset(engine, 0, sizeof *engine);
     engine->options = options;
+    engine->terms_generation = 1;
     return tables_init(engine);
 }
 

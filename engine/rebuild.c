@@ -1,5 +1,5 @@
 /* What follows from the records, made anew after an image was loaded: one row per index, and the
- * bitmap of the deadlines.
+ * bitmap of the deadlines. Offers are void.
  *
  * Records come in their order and their slots at random: each slot is prefetched some records
  * before it is filled, so that the memory latencies overlap. The hash seed is the engine's own;
@@ -159,6 +159,7 @@ void engine_rebuild(struct engine *engine)
 #define TABLE(number, KIND, name, ...) REBUILD_##KIND(name)
 #include "engine/tables/tables.h"
     deadlines_rebuild(&engine->deadlines);
+    engine->terms_generation++;
 }
 
 void engine_rewind(struct engine *engine)

@@ -15,6 +15,7 @@
 #include "engine/index.h"
 #include "engine/keep.h"
 #include "engine/memory_ring.h"
+#include "engine/offer.h"
 #include "engine/records.h"
 
 struct engine {
@@ -68,11 +69,20 @@ struct engine {
     uint64_t refund_order_count;
     uint64_t rejected_count;
 
+    uint64_t terms_generation; /* raised by each change of what terms are judged by */
+    struct offers offers;
+
     const struct metrics *metrics_shown; /* of the other layers, for `stats`; NULL: none */
 
     uint32_t loaded_capacity[ENGINE_TABLE_COUNT]; /* of the image being loaded */
 
     uint64_t scratch[FRAME_SIZE_MAX / 8]; /* a reply that no caller wants is written here */
+};
+
+/* The tables by whose records the terms of orders are judged. */
+static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
+#define TERMS(table) [TABLE_##table] = true,
+#include "engine/tables/tables.h"
 };
 
 /* Typed access to the tables. The `_at` functions read; whoever changes a record takes it from an
@@ -88,6 +98,8 @@ struct engine {
                                                                    uint32_t index)                 \
     {                                                                                              \
         keep(engine->keeper, TABLE_##table, index);                                                \
+        if (table_has_terms[TABLE_##table])                                                        \
+            engine->terms_generation++;                                                            \
         return (struct type *)(void *)engine->memory.records + index;                              \
     }                                                                                              \
     __attribute__((unused)) static inline struct type *type##_new(struct engine *engine,           \

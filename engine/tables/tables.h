@@ -40,6 +40,11 @@
  *       else is touched; for records that are only ever added: struct id <name>_id(engine, record)
  *       tells it, in engine/rebuild.c
  *
+ *   TERMS(table)
+ *       what an order's terms are judged by stands in records of the table, or is reached from them
+ *       alone: a change of one makes every offer void (engine/offer.c). Whoever links a stock to
+ *       its SKU, or a pool to its sale, changes these too
+ *
  *   SCALAR(number, KIND, name, place, since, text)
  *       a number of the state that is in no record; the count of a table is kept with it
  *       KIND      STATE: it follows from the log. CLOCK: a query may move it on, so that it is no
@@ -78,6 +83,9 @@
 #endif
 #ifndef ID_INDEX
 #define ID_INDEX(name, table)
+#endif
+#ifndef TERMS
+#define TERMS(table)
 #endif
 #ifndef SCALAR
 #define SCALAR(number, KIND, name, place, since, text)
@@ -353,6 +361,9 @@ ID_INDEX(customer_index, customer_ids)
 INDEX(order_index, orders)
 INDEX(payment_index, payments)
 
+TERMS(skus)
+TERMS(sales)
+
 SCALAR(1, STATE, seq, seq, 1, "of the last change")
 SCALAR(2, STATE, digest, digest, 1, "after it")
 SCALAR(3, CLOCK, time_us, time_us, 1, "of the last decision")
@@ -416,6 +427,7 @@ CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
 #undef TABLE
 #undef INDEX
 #undef ID_INDEX
+#undef TERMS
 #undef SCALAR
 #undef CAPACITY
 #undef TIMER

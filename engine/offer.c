@@ -1,0 +1,206 @@
+/* Offers.
+ *
+ * An offer holds what order.place decided on terms, and decides the next order with the same terms
+ * without judging them again. Nothing but speed may follow from it, so this is what must hold: as
+ * long as an offer is used, handle_order_place would come to the same. What that looks at, and why
+ * it is the same:
+ *
+ *   the terms            compared word by word
+ *   the SKU, its price, currency, and list of stocks; the sale, its hold, its pools, whether it
+ *   counts for limits    are in records of the tables that have a row of TERMS in
+ *                        engine/tables/tables.h, or linked from these: each change of such a record
+ *                        raises terms_generation, in its `_edit`, and the offer is void
+ *   the sale's window    compared with the time
+ *   units in the place   read for each order. An offer is made only where the order fixes its
+ *                        place, or gets all from the first one: while that has enough, no other is
+ *                        looked at
+ *   the ids              not zero, and the order's is not in the index, nor one with the same hash
+ *   room in the tables   looked at for each order
+ *   points, flags, limits per customer, several lines: no offer is made
+ *
+ * Where one of these is otherwise, the command is left to handle_order_place, which answers; only
+ * SOLD_OUT and INSUFFICIENT_STOCK, with which a sale ends, are answered here as well, where the
+ * SKU has one place only.
+ *
+ * Offers are no part of the state: an image does not have them, and a loaded engine has none. */
+#include "engine/offer.h"
+
+#include "engine/handlers.h"
+#include "engine/plan.h"
+#include "engine/points.h"
+#include "engine/source.h"
+#include "engine/timers.h"
+
+static bool came_before(struct engine *engine, const void *body)
+{
+    struct terms *seen = &engine->offers.seen[terms_row(body)];
+    bool again = terms_equal(seen, body);
+    *seen = terms_of(body);
+    return again;
+}
+
+/* Does only the terms' own decide where the units come from, and that the order waits for money? */
+static bool is_simple(const struct engine *engine, const struct plan *plan)
+{
+    const struct order_place_body *body = plan->body;
+    uint32_t first = sku_at(engine, plan->skus[0])->stocks;
+    bool is_counted = plan->sale != 0 && sale_at(engine, plan->sale)->counted;
+    return plan->is_inline && !plan->is_confirmed && body->points == 0 && body->flags == 0 &&
+           body->allocation == allocation_SINGLE && !is_counted &&
+           (plan->lines[0].warehouse != 0 || plan->pieces[0].stock == first);
+}
+
+static bool has_grown(void)
+{
+    return order_place_has_grown || line_has_grown;
+}
+
+void offer_keep(struct engine *engine, const struct plan *plan, uint32_t index)
+{
+    const void *body = plan->body;
+    if (has_grown() || plan->body->line_count != 1 || !came_before(engine, body) ||
+        !is_simple(engine, plan))
+        return;
+    const struct planned_piece *piece = &plan->pieces[0];
+    const struct sale *sale = sale_at(engine, plan->sale);
+    const struct stock *first = stock_at(engine, sku_at(engine, plan->skus[0])->stocks);
+    struct offer *offer = &engine->offers.rows[terms_row(body)];
+    *offer = (struct offer){
+        .terms = terms_of(body),
+        .generation = engine->terms_generation,
+        .from_us = plan->sale != 0 ? sale->opens_us : 0,
+        .span_us = plan->sale != 0 ? sale->closes_us - sale->opens_us : UINT64_MAX,
+        .hold_us = plan->hold_s * US_PER_SECOND,
+        .fingerprint = checksum80_rest(body),
+        .stock = piece->stock,
+        .pool = piece->pool,
+        .quantity = piece->quantity,
+        .is_only = plan->lines[0].warehouse != 0 || first->next == 0,
+        .order = *order_at(engine, index),
+        .reply = {.place = {.total = plan->total,
+                            .money_due = plan->total,
+                            .state = order_state_PENDING,
+                            .currency = plan->currency,
+                            .take_count = 1},
+                  .take = {.line = 1,
+                           .quantity = piece->quantity,
+                           .warehouse = stock_at(engine, piece->stock)->warehouse}},
+    };
+}
+
+/* The offer for a command; NULL when there is none that holds. */
+static inline const struct offer *offer_for(const struct engine *engine,
+                                            const struct command *command)
+{
+    if (!terms_are_of(command->number, command->size))
+        return NULL;
+    const struct offer *offer = &engine->offers.rows[terms_row(command->body)];
+    bool holds = offer->generation == engine->terms_generation &&
+                 engine->time_us - offer->from_us < offer->span_us &&
+                 terms_equal(&offer->terms, command->body);
+    return holds ? offer : NULL;
+}
+
+/* The first place has less than the order asks for. False when there may be another place. */
+static bool offer_refuse(struct engine *engine, struct command *command, const struct offer *offer,
+                         int64_t gives)
+{
+    if (!offer->is_only)
+        return false;
+    const struct line_body *line =
+        (const struct line_body *)((const struct order_place_body *)command->body + 1);
+    command->outcome = (uint16_t)plan_reject_remaining(engine, line->sku, gives);
+    command->accepted = false;
+    reply_rejection(engine, command);
+    engine->rejected_count++;
+    return true;
+}
+
+/* The customer's index; 0: a new one, for which there is no room. */
+static inline uint32_t customer_of(struct engine *engine, const struct command *command)
+{
+    const struct order_place_body *body = command->body;
+    uint32_t customer = customer_find(engine, body->customer, command->customer_hash);
+    if (customer == 0 && arena_room(&engine->customers) > 0)
+        customer = customer_add(engine, body->customer, command->customer_hash);
+    return customer;
+}
+
+static inline void offer_reply(struct engine *engine, struct command *command,
+                               const struct offer *offer, uint64_t deadline_us)
+{
+    command->outcome = OUTCOME_OK;
+    command->accepted = true;
+    command->reply = NULL;
+    command->reply_size = 0;
+    if (command->sink == NULL)
+        return;
+    struct order_place_reply_body *reply =
+        reply_room(engine, command, sizeof offer->reply.place + sizeof offer->reply.take);
+    memcpy(reply, &offer->reply, sizeof offer->reply.place + sizeof offer->reply.take);
+    reply->seq = engine->seq;
+    reply->hold_ends = deadline_us;
+}
+
+/* Writes the order: everything was looked at. */
+static inline void offer_take(struct engine *engine, const struct command *command,
+                              const struct offer *offer, uint32_t index, uint32_t customer,
+                              uint64_t deadline_us)
+{
+    const struct order_place_body *body = command->body;
+    uint64_t fingerprint = checksum80(offer->fingerprint, body);
+    struct order *order = order_new(engine, index);
+    struct stock *stock = stock_edit(engine, offer->stock);
+    engine->seq++;
+    digest_mix(engine, engine->seq, engine->time_us);
+    memcpy(order, &offer->order, sizeof *order);
+    order->id = body->order;
+    order->placed_seq = engine->seq;
+    order->placed_us = engine->time_us;
+    order->deadline_us = deadline_us;
+    order->fingerprint = fingerprint;
+    order->customer = customer;
+    order->parts.piece.next = stock->pieces;
+    order->parts.piece.order = index;
+    stock->pieces = index;
+    stock_take(engine, stock, offer->stock, offer->pool, offer->quantity);
+    digest_mix(engine, fingerprint, (uint64_t)offer->order.total);
+}
+
+/* Decides one order; false, with nothing done, when it is not one on known terms. */
+static inline bool offer_decide(struct engine *engine, struct command *command)
+{
+    const struct offer *offer = offer_for(engine, command);
+    const struct order_place_body *body = command->body;
+    unsigned place = 0;
+    struct index_line *line = index_vacancy(&engine->order_index, command->order_hash, &place);
+    if (offer == NULL || line == NULL || id_is_zero(body->order) || id_is_zero(body->customer))
+        return false;
+    int64_t gives = source_gives(engine, offer->pool, offer->stock);
+    if (gives < offer->quantity)
+        return offer_refuse(engine, command, offer, gives);
+    if (arena_room(&engine->orders) == 0 || !deadlines_has_room(&engine->deadlines))
+        return false;
+    uint32_t customer = customer_of(engine, command);
+    if (customer == 0)
+        return false;
+    uint32_t index = arena_take(&engine->orders, 1);
+    uint64_t deadline_us = engine->time_us + offer->hold_us;
+    offer_take(engine, command, offer, index, customer, deadline_us);
+    index_put(line, place, command->order_hash, index);
+    engine->orders_by_state[order_state_PENDING]++;
+    timer_set(engine, TIMER_hold, index, deadline_us);
+    offer_reply(engine, command, offer, deadline_us);
+    return true;
+}
+
+uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t count)
+{
+    uint64_t seq = engine->seq;
+    uint32_t decided = 0;
+    while (decided < count && offer_decide(engine, &commands[decided]))
+        decided++;
+    if (engine->seq != seq)
+        engine->changed_us = engine->time_us;
+    return decided;
+}

@@ -4,7 +4,11 @@
  * What must always hold: a near bucket in use lies less than a round from every other one; so does
  * a far one. A deadline that the near ring does not span goes to the far one, and one beyond that
  * to a far bucket before its time: it is set again when that one opens. A far bucket is opened only
- * when no near one is due, so what it has then fits the near ring. */
+ * when no near one is due, so what it has then fits the near ring.
+ *
+ * The open bucket is a near one in use that is not counted as due, with its last chunk: deadlines
+ * that go there change nothing else. It is closed whenever an entry is taken or a bucket is counted,
+ * and moves on with each deadline that is set elsewhere. */
 #include "engine/deadlines.h"
 
 #include "base/assert.h"
@@ -77,7 +81,7 @@ static uint32_t chunks_for(uint32_t capacity)
 
 bool deadlines_init(struct deadlines *deadlines, uint32_t capacity)
 {
-    *deadlines = (struct deadlines){.capacity = capacity, .bucket_uncounted = UINT64_MAX};
+    *deadlines = (struct deadlines){.capacity = capacity, .bucket_uncounted = UINT64_MAX, .open_number = UINT64_MAX};
     bool chunks =
         arena_init(&deadlines->chunks, sizeof(struct deadline_chunk), chunks_for(capacity));
     deadlines->buckets = memory_map(deadlines_buckets_bytes());
@@ -125,8 +129,13 @@ static uint32_t chunk_take(struct deadlines *deadlines)
     return index;
 }
 
-static inline void bucket_append(struct deadlines *deadlines, struct wheel *wheel, uint64_t number,
-                                 uint32_t slot, uint32_t entry)
+static void bucket_close(struct deadlines *deadlines)
+{
+    deadlines->open_number = UINT64_MAX;
+}
+
+static inline struct deadline_chunk *bucket_append(struct deadlines *deadlines, struct wheel *wheel,
+                                                   uint64_t number, uint32_t slot, uint32_t entry)
 {
     struct deadline_bucket *bucket = bucket_to_append(deadlines, slot);
     if (bucket->count == 0) {
@@ -145,6 +154,7 @@ static inline void bucket_append(struct deadlines *deadlines, struct wheel *whee
     chunk->orders.at[chunk->end++] = entry;
     bucket->count++;
     wheel->count++;
+    return chunk;
 }
 
 /* Would a bucket of this number lie less than a round from the others? */
@@ -189,7 +199,10 @@ void deadlines_add(struct deadlines *deadlines, uint64_t now_us, uint64_t deadli
         far_add(deadlines, now_us, deadline_us, entry);
         return;
     }
-    bucket_append(deadlines, &deadlines->near, number, near_slot(number), entry);
+    uint32_t slot = near_slot(number);
+    deadlines->open_chunk = bucket_append(deadlines, &deadlines->near, number, slot, entry);
+    deadlines->open_bucket = &deadlines->buckets[slot];
+    deadlines->open_number = number;
     if (number < deadlines->bucket_uncounted)
         deadlines->bucket_uncounted = number;
 }
@@ -207,6 +220,7 @@ uint64_t deadlines_due(struct deadlines *deadlines, uint64_t now_us)
 {
     while (deadlines->bucket_uncounted < near_of(now_us)) {
         uint64_t number = deadlines->bucket_uncounted;
+        bucket_close(deadlines);
         deadlines->due_count += deadlines->buckets[near_slot(number)].count;
         deadlines->bucket_due = number + 1;
         deadlines->bucket_uncounted = next_in_use(deadlines, &deadlines->near, number + 1);
@@ -230,6 +244,7 @@ static uint32_t bucket_take(struct deadlines *deadlines, struct wheel *wheel, ui
 {
     struct deadline_bucket *bucket = bucket_edit(deadlines, slot);
     uint32_t index = bucket->head;
+    bucket_close(deadlines);
     struct deadline_chunk *chunk = chunk_edit(deadlines, index);
     uint32_t entry = chunk->orders.at[chunk->first++];
     bucket->count--;
@@ -290,6 +305,7 @@ void deadlines_rebuild(struct deadlines *deadlines)
     /* Which are due is counted anew when somebody asks. */
     deadlines->bucket_uncounted = deadlines->near.count > 0 ? deadlines->near.first : UINT64_MAX;
     deadlines->bucket_due = deadlines->due_count = 0;
+    bucket_close(deadlines);
     for (uint32_t slot = 0; slot < DEADLINE_BUCKETS; slot++) {
         if (deadlines->buckets[slot].count > 0)
             deadlines->in_use[slot / 64] |= 1ULL << (slot % 64);

@@ -56,6 +56,7 @@ static inline uint32_t id_index_find(const struct id_index *index, uint32_t hash
         /* Without branches: which of the three it is cannot be predicted. */
         const struct id_line *line = id_line_at(index, at);
         uint32_t record = 0;
+#pragma GCC unroll 3
         for (unsigned i = 0; i < ID_PLACES; i++)
             record |= id_equal(line->ids[i], id) ? line->records[i] : 0;
         if (record != 0 || !id_line_is_full(line))

@@ -9,7 +9,10 @@
 #define TILL_ENGINE_INDEX_H
 
 #include <assert.h>
-#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/assert.h"
 #include "engine/lines.h"
@@ -47,18 +50,23 @@ static inline struct index_line *index_line_at(const struct index *index, uint64
     return lines_at(&index->lines, line);
 }
 
-typedef uint32_t four_words __attribute__((vector_size(16), may_alias));
-
 /* Which of eight words are equal to one: a bit for each, the first one's lowest. Without branches,
  * since which it is cannot be predicted. */
 static inline unsigned index_equal(const uint32_t words[INDEX_PLACES], uint32_t word)
 {
-    const four_words *halves = (const four_words *)words;
-    const four_words bits = {1, 2, 4, 8};
-    four_words low = (four_words)(halves[0] == word) & bits;
-    four_words high = (four_words)(halves[1] == word) & (bits << 4);
-    four_words all = low | high;
-    return all[0] | all[1] | all[2] | all[3];
+#ifdef __SSE2__
+    const __m128i *halves = (const __m128i *)(const void *)words;
+    __m128i wanted = _mm_set1_epi32((int)word);
+    __m128i low = _mm_cmpeq_epi32(_mm_load_si128(&halves[0]), wanted);
+    __m128i high = _mm_cmpeq_epi32(_mm_load_si128(&halves[1]), wanted);
+    __m128i eight = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
+    return (unsigned)_mm_movemask_epi8(eight);
+#else
+    unsigned places = 0;
+    for (unsigned i = 0; i < INDEX_PLACES; i++)
+        places |= (unsigned)(words[i] == word) << i;
+    return places;
+#endif
 }
 
 static inline bool index_line_is_full(const struct index_line *line)

@@ -186,6 +186,9 @@ static bool is_of_deadlines(const struct table_info *table)
 static bool tables_init(struct engine *engine)
 {
     bool all = deadlines_init(&engine->deadlines, engine->options.deadlines);
+    engine->offers = calloc(1, sizeof *engine->offers);
+    engine->terms_generation = 1;
+    all &= engine->offers != NULL;
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
         if (!is_of_deadlines(table))
@@ -210,7 +213,6 @@ struct engine *engine_create(const struct engine_options *options, char *error, 
         return NULL;
     }
     engine->options = *options;
-    engine->terms_generation = 1;
     if (!tables_init(engine)) {
         snprintf(error, error_size,
                  "the tables could not be mapped: lower the capacities, or raise the limit of "
@@ -224,6 +226,7 @@ struct engine *engine_create(const struct engine_options *options, char *error, 
 static void tables_deinit(struct engine *engine)
 {
     deadlines_deinit(&engine->deadlines);
+    free(engine->offers);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
         if (!is_of_deadlines(table))
@@ -247,7 +250,6 @@ bool engine_clear(struct engine *engine)
     tables_deinit(engine);
     memset(engine, 0, sizeof *engine);
     engine->options = options;
-    engine->terms_generation = 1;
     return tables_init(engine);
 }
 

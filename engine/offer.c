@@ -33,7 +33,7 @@
 
 static bool came_before(struct engine *engine, const void *body)
 {
-    struct terms *seen = &engine->offers.seen[terms_row(body)];
+    struct terms *seen = &engine->offers->seen[terms_row(body)];
     bool again = terms_equal(seen, body);
     *seen = terms_of(body);
     return again;
@@ -64,7 +64,7 @@ void offer_keep(struct engine *engine, const struct plan *plan, uint32_t index)
     const struct planned_piece *piece = &plan->pieces[0];
     const struct sale *sale = sale_at(engine, plan->sale);
     const struct stock *first = stock_at(engine, sku_at(engine, plan->skus[0])->stocks);
-    struct offer *offer = &engine->offers.rows[terms_row(body)];
+    struct offer *offer = &engine->offers->rows[terms_row(body)];
     *offer = (struct offer){
         .terms = terms_of(body),
         .generation = engine->terms_generation,
@@ -88,30 +88,35 @@ void offer_keep(struct engine *engine, const struct plan *plan, uint32_t index)
     };
 }
 
-/* The offer for a command; NULL when there is none that holds. */
-static inline const struct offer *offer_for(const struct engine *engine,
-                                            const struct command *command)
+/* The numbers of the engine that each order changes: in registers from one order to the next. */
+struct run {
+    uint64_t time_us;
+    uint64_t seq;
+    uint64_t digest;
+};
+
+/* The offer for an order of one line; NULL when there is none that holds. */
+static const struct offer *offer_for(const struct engine *engine, const void *body)
 {
-    if (!terms_are_of(command->number, command->size))
-        return NULL;
-    const struct offer *offer = &engine->offers.rows[terms_row(command->body)];
+    const struct offer *offer = &engine->offers->rows[terms_row(body)];
     bool holds = offer->generation == engine->terms_generation &&
                  engine->time_us - offer->from_us < offer->span_us &&
-                 terms_equal(&offer->terms, command->body);
+                 terms_equal(&offer->terms, body);
     return holds ? offer : NULL;
 }
 
 /* The first place has less than the order asks for. False when there may be another place. */
-static bool offer_refuse(struct engine *engine, struct command *command, const struct offer *offer,
-                         int64_t gives)
+static bool offer_refuse(struct engine *engine, uint64_t seq, struct command *command,
+                         const struct offer *offer, int64_t gives)
 {
     if (!offer->is_only)
         return false;
     const struct line_body *line =
         (const struct line_body *)((const struct order_place_body *)command->body + 1);
-    command->outcome = (uint16_t)plan_reject_remaining(engine, line->sku, gives);
+    struct rejection_body *reply = reply_room(engine, command, sizeof *reply);
+    *reply = rejection_make(seq, line->sku, gives);
+    command->outcome = gives == 0 ? OUTCOME_SOLD_OUT : OUTCOME_INSUFFICIENT_STOCK;
     command->accepted = false;
-    reply_rejection(engine, command);
     engine->rejected_count++;
     return true;
 }
@@ -126,8 +131,33 @@ static inline uint32_t customer_of(struct engine *engine, const struct command *
     return customer;
 }
 
-static inline void offer_reply(struct engine *engine, struct command *command,
-                               const struct offer *offer, uint64_t deadline_us)
+/* Writes the order: everything was looked at. */
+static inline void offer_take(struct engine *engine, struct run *run, const struct command *command,
+                              const struct offer *offer, uint32_t index, uint32_t customer)
+{
+    const struct order_place_body *body = command->body;
+    uint64_t fingerprint = checksum80(offer->fingerprint, body);
+    struct order *order = order_new(engine, index);
+    struct stock *stock = stock_edit(engine, offer->stock);
+    run->digest = digest_mixed(run->digest, ++run->seq, run->time_us);
+    *order = offer->order;
+    order->id = body->order;
+    order->placed_seq = run->seq;
+    order->placed_us = run->time_us;
+    order->deadline_us = run->time_us + offer->hold_us;
+    order->fingerprint = fingerprint;
+    order->customer = customer;
+    order->parts.piece.next = stock->pieces;
+    order->parts.piece.order = index;
+    stock->pieces = index;
+    source_take(engine, stock, offer->pool, offer->quantity);
+    run->digest = stock_mixed(run->digest, stock, offer->stock);
+    run->digest = digest_mixed(run->digest, fingerprint, (uint64_t)offer->order.total);
+    timer_set(engine, TIMER_hold, index, run->time_us + offer->hold_us);
+}
+
+static inline void offer_reply(struct engine *engine, const struct run *run,
+                               struct command *command, const struct offer *offer)
 {
     command->outcome = OUTCOME_OK;
     command->accepted = true;
@@ -135,72 +165,54 @@ static inline void offer_reply(struct engine *engine, struct command *command,
     command->reply_size = 0;
     if (command->sink == NULL)
         return;
-    struct order_place_reply_body *reply =
-        reply_room(engine, command, sizeof offer->reply.place + sizeof offer->reply.take);
-    memcpy(reply, &offer->reply, sizeof offer->reply.place + sizeof offer->reply.take);
-    reply->seq = engine->seq;
-    reply->hold_ends = deadline_us;
+    struct order_place_reply_body *reply = reply_room(engine, command, OFFER_REPLY_SIZE);
+    memcpy(reply, &offer->reply, OFFER_REPLY_SIZE);
+    reply->seq = run->seq;
+    reply->hold_ends = run->time_us + offer->hold_us;
 }
 
-/* Writes the order: everything was looked at. */
-static inline void offer_take(struct engine *engine, const struct command *command,
-                              const struct offer *offer, uint32_t index, uint32_t customer,
-                              uint64_t deadline_us)
+/* Decides one order; false, with nothing done, when it needs another look. */
+static inline bool offer_decide(struct engine *engine, struct run *run, struct command *command,
+                                const struct offer *offer)
 {
-    const struct order_place_body *body = command->body;
-    uint64_t fingerprint = checksum80(offer->fingerprint, body);
-    struct order *order = order_new(engine, index);
-    struct stock *stock = stock_edit(engine, offer->stock);
-    engine->seq++;
-    digest_mix(engine, engine->seq, engine->time_us);
-    memcpy(order, &offer->order, sizeof *order);
-    order->id = body->order;
-    order->placed_seq = engine->seq;
-    order->placed_us = engine->time_us;
-    order->deadline_us = deadline_us;
-    order->fingerprint = fingerprint;
-    order->customer = customer;
-    order->parts.piece.next = stock->pieces;
-    order->parts.piece.order = index;
-    stock->pieces = index;
-    stock_take(engine, stock, offer->stock, offer->pool, offer->quantity);
-    digest_mix(engine, fingerprint, (uint64_t)offer->order.total);
-}
-
-/* Decides one order; false, with nothing done, when it is not one on known terms. */
-static inline bool offer_decide(struct engine *engine, struct command *command)
-{
-    const struct offer *offer = offer_for(engine, command);
     const struct order_place_body *body = command->body;
     unsigned place = 0;
     struct index_line *line = index_vacancy(&engine->order_index, command->order_hash, &place);
-    if (offer == NULL || line == NULL || id_is_zero(body->order) || id_is_zero(body->customer))
+    if (line == NULL || id_is_zero(body->order) || id_is_zero(body->customer))
         return false;
     int64_t gives = source_gives(engine, offer->pool, offer->stock);
     if (gives < offer->quantity)
-        return offer_refuse(engine, command, offer, gives);
+        return offer_refuse(engine, run->seq, command, offer, gives);
     if (arena_room(&engine->orders) == 0 || !deadlines_has_room(&engine->deadlines))
         return false;
     uint32_t customer = customer_of(engine, command);
     if (customer == 0)
         return false;
     uint32_t index = arena_take(&engine->orders, 1);
-    uint64_t deadline_us = engine->time_us + offer->hold_us;
-    offer_take(engine, command, offer, index, customer, deadline_us);
+    offer_take(engine, run, command, offer, index, customer);
     index_put(line, place, command->order_hash, index);
-    engine->orders_by_state[order_state_PENDING]++;
-    timer_set(engine, TIMER_hold, index, deadline_us);
-    offer_reply(engine, command, offer, deadline_us);
+    offer_reply(engine, run, command, offer);
     return true;
 }
 
+/* An offer that holds is not voided on the way: orders change nothing that terms are judged by. */
 uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t count)
 {
-    uint64_t seq = engine->seq;
+    struct run run = {.time_us = engine->time_us, .seq = engine->seq, .digest = engine->digest};
+    const struct offer *offer = NULL;
     uint32_t decided = 0;
-    while (decided < count && offer_decide(engine, &commands[decided]))
-        decided++;
-    if (engine->seq != seq)
-        engine->changed_us = engine->time_us;
+    for (; decided < count; decided++) {
+        struct command *command = &commands[decided];
+        if (!terms_are_of(command->number, command->size))
+            break;
+        if (offer == NULL || !terms_equal(&offer->terms, command->body))
+            offer = offer_for(engine, command->body);
+        if (offer == NULL || !offer_decide(engine, &run, command, offer))
+            break;
+    }
+    engine->orders_by_state[order_state_PENDING] += run.seq - engine->seq;
+    engine->changed_us = run.seq != engine->seq ? run.time_us : engine->changed_us;
+    engine->seq = run.seq;
+    engine->digest = run.digest;
     return decided;
 }

@@ -30,6 +30,8 @@ struct offer {
     } reply;
 };
 
+enum { OFFER_REPLY_SIZE = sizeof(struct order_place_reply_body) + sizeof(struct take_body) };
+
 struct offers {
     struct offer rows[TERMS_ROWS];
     struct terms seen[TERMS_ROWS]; /* those that came last */

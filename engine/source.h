@@ -37,10 +37,10 @@ static inline int64_t stock_gives(const struct engine *engine, uint32_t sale, ui
     return source_gives(engine, stock_source(engine, sale, stock), stock);
 }
 
-/* Moves units from the pool, or from what is available without one, to reserved. `stock` is the
- * record at the index, taken from stock_edit. */
-static inline void stock_take(struct engine *engine, struct stock *stock, uint32_t index,
-                              uint32_t pool, uint32_t quantity)
+/* Moves units from the pool, or from what is available without one, to reserved; `stock` was taken
+ * from stock_edit. stock_digest comes after it. */
+static inline void source_take(struct engine *engine, struct stock *stock, uint32_t pool,
+                               uint32_t quantity)
 {
     if (pool != 0) {
         struct pool *source = pool_edit(engine, pool);
@@ -51,6 +51,13 @@ static inline void stock_take(struct engine *engine, struct stock *stock, uint32
         stock->available -= quantity;
     }
     stock->reserved += quantity;
+}
+
+/* The same with the digest; `stock` is the record at the index. */
+static inline void stock_take(struct engine *engine, struct stock *stock, uint32_t index,
+                              uint32_t pool, uint32_t quantity)
+{
+    source_take(engine, stock, pool, quantity);
     stock_digest(engine, index);
 }
 

@@ -70,7 +70,7 @@ struct engine {
     uint64_t rejected_count;
 
     uint64_t terms_generation; /* raised by each change of what terms are judged by */
-    struct offers offers;
+    struct offers *offers;
 
     const struct metrics *metrics_shown; /* of the other layers, for `stats`; NULL: none */
 
@@ -160,10 +160,15 @@ static inline uint32_t hash_id(const struct engine *engine, struct id id)
     return hash_words(engine, id.low, id.high);
 }
 
-/* Mixes two words of what changed into the digest. */
+/* A digest with two words of what changed mixed in. */
+static inline uint64_t digest_mixed(uint64_t digest, uint64_t a, uint64_t b)
+{
+    return mix64(digest ^ a, b);
+}
+
 static inline void digest_mix(struct engine *engine, uint64_t a, uint64_t b)
 {
-    engine->digest = mix64(engine->digest ^ a, b);
+    engine->digest = digest_mixed(engine->digest, a, b);
 }
 
 #endif

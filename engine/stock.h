@@ -29,13 +29,18 @@ uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehous
 /* Units that are in the warehouse and may not be promised again. */
 int64_t stock_promised(const struct stock *stock);
 
+/* A digest with a stock's numbers mixed in. */
+static inline uint64_t stock_mixed(uint64_t digest, const struct stock *stock, uint32_t index)
+{
+    return digest_mixed(digest, (uint64_t)stock->available ^ (uint64_t)stock->pooled << 32,
+                        (uint64_t)stock->reserved ^ (uint64_t)stock->committed << 32 ^
+                            (uint64_t)stock->on_hand << 16 ^ index);
+}
+
 /* Every change of a stock ends with this. */
 static inline void stock_digest(struct engine *engine, uint32_t index)
 {
-    const struct stock *stock = stock_at(engine, index);
-    digest_mix(engine, (uint64_t)stock->available ^ (uint64_t)stock->pooled << 32,
-               (uint64_t)stock->reserved ^ (uint64_t)stock->committed << 32 ^
-                   (uint64_t)stock->on_hand << 16 ^ index);
+    engine->digest = stock_mixed(engine->digest, stock_at(engine, index), index);
 }
 
 #endif

@@ -20,7 +20,9 @@ enum timer_number {
 static inline void timer_set(struct engine *engine, enum timer_number timer, uint32_t record,
                              uint64_t deadline_us)
 {
-    deadlines_add(&engine->deadlines, engine->time_us, deadline_us, deadline_entry(timer, record));
+    uint32_t entry = deadline_entry(timer, record);
+    if (!deadlines_add_open(&engine->deadlines, engine->time_us, deadline_us, entry))
+        deadlines_add(&engine->deadlines, engine->time_us, deadline_us, entry);
 }
 
 /* Takes an entry that is due, and does what is due with it; false when there is none. */

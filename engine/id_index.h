@@ -33,11 +33,6 @@ static inline void id_index_deinit(struct id_index *index)
     lines_deinit(&index->lines);
 }
 
-static inline void id_index_prefetch(const struct id_index *index, uint32_t hash)
-{
-    lines_prefetch(&index->lines, hash);
-}
-
 static inline struct id_line *id_line_at(const struct id_index *index, uint64_t line)
 {
     return lines_at(&index->lines, line);

@@ -40,11 +40,6 @@ static inline void index_deinit(struct index *index)
     lines_deinit(&index->lines);
 }
 
-static inline void index_prefetch(const struct index *index, uint32_t hash)
-{
-    lines_prefetch(&index->lines, hash);
-}
-
 static inline struct index_line *index_line_at(const struct index *index, uint64_t line)
 {
     return lines_at(&index->lines, line);

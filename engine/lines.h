@@ -58,9 +58,10 @@ static inline void *lines_at(const struct lines *lines, uint64_t line)
     return lines->memory + line * LINE_SIZE;
 }
 
-static inline void lines_prefetch(const struct lines *lines, uint32_t hash)
+/* The first line that a look-up of this hash reads. */
+static inline const void *lines_home_at(const struct lines *lines, uint32_t hash)
 {
-    __builtin_prefetch(lines_at(lines, lines_home(lines, hash)));
+    return lines_at(lines, lines_home(lines, hash));
 }
 
 #endif

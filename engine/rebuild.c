@@ -132,7 +132,7 @@ static void index_records(struct engine *engine, struct rebuilt rebuilt, uint32_
         bool is_free = table_record_is_free(engine, rebuilt.table, record);
         hashes[i % AHEAD] = is_free ? NOT_INDEXED : rebuilt.hash(engine, record);
         if (hashes[i % AHEAD] != NOT_INDEXED)
-            lines_prefetch(rebuilt.lines, (uint32_t)hashes[i % AHEAD]);
+            __builtin_prefetch(lines_home_at(rebuilt.lines, (uint32_t)hashes[i % AHEAD]));
         record = record_after(record, capacity);
     }
 }

@@ -4,6 +4,7 @@
 #include "engine/codec.h"
 
 #include "base/assert.h"
+#include "engine/known.h"
 
 enum { RECORD_TIME = 0 };
 
@@ -204,10 +205,23 @@ static bool decode_message(struct column_reader *reader, const struct message_in
            message_check_request(message, command->body, command->size, &reason);
 }
 
+/* Orders of one line are known from here on. */
+static void note_terms(struct column_reader *reader, const struct logged_command *command)
+{
+    if (reader->known == NULL || reader->schema != SCHEMA ||
+        !terms_are_of(command->number, command->size))
+        return;
+    reader->last = known_find(reader->known, command->body);
+    if (reader->last == NULL)
+        known_note(reader->known, command->body);
+}
+
 bool command_decode(struct column_reader *reader, struct logged_command *command, bool *malformed)
 {
     *malformed = false;
     while (reader->fields.cursor < reader->fields.end) {
+        if (reader->last != NULL && known_decode(reader->last, reader, command))
+            return true;
         uint8_t number = *reader->fields.cursor++;
         if (number == RECORD_TIME) {
             uint64_t delta_us = read_varint(&reader->fields);
@@ -226,6 +240,8 @@ bool command_decode(struct column_reader *reader, struct logged_command *command
                      !decode_message(reader, message, command);
         command->number = number;
         command->time_us = reader->time_us;
+        if (!*malformed)
+            note_terms(reader, command);
         return !*malformed;
     }
     return false;

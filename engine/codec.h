@@ -23,11 +23,16 @@ struct column_writer {
     uint8_t *fields;
 };
 
+struct known;
+struct known_table;
+
 struct column_reader {
     struct reader ids;
     struct reader fields;
-    uint64_t time_us; /* of the record last read */
-    uint32_t schema;  /* that the records were written in, SCHEMA at most */
+    uint64_t time_us;          /* of the record last read */
+    uint32_t schema;           /* that the records were written in, SCHEMA at most */
+    struct known_table *known; /* engine/known.h, of earlier records, for speed; NULL: none */
+    const struct known *last;  /* the terms that came last; NULL to begin with */
 };
 
 /* A decoded command: its body is laid out as on the wire. */

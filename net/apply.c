@@ -16,7 +16,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
-#include "engine/codec.h"
+#include "engine/known.h"
 
 /* Commands of one time, with their bodies packed one behind the other. */
 struct apply_batch {
@@ -32,6 +32,7 @@ struct apply_batches {
     struct apply_batch batches[2];
     unsigned filling;
     struct logged_command decoded;
+    struct known_table known;
 };
 
 /* Always false. */
@@ -43,6 +44,7 @@ bool apply_init(struct apply *apply, struct engine *engine)
     if (apply->batches == NULL)
         return false;
     apply->batches->filling = 0;
+    memset(&apply->batches->known, 0, sizeof apply->batches->known);
     for (unsigned i = 0; i < 2; i++) {
         struct apply_batch *batch = &apply->batches->batches[i];
         batch->count = batch->body_words = 0;
@@ -143,7 +145,8 @@ bool apply_block(struct apply *apply, const struct wal_block *block, const uint8
     struct column_reader columns = {.schema = block->schema,
                                     .ids = reader_init(ids, block->ids_size),
                                     .fields = reader_init(fields, block->fields_size),
-                                    .time_us = block->time_us};
+                                    .time_us = block->time_us,
+                                    .known = &apply->batches->known};
     uint64_t seq_begun = engine_seq(apply->engine);
     bool malformed = false;
     uint32_t count = 0;

@@ -17,7 +17,6 @@
 #include "base/assert.h"
 #include "base/checksum.h"
 #include "base/clock.h"
-#include "engine/codec.h"
 #include "net/members.h"
 #include "net/replicas.h"
 #include "net/server_state.h"
@@ -257,6 +256,18 @@ static void note_own(struct server *server)
     server->timekeeping.jump_seq = engine_seq(server->engine);
 }
 
+static void encode(const struct server *server, const struct command *command,
+                   struct column_writer *writer)
+{
+    const struct known *known = NULL;
+    if (terms_are_of(command->number, command->size))
+        known = known_find(&server->known, command->body);
+    if (known != NULL)
+        known_encode(known, command->body, writer);
+    else
+        command_encode(command->number, command->body, writer);
+}
+
 static void batch_log(struct server *server)
 {
     struct column_writer writer = {.ids = wal_ids(server->wal), .fields = wal_fields(server->wal)};
@@ -270,7 +281,7 @@ static void batch_log(struct server *server)
             if (delta_us > 0)
                 time_encode(delta_us, &writer);
         }
-        command_encode(command->number, command->body, &writer);
+        encode(server, command, &writer);
     }
     if (accepted_count > 0)
         wal_append(server->wal, writer.ids, writer.fields, accepted_count,

@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "engine/known.h"
 #include "net/apply.h"
 #include "net/clock.h"
 #include "net/fetch.h"
@@ -375,6 +376,7 @@ struct server {
                                                   are released when the block is durable */
     uint64_t block_released;                   /* the replies of all blocks up to it are released */
     struct older older;
+    struct known_table known; /* terms of orders that were checked */
 };
 
 static inline struct session *session_at(struct server *server, uint32_t number)

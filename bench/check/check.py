@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent / "peers"))
 from servers import Failed, Limit, Till, output_of, say  # noqa: E402
 
 FLOORS = HERE / "floors"
-STAGES = ("check", "decide", "encode", "seal")
+STAGES = ("check", "decide", "encode", "seal", "decode")
 COUNT_SLACK = 0.03
 RATIO_SLACK = 0.15
 RATIO_LOADS = [(64, 1), (64, 64)]

@@ -1,10 +1,11 @@
 /* Fixed work for counting instructions: the orders of `till bench`'s hot workload through each
  * stage of their way, without sockets and disk.
  *
- *   check   message_check_request of each request
+ *   check   each request is well-formed, on known terms or by message_check_request
  *   decide  engine_decide, batch by batch, replies included
- *   encode  command_encode of each accepted one into the columns
+ *   encode  each accepted one into the columns, by known_encode or command_encode
  *   seal    wal_block_seal of each block: compression and checksum
+ *   decode  command_decode of each block, as a replay does
  *
  * Each stage is one function that is never inlined, so that a profiler can tell what it cost with
  * all that it calls. The work is the same in every run: seeded ids, a time that moves by itself, a
@@ -15,8 +16,8 @@
 #include <string.h>
 
 #include "bench/random.h"
-#include "engine/codec.h"
 #include "engine/engine.h"
+#include "engine/known.h"
 #include "wal/block.h"
 
 enum {
@@ -45,6 +46,9 @@ struct stages {
     struct order_request requests[BATCH_COMMANDS_MAX];
     struct command commands[BATCH_COMMANDS_MAX];
     struct column_writer columns;
+    struct known_table known;         /* the server's */
+    struct known_table known_decoded; /* the replay's */
+    struct logged_command decoded;
     struct wal_packer packer;
     struct wal_block block;
     uint64_t now_us;
@@ -60,8 +64,11 @@ __attribute__((noinline)) static bool stage_check(struct stages *stages, uint32_
     for (uint32_t i = 0; i < count; i++) {
         const struct command *command = &stages->commands[i];
         const char *reason;
+        if (known_find(&stages->known, command->body) != NULL)
+            continue;
         is_right &= message_check_request(message_info(command->number), command->body,
                                           command->size, &reason);
+        known_note(&stages->known, command->body);
     }
     return is_right;
 }
@@ -73,13 +80,35 @@ __attribute__((noinline)) static void stage_decide(struct stages *stages, uint32
 
 __attribute__((noinline)) static void stage_encode(struct stages *stages, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        command_encode(stages->commands[i].number, stages->commands[i].body, &stages->columns);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct command *command = &stages->commands[i];
+        const struct known *known = known_find(&stages->known, command->body);
+        if (known != NULL)
+            known_encode(known, command->body, &stages->columns);
+        else
+            command_encode(command->number, command->body, &stages->columns);
+    }
 }
 
 __attribute__((noinline)) static void stage_seal(struct stages *stages)
 {
     wal_block_seal(&stages->packer, &stages->block, stages->ids, stages->fields, stages->image);
+}
+
+/* Returns how many commands the columns hold. */
+__attribute__((noinline)) static uint32_t stage_decode(struct stages *stages)
+{
+    const struct wal_block *block = &stages->block;
+    struct column_reader columns = {.schema = SCHEMA,
+                                    .ids = reader_init(stages->ids, block->ids_size),
+                                    .fields = reader_init(stages->fields, block->fields_size),
+                                    .time_us = block->time_us,
+                                    .known = &stages->known_decoded};
+    uint32_t count = 0;
+    bool malformed = false;
+    while (command_decode(&columns, &stages->decoded, &malformed))
+        count++;
+    return count;
 }
 
 static void block_begin(struct stages *stages)
@@ -94,7 +123,7 @@ static void block_begin(struct stages *stages)
     stages->columns = (struct column_writer){.ids = stages->ids, .fields = stages->fields};
 }
 
-/* Seals what the columns hold; returns how long the block is. */
+/* Seals what the columns hold and reads it again; returns how long the block is, 0: it is wrong. */
 static uint32_t block_end(struct stages *stages)
 {
     struct wal_block *block = &stages->block;
@@ -103,7 +132,7 @@ static uint32_t block_end(struct stages *stages)
     block->ids_size = (uint32_t)(stages->columns.ids - stages->ids);
     block->fields_size = (uint32_t)(stages->columns.fields - stages->fields);
     stage_seal(stages);
-    return block->block_size;
+    return stage_decode(stages) == block->command_count ? block->block_size : 0;
 }
 
 static bool batch_run(struct stages *stages, uint32_t count)
@@ -188,7 +217,12 @@ int main(void)
         }
         done += count;
         if (++batches % BATCHES_PER_BLOCK == 0 || done == ORDERS) {
-            log_bytes += block_end(&stages);
+            uint32_t size = block_end(&stages);
+            if (size == 0) {
+                fprintf(stderr, "stages: a block was not decoded\n");
+                return 1;
+            }
+            log_bytes += size;
             block_begin(&stages);
         }
     }

@@ -48,7 +48,9 @@ static void add(struct naive *naive, uint64_t deadline_us)
     CHECK(record < RECORDS_MAX);
     naive->times[record] = deadline_us;
     naive->count++;
-    deadlines_add(&naive->deadlines, naive->now_us, deadline_us, deadline_entry(3, record));
+    uint32_t entry = deadline_entry(3, record);
+    if (!deadlines_add_open(&naive->deadlines, naive->now_us, deadline_us, entry))
+        deadlines_add(&naive->deadlines, naive->now_us, deadline_us, entry);
 }
 
 static void add_some(struct naive *naive, uint64_t count, uint64_t span_us)

@@ -21,7 +21,8 @@ static inline uint64_t checksum64_seeded(const void *bytes, size_t size, uint64_
 
 /* checksum64 of 80 bytes in two steps, for callers that have many with the same last 48: what those
  * come to, and the checksum from that and the first 32. By XXH3's specification the result for 65
- * to 96 bytes is a sum of such parts, each of 16 bytes and a part of the secret, mixed once more. */
+ * to 96 bytes is a sum of such parts, each of 16 bytes and a part of the secret, mixed once more.
+ */
 static inline uint64_t checksum80_part(const uint8_t *bytes, size_t at, size_t secret)
 {
     return XXH3_mix16B(bytes + at, XXH3_kSecret + secret, 0);

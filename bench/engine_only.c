@@ -22,7 +22,7 @@
 #include "bench/figures.h"
 #include "bench/load.h"
 #include "cli/cli.h"
-#include "engine/codec.h"
+#include "engine/known.h"
 #include "wal/block.h"
 
 enum {
@@ -69,6 +69,7 @@ struct engine_run {
     uint8_t *fields;
     uint8_t *image;
     struct wal_packer packer;
+    struct known_table known; /* as a server's */
     uint64_t tokens[CHUNK];
     struct command commands[CHUNK];
     struct frame headers[CHUNK];
@@ -164,7 +165,7 @@ static bool parse(struct engine_run *run, size_t size)
         uint32_t body_size = frame->size - (uint32_t)sizeof *frame;
         right &= frame->size <= FRAME_SIZE_MAX && frame->size % FRAME_ALIGN == 0 &&
                  frame->outcome == 0 && message != NULL &&
-                 message_check_request(message, frame + 1, body_size, &reason);
+                 known_check_request(&run->known, message, frame + 1, body_size, &reason);
         run->headers[i] = *frame;
         run->commands[i] = (struct command){
             .body = frame + 1, .sink = &run->sink, .size = body_size, .number = frame->type};
@@ -193,7 +194,7 @@ static uint32_t encode(struct engine_run *run, uint32_t next, struct wal_block *
             break;
         if (!command->accepted)
             continue;
-        command_encode(command->number, command->body, &writer);
+        known_command_encode(&run->known, command->number, command->body, command->size, &writer);
         block->command_count++;
     }
     block->ids_size = (uint32_t)(writer.ids - run->ids);

@@ -7,8 +7,8 @@
  * when no near one is due, so what it has then fits the near ring.
  *
  * The open bucket is a near one in use that is not counted as due, with its last chunk: deadlines
- * that go there change nothing else. It is closed whenever an entry is taken or a bucket is counted,
- * and moves on with each deadline that is set elsewhere. */
+ * that go there change nothing else. It is closed whenever an entry is taken or a bucket is
+ * counted, and moves on with each deadline that is set elsewhere. */
 #include "engine/deadlines.h"
 
 #include "base/assert.h"
@@ -81,7 +81,8 @@ static uint32_t chunks_for(uint32_t capacity)
 
 bool deadlines_init(struct deadlines *deadlines, uint32_t capacity)
 {
-    *deadlines = (struct deadlines){.capacity = capacity, .bucket_uncounted = UINT64_MAX, .open_number = UINT64_MAX};
+    *deadlines = (struct deadlines){
+        .capacity = capacity, .bucket_uncounted = UINT64_MAX, .open_number = UINT64_MAX};
     bool chunks =
         arena_init(&deadlines->chunks, sizeof(struct deadline_chunk), chunks_for(capacity));
     deadlines->buckets = memory_map(deadlines_buckets_bytes());

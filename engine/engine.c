@@ -1,13 +1,13 @@
 /* The engine's front: the way of a batch through it.
  *
- * A batch is prefetched first (hash all keys, touch the index slots, then the records) and then
- * decided one command after the other, so that the memory latencies of a batch overlap. Keyed
- * commands pass through the memory of keys before and after their handler. */
+ * The memory that a batch will look up is fetched first, so that its latencies overlap. Then the
+ * commands are decided in order: runs of orders on known terms in a loop of their own, all others
+ * by their handlers. Keyed commands pass through the memory of keys before and after theirs. */
 #include "engine/engine.h"
 
+#include "engine/fetch.h"
 #include "engine/keys.h"
 #include "engine/layout.h"
-#include "engine/fetch.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
 

@@ -64,7 +64,6 @@ static struct id order_of(const struct command *command)
     }
 }
 
-
 static uint32_t lines_fetched(const struct engine *engine, const struct order_place_body *body)
 {
     if (engine->skus.count < SKUS_MANY)
@@ -129,8 +128,7 @@ static void fetch_other_slots(const struct engine *engine, struct command *comma
 
 /* Has the command more to ask for, once its slots are there? Most orders are new and need no more;
  * of one that comes again, the record is fetched when it is decided. */
-static bool fetch_slots(const struct engine *engine, struct command *command,
-                        struct wanted *wanted)
+static bool fetch_slots(const struct engine *engine, struct command *command, struct wanted *wanted)
 {
     if (command->number != MESSAGE_order_place) {
         fetch_other_slots(engine, command, wanted);
@@ -209,8 +207,8 @@ void fetch_batch(struct engine *engine, struct command *commands, uint32_t count
     const struct command *more[BATCH_COMMANDS_MAX];
     uint32_t more_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        more[more_count] = &commands[i];
-        more_count += fetch_slots(engine, &commands[i], &wanted);
+        if (fetch_slots(engine, &commands[i], &wanted))
+            more[more_count++] = &commands[i];
     }
     read_all(&wanted);
     for (uint32_t i = 0; i < more_count; i++)

@@ -41,6 +41,32 @@ static inline void known_encode(const struct known *known, const void *body,
     writer->fields += known->fields_size;
 }
 
+/* As message_check_request. */
+static inline bool known_check_request(struct known_table *table,
+                                       const struct message_info *message, const void *body,
+                                       size_t size, const char **reason)
+{
+    bool has_terms = terms_are_of(message->number, (uint32_t)size);
+    if (has_terms && known_find(table, body) != NULL)
+        return true;
+    bool is_right = message_check_request(message, body, size, reason);
+    if (is_right && has_terms)
+        known_note(table, body);
+    return is_right;
+}
+
+/* As command_encode, of a request of this size. */
+static inline void known_command_encode(const struct known_table *table, unsigned number,
+                                        const void *body, uint32_t size,
+                                        struct column_writer *writer)
+{
+    const struct known *known = terms_are_of(number, size) ? known_find(table, body) : NULL;
+    if (known != NULL)
+        known_encode(known, body, writer);
+    else
+        command_encode(number, body, writer);
+}
+
 /* As command_decode, where the next record is an order with these terms; else false, and nothing
  * was read. The record was written in the schema of today. */
 static inline bool known_decode(const struct known *known, struct column_reader *reader,

@@ -196,10 +196,10 @@ static bool tables_init(struct engine *engine)
                               capacity_of(&engine->options, table->capacity_offset));
     }
     for (unsigned i = 0; i < INDEX_COUNT; i++)
-        all &= lines_init(
-            index_lines(engine, i),
-            capacity_of(&engine->options, table_info(indexes[i].table)->capacity_offset),
-            indexes[i].line_places);
+        all &=
+            lines_init(index_lines(engine, i),
+                       capacity_of(&engine->options, table_info(indexes[i].table)->capacity_offset),
+                       indexes[i].line_places);
     return all;
 }
 

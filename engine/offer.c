@@ -161,10 +161,11 @@ static inline void offer_reply(struct engine *engine, const struct run *run,
 {
     command->outcome = OUTCOME_OK;
     command->accepted = true;
-    command->reply = NULL;
-    command->reply_size = 0;
-    if (command->sink == NULL)
+    if (command->sink == NULL) {
+        command->reply = NULL;
+        command->reply_size = 0;
         return;
+    }
     struct order_place_reply_body *reply = reply_room(engine, command, OFFER_REPLY_SIZE);
     memcpy(reply, &offer->reply, OFFER_REPLY_SIZE);
     reply->seq = run->seq;
@@ -188,7 +189,7 @@ static inline bool offer_decide(struct engine *engine, struct run *run, struct c
     uint32_t customer = customer_of(engine, command);
     if (customer == 0)
         return false;
-    uint32_t index = arena_take(&engine->orders, 1);
+    uint32_t index = ++engine->orders.count; /* there is room */
     offer_take(engine, run, command, offer, index, customer);
     index_put(line, place, command->order_hash, index);
     offer_reply(engine, run, command, offer);

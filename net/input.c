@@ -345,19 +345,6 @@ static enum handled handle_other_shape(struct server *server, uint32_t number,
     return handled;
 }
 
-/* Is the request well-formed, in today's shapes? Orders on known terms are. */
-static bool is_well_formed(struct server *server, const struct message_info *message,
-                           const struct request *request, const char **problem)
-{
-    bool has_terms = terms_are_of(message->number, request->size);
-    if (has_terms && known_find(&server->known, request->body) != NULL)
-        return true;
-    bool is_right = message_check_request(message, request->body, request->size, problem);
-    if (is_right && has_terms)
-        known_note(&server->known, request->body);
-    return is_right;
-}
-
 /* Handles one complete frame, aligned to 8 bytes. */
 static enum handled handle_frame(struct server *server, uint32_t number, struct frame *frame)
 {
@@ -375,7 +362,7 @@ static enum handled handle_frame(struct server *server, uint32_t number, struct 
         return refuse(server, number, frame, problem);
     if (head_size > sizeof *frame)
         request.min_seq = ((const struct frame_fresh *)frame)->min_seq;
-    if (!is_well_formed(server, message, &request, &problem))
+    if (!known_check_request(&server->known, message, request.body, request.size, &problem))
         return handle_other_shape(server, number, message, &request, problem);
     return handle_request(server, number, message, &request);
 }

@@ -2,7 +2,8 @@
  * block, and the replies wait in the outputs of their sessions until every change that they may
  * show is durable.
  *
- *   pipeline_add -> [batch] -> pipeline_decide -> engine_decide -> command_encode -> wal_append
+ *   pipeline_add -> [batch] -> pipeline_decide -> engine_decide -> known_command_encode ->
+ * wal_append
  *                                                      |
  *   pipeline_send <- pipeline_release <- block durable <- output, marked with the block
  *
@@ -256,18 +257,6 @@ static void note_own(struct server *server)
     server->timekeeping.jump_seq = engine_seq(server->engine);
 }
 
-static void encode(const struct server *server, const struct command *command,
-                   struct column_writer *writer)
-{
-    const struct known *known = NULL;
-    if (terms_are_of(command->number, command->size))
-        known = known_find(&server->known, command->body);
-    if (known != NULL)
-        known_encode(known, command->body, writer);
-    else
-        command_encode(command->number, command->body, writer);
-}
-
 static void batch_log(struct server *server)
 {
     struct column_writer writer = {.ids = wal_ids(server->wal), .fields = wal_fields(server->wal)};
@@ -281,7 +270,8 @@ static void batch_log(struct server *server)
             if (delta_us > 0)
                 time_encode(delta_us, &writer);
         }
-        encode(server, command, &writer);
+        known_command_encode(&server->known, command->number, command->body, command->size,
+                             &writer);
     }
     if (accepted_count > 0)
         wal_append(server->wal, writer.ids, writer.fields, accepted_count,

@@ -1,9 +1,9 @@
 /* Fixed work for counting instructions: the orders of `till bench`'s hot workload through each
  * stage of their way, without sockets and disk.
  *
- *   check   each request is well-formed, on known terms or by message_check_request
+ *   check   known_check_request of each request
  *   decide  engine_decide, batch by batch, replies included
- *   encode  each accepted one into the columns, by known_encode or command_encode
+ *   encode  known_command_encode of each accepted one into the columns
  *   seal    wal_block_seal of each block: compression and checksum
  *   decode  command_decode of each block, as a replay does
  *
@@ -64,11 +64,8 @@ __attribute__((noinline)) static bool stage_check(struct stages *stages, uint32_
     for (uint32_t i = 0; i < count; i++) {
         const struct command *command = &stages->commands[i];
         const char *reason;
-        if (known_find(&stages->known, command->body) != NULL)
-            continue;
-        is_right &= message_check_request(message_info(command->number), command->body,
-                                          command->size, &reason);
-        known_note(&stages->known, command->body);
+        is_right &= known_check_request(&stages->known, message_info(command->number),
+                                        command->body, command->size, &reason);
     }
     return is_right;
 }
@@ -82,11 +79,8 @@ __attribute__((noinline)) static void stage_encode(struct stages *stages, uint32
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct command *command = &stages->commands[i];
-        const struct known *known = known_find(&stages->known, command->body);
-        if (known != NULL)
-            known_encode(known, command->body, &stages->columns);
-        else
-            command_encode(command->number, command->body, &stages->columns);
+        known_command_encode(&stages->known, command->number, command->body, command->size,
+                             &stages->columns);
     }
 }
 

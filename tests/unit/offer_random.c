@@ -214,8 +214,8 @@ static void add_sale_change(struct world *world)
                                        MESSAGE_sale_pause, MESSAGE_sale_close};
     union request *request = next(world);
     uint16_t number = numbers[below(one_in(8) ? 5 : 4)];
-    request->sale_change = (struct sale_change_body){.key = new_id(world),
-                                                     .sale = 1 + (uint32_t)below(SALES)};
+    request->sale_change =
+        (struct sale_change_body){.key = new_id(world), .sale = 1 + (uint32_t)below(SALES)};
     add(world, number, sizeof request->sale_change);
 }
 
@@ -231,24 +231,22 @@ static void add_order_change(struct world *world)
 static void add_payment(struct world *world)
 {
     union request *request = next(world);
-    request->payment =
-        (struct payment_event_body){.event = new_id(world),
-                                    .order = old_id(world),
-                                    .amount = (int64_t)(100 * (1 + below(3))),
-                                    .provider = 1,
-                                    .status = one_in(4) ? payment_status_FAILURE
-                                                        : payment_status_SUCCESS,
-                                    .currency = EURO};
+    request->payment = (struct payment_event_body){.event = new_id(world),
+                                                   .order = old_id(world),
+                                                   .amount = (int64_t)(100 * (1 + below(3))),
+                                                   .provider = 1,
+                                                   .status = one_in(4) ? payment_status_FAILURE
+                                                                       : payment_status_SUCCESS,
+                                                   .currency = EURO};
     add(world, MESSAGE_payment_event, sizeof request->payment);
 }
 
 static void add_credit(struct world *world)
 {
     union request *request = next(world);
-    request->credit =
-        (struct points_credit_body){.key = new_id(world),
-                                    .customer = {.low = 1 + below(CUSTOMERS + 20)},
-                                    .points = 1 + (int64_t)below(20)};
+    request->credit = (struct points_credit_body){.key = new_id(world),
+                                                  .customer = {.low = 1 + below(CUSTOMERS + 20)},
+                                                  .points = 1 + (int64_t)below(20)};
     add(world, MESSAGE_points_credit, sizeof request->credit);
 }
 
@@ -263,8 +261,8 @@ static void add_expire(struct world *world)
 static void add_edit(struct world *world)
 {
     static void (*const edits[])(struct world *) = {
-        add_order_change, add_payment, add_payment, add_credit,     add_expire, add_stock_taken,
-        add_sku,          add_stock,   add_stock,   add_sale,       add_sale,   add_sale_change};
+        add_order_change, add_payment, add_payment, add_credit, add_expire, add_stock_taken,
+        add_sku,          add_stock,   add_stock,   add_sale,   add_sale,   add_sale_change};
     edits[below(world->is_calm ? 6 : 12)](world);
 }
 
@@ -326,8 +324,7 @@ static void count_known(struct world *world)
         bool is_known = offer->generation == engine->terms_generation &&
                         terms_equal(&offer->terms, command->body);
         world->on_known_terms += is_known;
-        world->refused_short +=
-            is_known && offer->is_only && command->outcome == OUTCOME_SOLD_OUT;
+        world->refused_short += is_known && offer->is_only && command->outcome == OUTCOME_SOLD_OUT;
     }
 }
 

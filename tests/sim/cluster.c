@@ -385,10 +385,14 @@ static void node_turn(struct node *node)
                   server_error(node->server));
 }
 
-/* An empty folder follows another member. */
+/* An empty folder has forgotten what was sealed: it follows the newest primary, and is not started
+ * while one is being made. */
 static bool may_start(const struct node *node)
 {
-    return node->rebuild_seq == 0 || node->index != node->cluster->primary;
+    const struct cluster *cluster = node->cluster;
+    enum operator_step step = cluster->operation.step;
+    bool is_promoting = step == OPERATOR_SEALS || step == OPERATOR_PROMOTES;
+    return node->rebuild_seq == 0 || (node->index != cluster->primary && !is_promoting);
 }
 
 void cluster_turn(struct cluster *cluster)

@@ -102,7 +102,7 @@ struct cluster {
     struct node nodes[NODES_MAX];
     unsigned node_count; /* N */
     uint32_t acks;       /* K */
-    unsigned primary;    /* as far as the operator knows */
+    unsigned primary;    /* as far as the operator knows: the last one that was to be */
     bool may_lose;
     bool is_traced;
     bool is_calm;           /* nothing fails */

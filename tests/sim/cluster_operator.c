@@ -217,7 +217,8 @@ static void sealed(struct cluster *cluster)
         operator_leave(cluster);
         return;
     }
-    operation->winner = best;
+    /* From here on it may be the primary, whether its answer comes or not. */
+    operation->winner = cluster->primary = best;
     step_begin(cluster, OPERATOR_PROMOTES);
     call_make(cluster, best, MESSAGE_member_promote, &body, sizeof body);
 }

@@ -4,39 +4,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/model/generate.h"
 #include "tests/model/play.h"
+#include "tests/model/report.h"
 #include "tests/test.h"
-
-/* Hides the engine's assertion message, which would be repeated at each attempt to shrink. */
-static struct sequence shrink_in_silence(const struct sequence *sequence,
-                                         const struct play_options *options, enum fault fault)
-{
-    fflush(stderr);
-    int kept = dup(STDERR_FILENO);
-    FILE *nowhere = freopen("/dev/null", "w", stderr);
-    CHECK(kept >= 0 && nowhere != NULL);
-    struct sequence shrunk = play_shrink(sequence, options, fault);
-    fflush(stderr);
-    dup2(kept, STDERR_FILENO);
-    close(kept);
-    return shrunk;
-}
-
-static void report(const struct sequence *sequence, const struct play_options *options,
-                   const struct failure *failure, const char *profile)
-{
-    fprintf(stderr, "  %s, sequence seed %" PRIu64 ", request %d: %s\n", profile, failure->seed,
-            failure->item, failure->text);
-    struct sequence shrunk = shrink_in_silence(sequence, options, failure->fault);
-    struct failure again = play(&shrunk, options, NULL);
-    fprintf(stderr, "  shrunk to %d requests:\n", shrunk.count);
-    sequence_print(stderr, &shrunk);
-    fprintf(stderr, "  at request %d: %s\n", again.item, again.text);
-    sequence_deinit(&shrunk);
-}
 
 /* Plays `times` sequences of at least `count` requests. */
 static void play_many(const struct profile *profile, int times, int count, int check_every,
@@ -52,15 +24,6 @@ static void play_many(const struct profile *profile, int times, int count, int c
             report(&sequence, &options, &failure, profile->name);
         sequence_deinit(&sequence);
         CHECK(failure.fault == FAULT_NONE);
-    }
-}
-
-static void check_reached(const struct play_counts *counts, const uint8_t *outcomes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (counts->outcomes[outcomes[i]] == 0)
-            fprintf(stderr, "  %s was never decided\n", outcome_name(outcomes[i]));
-        CHECK(counts->outcomes[outcomes[i]] > 0);
     }
 }
 

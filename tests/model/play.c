@@ -3,7 +3,9 @@
  * log's codec into a second engine, which has another hash seed and other batches, and must reach
  * the same state. An image of the engine is taken while it decides, begun after a random batch and
  * advanced by random steps; loaded into a third engine, with larger tables, and followed by the
- * rest of the log, it must lead to that state as well.
+ * rest of the log, it must lead to that state as well. Where the options say so, one more engine
+ * decides all commands, each in a batch of its own: its replies and its digest must be the same
+ * after each batch, and its state whenever the invariants are checked.
  *
  * With a tiny capacity the engine may refuse what the model would accept: then the model is left as
  * it was. It may refuse nothing else for lack of room.
@@ -32,6 +34,7 @@ struct player {
     struct play_counts *counts;
     struct failure failure;
     struct engine *engine;
+    struct engine *single; /* decides the same in batches of one; NULL: none does */
     struct engine *second; /* the one that replays */
     struct imager imager;
     uint64_t random; /* when the image begins, and how it goes on */
@@ -220,6 +223,34 @@ static bool spares_keys(const struct player *player, int item)
     return player->options->tiny == CAPACITY_keys && item % 3 > 0;
 }
 
+/* Decides one by one what was decided as a batch. */
+static void play_singly(struct player *player, int first, const struct command *commands,
+                        uint32_t count)
+{
+    static uint64_t reply[FRAME_SIZE_MAX / 8];
+    struct engine *single = player->single;
+    for (uint32_t i = 0; i < count && player->failure.fault == FAULT_NONE; i++) {
+        const struct command *expected = &commands[i];
+        struct reply_sink sink = {(uint8_t *)reply, 0};
+        struct command command = {.body = expected->body,
+                                  .sink = &sink,
+                                  .size = expected->size,
+                                  .number = expected->number,
+                                  .spares_keys = expected->spares_keys};
+        engine_decide(single, player->sequence->items[first].time, &command, 1);
+        player->item = first + (int)i;
+        if (command.outcome != expected->outcome || command.accepted != expected->accepted ||
+            command.reply_size != expected->reply_size ||
+            memcmp(command.reply, expected->reply, command.reply_size) != 0)
+            fail(player, FAULT_BATCH, "%s alone is answered %s, in its batch %s",
+                 message_info(command.number)->name, outcome_name(command.outcome),
+                 outcome_name(expected->outcome));
+    }
+    if (engine_seq(single) != engine_seq(player->engine) ||
+        engine_digest(single) != engine_digest(player->engine))
+        fail(player, FAULT_BATCH, "the commands of the batch, one by one, lead to another digest");
+}
+
 /* Plays items [first, last) as one batch. */
 static void play_batch(struct player *player, int first, int last)
 {
@@ -257,6 +288,8 @@ static void play_batch(struct player *player, int first, int last)
             player->counts->accepted += command->accepted;
         }
     }
+    if (player->single != NULL && player->failure.fault == FAULT_NONE)
+        play_singly(player, first, commands, count);
     free(replies);
     if (player->failure.fault == FAULT_NONE)
         check_between(player, seq, digest);
@@ -459,6 +492,15 @@ static void image_step(struct player *player, int done, int begin)
         imager_step(imager, player->engine, (uint32_t)random_below(player, 4));
 }
 
+/* The checks that are too slow for each batch. */
+static void check_whole(struct player *player)
+{
+    check_invariants(player, player->engine);
+    if (player->single != NULL &&
+        engine_checksum(player->single) != engine_checksum(player->engine))
+        fail(player, FAULT_BATCH, "deciding one by one leads to the same digest and another state");
+}
+
 static void play_and_replay(struct player *player)
 {
     int batch = 0;
@@ -470,14 +512,14 @@ static void play_and_replay(struct player *player)
             last++;
         play_batch(player, first, last);
         if (player->failure.fault == FAULT_NONE && batch++ % player->options->check_every == 0)
-            check_invariants(player, player->engine);
+            check_whole(player);
         if (player->failure.fault != FAULT_NONE)
             return;
         image_step(player, last, begin);
         first = last;
     }
     imager_step(&player->imager, player->engine, UINT32_MAX);
-    check_invariants(player, player->engine);
+    check_whole(player);
     replay(player);
     if (player->failure.fault == FAULT_NONE)
         replay_from_image(player);
@@ -502,6 +544,10 @@ struct failure play(const struct sequence *sequence, const struct play_options *
     player->writer = (struct column_writer){player->ids, player->fields};
     player->engine = engine_create(&options->engine, error, sizeof error);
     TILL_ASSERT(player->engine != NULL);
+    if (options->has_single) {
+        player->single = engine_create(&options->engine, error, sizeof error);
+        TILL_ASSERT(player->single != NULL);
+    }
     imager_init(&player->imager, player->engine);
     player->random = sequence->seed;
 
@@ -511,6 +557,8 @@ struct failure play(const struct sequence *sequence, const struct play_options *
     if (sigsetjmp(assertion_failed, 1) == 0) {
         play_and_replay(player);
         engine_destroy(player->engine);
+        if (player->single != NULL)
+            engine_destroy(player->single);
         if (player->second != NULL)
             engine_destroy(player->second);
     } else {

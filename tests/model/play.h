@@ -12,6 +12,7 @@ enum fault {
     FAULT_STATE,     /* seq, time, digest or holds due are not what they must be */
     FAULT_INVARIANT, /* engine_check */
     FAULT_ASSERTION, /* an assertion in the engine failed */
+    FAULT_BATCH,     /* deciding the batch's commands one by one comes to something else */
     FAULT_REPLAY,    /* the log's commands do not lead to the same state */
 };
 
@@ -19,6 +20,7 @@ struct play_options {
     struct engine_options engine;
     int check_every; /* batches between two engine_check */
     int tiny;        /* the number of the capacity that is tiny and may answer CAPACITY; 0: none */
+    bool has_single; /* a further engine decides the same commands one by one */
 };
 
 struct failure {

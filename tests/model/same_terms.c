@@ -88,19 +88,34 @@ static void *body_row(struct generator *generator, size_t size)
     return row;
 }
 
+/* Mostly what the orders of this run name. */
 static uint64_t any_sku(struct generator *generator)
 {
+    if (one_in(generator, 2))
+        return generator->kinds[generator->kind].line.sku;
     return 1 + below(generator, generator->skus + one_in(generator, 40));
 }
 
 static uint32_t any_warehouse(struct generator *generator)
 {
+    uint32_t named = generator->kinds[generator->kind].line.warehouse;
+    if (named != 0 && one_in(generator, 2))
+        return named;
     return 1 + (uint32_t)below(generator, WAREHOUSES);
 }
 
-/* New numbers are used as sales close. */
+static bool sale_has_state(const struct generator *generator, uint32_t sale, uint8_t state)
+{
+    int index = model_find_sale(generator->model, sale);
+    return index != MODEL_NONE && generator->model->sales.items[index].state == state;
+}
+
+/* Mostly that of the orders of this run. New numbers are used as sales close. */
 static uint32_t any_sale(struct generator *generator)
 {
+    uint32_t named = generator->kinds[generator->kind].place.sale;
+    if (named != 0 && one_in(generator, 2))
+        return named;
     uint32_t closed = 0;
     for (int i = 0; i < generator->model->sales.count; i++)
         closed += generator->model->sales.items[i].state == sale_state_CLOSED;
@@ -140,16 +155,30 @@ static void add(struct generator *generator, uint16_t number)
     generator->sequence->items[generator->sequence->count - 1].ends_batch = false;
 }
 
+/* Mostly one that is open. */
+static uint32_t sale_draw(struct generator *generator)
+{
+    uint32_t sale = any_sale(generator);
+    for (int tries = 0; tries < 4 && !sale_has_state(generator, sale, sale_state_OPEN); tries++)
+        sale = any_sale(generator);
+    return sale;
+}
+
 /* The price that the shop asks now; mostly. */
+static void price_draw(struct generator *generator, struct line_body *line)
+{
+    int sku = model_find_sku(generator->model, line->sku);
+    line->price = sku == MODEL_NONE ? 0 : generator->model->skus.items[sku].price;
+    if (one_in(generator, 12))
+        line->price++;
+}
+
 static void line_draw(struct generator *generator, struct line_body *line)
 {
     line->sku = 1 + below(generator, generator->skus);
     line->quantity = 1 + (uint32_t)below(generator, 3);
     line->warehouse = one_in(generator, 3) ? any_warehouse(generator) : 0;
-    int sku = model_find_sku(generator->model, line->sku);
-    line->price = sku == MODEL_NONE ? 0 : generator->model->skus.items[sku].price;
-    if (one_in(generator, 12))
-        line->price++;
+    price_draw(generator, line);
 }
 
 /* Terms that orders have from now on. */
@@ -157,19 +186,20 @@ static void kind_draw(struct generator *generator, struct kind *kind)
 {
     memset(kind, 0, sizeof *kind);
     kind->place.line_count = 1;
-    kind->place.sale = one_in(generator, 3) ? 0 : any_sale(generator);
+    kind->place.sale = one_in(generator, 3) ? 0 : sale_draw(generator);
     if (one_in(generator, 2))
         kind->place.hold = 1 + (uint32_t)below(generator, 30);
     if (one_in(generator, 5))
-        kind->place.flags = (uint16_t)below(generator, 8);
-    if (one_in(generator, 5))
+        kind->place.flags =
+            one_in(generator, 2) ? place_flags_PARTIAL : (uint16_t)below(generator, 8);
+    if (one_in(generator, 8))
         kind->place.points = 1 + (int64_t)below(generator, 300);
     if (one_in(generator, 4))
         kind->place.currency = one_in(generator, 6) ? DOLLAR : EURO;
     line_draw(generator, &kind->line);
-    if (one_in(generator, 4))
+    if (one_in(generator, 6))
         kind->place.allocation = allocation_RANK;
-    else if (one_in(generator, 4))
+    else if (one_in(generator, 6))
         kind->place.allocation = allocation_EXPLICIT;
     if (kind->place.allocation == allocation_EXPLICIT && !one_in(generator, 10))
         kind->line.warehouse = any_warehouse(generator);
@@ -263,7 +293,7 @@ static void stock_set_add(struct generator *generator)
 static void pools_add(struct generator *generator, struct sale_put_body *body)
 {
     uint64_t pair = below(generator, generator->skus * WAREHOUSES);
-    body->pool_count = (uint16_t)below(generator, 3);
+    body->pool_count = one_in(generator, 2) ? 0 : (uint16_t)below(generator, 3);
     for (unsigned i = 0; i < body->pool_count; i++, pair++) {
         struct pool_body *pool = body_row(generator, sizeof *pool);
         pool->sku = 1 + pair % generator->skus;
@@ -288,8 +318,8 @@ static void sale_add(struct generator *generator, uint32_t sale)
     body->hold_max = one_in(generator, 2) ? 0 : 20 + (uint32_t)below(generator, 20);
     body->points_share = one_in(generator, 3) ? 5000 : 10000;
     body->rate_points = body->rate_money = one_in(generator, 4) ? 0 : 1;
-    body->customer_sku_max = one_in(generator, 6) ? 1 + (uint32_t)below(generator, 4) : 0;
-    body->customer_sale_max = one_in(generator, 6) ? 1 + (uint32_t)below(generator, 6) : 0;
+    body->customer_sku_max = one_in(generator, 8) ? 1 + (uint32_t)below(generator, 4) : 0;
+    body->customer_sale_max = one_in(generator, 8) ? 1 + (uint32_t)below(generator, 6) : 0;
     body->flags = one_in(generator, 2) ? sale_flags_FAIL_AT_ONCE : 0;
     pools_add(generator, body);
     add(generator, MESSAGE_sale_put);
@@ -308,16 +338,20 @@ static void sale_edit_add(struct generator *generator)
     sale_add(generator, any_sale(generator));
 }
 
+/* Of a sale that was never heard of, its terms first. */
 static void sale_open_add(struct generator *generator)
 {
-    sale_change_add(generator, MESSAGE_sale_open, any_sale(generator));
+    uint32_t sale = any_sale(generator);
+    if (model_find_sale(generator->model, sale) == MODEL_NONE)
+        sale_add(generator, sale);
+    sale_change_add(generator, MESSAGE_sale_open, sale);
 }
 
 static void sale_stop_add(struct generator *generator)
 {
-    bool is_end = one_in(generator, 3);
+    bool is_end = one_in(generator, 2);
     sale_change_add(generator, is_end ? MESSAGE_sale_close : MESSAGE_sale_pause,
-                    any_sale(generator));
+                    sale_draw(generator));
 }
 
 static void order_change_add(struct generator *generator)
@@ -386,8 +420,12 @@ static void run_begin(struct generator *generator)
 {
     generator->run = 1 + below(generator, one_in(generator, 2) ? RUN_MAX : 6);
     generator->kind = below(generator, generator->kind_count);
-    if (one_in(generator, 8))
-        kind_draw(generator, &generator->kinds[generator->kind]);
+    struct kind *kind = &generator->kinds[generator->kind];
+    bool is_past = sale_has_state(generator, kind->place.sale, sale_state_CLOSED);
+    if (one_in(generator, is_past ? 2 : 8))
+        kind_draw(generator, kind);
+    else if (one_in(generator, 3))
+        price_draw(generator, &kind->line);
 }
 
 /* A moment at which a sale opens or closes, or a hold ends, or just before or after it. */
@@ -458,7 +496,8 @@ static void shop_open(struct generator *generator)
 
 void sequence_of_same_terms(struct sequence *sequence, uint64_t seed, int count)
 {
-    static const uint64_t edit_every[] = {3, 10, 30, 100};
+    static const uint64_t edit_every[] = {3, 8, 20, 60};
+    static const uint64_t stock_max[] = {30, 300, 3000};
     struct generator generator = {
         .model = model_create(),
         .sequence = sequence,
@@ -470,7 +509,7 @@ void sequence_of_same_terms(struct sequence *sequence, uint64_t seed, int count)
     generator.skus = 1 + below(&generator, SKUS_MAX);
     generator.kind_count = 2 + below(&generator, KINDS_MAX - 1);
     generator.customers = one_in(&generator, 2) ? 5 : 200;
-    generator.stock_max = one_in(&generator, 2) ? 40 : 400;
+    generator.stock_max = stock_max[below(&generator, 3)];
     generator.edit_every = edit_every[below(&generator, 4)];
     shop_open(&generator);
     while (sequence->count < count) {

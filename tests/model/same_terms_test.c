@@ -1,5 +1,6 @@
 /* Orders of the same terms, in batches, compared with the model and with an engine that decides one
  * by one; also with each table in turn so small that it fills up. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/model/play.h"
@@ -11,13 +12,16 @@ enum { CHECK_EVERY = 4 };
 
 static void play_same_terms(struct play_options *options, int count, struct play_counts *counts)
 {
+    static unsigned played_count;
+    char kind[64];
     struct sequence sequence;
+    snprintf(kind, sizeof kind, "same terms, sequence %u", ++played_count);
     options->check_every = CHECK_EVERY;
     options->has_single = true;
     sequence_of_same_terms(&sequence, test_random(), count);
     struct failure failure = play(&sequence, options, counts);
     if (failure.fault != FAULT_NONE)
-        report(&sequence, options, &failure, "same terms");
+        report(&sequence, options, &failure, kind);
     sequence_deinit(&sequence);
     CHECK(failure.fault == FAULT_NONE);
 }
@@ -49,7 +53,7 @@ TEST(same_terms_mean_what_they_mean_now)
 
 TEST(same_terms_find_tables_that_are_full)
 {
-    enum { TIMES = 4, REQUESTS = 500 };
+    enum { TIMES = 10, REQUESTS = 500 };
     static const struct {
         size_t offset;
         int number;
@@ -59,10 +63,10 @@ TEST(same_terms_find_tables_that_are_full)
         {offsetof(struct engine_options, orders), CAPACITY_orders, 200},
         {offsetof(struct engine_options, deadlines), CAPACITY_deadlines, 200},
         {offsetof(struct engine_options, tallies), CAPACITY_tallies, 4},
-        {offsetof(struct engine_options, steps), CAPACITY_steps, 200},
-        {offsetof(struct engine_options, moneys), CAPACITY_moneys, 12},
-        {offsetof(struct engine_options, pieces), CAPACITY_pieces, 12},
-        {offsetof(struct engine_options, lines), CAPACITY_lines, 12},
+        {offsetof(struct engine_options, steps), CAPACITY_steps, 4},
+        {offsetof(struct engine_options, moneys), CAPACITY_moneys, 6},
+        {offsetof(struct engine_options, pieces), CAPACITY_pieces, 4},
+        {offsetof(struct engine_options, lines), CAPACITY_lines, 6},
         {offsetof(struct engine_options, pools), CAPACITY_pools, 4},
         {offsetof(struct engine_options, stocks), CAPACITY_stocks, 6},
     };

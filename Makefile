@@ -99,31 +99,39 @@ programs: $(PROGRAMS) ## build till and the tests
 fuzzers: $(FUZZERS) ## build the fuzzers (CC=clang)
 $(B)/till: $(B)/main.o $(LIB)
 $(B)/test-unit: $(call objects,tests/unit/*.c tests/test.c) $(LIB)
-$(B)/test-model: $(call objects,tests/model/*.c tests/test.c) \
-                 $(filter $(B)/base/% $(B)/engine/%,$(LIB))
-$(B)/test-sim: $(call objects,tests/sim/*.c tests/test.c) $(filter-out $(REAL),$(LIB))
+test-model := $(call objects,tests/model/*.c tests/test.c) \
+              $(filter $(B)/base/% $(B)/engine/%,$(LIB))
+test-sim   := $(call objects,tests/sim/*.c tests/test.c) $(filter-out $(REAL),$(LIB))
+$(B)/test-model: $(test-model)
+$(B)/test-sim: $(test-sim)
 
-# test-sim with one of the faults of net/plant.h in it, which it has to find: tests/sim/plants.
-PLANTS  := 1 2 3 4 5 6 7 8
-PLANTED := $(shell grep -l '"net/plant.h"' net/*.c)
+# Tests with a fault planted in what they test, which they have to find: test-sim with those of
+# net/plant.h for tests/sim/plants, test-model with those of engine/plant.h for tests/model/plants.
+# $(1): the folder, $(2): its program, $(3): the flag, $(4): the sources that the fault may be in.
 define PLANT
-$(B)/plant-$(1)/test-sim: $(PLANTED:%.c=$(B)/plant-$(1)/%.o) \
-    $(call objects,tests/sim/*.c tests/test.c) \
-    $(filter-out $(REAL) $(PLANTED:%.c=$(B)/%.o),$(LIB))
-$(B)/plant-$(1)/%.o: FLAGS += -DTILL_PLANT=$(1)
-$(B)/plant-$(1)/%.o: %.c
-	@echo "  CC   $$< with fault $(1)"
+$(B)/$(1)/$(2): $(4:%.c=$(B)/$(1)/%.o) $(filter-out $(4:%.c=$(B)/%.o),$($(2)))
+$(B)/$(1)/%.o: FLAGS += $(3)
+$(B)/$(1)/%.o: %.c
+	@echo "  CC   $$< for $(1)"
 	@mkdir -p $$(@D)
 	$(Q)$$(CC) $$(FLAGS) $$(CFLAGS) -c -o $$@ $$<
 endef
-$(foreach plant,$(PLANTS),$(eval $(call PLANT,$(plant))))
-plants: $(PLANTS:%=$(B)/plant-%/test-sim) ## build the simulation with planted faults
-.PHONY: plants
+planted = $(shell grep -l '"$(1)/plant.h"' $(1)/*.c)
+PLANTS       := 1 2 3 4 5 6 7 8
+OFFER_PLANTS := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+$(foreach n,$(PLANTS),$(eval $(call PLANT,plant-$n,test-sim,-DTILL_PLANT=$n,$(call planted,net))))
+$(foreach n,$(OFFER_PLANTS),$(eval $(call \
+    PLANT,offer-plant-$n,test-model,-DTILL_OFFER_PLANT=$n,$(call planted,engine))))
+PLANTED_SIM   := $(PLANTS:%=$(B)/plant-%/test-sim)
+PLANTED_MODEL := $(OFFER_PLANTS:%=$(B)/offer-plant-%/test-model)
+plants: $(PLANTED_SIM) ## build the simulation with planted faults
+offer-plants: $(PLANTED_MODEL) ## build the model's tests with planted faults
+.PHONY: plants offer-plants
 
 $(FUZZERS): $(B)/fuzz-%: $(B)/tests/fuzz/fuzz_%.o $(filter-out $(B)/bench/%,$(LIB))
 $(FUZZERS): LDFLAGS += -fsanitize=fuzzer
 
-$(PROGRAMS) $(FUZZERS) $(PLANTS:%=$(B)/plant-%/test-sim):
+$(PROGRAMS) $(FUZZERS) $(PLANTED_SIM) $(PLANTED_MODEL):
 	@echo "  LINK $@"
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/%.o: %.c

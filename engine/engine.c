@@ -8,6 +8,7 @@
 #include "engine/fetch.h"
 #include "engine/keys.h"
 #include "engine/layout.h"
+#include "engine/plant.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
 
@@ -104,8 +105,29 @@ static enum outcome decide_keyed(struct engine *engine, struct command *command,
     return outcome;
 }
 
+/* Does a planted fault let offers outlive what this message changes? */
+static bool offers_outlive(unsigned number)
+{
+    switch (number) {
+    case MESSAGE_sku_put:
+        return OFFER_PLANT(SKU_UNSEEN);
+    case MESSAGE_stock_adjust:
+    case MESSAGE_stock_set:
+        return OFFER_PLANT(STOCK_UNSEEN);
+    case MESSAGE_sale_put:
+        return OFFER_PLANT(SALE_UNSEEN);
+    case MESSAGE_sale_pause:
+        return OFFER_PLANT(PAUSE_UNSEEN);
+    case MESSAGE_sale_close:
+        return OFFER_PLANT(CLOSE_UNSEEN);
+    default:
+        return false;
+    }
+}
+
 static void decide_one(struct engine *engine, struct command *command)
 {
+    uint64_t generation = engine->terms_generation;
     const struct message_info *message = message_info(command->number);
     TILL_ASSERT(message != NULL && handlers[command->number] != NULL);
     engine->accepted = false;
@@ -114,6 +136,8 @@ static void decide_one(struct engine *engine, struct command *command)
     command->outcome = (uint16_t)(message->is_keyed ? decide_keyed(engine, command, message)
                                                     : handlers[command->number](engine, command));
     command->accepted = engine->accepted;
+    if (offers_outlive(command->number))
+        engine->terms_generation = generation;
     if (command->reply != NULL || command->accepted)
         return;
     reply_rejection(engine, command);

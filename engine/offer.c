@@ -27,6 +27,7 @@
 
 #include "engine/handlers.h"
 #include "engine/plan.h"
+#include "engine/plant.h"
 #include "engine/points.h"
 #include "engine/source.h"
 #include "engine/timers.h"
@@ -45,8 +46,10 @@ static bool is_simple(const struct engine *engine, const struct plan *plan)
     const struct order_place_body *body = plan->body;
     uint32_t first = sku_at(engine, plan->skus[0])->stocks;
     bool is_counted = plan->sale != 0 && sale_at(engine, plan->sale)->counted;
-    return plan->is_inline && !plan->is_confirmed && body->points == 0 && body->flags == 0 &&
-           body->allocation == allocation_SINGLE && !is_counted &&
+    return plan->is_inline && !plan->is_confirmed &&
+           (body->points == 0 || OFFER_PLANT(POINTS_UNSEEN)) &&
+           (body->flags == 0 || OFFER_PLANT(FLAGS_UNSEEN)) &&
+           body->allocation == allocation_SINGLE && (!is_counted || OFFER_PLANT(LIMITS_UNSEEN)) &&
            (plan->lines[0].warehouse != 0 || plan->pieces[0].stock == first);
 }
 
@@ -75,7 +78,7 @@ void offer_keep(struct engine *engine, const struct plan *plan, uint32_t index)
         .stock = piece->stock,
         .pool = piece->pool,
         .quantity = piece->quantity,
-        .is_only = plan->lines[0].warehouse != 0 || first->next == 0,
+        .is_only = plan->lines[0].warehouse != 0 || first->next == 0 || OFFER_PLANT(PLACES_UNSEEN),
         .order = *order_at(engine, index),
         .reply = {.place = {.total = plan->total,
                             .money_due = plan->total,
@@ -100,7 +103,7 @@ static const struct offer *offer_for(const struct engine *engine, const void *bo
 {
     const struct offer *offer = &engine->offers->rows[terms_row(body)];
     bool holds = offer->generation == engine->terms_generation &&
-                 engine->time_us - offer->from_us < offer->span_us &&
+                 (engine->time_us - offer->from_us < offer->span_us || OFFER_PLANT(TIME_UNSEEN)) &&
                  terms_equal(&offer->terms, body);
     return holds ? offer : NULL;
 }
@@ -144,7 +147,8 @@ static inline void offer_take(struct engine *engine, struct run *run, const stru
     order->id = body->order;
     order->placed_seq = run->seq;
     order->placed_us = run->time_us;
-    order->deadline_us = run->time_us + offer->hold_us;
+    if (!OFFER_PLANT(DEADLINE_KEPT))
+        order->deadline_us = run->time_us + offer->hold_us;
     order->fingerprint = fingerprint;
     order->customer = customer;
     order->parts.piece.next = stock->pieces;
@@ -179,19 +183,21 @@ static inline bool offer_decide(struct engine *engine, struct run *run, struct c
     const struct order_place_body *body = command->body;
     unsigned place = 0;
     struct index_line *line = index_vacancy(&engine->order_index, command->order_hash, &place);
-    if (line == NULL || id_is_zero(body->order) || id_is_zero(body->customer))
+    if (line == NULL || id_is_zero(body->order) ||
+        (id_is_zero(body->customer) && !OFFER_PLANT(ZERO_UNSEEN)))
         return false;
     int64_t gives = source_gives(engine, offer->pool, offer->stock);
-    if (gives < offer->quantity)
+    if (gives < offer->quantity && !OFFER_PLANT(SHORT_UNSEEN))
         return offer_refuse(engine, run->seq, command, offer, gives);
-    if (arena_room(&engine->orders) == 0 || !deadlines_has_room(&engine->deadlines))
+    if (arena_room(&engine->orders) == 0 ||
+        (!deadlines_has_room(&engine->deadlines) && !OFFER_PLANT(ROOM_UNSEEN)))
         return false;
     uint32_t customer = customer_of(engine, command);
     if (customer == 0)
         return false;
     uint32_t index = ++engine->orders.count; /* there is room */
     offer_take(engine, run, command, offer, index, customer);
-    index_put(line, place, command->order_hash, index);
+    index_put(line, place, OFFER_PLANT(ID_UNSEEN) ? 1 : command->order_hash, index);
     offer_reply(engine, run, command, offer);
     return true;
 }

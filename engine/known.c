@@ -1,3 +1,6 @@
+/* Keeping terms that were checked. They are encoded once, when they come a second time in a row: a
+ * record that begins with these bytes can only be an order with these terms, since records are read
+ * from the front and each field tells where it ends. */
 #include "engine/known.h"
 
 static_assert(COMMAND_ENCODED_MAX(TERMS_BODY_SIZE) >= KNOWN_FIELDS_MAX,

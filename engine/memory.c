@@ -144,8 +144,8 @@ static const struct {
 #define INDEX_RING(name) {offsetof(struct engine, name.index.lines), INDEX_PLACES, TABLE_##name},
 #define INDEX_CHUNKS(name)
 #define INDEX_BUCKETS(name)
-#define INDEX(name, table)             {offsetof(struct engine, name.lines), INDEX_PLACES, TABLE_##table},
-#define ID_INDEX(name, table)          {offsetof(struct engine, name.lines), ID_PLACES, TABLE_##table},
+#define INDEX(name, table)    {offsetof(struct engine, name.lines), INDEX_PLACES, TABLE_##table},
+#define ID_INDEX(name, table) {offsetof(struct engine, name.lines), ID_PLACES, TABLE_##table},
 #define TABLE(number, KIND, name, ...) INDEX_##KIND(name)
 #include "engine/tables/tables.h"
 };

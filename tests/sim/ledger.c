@@ -130,6 +130,19 @@ static void points_credit(struct ledger *ledger, struct id key, struct request *
     request_set(request, MESSAGE_points_credit, &body, sizeof body, NULL, 0);
 }
 
+/* One of few terms, as most orders of a sale have. */
+static void order_place_again(struct ledger *ledger, struct id key, struct request *request)
+{
+    uint32_t kind = (uint32_t)below(ledger, 4);
+    struct order_place_body body = {.order = key,
+                                    .customer = random_customer(ledger),
+                                    .sale = kind % 2 == 0 ? SALE : 0,
+                                    .hold = 2,
+                                    .line_count = 1};
+    struct line_body line = {.sku = 1 + kind / 2, .quantity = 1, .price = PRICE};
+    request_set(request, MESSAGE_order_place, &body, sizeof body, &line, sizeof line);
+}
+
 static void order_place(struct ledger *ledger, struct id key, struct request *request)
 {
     static const uint16_t flags[] = {0, 0, 0, place_flags_PARTIAL, place_flags_PAID};
@@ -249,8 +262,9 @@ static void query_make(struct ledger *ledger, struct request *request)
 uint32_t ledger_next(struct ledger *ledger, struct request *request)
 {
     static void (*const makers[])(struct ledger *, struct id, struct request *) = {
-        order_place,  order_place,   order_place,   order_place,   order_place, stock_adjust,
-        order_change, points_credit, payment_event, payment_event, hold_extend, sku_put,
+        order_place,       order_place,  order_place,  order_place_again, order_place_again,
+        order_place_again, stock_adjust, order_change, points_credit,     payment_event,
+        payment_event,     hold_extend,  sku_put,
     };
     uint32_t intent = NO_INTENT;
     uint64_t choice = below(ledger, 100);

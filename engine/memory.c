@@ -139,13 +139,15 @@ static const struct {
     unsigned line_places;
     enum engine_table table;
 } indexes[] = {
+#define INDEX_AT(member, places, table)                                                            \
+    {offsetof(struct engine, member.lines), places, TABLE_##table},
 #define INDEX_ARENA(name)
 #define INDEX_POOL(name)
-#define INDEX_RING(name) {offsetof(struct engine, name.index.lines), INDEX_PLACES, TABLE_##name},
+#define INDEX_RING(name) INDEX_AT(name.index, INDEX_PLACES, name)
 #define INDEX_CHUNKS(name)
 #define INDEX_BUCKETS(name)
-#define INDEX(name, table)    {offsetof(struct engine, name.lines), INDEX_PLACES, TABLE_##table},
-#define ID_INDEX(name, table) {offsetof(struct engine, name.lines), ID_PLACES, TABLE_##table},
+#define INDEX(name, table)             INDEX_AT(name, INDEX_PLACES, table)
+#define ID_INDEX(name, table)          INDEX_AT(name, ID_PLACES, table)
 #define TABLE(number, KIND, name, ...) INDEX_##KIND(name)
 #include "engine/tables/tables.h"
 };

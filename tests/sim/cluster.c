@@ -309,14 +309,19 @@ static const char *upstream_of(const struct node *node)
     return node->follows_first ? node_addresses[0] : NULL;
 }
 
-/* A folder that is damaged is emptied, as docs/replication.md says. */
+/* A folder that is damaged is emptied, as docs/replication.md says. It may have started before, with
+ * the damage taken for a torn write: what it had then is gone as well. */
 bool node_start(struct node *node)
 {
     if (start(node, upstream_of(node)))
         return true;
     if (node->is_damaged && !node->machine->dying) {
         node_crash(node, 1000);
+        if (node->tip != NULL)
+            history_hold(&node->cluster->history, node->index, node->tip, 0);
         node_empty_folder(node);
+        history_forget(&node->cluster->history, node->index);
+        node->tip = NULL;
         node->is_damaged = false;
         return false;
     }

@@ -309,8 +309,8 @@ static const char *upstream_of(const struct node *node)
     return node->follows_first ? node_addresses[0] : NULL;
 }
 
-/* A folder that is damaged is emptied, as docs/replication.md says. It may have started before, with
- * the damage taken for a torn write: what it had then is gone as well. */
+/* A folder that is damaged is emptied, as docs/replication.md says. It may have started before,
+ * with the damage taken for a torn write: what it had then is gone as well. */
 bool node_start(struct node *node)
 {
     if (start(node, upstream_of(node)))

@@ -1,4 +1,4 @@
-/* Offers.
+/* Orders on known terms.
  *
  * An offer holds what order.place decided on terms, and decides the next order with the same terms
  * without judging them again. Nothing but speed may follow from it, so this is what must hold: as
@@ -40,7 +40,7 @@ static bool came_before(struct engine *engine, const void *body)
     return again;
 }
 
-/* Does only the terms' own decide where the units come from, and that the order waits for money? */
+/* Do the terms alone decide where the units come from, and does the order wait for its payment? */
 static bool is_simple(const struct engine *engine, const struct plan *plan)
 {
     const struct order_place_body *body = plan->body;

@@ -301,14 +301,22 @@ void deadlines_each(const struct deadlines *deadlines,
     each_of(deadlines, &deadlines->far, visit, context);
 }
 
+void deadlines_load(struct deadlines *deadlines, uint32_t first, uint32_t count)
+{
+    for (uint32_t slot = first; slot < first + count; slot++)
+        deadlines->in_use[slot / 64] |= 1ULL << (slot % 64);
+}
+
 void deadlines_rebuild(struct deadlines *deadlines)
 {
     /* Which are due is counted anew when somebody asks. */
     deadlines->bucket_uncounted = deadlines->near.count > 0 ? deadlines->near.first : UINT64_MAX;
     deadlines->bucket_due = deadlines->due_count = 0;
     bucket_close(deadlines);
-    for (uint32_t slot = 0; slot < DEADLINE_BUCKETS; slot++) {
-        if (deadlines->buckets[slot].count > 0)
-            deadlines->in_use[slot / 64] |= 1ULL << (slot % 64);
+    for (uint32_t word = 0; word < DEADLINE_BUCKETS / 64; word++) {
+        for (uint64_t bits = deadlines->in_use[word]; bits != 0; bits &= bits - 1) {
+            if (deadlines->buckets[word * 64 + (uint32_t)__builtin_ctzll(bits)].count == 0)
+                deadlines->in_use[word] ^= bits & -bits;
+        }
     }
 }

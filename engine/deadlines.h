@@ -145,7 +145,11 @@ static inline uint64_t deadline_bucket_us(uint64_t deadline_us)
     return deadline_us >> DEADLINE_NEAR_SHIFT << DEADLINE_NEAR_SHIFT;
 }
 
-/* Finds the buckets in use and those due anew, after the buckets and chunks were loaded. */
+/* These buckets are about to be loaded: they may be in use. */
+void deadlines_load(struct deadlines *deadlines, uint32_t first, uint32_t count);
+
+/* Finds which of the loaded buckets are in use, and which are due, after buckets and chunks were
+ * loaded. */
 void deadlines_rebuild(struct deadlines *deadlines);
 
 #endif

@@ -24,6 +24,7 @@ struct engine_table_view engine_table_view(const struct engine *engine, enum eng
     if (arena == NULL) {
         view.records = (uint8_t *)engine->deadlines.buckets;
         view.count = view.capacity = DEADLINE_BUCKETS;
+        view.in_use = engine->deadlines.in_use;
         return view;
     }
     view.records = arena->records;
@@ -146,9 +147,12 @@ enum engine_load engine_load_begin(struct engine *engine,
     return ENGINE_LOAD_READY;
 }
 
-uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first)
+uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first,
+                          uint32_t count)
 {
     struct engine_table_view view = engine_table_view(engine, table);
+    if (table == TABLE_deadline_buckets)
+        deadlines_load(&engine->deadlines, first, count);
     if (table_ring(engine, table) != NULL && engine->loaded_capacity[table] != view.capacity)
         return NULL;
     return view.records + (uint64_t)first * view.record_size;

@@ -25,8 +25,9 @@ struct engine_table_view {
     const char *name;
     uint8_t *records;
     uint32_t record_size;
-    uint32_t count;    /* in use, record 0 included */
-    uint32_t capacity; /* record 0 included */
+    uint32_t count;         /* in use, record 0 included */
+    uint32_t capacity;      /* record 0 included */
+    const uint64_t *in_use; /* bitmap: others say nothing, whatever is in them. NULL: all may */
 };
 
 struct engine_table_view engine_table_view(const struct engine *engine, enum engine_table table);
@@ -56,9 +57,10 @@ enum engine_load engine_load_begin(struct engine *engine,
                                    const struct engine_counts *counts, char *error,
                                    size_t error_size);
 
-/* Where to write records of the image. NULL for a ring of another capacity: its records are handed
- * to engine_load_ring instead. */
-uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first);
+/* Where to write `count` records of the image. NULL for a ring of another capacity: its records are
+ * handed to engine_load_ring instead. */
+uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32_t first,
+                          uint32_t count);
 void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t capacity,
                       uint32_t first, uint32_t count, const uint8_t *records);
 

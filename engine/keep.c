@@ -38,6 +38,7 @@ static void table_init(struct keep_table *table, const struct engine_table_view 
 {
     TILL_ASSERT(view->record_size <= KEEP_RECORD_SIZE_MAX);
     table->records = view->records;
+    table->in_use = view->in_use;
     table->capacity = view->capacity;
     table->record_size = view->record_size;
     table->chunk_records = 64;
@@ -156,6 +157,17 @@ static void chain_apply(struct keeper *keeper, struct keep_table *table, uint32_
     }
 }
 
+/* Does a chunk of which nothing was kept say nothing? The memory of a table with a bitmap is looked
+ * at only where it is in use: most of it was never touched. */
+static bool chunk_is_empty(const struct keep_table *table, uint32_t first, uint32_t count)
+{
+    if (table->in_use == NULL)
+        return bytes_are_zero(table->records + (uint64_t)first * table->record_size,
+                              (size_t)count * table->record_size);
+    return bytes_are_zero((const uint8_t *)&table->in_use[first / 64],
+                          ((size_t)count + 63) / 64 * sizeof(uint64_t));
+}
+
 /* Passes the table's next chunk. True when it is part of the image; it is in raw then. */
 static bool table_pass(struct keeper *keeper, struct keep_table *table, struct keep_chunk *chunk,
                        uint8_t *raw)
@@ -166,7 +178,7 @@ static bool table_pass(struct keeper *keeper, struct keep_table *table, struct k
     uint32_t size = count * table->record_size;
     const uint8_t *records = table->records + (uint64_t)first * table->record_size;
     table->next += count;
-    if (table->chunks[first / table->chunk_records] == 0 && bytes_are_zero(records, size))
+    if (table->chunks[first / table->chunk_records] == 0 && chunk_is_empty(table, first, count))
         return false;
     memcpy(raw, records, size);
     chain_apply(keeper, table, first, raw);

@@ -33,6 +33,7 @@ struct keep_slot {
 
 struct keep_table {
     const uint8_t *records; /* from record 0 on */
+    const uint64_t *in_use; /* bitmap of those that say something; NULL: all may */
     uint64_t *is_kept;      /* bitmap of the records */
     uint32_t *chunks;       /* newest slot of each chunk */
     uint32_t capacity;      /* records, record 0 included */
@@ -74,7 +75,8 @@ void keeper_destroy(struct keeper *keeper);
 uint64_t keeper_bytes(const struct keeper *keeper);
 
 /* Takes the next chunk of the image, as it was when the snapshot began, to `raw`, and passes it.
- * One that is all zero is not part of the image: KEEPER_ZEROS after some of these alone. */
+ * One that is all zero, or has no record in use, is not part of the image: KEEPER_ZEROS after some
+ * of these alone. */
 enum keeper_found { KEEPER_CHUNK, KEEPER_ZEROS, KEEPER_END };
 enum keeper_found keeper_next(struct keeper *keeper, struct keep_chunk *chunk,
                               uint8_t raw[KEEP_CHUNK_SIZE]);

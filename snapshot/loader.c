@@ -256,7 +256,7 @@ static void records_move(struct loading *loading, const struct source *source,
             const struct move *move = &loading->moves[source->move_first + j];
             memcpy(record + move->to, from + move->from, move->size);
         }
-        uint8_t *room = engine_load_room(engine, source->table, chunk->first + i);
+        uint8_t *room = engine_load_room(engine, source->table, chunk->first + i, 1);
         if (room != NULL)
             memcpy(room, record, table_info(source->table)->record->size_bytes);
         else
@@ -271,7 +271,7 @@ static bool chunk_place(struct loading *loading, const struct image_chunk *chunk
     if (!chunk_is_inside(loading, chunk))
         return false;
     const struct source *source = &loading->sources[chunk->table];
-    uint8_t *room = engine_load_room(engine, source->table, chunk->first);
+    uint8_t *room = engine_load_room(engine, source->table, chunk->first, chunk->count);
     if (room != NULL && source->is_same)
         return image_chunk_unpack(chunk, loading->reader.bytes, room);
     if (!image_chunk_unpack(chunk, loading->reader.bytes, loading->records))

@@ -74,7 +74,7 @@ bool imager_load(const struct imager *imager, struct engine *engine, char *error
     for (uint32_t i = 0; i < imager->chunk_count; i++) {
         const struct keep_chunk *place = &imager->chunks[i].place;
         enum engine_table table = (enum engine_table)place->table;
-        uint8_t *room = engine_load_room(engine, table, place->first);
+        uint8_t *room = engine_load_room(engine, table, place->first, place->count);
         if (room != NULL)
             memcpy(room, imager->chunks[i].bytes, place->size_bytes);
         else

@@ -132,7 +132,7 @@ static void copy(const struct engine *engine, struct engine *to)
     CHECK_EQUAL(engine_load_begin(to, scalars, &counts, error, sizeof error), ENGINE_LOAD_READY);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         struct engine_table_view view = engine_table_view(engine, (enum engine_table)i);
-        memcpy(engine_load_room(to, (enum engine_table)i, 0), view.records,
+        memcpy(engine_load_room(to, (enum engine_table)i, 0, view.count), view.records,
                (size_t)view.count * view.record_size);
     }
     engine_rebuild(to);

@@ -11,6 +11,7 @@ Q      := $(if $(V),,@)
 CFLAGS_release  := -O2 -g
 CFLAGS_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all \
                    -fno-omit-frame-pointer
+CFLAGS_thread   := -O1 -g -fsanitize=thread
 # gcc 12 with --coverage crashes in the pass behind -Wformat.
 CFLAGS_coverage := -O0 -g --coverage -Wno-format
 CFLAGS_check    := -O2 -g -march=x86-64-v3

@@ -148,6 +148,7 @@ bool folder_open(struct folder *folder, const char *path)
         fprintf(stderr, "%s: %s\n", folder->command, error);
     folder->progress.command = folder->command;
     folder->progress.log = "replaying the log";
+    replay->reads_ahead = true;
     replay->progress = progress_log;
     replay->loading = progress_snapshot;
     replay->notice = progress_notice;

@@ -275,6 +275,7 @@ static struct server_options server_options_of(struct serve *serve)
     options.wal_writes = typed->log_writes;
     options.wal_segment_size = (uint64_t)typed->log_segment << 20;
     options.rewrite_log_note = typed->rewrite_log_note;
+    options.reads_ahead = true;
     options.snapshot_every_us = typed->snapshot_every * US_PER_SECOND;
     options.snapshot_log_bytes = typed->snapshot_log;
     options.snapshot_memory = typed->no_snapshots ? 0 : typed->snapshot_memory;

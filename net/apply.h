@@ -11,10 +11,12 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "net/decode.h"
 #include "wal/block.h"
 
 enum { APPLY_ERROR_SIZE = 384 };
 
+/* Zero at first, but for the members to be set. */
 struct apply {
     struct engine *engine;
     /* Called with each command before it is decided, unless NULL. */
@@ -27,16 +29,25 @@ struct apply {
     uint64_t commands; /* decided so far */
     char error[APPLY_ERROR_SIZE];
 
-    struct apply_batches *batches; /* private */
+    struct {
+        struct command *commands;
+        uint64_t time_us;
+        uint32_t count;
+    } waiting; /* private: for its memory, while the next batch is decoded */
 };
 
-/* False when there is no memory. */
-bool apply_init(struct apply *apply, struct engine *engine);
-void apply_deinit(struct apply *apply);
+/* Decides what the batch has after the engine's seq, or lets it wait: the batch must stay until the
+ * next call has returned. False: error names seq and reason; the engine's state is of no use then.
+ */
+bool apply_batch(struct apply *apply, struct batch *batch);
 
-/* Decides what the block has after the engine's seq; the columns are unpacked. False: error names
- * seq and reason; the engine's state is of no use then. */
-bool apply_block(struct apply *apply, const struct wal_block *block, const uint8_t *ids,
-                 const uint8_t *fields);
+/* Decides what waits, and compares the state with what the block says. Its last batch, of those
+ * that are wanted, has been applied. is_malformed: its columns did not decode from seq_next on. */
+bool apply_end(struct apply *apply, const struct wal_block *block, bool is_malformed,
+               uint64_t seq_next);
+
+/* Both, for all of a block, whose columns are unpacked. */
+bool apply_block(struct apply *apply, struct decoder *decoder, const struct wal_block *block,
+                 const uint8_t *ids, const uint8_t *fields);
 
 #endif

@@ -242,7 +242,7 @@ static bool block_take(struct server *server)
         link_drop(server, "it sends a block that does not unpack", false);
         return true;
     }
-    if (!apply_block(&following->apply, block, ids, fields)) {
+    if (!apply_block(&following->apply, following->decoder, block, ids, fields)) {
         diverge(server, block, image);
         return true;
     }
@@ -791,12 +791,13 @@ bool following_open(struct server *server)
     following->link.kind = USER_FOLLOW_LINK;
     following->fetching.kind = USER_FOLLOW_FETCH;
     following->job = (struct fetch_job){.disk = server->disk, .file = -1};
+    following->apply = (struct apply){.engine = server->engine};
     following->ids_room = malloc(WAL_COLUMN_SIZE_MAX);
     following->fields_room = malloc(WAL_COLUMN_SIZE_MAX);
     if (following->ids_room != NULL && following->fields_room != NULL &&
         follower_init(&following->follower, server->turn_us) &&
         fetch_init(&following->fetch, server->turn_us) &&
-        apply_init(&following->apply, server->engine))
+        (following->decoder = decoder_create()) != NULL)
         return true;
     snprintf(server->error, sizeof server->error, "there is not enough memory to follow");
     return false;
@@ -815,7 +816,7 @@ void following_close(struct server *server)
     free(following->fields_room);
     follower_deinit(&following->follower);
     fetch_deinit(&following->fetch);
-    apply_deinit(&following->apply);
+    decoder_destroy(following->decoder);
 }
 
 bool following_stop(struct server *server)

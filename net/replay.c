@@ -1,7 +1,7 @@
 /* The newest snapshot is loaded, then the log is read block by block, and each is applied
  * (net/apply.h).
  *
- *   loader_run -> wal_reader_next -> apply_block -> ... -> replay->end
+ *   loader_run -> ahead_next -> ahead_batch -> apply_batch ... -> apply_end ... -> replay->end
  *
  * At a fork the reading ends right after the block that fork_seq ends with, before the reader looks
  * at what follows, or at the note: a recovery that was cut short may have left the log half cut. A
@@ -19,17 +19,27 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "net/ahead.h"
 #include "net/apply.h"
 
 /* Always false. */
 #define fail(replay, ...) error_set((replay)->error, sizeof(replay)->error, __VA_ARGS__)
 
-/* Applies a block, up to where the replay stops. */
-static bool replay_block(struct replay *replay, const struct wal_reader *reader,
-                         struct apply *apply)
+static bool apply_batches(struct ahead *ahead, struct apply *apply)
 {
-    const struct wal_block *block = &reader->block;
-    if (!apply_block(apply, block, reader->ids, reader->fields))
+    struct batch *batch;
+    while (!apply->has_stopped && (batch = ahead_batch(ahead)) != NULL) {
+        if (!apply_batch(apply, batch))
+            return false;
+    }
+    return apply_end(apply, &ahead->reader->block, ahead->is_malformed, ahead->seq_next);
+}
+
+/* Applies a block, up to where the replay stops. */
+static bool replay_block(struct replay *replay, struct ahead *ahead, struct apply *apply)
+{
+    const struct wal_block *block = &ahead->reader->block;
+    if (!apply_batches(ahead, apply))
         return fail(replay, "%s", apply->error);
     uint64_t seq = engine_seq(replay->engine);
     bool is_begun = seq >= block->seq_first;
@@ -140,12 +150,13 @@ static bool is_whole_at_fork(struct replay *replay, const struct wal_reader *rea
 
 /* Replays what a log has after the state, up to its end or where the replay stops. A log that
  * begins later is left alone: *seq_later is its first seq then, else 0. */
-static bool replay_blocks(struct replay *replay, struct wal_reader *reader, struct apply *apply,
+static bool replay_blocks(struct replay *replay, struct ahead *ahead, struct apply *apply,
                           uint64_t *seq_first, uint64_t *seq_later)
 {
+    const struct wal_reader *reader = ahead->reader;
     *seq_first = *seq_later = 0;
     while (!replay->has_stopped && !is_at_fork(replay, reader, *seq_first)) {
-        enum wal_read read = wal_reader_next(reader);
+        enum wal_read read = ahead_next(ahead);
         if (read == WAL_READ_END && reader->end.seq_begin > engine_seq(replay->engine) + 1) {
             *seq_later = reader->end.seq_begin;
             snprintf(replay->path_later, sizeof replay->path_later, "%s", disk_path(replay->disk));
@@ -164,7 +175,7 @@ static bool replay_blocks(struct replay *replay, struct wal_reader *reader, stru
         if (!is_whole_at_fork(replay, reader) ||
             (reader->fields != NULL && !is_of_the_epoch(replay, reader)))
             return false;
-        if (reader->fields != NULL && !replay_block(replay, reader, apply))
+        if (reader->fields != NULL && !replay_block(replay, ahead, apply))
             return fail_in_file(replay, reader);
         if (replay->progress != NULL)
             replay->progress(replay->context, reader->bytes_read, reader->bytes_total);
@@ -199,15 +210,24 @@ static bool replay_log(struct replay *replay, struct disk *disk, struct apply *a
                        uint64_t *seq_later)
 {
     struct wal_reader reader;
+    struct ahead ahead;
     uint64_t seq_first = 0;
     *seq_later = 0;
     bool is_empty = keeps_no_block(replay, disk);
+    bool wants_thread =
+        replay->reads_ahead && !is_empty && replay->fork_seq == 0 && ahead_has_core();
     if (!log_open(replay, &reader, disk))
         return fail(replay, "%s", reader.error);
-    bool replayed = is_empty || replay_blocks(replay, &reader, apply, &seq_first, seq_later);
+    if (!ahead_open(&ahead, &reader, wants_thread)) {
+        wal_reader_deinit(&reader);
+        return fail(replay, "no memory for a batch of commands");
+    }
+    bool replayed = is_empty || replay_blocks(replay, &ahead, apply, &seq_first, seq_later);
+    struct wal_end end = ahead.reader->end;
+    ahead_close(&ahead);
     if (disk == replay->disk) {
         replay->has_forked = replayed && (is_empty || is_at_fork(replay, &reader, seq_first));
-        replay->end = replay->has_forked ? wal_reader_end_here(&reader) : reader.end;
+        replay->end = replay->has_forked ? wal_reader_end_here(&reader) : end;
         replay->seq_first = seq_first;
         replay->is_archive = reader.is_archive;
     }
@@ -261,14 +281,12 @@ static bool load_snapshot(struct replay *replay)
 
 bool replay_run(struct replay *replay)
 {
-    struct apply apply;
+    struct apply apply = {.engine = replay->engine,
+                          .observe = replay->observe,
+                          .context = replay->context,
+                          .seq_last = replay->seq_last,
+                          .time_last_us = replay->time_last_us};
     TILL_ASSERT(replay->fork_seq == 0 || replay->archive == NULL);
-    if (!apply_init(&apply, replay->engine))
-        return fail(replay, "no memory for a batch of commands");
-    apply.observe = replay->observe;
-    apply.context = replay->context;
-    apply.seq_last = replay->seq_last;
-    apply.time_last_us = replay->time_last_us;
     replay->blocks = replay->commands = 0;
     replay->end = (struct wal_end){0};
     replay->seq_first = replay->epoch = 0;
@@ -281,6 +299,5 @@ bool replay_run(struct replay *replay)
     replay->commands = apply.commands;
     replay->loaded_us = loaded_us - start_us;
     replay->replayed_us = clock_monotonic_us() - loaded_us;
-    apply_deinit(&apply);
     return replayed;
 }

@@ -25,6 +25,7 @@ struct replay {
     struct engine *engine;  /* fresh */
     bool ignores_snapshots; /* the log from its beginning */
     bool ignores_note;      /* what the log has noted of its end (wal/note.h) */
+    bool reads_ahead;       /* on a second thread, where there is a core for it (net/ahead.h) */
     struct disk *archive;   /* of the same history; NULL: the folder's log alone */
     uint64_t seq_max;       /* newer snapshots are not looked at; 0: no bound */
     uint64_t seq_last;      /* the last change to be made; 0: no bound */

@@ -505,6 +505,7 @@ static bool recover(struct server *server)
                             .ignores_note = server->options.rewrite_log_note ||
                                             (server->members.shop.flags & SHOP_FORKED) != 0,
                             .fork_seq = fork_seq,
+                            .reads_ahead = server->options.reads_ahead,
                             .progress = server->options.progress,
                             .loading = server->options.loading,
                             .notice = server->options.notice,

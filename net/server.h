@@ -38,6 +38,7 @@ struct server_options {
     struct disk *archive; /* gets a copy of each segment before it is reused; NULL: no archive */
     uint64_t archive_keep_us;    /* archived files that are older are removed; 0: never */
     uint64_t archive_keep_bytes; /* the oldest are removed while there is more; 0: never */
+    bool reads_ahead;            /* the log at start, on a second thread (net/ahead.h) */
     bool lazy_memory;            /* tables get memory when it is first used, not ahead of that */
     uint64_t clock_bound_us;     /* a wall clock that is off by more has jumped; 0: the default */
     bool accept_clock;           /* an operator says that the wall clock is right now */

@@ -278,6 +278,7 @@ struct following {
     uint64_t acked_seq;
     uint64_t link_epoch; /* what was sealed when the link was made */
     struct apply apply;
+    struct decoder *decoder;
     uint8_t *ids_room;
     uint8_t *fields_room;
     char said[LINK_ERROR_SIZE]; /* the last notice */

@@ -204,6 +204,7 @@ static void end_move(struct wal_reader *reader, struct wal_spot place,
     struct wal_end *end = &reader->end;
     bool is_first = place.offset == 0;
     files->begun = true;
+    reader->segment = place.segment;
     files->next = (struct wal_spot){place.segment, place.offset + block->block_size};
     *end = (struct wal_end){
         .segment = files->segments[place.segment].number,
@@ -409,7 +410,7 @@ void wal_reader_path(const struct wal_reader *reader, char path[WAL_ERROR_SIZE])
 {
     const struct wal_reader_files *files = reader->files;
     snprintf(path, WAL_ERROR_SIZE, "%s/%s", disk_path(files->disk),
-             files->segments[files->next.segment].name);
+             files->segments[reader->segment].name);
 }
 
 struct wal_note wal_reader_note(const struct wal_reader *reader)

@@ -55,7 +55,8 @@ struct wal_reader {
     char error[WAL_ERROR_SIZE];
     uint64_t bytes_read; /* so far, of bytes_total: for progress */
     uint64_t bytes_total;
-    bool is_archive; /* the folder is an archive */
+    bool is_archive;  /* the folder is an archive */
+    uint32_t segment; /* private: which of the files has the last block */
 
     /* To be set after wal_reader_init by a caller that has a snapshot: its seq. The log may begin
      * anywhere up to the seq after it. Blocks that end at or before it are checked, but not

@@ -115,20 +115,24 @@ static struct maker *maker_run(void)
     return &maker;
 }
 
+static struct decoder *decoder;
+
 static void begin(struct apply *apply)
 {
-    CHECK(apply_init(apply, engine_made()));
+    *apply = (struct apply){.engine = engine_made()};
+    decoder = decoder_create();
+    CHECK(decoder != NULL);
 }
 
 static void end(struct apply *apply)
 {
     engine_destroy(apply->engine);
-    apply_deinit(apply);
+    decoder_destroy(decoder);
 }
 
 static bool apply_made(struct apply *apply, const struct made_block *made)
 {
-    return apply_block(apply, &made->header, made->ids, made->fields);
+    return apply_block(apply, decoder, &made->header, made->ids, made->fields);
 }
 
 static uint64_t last_of(const struct made_block *made)

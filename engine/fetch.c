@@ -15,6 +15,7 @@
  * same hash asks for what is not needed. Both cost a little time and are never wrong. */
 #include "engine/fetch.h"
 
+#include "engine/offer.h"
 #include "engine/order_parts.h"
 #include "engine/payment.h"
 #include "engine/points.h"
@@ -110,7 +111,8 @@ static void fetch_place_slots(const struct engine *engine, struct command *comma
     command->order_hash = hash_id(engine, body->order);
     command->customer_hash = hash_id(engine, body->customer);
     want(wanted, lines_home_at(&engine->order_index.lines, command->order_hash));
-    want(wanted, lines_home_at(&engine->customer_index.lines, command->customer_hash));
+    if (!offer_refuses(engine, command))
+        want(wanted, lines_home_at(&engine->customer_index.lines, command->customer_hash));
 }
 
 static void fetch_other_slots(const struct engine *engine, struct command *command,

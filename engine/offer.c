@@ -108,6 +108,15 @@ static const struct offer *offer_for(const struct engine *engine, const void *bo
     return holds ? offer : NULL;
 }
 
+bool offer_refuses(const struct engine *engine, const struct command *command)
+{
+    if (!engine->offers->refuses || !terms_are_of(command->number, command->size))
+        return false;
+    const struct offer *offer = offer_for(engine, command->body);
+    return offer != NULL && offer->is_only &&
+           source_gives(engine, offer->pool, offer->stock) < offer->quantity;
+}
+
 /* The first place has less than the order asks for. False when there may be another place. */
 static bool offer_refuse(struct engine *engine, uint64_t seq, struct command *command,
                          const struct offer *offer, int64_t gives)
@@ -218,6 +227,8 @@ uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t
             break;
     }
     engine->orders_by_state[order_state_PENDING] += run.seq - engine->seq;
+    if (decided > 0)
+        engine->offers->refuses = !commands[decided - 1].accepted;
     engine->changed_us = run.seq != engine->seq ? run.time_us : engine->changed_us;
     engine->seq = run.seq;
     engine->digest = run.digest;

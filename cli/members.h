@@ -16,6 +16,11 @@ enum { MEMBER_ASK_MS = 3000, MEMBER_ERROR_SIZE = 512 };
 bool member_ask(const char *address, unsigned number, const void *body, uint32_t size,
                 struct member_body *reply, char error[MEMBER_ERROR_SIZE]);
 
+/* The same, and again for up to wait_ms while it answers REPLICA_BEHIND: what it has decided is on
+ * the way to its disk, or a snapshot is being loaded. */
+bool member_ask_again(const char *address, unsigned number, const void *body, uint32_t size,
+                      struct member_body *reply, uint32_t wait_ms, char error[MEMBER_ERROR_SIZE]);
+
 /* An address as messages carry it; false when it is none, or is longer than they can carry. */
 bool member_address(const char *address, struct text *text);
 

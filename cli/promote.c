@@ -33,7 +33,8 @@
 #include "cli/commands.h"
 #include "cli/members.h"
 
-enum { MEMBERS_MAX = REPLICAS_MAX };
+/* How long the one that is promoted has to bring to its disk what it decided as a primary. */
+enum { MEMBERS_MAX = REPLICAS_MAX, PROMOTE_WAIT_MS = 10 * 1000 };
 
 struct seen {
     char address[ADDRESS_TEXT_SIZE];
@@ -375,8 +376,8 @@ static int promote(struct promotion *promotion)
     if (winner == NULL)
         return EXIT_FAILED;
     const struct member_promote_body request = {.shop = promotion->shop, .epoch = promotion->epoch};
-    if (!member_ask(winner->address, MESSAGE_member_promote, &request, sizeof request,
-                    &winner->body, error))
+    if (!member_ask_again(winner->address, MESSAGE_member_promote, &request, sizeof request,
+                          &winner->body, PROMOTE_WAIT_MS, error))
         return refuse("%s was not promoted: %s; till promote can be repeated", winner->address,
                       error);
     tell(winner, "is the primary of epoch %" PRIu64, promotion->epoch);

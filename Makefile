@@ -157,9 +157,9 @@ compile_commands.json: FORCE ## how each source is compiled, for editors
 	        '$(CURDIR)' "$$source" '$(CC) $(filter-out -MMD -MP,$(FLAGS)) $(CFLAGS)' "$$source"; \
 	    separator=,; done >$@; echo ']' >>$@
 
-# Beside ./till: the yardstick, the client of its peers, fixed work to count instructions of, and
-# hostile clients.
-BESIDE := $(B)/limit $(B)/peer-client $(B)/stages $(B)/soak
+# Beside ./till: the yardstick, the client of its peers, fixed work to count instructions of,
+# hostile clients, and a replica that does nothing but acknowledge.
+BESIDE := $(B)/limit $(B)/peer-client $(B)/stages $(B)/soak $(B)/sink
 .PHONY: bench-soak bench-limit bench-peers bench-goals bench-scaling bench-snapshots bench-replicas bench-check
 bench-limit: all ## till beside a bare server that only answers and writes
 	$(BUILD) $(B)/limit >&2
@@ -176,6 +176,7 @@ bench-scaling: all ## curves: in flight, connections, customers; SCALING="--only
 bench-snapshots: all ## what they cost while taken, and save at the start; SNAPSHOTS="--millions 2"
 	$(Q)python3 bench/snapshots/snapshots.py --build $(B) $(SNAPSHOTS)
 bench-replicas: all ## what they cost the primary, and how they keep up; REPLICAS="--quick"
+	$(BUILD) $(B)/sink >&2
 	$(Q)python3 bench/replicas/replicas.py --build $(B) $(REPLICAS)
 bench-check: all ## against the recorded ratio to the limit and instruction counts; RECORD=1
 	$(BUILD) $(B)/limit >&2
@@ -184,13 +185,14 @@ bench-check: all ## against the recorded ratio to the limit and instruction coun
 bench-soak: all ## honest clients beside hostile ones, half an hour; SOAK="--seconds 60"
 	$(BUILD) $(B)/soak >&2
 	$(Q)$(B)/soak --till ./till --seconds 1800 --strict $(SOAK)
-programs: $(B)/limit $(B)/soak
+programs: $(B)/limit $(B)/soak $(B)/sink
 $(B)/test-unit: $(call objects,$(filter-out bench/peers/client.c,$(wildcard bench/peers/*.c)))
 OPTIONS := cli/options.c cli/nearest.c bench/options.c
 $(B)/limit: $(call objects,bench/limit/*.c base/*.c engine/messages.c $(OPTIONS))
 $(B)/peer-client: $(call objects,bench/peers/*.c base/*.c engine/messages.c $(OPTIONS) \
                     bench/load.c bench/histogram.c)
 $(B)/soak: $(call objects,bench/soak/*.c) $(LIB)
+$(B)/sink: $(call objects,bench/replicas/*.c) $(LIB)
 $(B)/stages: $(call objects,bench/check/*.c base/*.c engine/*.c wal/block.c)
 $(BESIDE):
 	@echo "  LINK $@"

@@ -2,7 +2,7 @@
  *
  * When to begin and to end is fixed before the threads start, so they share nothing while they run
  * but a counter that the live line reads. The main thread sleeps, shows how it goes, and reads the
- * server's processor time at begin and end.
+ * server's processor time and counters at begin and end.
  *
  *   connected -> warming up --begin_ns--> measuring --end_ns or count--> draining -> ended
  *
@@ -281,18 +281,22 @@ static uint64_t server_wait_ns(const struct child *server)
     return server->pid != 0 ? machine_wait_ns(server->pid) : 0;
 }
 
-/* Sleeps until the threads have finished measuring, and reads the server's processor time when the
- * measurement begins and ends. */
+/* Sleeps until the threads have finished measuring, and reads the server's processor time and
+ * counters when the measurement begins and ends. */
 static void watch(struct clients *clients, const struct child *server)
 {
+    struct counters counters = {0};
     const struct timespec pause = {.tv_nsec = SLEEP_MS * 1000000L};
     uint64_t shown_ns = load_clock_ns(), shown = 0, cpu_ns = 0, wait_ns = 0;
     bool begun = false;
+    if (server->pid != 0)
+        counters_open(&counters, counters_hardware, server->pid);
     for (uint32_t ended = 0; ended < clients->options.threads;) {
         uint64_t now_ns = load_clock_ns();
         if (!begun && now_ns >= clients->begin_ns) {
             cpu_ns = child_cpu_ns(server);
             wait_ns = server_wait_ns(server);
+            counters_begin(&counters);
             begun = true;
         }
         show_progress(clients, now_ns, &shown_ns, &shown);
@@ -302,9 +306,12 @@ static void watch(struct clients *clients, const struct child *server)
             ended += atomic_load(&clients->threads[i].has_ended);
     }
     if (begun) {
+        counters_end(&counters);
         clients->server_cpu_ns = child_cpu_ns(server) - cpu_ns;
         clients->server_wait_ns = server_wait_ns(server) - wait_ns;
     }
+    clients->server_counted = counters_counted(&counters);
+    counters_close(&counters);
     if (clients->options.live)
         fprintf(stderr, "\r\033[K");
 }

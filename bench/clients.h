@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "bench/child.h"
+#include "bench/counters.h"
 #include "bench/histogram.h"
 #include "bench/load.h"
 #include "bench/workload.h"
@@ -79,6 +80,7 @@ struct clients {
     uint64_t server_cpu_ns;
     uint64_t wait_ns; /* the longest time that one client thread was ready to run and got no core */
     uint64_t server_wait_ns; /* the same of the server */
+    struct counted server_counted;
     struct histogram latency;
     struct histogram *slots; /* slot_count of them, slot_ns each; one more for what came later */
     uint32_t slot_count;

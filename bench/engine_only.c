@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "bench/child.h"
+#include "bench/counters.h"
 #include "bench/figures.h"
 #include "bench/load.h"
 #include "cli/cli.h"
@@ -76,6 +77,8 @@ struct engine_run {
     struct reply_sink sink;
 
     uint64_t stage_ns[STAGE_COUNT];
+    struct counters counters; /* of the decisions */
+    struct counted counted;
     uint64_t asked;
     uint64_t orders;
     uint64_t outcomes[OUTCOME_COUNT];
@@ -252,30 +255,34 @@ static void judge(struct engine_run *run)
 static void run_chunk(struct engine_run *run)
 {
     size_t size = make_requests(run);
-    uint64_t times_ns[4];
+    uint64_t times_ns[5];
     times_ns[0] = load_clock_ns();
     if (!parse(run, size))
         run->wrong_answers++;
     times_ns[1] = load_clock_ns();
+    counters_begin(&run->counters);
+    times_ns[2] = load_clock_ns();
     decide(run);
     expire_holds(run);
-    times_ns[2] = load_clock_ns();
+    times_ns[3] = load_clock_ns();
+    counters_end(&run->counters);
     run->stage_ns[STAGE_PARSE] += times_ns[1] - times_ns[0];
-    run->stage_ns[STAGE_DECIDE] += times_ns[2] - times_ns[1];
+    run->stage_ns[STAGE_DECIDE] += times_ns[3] - times_ns[2];
     if (run->options.stages)
         log_chunk(run);
-    times_ns[3] = load_clock_ns();
+    times_ns[4] = load_clock_ns();
     frame_replies(run);
-    run->stage_ns[STAGE_FRAME] += load_clock_ns() - times_ns[3];
+    run->stage_ns[STAGE_FRAME] += load_clock_ns() - times_ns[4];
     judge(run);
 }
 
-/* Resets the measured times, but keeps the count of wrong answers. */
+/* Resets what was measured, but keeps the count of wrong answers. */
 static void forget_warm_up(struct engine_run *run)
 {
     memset(run->stage_ns, 0, sizeof run->stage_ns);
     memset(run->outcomes, 0, sizeof run->outcomes);
     run->asked = run->orders = run->accepted = run->stored_bytes = 0;
+    counters_forget(&run->counters);
 }
 
 static void run_all(struct engine_run *run)
@@ -331,6 +338,8 @@ static void print_text(const struct engine_run *run)
                (double)run->orders * 1e9 / decide_ns);
     printf("  decide         %.1f ns a request (%" PRIu64 " %s requests)\n",
            per_request(run, run->stage_ns[STAGE_DECIDE]), run->asked, run->workload->options.name);
+    printf("  its counters   ");
+    counted_print(&run->counted, run->orders, run->asked);
     printf("  wrong answers  %" PRIu64 "\n", run->wrong_answers);
     printf("  machine        %s, %s\n", run->machine.kernel, run->machine.processor);
     if (run->options.stages)
@@ -347,6 +356,7 @@ static void print_json(const struct engine_run *run)
            run->workload->options.name, (double)run->orders * 1e9 / decide_ns,
            (double)run->asked * 1e9 / decide_ns, per_request(run, run->stage_ns[STAGE_DECIDE]),
            run->asked, run->orders, run->wrong_answers);
+    counted_print_json(&run->counted, "decide", run->orders, run->asked);
     for (uint32_t i = 0; run->options.stages && i < STAGE_COUNT; i++)
         printf("%s\"%s\": %.1f%s", i == 0 ? ", \"stages_ns_per_request\": {" : ", ", stages[i].text,
                per_request(run, run->stage_ns[i]), i + 1 == STAGE_COUNT ? "}" : "");
@@ -400,7 +410,10 @@ int engine_only(struct workload *workload, const struct engine_run_options *opti
         .context = run, .random = &run->random, .ask = ask_engine, .look = look_engine};
     bool good = run_init(run) && workload_set_up(workload, &shop);
     if (good) {
+        counters_open(&run->counters, counters_hardware, 0);
         run_all(run);
+        run->counted = counters_counted(&run->counters);
+        counters_close(&run->counters);
         if (options->json)
             print_json(run);
         else

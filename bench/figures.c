@@ -77,6 +77,30 @@ static void print_outcomes(const struct clients *clients)
     printf("\n");
 }
 
+#define COUNTER_ROW(name, text, ...) {#name, text},
+static const struct {
+    const char *name; /* in JSON */
+    const char *text;
+} counter_rows[] = {COUNTERS(COUNTER_ROW)};
+#undef COUNTER_ROW
+
+void counted_print(const struct counted *counted, uint64_t orders, uint64_t requests)
+{
+    const char *comma = "";
+    double count = (double)(orders != 0 ? orders : requests);
+    for (uint32_t i = 0; i < COUNTER_COUNT; i++) {
+        if (counted->values[i] < 0)
+            continue;
+        printf("%s%.1f %s", comma, ratio(counted->values[i], count), counter_rows[i].text);
+        comma = ", ";
+    }
+    if (counted->problem != NULL)
+        printf("%s\n", counted->problem);
+    else
+        printf(" %s%s\n", orders != 0 ? "an order" : "a request",
+               counted->user_only ? ", without the kernel's" : "");
+}
+
 static void print_server(const struct figures *figures)
 {
     const struct clients *clients = figures->clients;
@@ -87,6 +111,8 @@ static void print_server(const struct figures *figures)
     if (clients->orders != 0)
         printf(", %.0f ns an order", cpu_ns / (double)clients->orders);
     printf(", %.0f ns a request\n", ratio(cpu_ns, (double)clients->requests));
+    printf("  its counters   ");
+    counted_print(&clients->server_counted, clients->orders, clients->requests);
     printf("  its room       %u orders, %u customers; %.1f GiB of tables\n",
            figures->capacities.orders, figures->capacities.customers,
            (double)figures->memory_bytes / (1 << 30));
@@ -144,6 +170,23 @@ static void print_member(const char *name, bool known, double value, int digits)
         printf(", \"%s\": %.*f", name, digits, value);
     else
         printf(", \"%s\": null", name);
+}
+
+void counted_print_json(const struct counted *counted, const char *prefix, uint64_t orders,
+                        uint64_t requests)
+{
+    const uint64_t counts[] = {orders, requests};
+    const char *const units[] = {"order", "request"};
+    char name[64];
+    for (uint32_t i = 0; i < 2 * COUNTER_COUNT; i++) {
+        double value = counted->values[i / 2], count = (double)counts[i % 2];
+        snprintf(name, sizeof name, "%s_%s_per_%s", prefix, counter_rows[i / 2].name, units[i % 2]);
+        print_member(name, value >= 0 && count > 0, ratio(value, count), 2);
+    }
+    printf(", \"%s_counters_have_kernel\": %s", prefix,
+           counted->problem != NULL ? "null"
+           : counted->user_only     ? "false"
+                                    : "true");
 }
 
 static void print_json_outcomes(const struct clients *clients)
@@ -209,6 +252,7 @@ void figures_print_json(const struct figures *figures)
     print_member("server_cpu_ns_per_order", figures->own_server && orders > 0,
                  ratio(server_ns, orders), 1);
     print_member("server_cpu_ns_per_request", figures->own_server, ratio(server_ns, requests), 1);
+    counted_print_json(&clients->server_counted, "server", clients->orders, clients->requests);
     print_json_outcomes(clients);
     printf(", \"audit\": \"%s\"",
            figures->audit[0] != '\0' ? json_text(figures->audit, text, sizeof text) : "ok");

@@ -28,6 +28,13 @@ const char *figures_conditions(const struct figures *figures, char text[CONDITIO
 void figures_print(const struct figures *figures);
 void figures_print_json(const struct figures *figures);
 
+/* What was counted, an order where there are orders, else a request: the rest of a line of text,
+ * which says so when nothing is known; and members of JSON whose names begin with prefix, null
+ * where nothing is known. */
+void counted_print(const struct counted *counted, uint64_t orders, uint64_t requests);
+void counted_print_json(const struct counted *counted, const char *prefix, uint64_t orders,
+                        uint64_t requests);
+
 /* Text as the inside of a JSON string; text is cut where there is no room. */
 const char *json_text(const char *text, char *room, size_t size);
 

@@ -13,6 +13,9 @@ struct random {
     uint64_t state;
 };
 
+/* Between the states of two numbers in a row. */
+#define RANDOM_STEP 0x9e3779b97f4a7c15ULL
+
 static inline uint64_t random_mix(uint64_t z)
 {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -22,7 +25,7 @@ static inline uint64_t random_mix(uint64_t z)
 
 static inline uint64_t random_next(struct random *random)
 {
-    return random_mix(random->state += 0x9e3779b97f4a7c15ULL);
+    return random_mix(random->state += RANDOM_STEP);
 }
 
 static inline uint32_t random_below(struct random *random, uint32_t bound)
@@ -38,7 +41,7 @@ static inline struct id random_id(struct random *random)
 /* The id of the given number of a kind, always the same for the same seed; never zero. */
 static inline struct id random_id_of(uint64_t seed, uint32_t kind, uint32_t number)
 {
-    uint64_t low = random_mix(seed ^ ((uint64_t)kind << 32 | number) * 0x9e3779b97f4a7c15ULL);
+    uint64_t low = random_mix(seed ^ ((uint64_t)kind << 32 | number) * RANDOM_STEP);
     return (struct id){.low = low | 1, .high = random_mix(low + seed)};
 }
 

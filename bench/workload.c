@@ -31,6 +31,8 @@ enum {
     POINTS_CREDITED = 1000 * 1000 * 1000,
     MEMBERS = 1 << 16, /* buyers with points */
     MEMBER_EVERY = 4,
+    KEYS_PER_SKU = 2,      /* of what sets it up: the SKU itself and its stock */
+    SKUS_BESIDE = 1 << 10, /* room for others than the run's */
     AUDIT_TRIES = 100,
     AUDIT_PAUSE_MS = 100,
 };
@@ -263,7 +265,7 @@ bool workload_init(struct workload *workload, const struct workload_options *opt
     }
     struct random random = {.state = random_seed()};
     workload->seed = random_next(&random);
-    workload->sku_first = 1 + (random_next(&random) >> 33 << 16);
+    workload->sku_first = 1 + (random_next(&random) >> 34) * WORKLOAD_SKUS_MAX;
     workload->sale = (uint32_t)random_next(&random) | 1;
     workload->sku_count = is_kind(workload, KIND_HOT) ? 1 : options->skus;
     if (is_kind(workload, KIND_STAMPEDE)) {
@@ -304,6 +306,7 @@ void workload_capacities(const struct workload *workload, uint64_t requests,
                     : is_kind(workload, KIND_STAMPEDE) ? 0.01
                                                        : 1;
     double paid = lifecycle ? orders * 0.86 : 0;
+    uint32_t skus = workload->sku_count + SKUS_BESIDE;
     double members = cart ? 1.0 / MEMBER_EVERY : 0;
     uint64_t customers = (uint64_t)workload->options.customers + MEMBERS + READ_CUSTOMERS;
     capacities->customers =
@@ -317,9 +320,12 @@ void workload_capacities(const struct workload *workload, uint64_t requests,
     capacities->ledger = room_for(requests, 3 * members);
     capacities->point_takes = room_for(requests, members);
     capacities->payments = room_for(requests, paid);
-    capacities->keys = room_for(requests, lifecycle ? orders * 0.12 : 0);
+    capacities->keys =
+        room_for(requests, lifecycle ? orders * 0.12 : 0) + KEYS_PER_SKU * workload->sku_count;
     capacities->tallies = capacities->pools = 1 << 10;
     capacities->sales = 1 << 10;
+    capacities->skus = capacities->skus > skus ? capacities->skus : skus;
+    capacities->stocks = capacities->stocks > skus ? capacities->stocks : skus;
 }
 
 bool workload_set_up(struct workload *workload, const struct shop *shop)

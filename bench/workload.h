@@ -20,7 +20,7 @@
 #include "net/frame.h"
 
 enum {
-    WORKLOAD_SKUS_MAX = 1 << 15,
+    WORKLOAD_SKUS_MAX = 1 << 17,
     WORKLOAD_RANK_CELLS = 1 << 14,
     WORKLOAD_ERROR_SIZE = 256,
 };

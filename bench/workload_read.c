@@ -9,22 +9,27 @@ enum { STOCK_PERCENT = 60, ORDER_PERCENT = 25, ITEMS_MAX = 4, HOLD_READ_S = HOLD
 
 enum question { ASK_STOCK, ASK_ORDER, ASK_POINTS };
 
-/* What was asked: a number, or the SKUs of up to ITEMS_MAX items. */
+/* What was asked: the number of an order or a customer, or a random one that items follow from. */
 union read_token {
     uint64_t bits;
     struct {
         uint64_t question : 2;
-        uint64_t last : 2; /* item, from 0 */
-        uint64_t number : 60;
+        uint64_t number : 62;
     };
 };
 
-static_assert(WORKLOAD_SKUS_MAX == 1 << 15, "a SKU's index has 15 bits in the token");
 static_assert(sizeof(union read_token) == sizeof(uint64_t), "a token is one word");
 
-static uint32_t token_sku(union read_token token, uint32_t item)
+/* How many items a question for stock has, and the SKU of each: drawn again for its answer, so that
+ * the token need not have room for them. */
+static uint32_t token_item_count(union read_token token)
 {
-    return token.number >> (15 * item) & (WORKLOAD_SKUS_MAX - 1);
+    return 1 + token.number % ITEMS_MAX;
+}
+
+static uint32_t token_sku(const struct workload *workload, union read_token token, uint32_t item)
+{
+    return sku_draw(workload, random_mix(token.bits + (uint64_t)item * RANDOM_STEP));
 }
 
 static uint32_t sku_of_order(const struct workload *workload, uint32_t number)
@@ -76,17 +81,13 @@ static union read_token ask_stock(struct workload_share *share, struct frame *fr
 {
     struct stock_get_body *get = (void *)(frame + 1);
     struct item_body *items = (void *)(get + 1);
-    union read_token token = {.question = ASK_STOCK};
-    uint32_t count = 1 + random_below(&share->random, ITEMS_MAX);
-    uint64_t skus = 0;
+    const struct workload *workload = share->workload;
+    union read_token token = {.bits = random_next(&share->random)};
+    token.question = ASK_STOCK;
+    uint32_t count = token_item_count(token);
     *get = (struct stock_get_body){.item_count = (uint16_t)count};
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t sku = sku_draw(share->workload, random_next(&share->random));
-        items[i] = (struct item_body){.sku = share->workload->sku_first + sku};
-        skus |= sku << (15 * i);
-    }
-    token.last = (count - 1) & 3;
-    token.number = skus & ((1ULL << 60) - 1);
+    for (uint32_t i = 0; i < count; i++)
+        items[i] = (struct item_body){.sku = workload->sku_first + token_sku(workload, token, i)};
     frame->type = MESSAGE_stock_get;
     frame->size = (uint32_t)(sizeof *frame + sizeof *get + count * sizeof *items);
     return token;
@@ -123,12 +124,12 @@ static bool stock_is_right(const struct workload *workload, const struct frame *
 {
     const struct stock_get_reply_body *reply = (const void *)(frame + 1);
     const struct stock_row_body *rows = (const void *)(reply + 1);
-    uint32_t count = token.last + 1u;
+    uint32_t count = token_item_count(token);
     bool right = frame->type == (MESSAGE_stock_get | FRAME_REPLY) &&
                  frame->size == sizeof *frame + sizeof *reply + count * sizeof *rows &&
                  reply->stock_count == count;
     for (uint32_t i = 0; right && i < count; i++) {
-        uint32_t sku = token_sku(token, i);
+        uint32_t sku = token_sku(workload, token, i);
         int64_t sold = workload->sold[sku];
         right = rows[i].sku == workload->sku_first + sku && rows[i].price == price_of(sku) &&
                 rows[i].currency == CURRENCY && rows[i].on_hand == workload->units &&

@@ -34,6 +34,7 @@ HOT, GATEWAYS, SINGLE, LONELY = (64, 64), (16, 1024), (64, 1), (1, 1)
 TEN_SINGLES_DAYS = 5.83e6
 BLOCK = struct.Struct("<8s56xII")  # wal/block.h: magic, command_count, block_size
 BLOCK_MAGIC = b"tillblk1"
+COUNTERS = ("instructions", "cache_misses")  # bench/counters.h
 MEMORY_ORDERS = 16 * 1000 * 1000
 FULL_ORDERS = 300 * 1000
 PEERS = {  # how many times its orders per second till has to do, by load
@@ -242,6 +243,32 @@ def cpu_rows(measurements):
         yield Row(figure, goal, text, statistics.median(used) <= most)
 
 
+def counted_text(runs, prefix):
+    """What the hardware counted for an order in these runs; empty when it counted nothing."""
+    texts = []
+    for name in COUNTERS:
+        values = [run[f"{prefix}_{name}_per_order"] for run in runs]
+        if None not in values:
+            texts.append(f"{spread(values, '{:,.1f}')} {name.replace('_', ' ')}")
+    if texts and not all(run[f"{prefix}_counters_have_kernel"] for run in runs):
+        texts.append("without the kernel's")
+    return ", ".join(texts)
+
+
+def counters_rows(measurements):
+    figure, goal = "what the hardware counts for an order", "-"
+    texts = {}
+    for load in (HOT, GATEWAYS):
+        runs = [till for till, _ in measurements.pairs(Limit, load)]
+        texts[f"the server, hot, {load[0]} x {load[1]:,}"] = counted_text(runs, "server")
+    texts["the engine alone"] = counted_text(engine_runs(measurements), "decide")
+    if not any(texts.values()):
+        yield Row(figure, goal, "no hardware counters on this machine")
+    for name, text in texts.items():
+        if text:
+            yield Row(f"{figure}: {name}", goal, text)
+
+
 def open_loop_rows(measurements):
     rate = round(median(measurements.runs(HOT), "orders_per_second") / 2)
     pairs = measurements.pairs(Limit, HOT, "hot", "--rate", rate)
@@ -308,7 +335,7 @@ def log_rows(measurements):
     yield Row("log bytes per single-line order on disk, 64 x 64", "48 bytes", text, size <= 48)
 
 
-def engine_rows(measurements):
+def engine_runs(measurements):
     def make():
         made = []
         for _ in range(measurements.arguments.pairs):
@@ -318,7 +345,11 @@ def engine_rows(measurements):
             say(f"  engine: {made[-1]['orders_per_second']:,.0f}/s")
         return made
 
-    runs = [dict(run, client_core_full=False) for run in measurements.once("engine", make)]
+    return measurements.once("engine", make)
+
+
+def engine_rows(measurements):
+    runs = [dict(run, client_core_full=False) for run in engine_runs(measurements)]
     figure, goal = "engine alone, in process, no log", "15 million orders/s"
     yield rate_row(runs, figure, 15e6, goal)
 
@@ -351,6 +382,7 @@ ROWS = {
     "open-loop": open_loop_rows,
     "lonely": lonely_rows,
     "engine": engine_rows,
+    "counters": counters_rows,
     "peers": peer_rows,
 }
 

@@ -55,6 +55,12 @@ def on_core(core):
     return prepare
 
 
+def process_cpu_ns(pid):
+    """Processor time that all threads of a process have taken."""
+    clock_of_process = ~pid << 3 | 2  # as clock_getcpuclockid makes it
+    return time.clock_gettime_ns(clock_of_process)
+
+
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
@@ -163,9 +169,7 @@ class Server:
                 self.process.wait()
 
     def cpu_ns(self):
-        """Processor time that all threads of the process have taken."""
-        clock_of_process = ~self.process.pid << 3 | 2  # as clock_getcpuclockid makes it
-        return time.clock_gettime_ns(clock_of_process)
+        return process_cpu_ns(self.process.pid)
 
     def log_text(self):
         return (self.folder / "log").read_text(errors="replace")

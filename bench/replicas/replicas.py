@@ -4,11 +4,13 @@
     python3 bench/replicas/replicas.py [--quick] [--rounds N] [--seconds N] [--only PART,...]
 
 The primary is on one core, its clients on another; a replica is on the clients' core, as there is
-no third one. What that does to a figure is told beside it, and a sink, which takes the log and
-does nothing with it, shows what the sending alone costs. Each round has new servers, whose runs
-alternate. Progress goes to stderr.
+no third one. What that does to a figure is told beside it, and a sink, which takes the log,
+acknowledges it at once and does nothing with it, shows what sending, and with --acks 1 waiting for
+acknowledgements, cost the primary alone. Each round has new servers, whose runs alternate. Progress
+goes to stderr.
 
-    stream  orders a second, with none, with a replica, with a sink; with --acks 1; a lonely client
+    stream  orders a second, with none, with a replica, with a sink; both with --acks 1; a lonely
+            client
     apply   what a replica decides a second, from its log and from a stream
     lag     how far it is behind at half of the load, and the primary's CPU time for each order
     sync    how long an empty replica takes to have all, and what the primary's clients notice
@@ -125,6 +127,19 @@ def stream_runs(primary, replica, seconds, order):
     return {name: run() for name, run in kinds[order % 3:] + kinds[:order % 3]}
 
 
+def acks_runs(measurements, follower, seconds):
+    """A lonely client and many, with --acks 1 and a follower of that kind."""
+    options = ("--no-snapshots", "--acks", 1)
+    with measurements.primary(room(seconds + 1), *options) as primary, follower(primary) as member:
+        await_streaming(primary)
+        lonely = primary.measure(*LONELY, 1)
+        seq, began = primary.seq(), member.cpu_ns()
+        many = primary.measure(*HOT, seconds)
+        await_streaming(primary)
+        many["follower_cpu_ns"] = (member.cpu_ns() - began) / (primary.seq() - seq)
+    return lonely, many
+
+
 def stream_round(measurements, number):
     """As above, and with --acks 1; both with a lonely client too."""
     seconds = measurements.arguments.seconds
@@ -134,15 +149,19 @@ def stream_round(measurements, number):
         found = stream_runs(primary, replica, seconds, number)
         replica.join()
         found["lonely"] = primary.measure(*LONELY, 1)
-    options = ("--no-snapshots", "--acks", 1)
-    with measurements.primary(room(seconds + 1), *options) as primary, Replica(primary):
-        await_streaming(primary)
-        found["lonely acks"] = primary.measure(*LONELY, 1)
-        found["acks"] = primary.measure(*HOT, seconds)
-        await_streaming(primary)
+    followers = [("acks", Replica), ("acks sink", Sink)]
+    for name, follower in followers[number % 2:] + followers[:number % 2]:
+        found[f"lonely {name}"], found[name] = acks_runs(measurements, follower, seconds)
     say("  " + ", ".join(f"{kind} {run['orders_per_second']:,.0f}/s"
                          for kind, run in found.items()))
     return found
+
+
+def cpu_note(kind, found):
+    """What a follower took of the clients' core, where that was looked at."""
+    used = [run[kind]["follower_cpu_ns"] for run in found if "follower_cpu_ns" in run[kind]]
+    name = "sink" if "sink" in kind else "replica"
+    return f"; the {name} takes {spread(used, '{:.0f}')} ns an order" if used else ""
 
 
 def measure_stream(measurements):
@@ -152,7 +171,8 @@ def measure_stream(measurements):
         rates = [[run[name]["orders_per_second"] for run in found] for name in (other, kind)]
         ratios = [with_it / without for without, with_it in zip(*rates)]
         shown = f"{spread(ratios)}; {median(rates[0]):,.0f}/s to {median(rates[1]):,.0f}/s"
-        measurements.rows.add(figure, goal, shown, median(ratios) >= least)
+        measurements.rows.add(figure, goal, shown + cpu_note(kind, found),
+                              None if least is None else median(ratios) >= least)
 
     measurements.rate = median([run["none"]["orders_per_second"] for run in found])
     add("replica", "none", "64 x 64 with one replica streaming, which shares the clients' core, "
@@ -161,15 +181,23 @@ def measure_stream(measurements):
         STREAM_GOAL)
     add("acks", "replica", "64 x 64 with --acks 1, against --acks 0, both with the replica",
         f"{ACKS_GOAL} times", ACKS_GOAL)
-    for kind, flushes, goal in (("lonely", 1, "-"), ("lonely acks", 2, f"{LONELY_GOAL_US} us")):
+    add("acks sink", "sink", "the same, both with the sink, which acknowledges at once and has no "
+        "disk: the price of waiting on the primary alone", "-", None)
+    add_lonely(measurements, found)
+
+
+def add_lonely(measurements, found):
+    for kind, flushes, goal, what in (
+            ("lonely", 1, None, "--acks 0"), ("lonely acks", 2, LONELY_GOAL_US, "--acks 1"),
+            ("lonely acks sink", 1, None, "--acks 1 and the sink, which has no disk")):
         runs = [run[kind] for run in found]
         over = [run["p50_us"] - flushes * run["flush_us"] for run in runs]
-        acks = "--acks 1" if flushes == 2 else "--acks 0"
         measurements.rows.add(
-            f"a lonely client's p50 with {acks}, beyond {flushes} flush{'es' * (flushes - 1)}",
-            goal, f"{spread(over, '{:.0f}')} us: p50 {median([run['p50_us'] for run in runs]):.0f},"
+            f"a lonely client's p50 with {what}, beyond {flushes} flush{'es' * (flushes - 1)}",
+            "-" if goal is None else f"{goal} us",
+            f"{spread(over, '{:.0f}')} us: p50 {median([run['p50_us'] for run in runs]):.0f},"
             f" a flush {median([run['flush_us'] for run in runs]):.0f}",
-            None if flushes == 1 else median(over) <= LONELY_GOAL_US)
+            None if goal is None else median(over) <= goal)
 
 
 # Applying: the replica leaves, the primary is filled, then the replica is alone on its core. The

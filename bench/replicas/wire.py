@@ -1,5 +1,5 @@
-"""The few messages that the measurement itself exchanges with a server, as bytes: hello, replicas,
-and a replica's side of a link. Layouts are those of engine/tables/messages.h."""
+"""The two messages that the measurement itself exchanges with a server, as bytes: hello and
+replicas. Layouts are those of engine/tables/messages.h."""
 
 import socket
 import struct
@@ -9,21 +9,10 @@ FRAME = struct.Struct("<IHHII")  # size, type, outcome, request, checksum
 HELLO = struct.Struct("<QHHI32s16sQ")
 REPLICAS = struct.Struct("<QQQQQIBBHQQQ96s")
 REPLICA = struct.Struct("<32s96s16sQQQQQQQQQB7x")
-JOIN = struct.Struct("<16s16s32s96sQQQQIIH6x")
-JOIN_REPLY = struct.Struct("<Q16sQQQQIB3x96s")
-CAPACITY = struct.Struct("<II")
-ACK = struct.Struct("<QQQB7x")
-RAW = struct.Struct("<II")  # the body of replica.block
-BLOCK = struct.Struct("<8sQQQQQQQII")  # wal/block.h, up to block_size
 
 MAGIC = int.from_bytes(b"till-rpc", "little")
-BLOCK_MAGIC = b"tillblk1"
-HELLO_TYPE, REPLICAS_TYPE, JOIN_TYPE, ACK_TYPE, BLOCK_TYPE = 1, 7, 8, 10, 11
-ANSWER_STREAM = 1
+HELLO_TYPE, REPLICAS_TYPE = 1, 7
 STREAMING = 5
-LOG_VERSION, SCHEMA = 3, 2
-CAPACITIES, CAPACITY_MOST = 18, 2**32 - 1
-HELLO_REPLY_SHOP = struct.Struct("<QQQIIHHB3x16s")
 
 
 class Wrong(Exception):
@@ -59,8 +48,7 @@ class Connection:
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), 10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        reply = self.ask(HELLO_TYPE, HELLO.pack(MAGIC, 1, 0, 0, b"", b"", 0))
-        self.shop = HELLO_REPLY_SHOP.unpack_from(reply)[-1]
+        self.ask(HELLO_TYPE, HELLO.pack(MAGIC, 1, 0, 0, b"", b"", 0))
 
     def close(self):
         self.socket.close()

@@ -178,7 +178,7 @@ def one_curve(scaling, name, title, x_title, values, options_of):
 
 
 def skus_curve(scaling):
-    title, values = "Orders against SKUs, by Zipf's law", (1, 10, 100, 1000, 10000, 32768)
+    title, values = "Orders against SKUs, by Zipf's law", (1, 10, 100, 1000, 10000, 131072)
     options_of = lambda count: ("--workload", "zipf", "--skus", count)  # noqa: E731
     points = one_curve(scaling, "skus", title, "SKUs", values, options_of)
     scaling.plot("skus", title, "SKUs", {"till": points})

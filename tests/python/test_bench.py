@@ -81,6 +81,44 @@ def a_live_shop_is_measured_when_it_is_meant(run):
     run.finish(server)
 
 
+COUNTERS_SAID = ("no hardware counters on this machine", "hardware counters are not permitted",
+                 "instructions", "cache misses")
+
+
+def check_counters(result, text, prefix):
+    """The report says once what was counted, or that nothing was; JSON has the figures or null."""
+    lines = [line for line in text.splitlines() if line.startswith("  its counters ")]
+    check_equal(len(lines), 1, f"lines about counters in {text!r}")
+    check(any(said in lines[0] for said in COUNTERS_SAID), lines[0])
+    for name in ("instructions", "cache_misses"):
+        for per in ("order", "request"):
+            value = result[f"{prefix}_{name}_per_{per}"]
+            check(value is None or value >= 0, f"{name} per {per}: {value}")
+    known = result[f"{prefix}_counters_have_kernel"]
+    counted = result[f"{prefix}_instructions_per_order"], result[f"{prefix}_cache_misses_per_order"]
+    check_equal(known is None, counted == (None, None), "nothing was counted")
+
+
+@test
+def counters_of_the_hardware_are_told_or_missed(run):
+    own = ("bench", "--folder", run.root, "--count", 2000, "--warm-up", 1, "--customers", 500,
+           "--connections", 4, "--in-flight", 4)
+    alone = ("bench", "--engine-only", "--count", 20000, "--customers", 500)
+    for options, prefix in ((own, "server"), (alone, "decide")):
+        text, line = run.till(*options), run.till(*options, "--json")
+        check_equal((text.returncode, line.returncode), (0, 0), f"{text.stderr} {line.stderr}")
+        check_counters(json.loads(line.stdout), text.stdout, prefix)
+
+
+@test
+def a_server_that_was_there_before_is_not_counted(run):
+    server = run.serve()
+    result = json.loads(bench(run, server.address).stdout)
+    for name in ("server_instructions_per_order", "server_counters_have_kernel"):
+        check_equal(result[name], None, name)
+    run.finish(server)
+
+
 @test
 def options_that_need_another_server_say_so(run):
     for options in (["--into-a-live-shop"], ["--allow-remote"], ["--stages"],

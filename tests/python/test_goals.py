@@ -41,6 +41,42 @@ def full_client_is_told(run):
     check_equal(goals.rate_row(runs, "hot", 20, "20").met, True, "the median at the goal")
 
 
+class Once:
+    """Measurements that were made before."""
+
+    def __init__(self, server, engine):
+        self.server = server
+        self.engine = engine
+
+    def pairs(self, kind, load):
+        return [(run, measured(1)) for run in self.server]
+
+    def once(self, key, make):
+        return self.engine
+
+
+def counts(prefix, instructions, misses, kernel):
+    return {f"{prefix}_instructions_per_order": instructions,
+            f"{prefix}_cache_misses_per_order": misses, f"{prefix}_counters_have_kernel": kernel}
+
+
+@test
+def counters_are_told_where_there_are_some(run):
+    server = [counts("server", number, None, True) for number in (1000, 3000, 2000)]
+    engine = [counts("decide", 447, 2.25, False)]
+    found = {row.figure.rsplit(": ")[-1]: row.measured
+             for row in goals.counters_rows(Once(server, engine))}
+    check_equal(found, {
+        "the server, hot, 64 x 64": "2,000.0 (1,000.0 - 3,000.0) instructions",
+        "the server, hot, 16 x 1,024": "2,000.0 (1,000.0 - 3,000.0) instructions",
+        "the engine alone": "447.0 instructions, 2.2 cache misses, without the kernel's",
+    }, "the rows")
+    none = Once([counts("server", None, None, None)], [counts("decide", None, None, None)])
+    rows = list(goals.counters_rows(none))
+    check_equal([row.measured for row in rows], ["no hardware counters on this machine"],
+                "the rows of a machine without")
+
+
 @test
 def log_size_is_that_of_its_blocks(run):
     folder = run.folder()

@@ -8,7 +8,9 @@ import json
 import select
 import shutil
 import struct
+import subprocess
 import time
+from pathlib import Path
 
 import harness
 from cluster import Member, Proxy, wait_level
@@ -26,6 +28,7 @@ RING_BYTES = 32 << 20
 SMALL_LOG = ("--log-segment", "4", "--snapshot-every", "0", "--snapshot-log", "0")
 FEW = "fewer replicas follow than --acks asks for"
 LOG_AFTER_SNAPSHOT = 1 << 20
+SINK_SECONDS_MAX = 10
 KEEP_NOTHING = ("--replica-keep-mib", "0")
 
 
@@ -88,6 +91,27 @@ def a_replica_that_the_log_does_not_reach_begins_with_a_snapshot(run):
     replica.start()
     wait_level(primary, replica)
     finish(run, replica, primary)
+
+
+@test
+def a_sink_acknowledges_what_it_is_sent(run):
+    primary = Member(run, "a", "--acks", "1").start()
+    command = [str(Path(run.binary).parent / "sink"), primary.address]
+    sink = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        set_up(primary)
+        check_equal(place(primary, 1, 200), ["OK"] * 200, "orders that wait for the sink")
+        with primary.client() as client:
+            row = client.call("replicas").rows[0]
+        check_equal((row["name"], row["state"], row["lag_commands"]), ("sink", "STREAMING", 0),
+                    "the row of the sink")
+        primary.stop()
+        check_equal(sink.wait(SINK_SECONDS_MAX), 0, f"its end, with {sink.stderr.read()},")
+    finally:
+        sink.kill()
+        sink.wait()
+        sink.stderr.close()
+    run.verify(primary.folder)
 
 
 @test

@@ -1,6 +1,6 @@
 /* Every workload against an engine in this process: a right answer is accepted, and any changed
  * answer is found wrong. */
-#include "bench/workload.h"
+#include "bench/workload_kind.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,12 +63,12 @@ static struct shop shop_of(struct fixture *fixture)
     return (struct shop){.context = fixture, .random = &fixture->random, .ask = ask, .look = look};
 }
 
-static struct fixture *fixture_create(const char *name)
+static struct fixture *fixture_create_with(const char *name, uint32_t skus)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     char error[WORKLOAD_ERROR_SIZE];
     const struct workload_options options = {.name = name,
-                                             .skus = 100,
+                                             .skus = skus,
                                              .customers = 5000,
                                              .lines = 8,
                                              .shares = 1,
@@ -85,6 +85,11 @@ static struct fixture *fixture_create(const char *name)
     CHECK(workload_set_up(&fixture->workload, &shop));
     CHECK(share_init(&fixture->share, &fixture->workload, 0, 1, IN_FLIGHT));
     return fixture;
+}
+
+static struct fixture *fixture_create(const char *name)
+{
+    return fixture_create_with(name, 100);
 }
 
 static void fixture_destroy(struct fixture *fixture)
@@ -124,6 +129,22 @@ TEST(workloads_find_the_engine_s_answers_right_and_its_stock_adding_up)
         fixture->share.units_reserved++;
         CHECK(!workload_audit(&fixture->workload, &fixture->share, &shop, error));
         CHECK(error[0] != '\0');
+        fixture_destroy(fixture);
+    }
+}
+
+TEST(workloads_sell_the_most_skus_there_may_be)
+{
+    for (uint32_t i = 0; i < NAME_COUNT; i++) {
+        struct fixture *fixture = fixture_create_with(names[i], WORKLOAD_SKUS_MAX);
+        const struct workload *workload = &fixture->workload;
+        char error[WORKLOAD_ERROR_SIZE] = "";
+        for (uint32_t n = 0; n < REQUESTS; n++)
+            CHECK_EQUAL(run_one(fixture, false), VERDICT_RIGHT);
+        CHECK_EQUAL(sku_draw(workload, UINT64_MAX), workload->sku_count - 1);
+        fixture->now_us += 5 * US_PER_SECOND;
+        const struct shop shop = shop_of(fixture);
+        CHECK(workload_audit(workload, &fixture->share, &shop, error));
         fixture_destroy(fixture);
     }
 }

@@ -170,6 +170,29 @@ static enum outcome reject_single(struct engine *engine, const struct plan *plan
     return reject_short(engine, plan, 0);
 }
 
+/* Most carts: each line's first stock is in the same warehouse, which is then the lowest that any
+ * line could use, and fills all lines. False when it takes more looks. */
+static bool allocate_at_once(const struct engine *engine, struct plan *plan)
+{
+    uint32_t warehouse = stock_at(engine, sku_at(engine, plan->skus[0])->stocks)->warehouse;
+    if (plan->fixed_warehouse != 0 && plan->fixed_warehouse != warehouse)
+        return false;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        uint32_t stock = sku_at(engine, plan->skus[i])->stocks;
+        uint32_t quantity = plan->lines[i].quantity;
+        if (stock == 0 || stock_at(engine, stock)->warehouse != warehouse)
+            return false;
+        uint32_t pool = stock_source(engine, plan->sale, stock);
+        if (plan_gives(engine, plan, pool, stock) < quantity)
+            return false;
+        if (quantity == 0) /* a partial order got none of it, and takes again what it had */
+            continue;
+        plan->pieces[plan->piece_count++] =
+            (struct planned_piece){.stock = stock, .pool = pool, .quantity = quantity, .line = i};
+    }
+    return true;
+}
+
 static enum outcome allocate_single(struct engine *engine, struct plan *plan)
 {
     struct cursors cursors;
@@ -181,6 +204,9 @@ static enum outcome allocate_single(struct engine *engine, struct plan *plan)
         if (plan->lines[i].warehouse != 0)
             plan->fixed_warehouse = plan->lines[i].warehouse;
     }
+    if (allocate_at_once(engine, plan))
+        return OUTCOME_OK;
+    plan->piece_count = 0;
     cursors_begin(engine, plan, &cursors);
     uint32_t warehouse = 0;
     while ((warehouse = cursors_next(engine, plan, &cursors, warehouse)) != 0) {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -143,6 +144,12 @@ bool folder_open(struct folder *folder, const char *path)
         return false;
     if (!check_backup(folder))
         return false;
+    /* What is read may have been made to be slow to find with a seed that is known. */
+    uint64_t *seed = &folder->capacities.hash_seed;
+    if (getrandom(seed, sizeof *seed, 0) != sizeof *seed) {
+        fprintf(stderr, "%s: no random numbers: %s\n", folder->command, strerror(errno));
+        return false;
+    }
     replay->engine = engine_create(&folder->capacities, error, sizeof error);
     if (replay->engine == NULL)
         fprintf(stderr, "%s: %s\n", folder->command, error);

@@ -43,7 +43,8 @@ static inline bool id_line_is_full(const struct id_line *line)
     return line->records[ID_PLACES - 1] != 0;
 }
 
-/* The record of an id, whose hash this is; 0: there is none. */
+/* The record of an id, whose hash this is; 0: there is none. Of an id that is there twice, as it
+ * may be in a file that nobody should have written, one of its records. */
 static inline uint32_t id_index_find(const struct id_index *index, uint32_t hash, struct id id)
 {
     uint64_t at = lines_home(&index->lines, hash);
@@ -53,7 +54,7 @@ static inline uint32_t id_index_find(const struct id_index *index, uint32_t hash
         uint32_t record = 0;
 #pragma GCC unroll 3
         for (unsigned i = 0; i < ID_PLACES; i++)
-            record |= id_equal(line->ids[i], id) ? line->records[i] : 0;
+            record = id_equal(line->ids[i], id) ? line->records[i] : record;
         if (record != 0 || !id_line_is_full(line))
             return record;
         at = lines_next(&index->lines, at);

@@ -46,7 +46,7 @@ static enum effect payment_effect(const struct engine *engine, uint32_t index, u
 
 uint32_t payment_hash(const struct engine *engine, struct id event, uint32_t provider)
 {
-    return hash_words(engine, event.low ^ provider, event.high);
+    return hash_words(engine, mix_seeded(engine, event.low, event.high), provider);
 }
 
 uint32_t payment_find(const struct engine *engine, struct id event, uint32_t provider)

@@ -150,9 +150,17 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
 #undef ACCESS_BUCKETS
 #undef ACCESS_CHUNKS
 
+/* Both words are seeded: mix64 multiplies, and one that a client could make zero, or nearly so,
+ * would give all hashes of a kind whatever the other one is. */
+static inline uint64_t mix_seeded(const struct engine *engine, uint64_t a, uint64_t b)
+{
+    uint64_t seed = engine->options.hash_seed;
+    return mix64(a ^ seed, b ^ (seed << 32 | seed >> 32));
+}
+
 static inline uint32_t hash_words(const struct engine *engine, uint64_t a, uint64_t b)
 {
-    return (uint32_t)(mix64(a ^ engine->options.hash_seed, b) >> 32);
+    return (uint32_t)(mix_seeded(engine, a, b) >> 32);
 }
 
 static inline uint32_t hash_id(const struct engine *engine, struct id id)

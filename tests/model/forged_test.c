@@ -83,6 +83,16 @@ static void change_record(struct imager *imager)
     }
 }
 
+/* Puts a record in the place of another one of its chunk: ids, keys and numbers are there twice. */
+static void repeat_record(struct imager *imager)
+{
+    struct imager_chunk *chunk = &imager->chunks[test_random_below(imager->chunk_count)];
+    uint32_t size = chunk->place.size_bytes / chunk->place.count;
+    uint64_t from = test_random_below(chunk->place.count);
+    uint64_t to = test_random_below(chunk->place.count);
+    memcpy(chunk->bytes + to * size, chunk->bytes + from * size, size);
+}
+
 static void change_scalar(struct imager *imager)
 {
     uint64_t *scalar = &imager->scalars[test_random_below(ENGINE_SCALAR_COUNT)];
@@ -249,6 +259,12 @@ TEST(forged_records_are_refused_or_lived_with)
     forge_rounds(&profiles[PROFILE_POINTS], change_record);
     forge_rounds(&profiles[PROFILE_HOLDS], change_record);
     forge_rounds(&profiles[PROFILE_PIECES], change_record);
+}
+
+TEST(repeated_records_are_refused_or_lived_with)
+{
+    forge_rounds(&profiles[PROFILE_MIXED], repeat_record);
+    forge_rounds(&profiles[PROFILE_POINTS], repeat_record);
 }
 
 TEST(forged_numbers_are_refused_or_lived_with)

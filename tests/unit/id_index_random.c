@@ -40,3 +40,21 @@ TEST(index_of_ids_finds_each_id_and_no_other)
         fill(1ULL << 32);
     }
 }
+
+/* What is loaded from a file may have an id twice: no other record may come of it. */
+TEST(an_id_that_is_there_twice_has_one_of_its_records)
+{
+    for (uint32_t others = 0; others <= 2 * ID_PLACES; others++) {
+        struct id_index index;
+        uint32_t record = 1;
+        CHECK(id_index_init(&index, CAPACITY));
+        for (; record <= others; record++)
+            id_index_insert(&index, 5, id_of(record, 1), record);
+        struct id id = id_of(CAPACITY, 1);
+        id_index_insert(&index, 5, id, 1u << 20);
+        id_index_insert(&index, 5, id, 1u << 21);
+        uint32_t found = id_index_find(&index, 5, id);
+        CHECK(found == 1u << 20 || found == 1u << 21);
+        id_index_deinit(&index);
+    }
+}

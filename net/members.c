@@ -328,8 +328,9 @@ bool members_begin(struct server *server, struct id snapshot_shop)
 
 /* Once a turn. */
 
-/* A replica that began empty has what its primary had when it began to stream: from now on its
- * promise counts in a promotion, as that of a member that has all that it ever acknowledged. */
+/* A replica that began empty has what the primary that it follows had when it began to stream: from
+ * now on its promise counts in a promotion, as that of a member that has all that it ever
+ * acknowledged. */
 static void catch_up(struct server *server)
 {
     struct members *members = &server->members;
@@ -577,9 +578,12 @@ void members_beat(struct server *server, const struct replica_beat_body *beat)
     members->primary = beat->primary;
     members->primary_acks = beat->acks;
     members->primary_members = beat->members;
-    if (!members->has_beat)
+    /* Only a primary that decides has all that was answered: what a replica has tells nothing of
+     * that, and what a fenced primary has not of another one. */
+    bool is_primary = beat->age == 0 && beat->primary.bytes[0] == '\0';
+    if (is_primary && !members->has_beat)
         members->seq_missed = beat->seq;
-    members->has_beat = true;
+    members->has_beat |= is_primary;
     if (beat->age >= server->turn_us)
         return;
     /* An older one that is not reached yet is kept: else a replica that is always a little behind
@@ -596,8 +600,9 @@ void members_beat(struct server *server, const struct replica_beat_body *beat)
 uint64_t members_age_us(const struct server *server)
 {
     const struct members *members = &server->members;
+    /* A primary that may not decide does not know what another one has decided. */
     if (!members_is_replica(server))
-        return 0;
+        return members->role == MEMBER_SERVING ? 0 : UINT64_MAX;
     return members->fresh_us > 0 ? server->turn_us - members->fresh_us : UINT64_MAX;
 }
 

@@ -197,7 +197,9 @@ bool replicas_open(struct server *server)
         return false;
     }
     replicas->checksum = wal_previous(server->wal);
-    replicas->epoch = wal_seq_durable(server->wal) > 0 ? wal_epoch(server->wal) : 0;
+    /* A log may have no change, but an empty block to which the next one will be chained. */
+    bool has_block = wal_seq_durable(server->wal) > 0 || replicas->checksum != 0;
+    replicas->epoch = has_block ? wal_epoch(server->wal) : 0;
     replicas->seq_acknowledged = 0;
     replicas->block_marked = wal_block_durable(server->wal);
     wal_watch(server->wal, block_durable, server);

@@ -142,8 +142,8 @@ struct members {
     struct text primary;      /* where commands are taken, as the last beat said */
     uint32_t primary_acks;    /* as the last beat said; until one has come, what this server was */
     uint32_t primary_members; /* started with is told: 0 */
-    bool has_beat; /* one has come since it follows: the sender had seq_missed then, which one */
-    uint64_t seq_missed;    /* that began empty has to have */
+    bool has_beat; /* one of a primary has come since it follows: that had seq_missed then, which */
+    uint64_t seq_missed;    /* one that began empty has to have */
     uint64_t beat_fresh_us; /* io time at which the sender's state, with its change beat_seq, was */
     uint64_t beat_seq;      /* the primary's last one */
     uint64_t fresh_us;      /* the same of the state shown here; 0: not known */

@@ -85,8 +85,9 @@ struct operation {
     enum operator_step step;
     bool repairs; /* leaves a primary that is there alone */
     bool forces;
-    uint64_t deadline_us; /* of the step */
-    uint64_t epoch;       /* that it begins; never one that it began before */
+    uint64_t deadline_us;    /* of the step */
+    uint64_t epoch;          /* that it begins; never one that it began before */
+    uint64_t epoch_promoted; /* of the last promotion that was asked for, whatever came of it */
     struct id shop;
     unsigned winner;
     bool reaches[NODES_MAX]; /* whom it can talk to */

@@ -123,11 +123,12 @@ static void lead(struct cluster *cluster)
     }
 }
 
-/* A primary of the newest epoch that anyone knows of. */
+/* A primary of the newest epoch that anyone knows of, the operator included: members that could
+ * tell of one may be out of reach, or have lost their disks. */
 static bool finds_primary(struct cluster *cluster)
 {
     struct operation *operation = &cluster->operation;
-    uint64_t newest = 0;
+    uint64_t newest = operation->epoch_promoted;
     for (unsigned i = 0; i < cluster->node_count; i++) {
         const struct member_body *body = &operation->members[i];
         if (!is_done(cluster, i))
@@ -219,6 +220,7 @@ static void sealed(struct cluster *cluster)
     }
     /* From here on it may be the primary, whether its answer comes or not. */
     operation->winner = cluster->primary = best;
+    operation->epoch_promoted = operation->epoch;
     step_begin(cluster, OPERATOR_PROMOTES);
     call_make(cluster, best, MESSAGE_member_promote, &body, sizeof body);
 }

@@ -451,9 +451,10 @@ void members_greet(const struct server *server, struct hello_reply_body *reply)
     primary_tell(server, &reply->primary);
 }
 
-/* Replies that wait for acknowledgements will never be released, and those that are not decided yet
- * would wait as well: their clients are better told by the end of the connection than left waiting.
- */
+/* What is not released when a primary is one no more is never answered: a promotion may count on the
+ * seq that was told with the promise, and what became durable after that is not in it. Requests
+ * that are not decided yet would wait as well: their clients are better told by the end of the
+ * connection than left waiting. */
 static void close_unreleased(struct server *server)
 {
     for (uint32_t i = 1; i <= server->session_high; i++) {
@@ -483,8 +484,7 @@ static int fence(struct server *server, uint64_t epoch)
              epoch, result < 0 ? ". It could not write that down: " : "",
              result < 0 ? strerror(-result) : "");
     server_notice(server, text);
-    if (server->options.acks > 0)
-        close_unreleased(server);
+    close_unreleased(server);
     return result;
 }
 
@@ -783,7 +783,7 @@ enum outcome admin_member_follow(struct server *server, const void *request, voi
     members->primary = (struct text){{0}};
     members->fresh_us = members->beat_fresh_us = 0;
     role_enter(server, MEMBER_FOLLOWING);
-    if (was_primary && server->options.acks > 0)
+    if (was_primary)
         close_unreleased(server);
     return member_tell(server, reply);
 }

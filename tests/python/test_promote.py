@@ -242,6 +242,22 @@ def a_promotion_that_failed_is_repeated_with_the_next_epoch(run):
 
 
 @test
+def one_whose_last_block_is_on_the_way_to_its_disk_is_asked_again(run):
+    with members({}, {"seq": 90}, {"seq": 90}) as (first, second, third):
+        process = start(run, first.address, second.address, third.address)
+        for member in (first, second, third):
+            member.tell()
+        for member in (first, second, third):
+            member.seal(4)
+        for _ in range(3):
+            first.obey("member.promote", "REPLICA_BEHIND", epoch=4, shop=SHOP)
+        first.promote(4)
+        for member in (second, third):
+            member.follow(first)
+        check_result(process, 0, f"{first.address}: is the primary of epoch 4")
+
+
+@test
 def the_one_that_is_named_must_have_the_most(run):
     for force in ((), ("--force",)):
         with members({"seq": 90}, {"seq": 100}) as (named, better):

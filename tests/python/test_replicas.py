@@ -4,6 +4,7 @@ primary, and how they come back from stops, kills, a full disk and damage.
 Three real servers, real sockets; what decides is the replicas' state, compared with the primary's
 at the same seq."""
 
+import contextlib
 import json
 import select
 import shutil
@@ -123,6 +124,9 @@ def a_replica_of_a_replica_has_the_same(run):
     wait_level(primary, middle)
     wait_level(middle, last)
     check_equal(last.status()["primary"], primary.address, "the primary that the last one names")
+    # It began empty, and a replica cannot tell what was answered: its promise counts for nothing.
+    check_equal(last.status()["state"], "SYNCING", "the state behind a replica")
+    check_equal(middle.status()["state"], "STREAMING", "the state behind the primary")
     middle.stop()
     place(primary, 101, 100)
     with last.client(fresh=True) as client:
@@ -368,6 +372,50 @@ def member_shop(member):
 
 
 # Whom they follow.
+
+
+@test
+def nothing_is_answered_behind_the_promise_of_a_fenced_primary(run):
+    """Without acknowledgements either. The promise tells up to which change the log is durable, and
+    comes while orders on other connections are on their way to the disk."""
+    rounds, clients_max, burst = 12, 4, 200
+    primary = Member(run, "a").start()
+    set_up(primary)
+    order = 0
+    for epoch in range(2, 2 + rounds):
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(primary.client()) for _ in range(clients_max)]
+            operator = stack.enter_context(primary.client(operator=True))
+            told = operator.call("member.seal", epoch=0, shop=0).body
+            operator.queue("member.seal", epoch=epoch * 2, shop=told["shop"])
+            for client in clients:
+                for order in range(order + 1, order + 1 + burst):
+                    client.queue("order.place", order=order_id(order), customer=1, currency=USD,
+                                 rows=[{"sku": 1, "quantity": 1, "price": 100}])
+                client.flush()
+            time.sleep(run.random.uniform(0, 0.002))
+            operator.flush()
+            promise = operator.receive()
+            check_equal(promise.outcome, "OK", "the promise")
+            answered = [seq for client in clients for seq in seqs_answered(client, burst)]
+            check(max(answered, default=0) <= promise.body["seq"],
+                  f"seq {max(answered, default=0)} was answered behind {promise.body['seq']}")
+            again = operator.call("member.promote", epoch=epoch * 2, shop=told["shop"])
+            while again.outcome == "REPLICA_BEHIND":
+                again = operator.call("member.promote", epoch=epoch * 2, shop=told["shop"])
+            check_equal(again.outcome, "OK", "the promotion of the same server")
+    finish(run, primary)
+
+
+def seqs_answered(client, count):
+    """Of so many orders those that were accepted; fewer are answered when the server closes."""
+    seqs = []
+    with contextlib.suppress(Closed):
+        for _ in range(count):
+            reply = client.receive()
+            if reply.outcome == "OK":
+                seqs.append(reply.body["seq"])
+    return seqs
 
 
 @test

@@ -39,12 +39,18 @@ static inline uint64_t checksum80(uint64_t rest, const void *bytes)
     return XXH3_avalanche(rest + checksum80_part(bytes, 0, 0) + checksum80_part(bytes, 16, 32));
 }
 
-/* A good mix of two words: the folded 128-bit product. Used for table hashes and digests. */
-static inline uint64_t mix64(uint64_t a, uint64_t b)
+/* The 128-bit product, folded: 0 when either factor is. */
+static inline uint64_t fold64(uint64_t a, uint64_t b)
 {
     __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)(a ^ 0x9e3779b97f4a7c15ULL) * (b ^ 0xe7037ed1a0b428dbULL);
+    wide product = (wide)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* A good mix of two words that nobody chooses: for digests and sums. */
+static inline uint64_t mix64(uint64_t a, uint64_t b)
+{
+    return fold64(a ^ 0x9e3779b97f4a7c15ULL, b ^ 0xe7037ed1a0b428dbULL);
 }
 
 #endif

@@ -104,14 +104,15 @@ static uint32_t key_hash(const struct engine *engine, const struct command *comm
     return hash_id(engine, key);
 }
 
-static void fetch_place_slots(const struct engine *engine, struct command *command,
-                              struct wanted *wanted)
+/* refuses: an order was refused lately, and the terms of others are looked at. */
+static inline void fetch_place_slots(const struct engine *engine, struct command *command,
+                                     bool refuses, struct wanted *wanted)
 {
     const struct order_place_body *body = command->body;
     command->order_hash = hash_id(engine, body->order);
     command->customer_hash = hash_id(engine, body->customer);
     want(wanted, lines_home_at(&engine->order_index.lines, command->order_hash));
-    if (!offer_refuses(engine, command))
+    if (!refuses || !offer_refuses(engine, command))
         want(wanted, lines_home_at(&engine->customer_index.lines, command->customer_hash));
 }
 
@@ -130,7 +131,8 @@ static void fetch_other_slots(const struct engine *engine, struct command *comma
 
 /* Has the command more to ask for, once its slots are there? Most orders are new and need no more;
  * of one that comes again, the record is fetched when it is decided. */
-static bool fetch_slots(const struct engine *engine, struct command *command, struct wanted *wanted)
+static bool fetch_slots(const struct engine *engine, struct command *command, bool refuses,
+                        struct wanted *wanted)
 {
     if (command->number != MESSAGE_order_place) {
         fetch_other_slots(engine, command, wanted);
@@ -139,7 +141,7 @@ static bool fetch_slots(const struct engine *engine, struct command *command, st
     const struct order_place_body *body = command->body;
     const struct line_body *lines = (const struct line_body *)(body + 1);
     uint32_t line_count = lines_fetched(engine, body);
-    fetch_place_slots(engine, command, wanted);
+    fetch_place_slots(engine, command, refuses, wanted);
     for (uint32_t i = 0; i < line_count; i++)
         want(wanted, lines_home_at(&engine->sku_index.lines, sku_hash(engine, lines[i].sku)));
     return body->points != 0 || line_count > 0;
@@ -208,8 +210,9 @@ void fetch_batch(struct engine *engine, struct command *commands, uint32_t count
     wanted.count = 0;
     const struct command *more[BATCH_COMMANDS_MAX];
     uint32_t more_count = 0;
+    const bool refuses = engine->offers->refuses;
     for (uint32_t i = 0; i < count; i++) {
-        if (fetch_slots(engine, &commands[i], &wanted))
+        if (fetch_slots(engine, &commands[i], refuses, &wanted))
             more[more_count++] = &commands[i];
     }
     read_all(&wanted);

@@ -205,6 +205,13 @@ static bool tables_init(struct engine *engine)
     return all;
 }
 
+static void options_take(struct engine *engine, const struct engine_options *options)
+{
+    engine->options = *options;
+    for (uint64_t i = 0; i < 2; i++)
+        engine->hash_seeds[i] = checksum64_seeded(&i, sizeof i, options->hash_seed);
+}
+
 struct engine *engine_create(const struct engine_options *options, char *error, size_t error_size)
 {
     if (!options_are_valid(options, error, error_size))
@@ -214,7 +221,7 @@ struct engine *engine_create(const struct engine_options *options, char *error, 
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
-    engine->options = *options;
+    options_take(engine, options);
     if (!tables_init(engine)) {
         snprintf(error, error_size,
                  "the tables could not be mapped: lower the capacities, or raise the limit of "
@@ -251,7 +258,7 @@ bool engine_clear(struct engine *engine)
     struct engine_options options = engine->options;
     tables_deinit(engine);
     memset(engine, 0, sizeof *engine);
-    engine->options = options;
+    options_take(engine, &options);
     return tables_init(engine);
 }
 

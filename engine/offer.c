@@ -110,7 +110,7 @@ static const struct offer *offer_for(const struct engine *engine, const void *bo
 
 bool offer_refuses(const struct engine *engine, const struct command *command)
 {
-    if (!engine->offers->refuses || !terms_are_of(command->number, command->size))
+    if (!terms_are_of(command->number, command->size))
         return false;
     const struct offer *offer = offer_for(engine, command->body);
     return offer != NULL && offer->is_only &&

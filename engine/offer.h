@@ -43,8 +43,7 @@ struct offers {
 void offer_keep(struct engine *engine, const struct plan *plan, uint32_t order);
 
 /* Is there an offer for these terms that refuses now? Then an order needs no more than its id,
- * unless stock comes back before it is decided. False when none was refused lately, without a look.
- */
+ * unless stock comes back before it is decided. */
 bool offer_refuses(const struct engine *engine, const struct command *command);
 
 /* Decides orders on known terms from the front, up to the first command that is something else or

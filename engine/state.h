@@ -20,6 +20,7 @@
 
 struct engine {
     struct engine_options options;
+    uint64_t hash_seeds[2]; /* which follow from options.hash_seed */
 
     uint64_t seq;
     uint64_t digest;
@@ -150,12 +151,11 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
 #undef ACCESS_BUCKETS
 #undef ACCESS_CHUNKS
 
-/* Both words are seeded: mix64 multiplies, and one that a client could make zero, or nearly so,
- * would give all hashes of a kind whatever the other one is. */
+/* Both words are seeded: of a factor that a client could make zero, or nearly so, all hashes of a
+ * kind would be the same, whatever the other one is. */
 static inline uint64_t mix_seeded(const struct engine *engine, uint64_t a, uint64_t b)
 {
-    uint64_t seed = engine->options.hash_seed;
-    return mix64(a ^ seed, b ^ (seed << 32 | seed >> 32));
+    return fold64(a ^ engine->hash_seeds[0], b ^ engine->hash_seeds[1]);
 }
 
 static inline uint32_t hash_words(const struct engine *engine, uint64_t a, uint64_t b)

@@ -451,8 +451,8 @@ void members_greet(const struct server *server, struct hello_reply_body *reply)
     primary_tell(server, &reply->primary);
 }
 
-/* What is not released when a primary is one no more is never answered: a promotion may count on the
- * seq that was told with the promise, and what became durable after that is not in it. Requests
+/* What is not released when a primary is one no more is never answered: a promotion may count on
+ * the seq that was told with the promise, and what became durable after that is not in it. Requests
  * that are not decided yet would wait as well: their clients are better told by the end of the
  * connection than left waiting. */
 static void close_unreleased(struct server *server)

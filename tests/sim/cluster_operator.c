@@ -157,6 +157,20 @@ static bool counts(const struct cluster *cluster, unsigned index)
            member->state != member_state_SYNCING && !cluster->nodes[index].is_damaged;
 }
 
+/* Is everybody there, and all who do not count began empty? Where nobody is a primary they find
+ * none to catch up with, so that only a promotion by force helps: it loses nothing, as fewer disks
+ * than K were lost. */
+static bool are_rest_empty(const struct cluster *cluster)
+{
+    for (unsigned i = 0; i < cluster->node_count; i++) {
+        bool is_empty = is_done(cluster, i) && !cluster->nodes[i].is_damaged &&
+                        cluster->operation.members[i].state == member_state_SYNCING;
+        if (!counts(cluster, i) && !is_empty)
+            return false;
+    }
+    return true;
+}
+
 /* With too few whose promise would count, nobody is asked for one: a primary among them would stop
  * for nothing. */
 static void asked(struct cluster *cluster)
@@ -169,6 +183,7 @@ static void asked(struct cluster *cluster)
         lead(cluster);
         return;
     }
+    operation->forces |= cluster->is_calm && are_rest_empty(cluster);
     operation->shop = (struct id){0};
     for (unsigned i = 0; i < cluster->node_count; i++) {
         const struct member_body *body = &operation->members[i];

@@ -240,6 +240,13 @@ static uint32_t needed(const struct promotion *promotion)
     return promotion->member_count - promotion->acks;
 }
 
+static bool has_more(const struct seen *a, const struct seen *b)
+{
+    if (a->body.epoch != b->body.epoch)
+        return a->body.epoch > b->body.epoch;
+    return a->body.seq > b->body.seq;
+}
+
 /* So few members do what is needed. */
 static void tell_few(const struct promotion *promotion, uint32_t count, bool were_asked)
 {
@@ -290,11 +297,27 @@ static int judge_promises(const struct promotion *promotion)
     return EXIT_OK;
 }
 
-static bool has_more(const struct seen *a, const struct seen *b)
+/* Can the one that was named be promoted, by what the members told? Asked before anyone promises: a
+ * primary among them would stop for nothing. What they have may change until they promise, so
+ * choose asks again. */
+static int judge_target(struct promotion *promotion)
 {
-    if (a->body.epoch != b->body.epoch)
-        return a->body.epoch > b->body.epoch;
-    return a->body.seq > b->body.seq;
+    if (promotion->target == NULL)
+        return EXIT_OK;
+    const struct seen *target = find_target(promotion);
+    TILL_ASSERT(target != NULL);
+    if (!target->is_reached)
+        return refuse("nothing was changed: %s does not answer, so it cannot be promoted",
+                      target->address);
+    for (uint32_t i = 0; i < promotion->count && !promotion->is_forced; i++) {
+        const struct seen *other = &promotion->members[i];
+        if (other->is_reached && has_more(other, target))
+            return refuse("nothing was changed: %s has epoch %" PRIu64 ", seq %" PRIu64
+                          ", and %s has more: promote that one, or repeat it when this one has "
+                          "caught up",
+                          target->address, target->body.epoch, target->body.seq, other->address);
+    }
+    return EXIT_OK;
 }
 
 /* Of those that promised, the one with the most; the first of several. */
@@ -329,7 +352,8 @@ static struct seen *choose(struct promotion *promotion)
            promotion->is_forced ? "--force: " : "", target->address, target->body.epoch,
            target->body.seq, best->address, best->body.epoch, best->body.seq,
            promotion->is_forced ? ", which is lost"
-                                : "; nobody was promoted: repeat it with that one");
+                                : "; nobody was promoted, and those that sealed take no commands "
+                                  "until someone is: repeat it with that one");
     return promotion->is_forced ? target : NULL;
 }
 
@@ -366,6 +390,8 @@ static int promote(struct promotion *promotion)
            " must refuse epochs before %" PRIu64 "\n",
            promotion->member_count, promotion->acks, needed(promotion), promotion->epoch);
     code = judge_answers(promotion);
+    if (code == EXIT_OK)
+        code = judge_target(promotion);
     if (code != EXIT_OK)
         return code;
     seal_all(promotion);

@@ -249,16 +249,26 @@ def the_one_that_is_named_must_have_the_most(run):
                             options=("--connect", named.address, *force))
             for member in (named, better):
                 member.tell()
-            for member in (named, better):
-                member.seal(4)
             if force:
+                for member in (named, better):
+                    member.seal(4)
                 named.promote(4)
                 better.follow(named)
-            check_result(process, 0 if force else 1,
-                         f"{better.address} has more: epoch 3, seq 100",
-                         "is lost" if force else "repeat it with that one")
-            if not force:
-                named.check_not_called()
+                check_result(process, 0, f"{better.address} has more: epoch 3, seq 100", "is lost")
+                continue
+            check_result(process, 1, "nothing was changed", f"{better.address} has more")
+            for member in (named, better):
+                member.check_not_called()
+    with members({}, {}) as (named, better):
+        process = start(run, named.address, better.address, options=("--connect", named.address))
+        for member in (named, better):
+            member.tell()
+        better.has["seq"] = 101
+        for member in (named, better):
+            member.seal(4)
+        check_result(process, 1, f"{better.address} has more: epoch 3, seq 101",
+                     "those that sealed take no commands", "repeat it with that one")
+        named.check_not_called()
     with members({}, {}) as (first, named):
         process = start(run, first.address, named.address, options=("--connect", named.address))
         for member in (first, named):
@@ -268,6 +278,20 @@ def the_one_that_is_named_must_have_the_most(run):
         named.promote(4)
         first.follow(named)
         check_result(process, 0, f"{named.address}: is the primary")
+
+
+@test
+def nobody_is_asked_to_promise_when_the_one_that_is_named_is_not_there(run):
+    dead = dead_address()
+    for force in ((), ("--force",)):
+        with members({}, {}) as (first, second):
+            process = start(run, dead, first.address, second.address,
+                            options=("--connect", dead, *force))
+            for member in (first, second):
+                member.tell()
+            check_result(process, 1, f"nothing was changed: {dead} does not answer")
+            for member in (first, second):
+                member.check_not_called()
 
 
 @test

@@ -181,7 +181,7 @@ static int take_in(struct promotion *promotion)
     }
     promotion->epoch = newest + 1;
     if (id_is_zero(promotion->shop))
-        return refuse("no member that has a shop answers");
+        return refuse("no member that has a shop answers: nothing was changed; start some of them");
     if (promotion->acks >= promotion->member_count)
         promotion->member_count = promotion->acks + 1;
     return EXIT_OK;
@@ -269,8 +269,9 @@ static int judge_answers(const struct promotion *promotion)
     if (count >= needed(promotion) || promotion->is_forced)
         return EXIT_OK;
     tell_few(promotion, count, false);
-    return refuse("nothing was changed: start one of these, or give --force, which loses every "
-                  "change that only they have");
+    return refuse("nothing was changed: start one of these%s, or give --force, which loses every "
+                  "change that only they have",
+                  promotion->member_count > promotion->count ? " and name it" : "");
 }
 
 /* Are the promises enough, or is it forced? */
@@ -357,7 +358,8 @@ static struct seen *choose(struct promotion *promotion)
     return promotion->is_forced ? target : NULL;
 }
 
-/* Leads the others to the new primary. */
+/* Leads the others to the new primary. One that was not reached may be lost for good, which is no
+ * failure; if it is not, it does not know whom to follow. */
 static int lead(struct promotion *promotion, const struct seen *winner)
 {
     struct member_follow_body request;
@@ -366,10 +368,13 @@ static int lead(struct promotion *promotion, const struct seen *winner)
     member_address(winner->address, &request.primary);
     for (uint32_t i = 0; i < promotion->count; i++) {
         struct seen *member = &promotion->members[i];
-        if (member == winner || !member->is_reached)
+        if (member == winner)
             continue;
-        if (member_ask(member->address, MESSAGE_member_follow, &request, sizeof request,
-                       &member->body, error))
+        if (!member->is_reached)
+            tell(member, "was not reached: when it is there again, use till follow %s --connect %s",
+                 winner->address, member->address);
+        else if (member_ask(member->address, MESSAGE_member_follow, &request, sizeof request,
+                            &member->body, error))
             tell(member, "follows %s", winner->address);
         else
             code = refuse("%s does not follow: %s; when it is there again, use till follow %s "

@@ -97,7 +97,9 @@ def the_old_primary_may_be_dead_and_the_newest_epoch_counts_before_the_seq(run):
             member.seal(4)
         newer.promote(4)
         longer.follow(newer)
-        check_result(process, 0, f"{dead}: no answer: Connection refused", "at least 2 must")
+        check_result(process, 0, f"{dead}: no answer: Connection refused", "at least 2 must",
+                     f"{dead}: was not reached: when it is there again, use till follow "
+                     f"{newer.address} --connect {dead}")
 
 
 @test
@@ -124,7 +126,8 @@ def with_too_few_that_answer_nobody_is_asked_to_promise(run):
         first.tell()
         second.tell()
         check_result(process, 1, "2 of 4 members answer, at least 3 needed",
-                     f"missing: {dead}, 1 that --members does not name", "--force")
+                     f"missing: {dead}, 1 that --members does not name",
+                     "start one of these and name it", "--force")
         first.check_not_called()
         second.check_not_called()
 

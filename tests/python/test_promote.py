@@ -399,6 +399,13 @@ decides nothing until enough other members have joined it: requests are answered
 waits for 1 of its replicas: answered up to seq 0
 no replica follows it
 """, "what a primary tells that does not decide yet")
+    out = ask_replicas(run, (), [], role="REPLICA", state="FENCED", seq=7, epoch=1, acks=1)
+    check_equal(out, """\
+HERE: a replica, FENCED, epoch 1, seq 7
+answers NOT_PRIMARY: a newer epoch has begun, or is about to. Lead it to the new primary with
+till follow or, if nobody was promoted, repeat till promote
+no replica follows it
+""", "what a primary tells that was stopped")
 
 
 @test

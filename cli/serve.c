@@ -127,7 +127,9 @@ static void print_start(const struct serve *serve, const struct server *server, 
                "that was under way when the server died, or damage to its last ones\n",
                start.torn_bytes, start.seq);
     else if (!start.is_sealed)
-        printf("data: the log was not sealed: its server died while it was writing\n");
+        printf(
+            "data: the log was not sealed: its server died while it was writing, or it was cut at "
+            "a fork\n");
     if (typed->archive != NULL)
         printf("archive: %s, up to seq %" PRIu64 "\n", typed->archive, start.archive_seq);
     printf("listening on %s\n", address_join(address.host, start.port, text));

@@ -33,8 +33,10 @@
 #include "cli/commands.h"
 #include "cli/members.h"
 
+enum { MEMBERS_MAX = REPLICAS_MAX };
+
 /* How long the one that is promoted has to bring to its disk what it decided as a primary. */
-enum { MEMBERS_MAX = REPLICAS_MAX, PROMOTE_WAIT_MS = 10 * 1000 };
+enum { PROMOTE_WAIT_MS = 10 * 1000 };
 
 struct seen {
     char address[ADDRESS_TEXT_SIZE];

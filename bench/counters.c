@@ -172,13 +172,23 @@ static double counted_value(const struct counters *counters, enum counter counte
     return value;
 }
 
+static const char *problem_of(int refusal)
+{
+    switch (refusal) {
+    case EACCES:
+    case EPERM:
+        return "hardware counters are not permitted here (kernel.perf_event_paranoid)";
+    case EMFILE:
+        return "there are more threads to count than files to count them with";
+    default:
+        return "no hardware counters on this machine";
+    }
+}
+
 struct counted counters_counted(const struct counters *counters)
 {
-    bool is_refused = counters->refusal == EACCES || counters->refusal == EPERM;
     struct counted counted = {.user_only = counters->user_only,
-                              .problem = is_refused ? "hardware counters are not permitted here "
-                                                      "(kernel.perf_event_paranoid)"
-                                                    : "no hardware counters on this machine"};
+                              .problem = problem_of(counters->refusal)};
     for (uint32_t i = 0; i < COUNTER_COUNT; i++) {
         counted.values[i] = counted_value(counters, i);
         if (counted.values[i] >= 0)

@@ -29,7 +29,7 @@ struct counter_event {
     uint64_t config;
 };
 
-/* Those of the table. */
+/* The rows of COUNTERS. */
 extern const struct counter_event counters_hardware[COUNTER_COUNT];
 
 /* What read(2) gives, in this order. */

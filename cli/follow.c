@@ -38,7 +38,9 @@ int cli_follow(int argc, char **argv)
         options_print_usage(stdout, &follow_table);
         printf("Makes a running server a replica of the one at ADDR:PORT, for good: it remembers\n"
                "that when it is started again. A former primary sets aside what it had decided\n"
-               "and the other one does not have, and says so; `till log` prints it.\n\n");
+               "and the other one does not have, and says so; `till log` prints it.\n"
+               "A server that is the primary stops deciding at once, also when the other one does\n"
+               "not answer: to make another server the primary, use till promote --connect.\n\n");
         options_print(stdout, &follow_table);
         return EXIT_OK;
     }

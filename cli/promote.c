@@ -33,8 +33,10 @@
 #include "cli/commands.h"
 #include "cli/members.h"
 
+enum { MEMBERS_MAX = REPLICAS_MAX };
+
 /* How long the one that is promoted has to bring to its disk what it decided as a primary. */
-enum { MEMBERS_MAX = REPLICAS_MAX, PROMOTE_WAIT_MS = 10 * 1000 };
+enum { PROMOTE_WAIT_MS = 10 * 1000 };
 
 struct seen {
     char address[ADDRESS_TEXT_SIZE];
@@ -181,7 +183,7 @@ static int take_in(struct promotion *promotion)
     }
     promotion->epoch = newest + 1;
     if (id_is_zero(promotion->shop))
-        return refuse("no member that has a shop answers");
+        return refuse("no member that has a shop answers: nothing was changed; start some of them");
     if (promotion->acks >= promotion->member_count)
         promotion->member_count = promotion->acks + 1;
     return EXIT_OK;
@@ -240,6 +242,13 @@ static uint32_t needed(const struct promotion *promotion)
     return promotion->member_count - promotion->acks;
 }
 
+static bool has_more(const struct seen *a, const struct seen *b)
+{
+    if (a->body.epoch != b->body.epoch)
+        return a->body.epoch > b->body.epoch;
+    return a->body.seq > b->body.seq;
+}
+
 /* So few members do what is needed. */
 static void tell_few(const struct promotion *promotion, uint32_t count, bool were_asked)
 {
@@ -262,8 +271,9 @@ static int judge_answers(const struct promotion *promotion)
     if (count >= needed(promotion) || promotion->is_forced)
         return EXIT_OK;
     tell_few(promotion, count, false);
-    return refuse("nothing was changed: start one of these, or give --force, which loses every "
-                  "change that only they have");
+    return refuse("nothing was changed: start one of these%s, or give --force, which loses every "
+                  "change that only they have",
+                  promotion->member_count > promotion->count ? " and name it" : "");
 }
 
 /* Are the promises enough, or is it forced? */
@@ -290,11 +300,27 @@ static int judge_promises(const struct promotion *promotion)
     return EXIT_OK;
 }
 
-static bool has_more(const struct seen *a, const struct seen *b)
+/* Can the one that was named be promoted, by what the members told? Asked before anyone promises: a
+ * primary among them would stop for nothing. What they have may change until they promise, so
+ * choose asks again. */
+static int judge_target(struct promotion *promotion)
 {
-    if (a->body.epoch != b->body.epoch)
-        return a->body.epoch > b->body.epoch;
-    return a->body.seq > b->body.seq;
+    if (promotion->target == NULL)
+        return EXIT_OK;
+    const struct seen *target = find_target(promotion);
+    TILL_ASSERT(target != NULL);
+    if (!target->is_reached)
+        return refuse("nothing was changed: %s does not answer, so it cannot be promoted",
+                      target->address);
+    for (uint32_t i = 0; i < promotion->count && !promotion->is_forced; i++) {
+        const struct seen *other = &promotion->members[i];
+        if (other->is_reached && has_more(other, target))
+            return refuse("nothing was changed: %s has epoch %" PRIu64 ", seq %" PRIu64
+                          ", and %s has more: promote that one, or repeat it when this one has "
+                          "caught up",
+                          target->address, target->body.epoch, target->body.seq, other->address);
+    }
+    return EXIT_OK;
 }
 
 /* Of those that promised, the one with the most; the first of several. */
@@ -329,11 +355,13 @@ static struct seen *choose(struct promotion *promotion)
            promotion->is_forced ? "--force: " : "", target->address, target->body.epoch,
            target->body.seq, best->address, best->body.epoch, best->body.seq,
            promotion->is_forced ? ", which is lost"
-                                : "; nobody was promoted: repeat it with that one");
+                                : "; nobody was promoted, and those that sealed take no commands "
+                                  "until someone is: repeat it with that one");
     return promotion->is_forced ? target : NULL;
 }
 
-/* Leads the others to the new primary. */
+/* Leads the others to the new primary. One that was not reached may be lost for good, which is no
+ * failure; if it is not, it does not know whom to follow. */
 static int lead(struct promotion *promotion, const struct seen *winner)
 {
     struct member_follow_body request;
@@ -342,10 +370,13 @@ static int lead(struct promotion *promotion, const struct seen *winner)
     member_address(winner->address, &request.primary);
     for (uint32_t i = 0; i < promotion->count; i++) {
         struct seen *member = &promotion->members[i];
-        if (member == winner || !member->is_reached)
+        if (member == winner)
             continue;
-        if (member_ask(member->address, MESSAGE_member_follow, &request, sizeof request,
-                       &member->body, error))
+        if (!member->is_reached)
+            tell(member, "was not reached: when it is there again, use till follow %s --connect %s",
+                 winner->address, member->address);
+        else if (member_ask(member->address, MESSAGE_member_follow, &request, sizeof request,
+                            &member->body, error))
             tell(member, "follows %s", winner->address);
         else
             code = refuse("%s does not follow: %s; when it is there again, use till follow %s "
@@ -366,6 +397,8 @@ static int promote(struct promotion *promotion)
            " must refuse epochs before %" PRIu64 "\n",
            promotion->member_count, promotion->acks, needed(promotion), promotion->epoch);
     code = judge_answers(promotion);
+    if (code == EXIT_OK)
+        code = judge_target(promotion);
     if (code != EXIT_OK)
         return code;
     seal_all(promotion);

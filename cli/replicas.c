@@ -98,7 +98,11 @@ static void print_server(const char *address, const struct replicas_reply_body *
     printf("%s: %s, %s, epoch %" PRIu64 ", seq %" PRIu64 "\n", address,
            reply->role == server_role_REPLICA ? "a replica" : "the primary", state, reply->epoch,
            reply->seq);
-    if (reply->role == server_role_REPLICA) {
+    if (reply->state == member_state_FENCED) {
+        puts("answers NOT_PRIMARY: a newer epoch has begun, or is about to. Lead it to the new "
+             "primary with\n"
+             "till follow or, if nobody was promoted, repeat till promote");
+    } else if (reply->role == server_role_REPLICA) {
         write_cell(primary, FIELD_text, &reply->primary);
         printf("follows %s; ", primary);
         if (reply->age == UINT64_MAX)

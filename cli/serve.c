@@ -127,7 +127,9 @@ static void print_start(const struct serve *serve, const struct server *server, 
                "that was under way when the server died, or damage to its last ones\n",
                start.torn_bytes, start.seq);
     else if (!start.is_sealed)
-        printf("data: the log was not sealed: its server died while it was writing\n");
+        printf(
+            "data: the log was not sealed: its server died while it was writing, or it was cut at "
+            "a fork\n");
     if (typed->archive != NULL)
         printf("archive: %s, up to seq %" PRIu64 "\n", typed->archive, start.archive_seq);
     printf("listening on %s\n", address_join(address.host, start.port, text));
@@ -202,6 +204,17 @@ static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
     return go_on == 2 ? EXIT_AGAIN : EXIT_OK;
 }
 
+/* What asks to stop waits for a loop that reads it (io_create), also between two loops, until this
+ * process ends. */
+static void hold_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
 /* Makes the loop and runs the folder in it, as often as it is to begin anew. */
 static int serve_loop(struct serve *serve, struct disk *disk)
 {
@@ -209,6 +222,7 @@ static int serve_loop(struct serve *serve, struct disk *disk)
     struct io_options io_options = server_io_options(&serve->options);
     char error[IO_ERROR_SIZE];
     int code = EXIT_AGAIN;
+    hold_signals();
     while (code == EXIT_AGAIN) {
         code = EXIT_FAILED;
         if (has_core(serve))

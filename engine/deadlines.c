@@ -309,7 +309,6 @@ void deadlines_load(struct deadlines *deadlines, uint32_t first, uint32_t count)
 
 void deadlines_rebuild(struct deadlines *deadlines)
 {
-    /* Which are due is counted anew when somebody asks. */
     deadlines->bucket_uncounted = deadlines->near.count > 0 ? deadlines->near.first : UINT64_MAX;
     deadlines->bucket_due = deadlines->due_count = 0;
     bucket_close(deadlines);

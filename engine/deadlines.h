@@ -145,11 +145,11 @@ static inline uint64_t deadline_bucket_us(uint64_t deadline_us)
     return deadline_us >> DEADLINE_NEAR_SHIFT << DEADLINE_NEAR_SHIFT;
 }
 
-/* These buckets are about to be loaded: they may be in use. */
+/* So many buckets, from the slot `first` on, are about to be loaded: they may be in use. */
 void deadlines_load(struct deadlines *deadlines, uint32_t first, uint32_t count);
 
-/* Finds which of the loaded buckets are in use, and which are due, after buckets and chunks were
- * loaded. */
+/* After buckets and chunks were loaded: finds which of the buckets are in use. Which are due is
+ * counted anew when somebody asks. */
 void deadlines_rebuild(struct deadlines *deadlines);
 
 #endif

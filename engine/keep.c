@@ -157,8 +157,8 @@ static void chain_apply(struct keeper *keeper, struct keep_table *table, uint32_
     }
 }
 
-/* Does a chunk of which nothing was kept say nothing? The memory of a table with a bitmap is looked
- * at only where it is in use: most of it was never touched. */
+/* Are none of a chunk's records in use, where no old state of them was kept? Of a table with a
+ * bitmap that alone is read, and not the records: most of their memory was never touched. */
 static bool chunk_is_empty(const struct keep_table *table, uint32_t first, uint32_t count)
 {
     if (table->in_use == NULL)

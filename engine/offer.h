@@ -35,15 +35,15 @@ enum { OFFER_REPLY_SIZE = sizeof(struct order_place_reply_body) + sizeof(struct 
 struct offers {
     struct offer rows[TERMS_ROWS];
     struct terms seen[TERMS_ROWS]; /* those that came last */
-    bool refuses;                  /* the order that was decided last was refused */
+    bool refuses;                  /* the last order that an offer decided was refused */
 };
 
 /* Keeps what was decided on these terms, if it came a second time and the next such order must come
  * to the same. The order is the one just written. */
 void offer_keep(struct engine *engine, const struct plan *plan, uint32_t order);
 
-/* Is there an offer for these terms that refuses now? Then an order needs no more than its id,
- * unless stock comes back before it is decided. */
+/* Is there an offer for these terms that refuses now? Then no more of the order is looked up than
+ * its id, unless stock comes back before it is decided. */
 bool offer_refuses(const struct engine *engine, const struct command *command);
 
 /* Decides orders on known terms from the front, up to the first command that is something else or

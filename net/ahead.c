@@ -146,6 +146,13 @@ bool ahead_has_core(void)
     return sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 1;
 }
 
+static void ring_free(struct ahead_ring *ring)
+{
+    pthread_cond_destroy(&ring->moved);
+    pthread_mutex_destroy(&ring->mutex);
+    free(ring);
+}
+
 /* Without a thread when there is no memory for its ring, or it is refused. */
 static void ring_open(struct ahead *ahead)
 {
@@ -166,7 +173,7 @@ static void ring_open(struct ahead *ahead)
     if (pthread_create(&ring->thread, NULL, run, ring) == 0)
         ahead->ring = ring;
     else
-        free(ring);
+        ring_free(ring);
 }
 
 bool ahead_open(struct ahead *ahead, struct wal_reader *reader, bool wants_thread)
@@ -190,10 +197,8 @@ void ahead_close(struct ahead *ahead)
         atomic_store(&ring->is_stopping, true);
         wake(ring, &ring->filler_sleeps);
         pthread_join(ring->thread, NULL);
-        pthread_cond_destroy(&ring->moved);
-        pthread_mutex_destroy(&ring->mutex);
+        ring_free(ring);
     }
-    free(ring);
     decoder_destroy(ahead->decoder);
     ahead->ring = NULL;
     ahead->decoder = NULL;

@@ -14,8 +14,8 @@
 #include "wal/reader.h"
 
 struct ahead {
-    /* As it is after the block, or the end, that ahead_next has handed out; but ids and fields tell
-     * only whether the block was unpacked. */
+    /* As it is after what ahead_next has handed out last. With a thread, the columns and the image
+     * are gone by then: that ids or fields are not NULL tells only that the block was unpacked. */
     const struct wal_reader *reader;
 
     /* After ahead_batch has returned NULL: the columns are not what the block says. */

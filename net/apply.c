@@ -2,8 +2,8 @@
  * end of the block both are decided, so that the engine then has all of it, and nothing waits
  * between two blocks.
  *
- *   decoder_next -> engine_fetch ... -> engine_decide_fetched -> accepted? -> digest as in the
- * block?
+ *   decoder_next -> engine_fetch ... -> engine_decide_fetched -> all accepted?
+ *                                       the block's last batch -> digest as in the block?
  *
  * What can fail: a command is rejected that was accepted when it was logged, the columns do not
  * decode, or the digest is another one. Then log and engine do not belong together: there is no way

@@ -36,9 +36,9 @@ struct apply {
     } waiting; /* private: for its memory, while the next batch is decoded */
 };
 
-/* Decides what the batch has after the engine's seq, or lets it wait: the batch must stay until the
- * next call has returned. False: error names seq and reason; the engine's state is of no use then.
- */
+/* Decides the batch before this one, and lets this one wait, from the engine's seq on: it must stay
+ * until the next call of apply_batch or apply_end has returned. False: error names seq and reason;
+ * the engine's state is of no use then. */
 bool apply_batch(struct apply *apply, struct batch *batch);
 
 /* Decides what waits, and compares the state with what the block says. Its last batch, of those

@@ -470,7 +470,7 @@ static void close_unreleased(struct server *server)
 static int fence(struct server *server, uint64_t epoch)
 {
     struct shop changed = server->members.shop;
-    char text[256];
+    char text[384];
     changed.epoch_sealed = epoch;
     changed.flags &= ~(uint32_t)SHOP_PROMOTED;
     int result = shop_write(server->disk, &changed);
@@ -479,8 +479,9 @@ static int fence(struct server *server, uint64_t epoch)
     if (server->members.role != MEMBER_FENCED)
         role_enter(server, MEMBER_FENCED);
     snprintf(text, sizeof text,
-             "epoch %" PRIu64 " of this shop has begun elsewhere: this server decides nothing any "
-             "more and answers NOT_PRIMARY. Make it a replica with till follow%s%s",
+             "epoch %" PRIu64 " of this shop has begun elsewhere, or is about to: this server "
+             "decides nothing any more and answers NOT_PRIMARY. Make it a replica of the new "
+             "primary with till follow; if nobody was promoted, repeat till promote%s%s",
              epoch, result < 0 ? ". It could not write that down: " : "",
              result < 0 ? strerror(-result) : "");
     server_notice(server, text);

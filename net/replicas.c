@@ -275,14 +275,21 @@ static void link_end(struct server *server, struct link *link, const char *why)
         session_close(server, link->session);
 }
 
-/* A member that joins again has lost its earlier link, whether that is known here or not. */
+/* A member that joins again has lost its earlier link, whether that is known here or not. One that
+ * joins from another address may be a copy: then the two take the link from each other, and nothing
+ * else would say why. */
 static void end_earlier(struct server *server, const struct link *newer)
 {
+    const struct supplier *now = &newer->supplier;
     for (uint32_t i = 0; i < REPLICAS_MAX; i++) {
         struct link *link = &server->replicas.links[i];
         if (link != newer && link->session != 0 && link->kind == LINK_STREAMS && !link->is_ending &&
-            id_equal(link->supplier.member, newer->supplier.member))
-            link_end(server, link, "");
+            id_equal(link->supplier.member, now->member))
+            link_end(server, link,
+                     strcmp(link->supplier.address.bytes, now->address.bytes) == 0
+                         ? ""
+                         : "the same member has joined from another address; if one of the two "
+                           "runs on a copy of the other's data folder, start it with an empty one");
     }
 }
 

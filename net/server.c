@@ -188,10 +188,13 @@ static bool handle_event(struct server *server, const struct io_event *event)
     case USER_REFUSED:
         break;
     }
-    if (event->kind == IO_STOP && server->is_stopping)
-        server->snapshots.is_skipped = true;
-    else if (event->kind == IO_STOP)
-        stop_begin(server);
+    if (event->kind == IO_STOP) {
+        server->is_asked = true;
+        if (server->is_stopping)
+            server->snapshots.is_skipped = true;
+        else
+            stop_begin(server);
+    }
     return true;
 }
 
@@ -351,7 +354,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
         archive_is_idle(server) && !server->is_taking_memory && !server->timekeeping.is_writing;
     if (!is_done || !is_idle)
         return 1;
-    return server->is_restarting ? 2 : 0;
+    return server->is_restarting && !server->is_asked ? 2 : 0;
 }
 
 /* Renames the snapshots that could not be used, so that the newest two are valid ones. */

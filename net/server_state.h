@@ -335,7 +335,8 @@ struct server {
     uint64_t settled_us;     /* a send begun earlier that has not ended waits for its reader */
     uint32_t kinds_asked;    /* message kinds, a bit each, of which members_admit is asked */
     bool is_stopping;
-    bool is_restarting; /* it stops in order to be created again from its folder */
+    bool is_restarting; /* it stops in order to be created again from its folder, */
+    bool is_asked;      /* unless it was asked to stop: then for good */
     uint64_t stop_us;
     char error[SERVER_ERROR_SIZE];
     struct server_counts counts;

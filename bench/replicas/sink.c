@@ -8,8 +8,9 @@
  *                                                                        v  one read, one ack
  *
  * It decides nothing and writes nothing, so beside it only what a replica costs the primary is
- * seen: the sending, and with --acks 1 the waiting for acknowledgements. It is in C because a
- * lonely client waits for it: an acknowledgement takes it some system calls and no more.
+ * seen: the sending, and with --acks 1 the waiting for acknowledgements. It is in C because with
+ * one order in flight the client waits for each acknowledgement, which here takes some system calls
+ * and no more.
  *
  * The server has its whole log and no snapshot, so an empty replica is sent all of it. The sink
  * ends when the connection does: with 0 when it was streaming, else with 1 after a message. */

@@ -97,7 +97,9 @@ def the_old_primary_may_be_dead_and_the_newest_epoch_counts_before_the_seq(run):
             member.seal(4)
         newer.promote(4)
         longer.follow(newer)
-        check_result(process, 0, f"{dead}: no answer: Connection refused", "at least 2 must")
+        check_result(process, 0, f"{dead}: no answer: Connection refused", "at least 2 must",
+                     f"{dead}: was not reached: when it is there again, use till follow "
+                     f"{newer.address} --connect {dead}")
 
 
 @test
@@ -124,7 +126,8 @@ def with_too_few_that_answer_nobody_is_asked_to_promise(run):
         first.tell()
         second.tell()
         check_result(process, 1, "2 of 4 members answer, at least 3 needed",
-                     f"missing: {dead}, 1 that --members does not name", "--force")
+                     f"missing: {dead}, 1 that --members does not name",
+                     "start one of these and name it", "--force")
         first.check_not_called()
         second.check_not_called()
 
@@ -265,16 +268,26 @@ def the_one_that_is_named_must_have_the_most(run):
                             options=("--connect", named.address, *force))
             for member in (named, better):
                 member.tell()
-            for member in (named, better):
-                member.seal(4)
             if force:
+                for member in (named, better):
+                    member.seal(4)
                 named.promote(4)
                 better.follow(named)
-            check_result(process, 0 if force else 1,
-                         f"{better.address} has more: epoch 3, seq 100",
-                         "is lost" if force else "repeat it with that one")
-            if not force:
-                named.check_not_called()
+                check_result(process, 0, f"{better.address} has more: epoch 3, seq 100", "is lost")
+                continue
+            check_result(process, 1, "nothing was changed", f"{better.address} has more")
+            for member in (named, better):
+                member.check_not_called()
+    with members({}, {}) as (named, better):
+        process = start(run, named.address, better.address, options=("--connect", named.address))
+        for member in (named, better):
+            member.tell()
+        better.has["seq"] = 101
+        for member in (named, better):
+            member.seal(4)
+        check_result(process, 1, f"{better.address} has more: epoch 3, seq 101",
+                     "those that sealed take no commands", "repeat it with that one")
+        named.check_not_called()
     with members({}, {}) as (first, named):
         process = start(run, first.address, named.address, options=("--connect", named.address))
         for member in (first, named):
@@ -284,6 +297,20 @@ def the_one_that_is_named_must_have_the_most(run):
         named.promote(4)
         first.follow(named)
         check_result(process, 0, f"{named.address}: is the primary")
+
+
+@test
+def nobody_is_asked_to_promise_when_the_one_that_is_named_is_not_there(run):
+    dead = dead_address()
+    for force in ((), ("--force",)):
+        with members({}, {}) as (first, second):
+            process = start(run, dead, first.address, second.address,
+                            options=("--connect", dead, *force))
+            for member in (first, second):
+                member.tell()
+            check_result(process, 1, f"nothing was changed: {dead} does not answer")
+            for member in (first, second):
+                member.check_not_called()
 
 
 @test
@@ -388,6 +415,13 @@ decides nothing until enough other members have joined it: requests are answered
 waits for 1 of its replicas: answered up to seq 0
 no replica follows it
 """, "what a primary tells that does not decide yet")
+    out = ask_replicas(run, (), [], role="REPLICA", state="FENCED", seq=7, epoch=1, acks=1)
+    check_equal(out, """\
+HERE: a replica, FENCED, epoch 1, seq 7
+answers NOT_PRIMARY: a newer epoch has begun, or is about to. Lead it to the new primary with
+till follow or, if nobody was promoted, repeat till promote
+no replica follows it
+""", "what a primary tells that was stopped")
 
 
 @test

@@ -303,6 +303,25 @@ def a_primary_that_is_told_to_follow_itself_goes_on(run):
 
 
 @test
+def two_replicas_on_copies_of_one_folder_are_named(run):
+    primary, replica = pair(run)
+    replica.start()
+    wait_level(primary, replica)
+    replica.stop()
+    copy = Member(run, "copy", of=primary)
+    shutil.copytree(replica.folder, copy.folder, dirs_exist_ok=True)
+    replica.start()
+    wait_level(primary, replica)
+    check("a copy of" not in primary.said(), f"of one replica the primary says {primary.said()}")
+    copy.start()
+    wait_said(primary, "the link to the replica b is closed: the same member has joined from",
+              "start it with an empty one")
+    copy.stop()
+    wait_level(primary, replica)
+    finish(run, primary, replica)
+
+
+@test
 def a_primary_that_waits_to_hear_of_newer_epochs_does_not_count_a_copy_of_itself(run):
     primary = Member(run, "a", "--acks", "1", "--members", "3").start()
     primary.stop()

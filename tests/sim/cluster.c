@@ -286,6 +286,7 @@ static void bury(struct node *node)
     if (server != NULL)
         server_destroy(server);
     node->server = NULL;
+    node->is_asked = false;
     io_destroy(node->io);
     disk_close(node->disk);
 }
@@ -381,6 +382,8 @@ static void node_turn(struct node *node)
         node_crash(node, cluster_below(cluster, 500000));
     else if (result == 1)
         node_notice_role(node);
+    else if (result == 2 && node->is_asked && !node->machine->stop_asked)
+        test_fail(__FILE__, __LINE__, "%s was told to stop, and begins anew", node_name(node));
     else if (result == 2)
         node_restart(node);
     else if (result == 0)

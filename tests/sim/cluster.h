@@ -39,6 +39,7 @@ struct node {
     bool is_behind;            /* it has not caught up since it was empty or damaged */
     bool is_damaged;           /* a bit of its log was inverted, and it may not have noticed */
     bool is_full;              /* its disk is */
+    bool is_asked;             /* to stop */
     uint64_t rebuild_seq;      /* its disk was lost: it is as good as the others from this seq on */
     char error[CLUSTER_ERROR_SIZE];
     char notice[CLUSTER_ERROR_SIZE]; /* the last one */

@@ -34,8 +34,10 @@ static void fault_crash_at(struct cluster *cluster)
 static void fault_stop(struct cluster *cluster)
 {
     struct node *node = any_node(cluster);
-    if (node->server != NULL)
-        sim_stop(node->machine);
+    if (node->server == NULL)
+        return;
+    node->is_asked = true;
+    sim_stop(node->machine);
 }
 
 static void fault_path(struct cluster *cluster)

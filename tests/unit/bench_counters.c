@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -176,6 +177,19 @@ TEST(counters_that_are_not_there_are_not_known)
         CHECK(none[i].values[0] < 0 && none[i].values[FAULTS] < 0);
         CHECK(none[i].problem != NULL);
     }
+}
+
+TEST(counters_for_which_there_are_too_few_files_are_said_to_lack_them)
+{
+    struct rlimit before;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct rlimit none = before;
+    none.rlim_cur = 0;
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    struct counted counted = use(software, getpid());
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(counted.values[FAULTS] < 0);
+    CHECK(counted.problem != NULL && strstr(counted.problem, "files") != NULL);
 }
 
 TEST(counters_of_the_hardware_count_or_are_said_not_to)

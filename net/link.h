@@ -148,6 +148,7 @@ struct supplier {
     uint64_t caught_up_us;       /* all that was durable here at this io time is durable there */
     uint64_t heard_us;           /* when a byte came last */
     uint64_t beat_us;            /* when the last beat was made; 0: none yet */
+    bool beat_is_primary;        /* it said that the sender is a primary that decides */
     bool is_diverged;            /* it said so */
     char error[LINK_ERROR_SIZE]; /* why it is LEAVING */
 
@@ -184,6 +185,12 @@ void supplier_frame(struct supplier *supplier, uint8_t *bytes, size_t size);
 
 /* The place is no longer kept here. */
 void supplier_lost(struct supplier *supplier);
+
+/* Does a primary send it that decides, as far as it knows? */
+static inline bool link_beat_is_primary(const struct replica_beat_body *beat)
+{
+    return beat->age == 0 && beat->primary.bytes[0] == '\0';
+}
 
 /* A beat, when one is due, of at most LINK_BEAT_SIZE bytes; returns their number, 0: none. Keeps
  * account of caught_up_us, so it is called in every turn and not only when a beat is due. */

@@ -581,7 +581,7 @@ void members_beat(struct server *server, const struct replica_beat_body *beat)
     members->primary_members = beat->members;
     /* Only a primary that decides has all that was answered: what a replica has tells nothing of
      * that, and what a fenced primary has not of another one. */
-    bool is_primary = beat->age == 0 && beat->primary.bytes[0] == '\0';
+    bool is_primary = link_beat_is_primary(beat);
     if (is_primary && !members->has_beat)
         members->seq_missed = beat->seq;
     members->has_beat |= is_primary;

@@ -330,9 +330,6 @@ uint32_t supplier_beat(struct supplier *supplier, const struct link_self *self, 
     if (supplier->state != SUPPLIER_STREAMING)
         return 0;
     mark_set(supplier, self, now_us);
-    if (supplier->beat_us != 0 && link_left_us(supplier->beat_us, LINK_BEAT_US, now_us) > 0)
-        return 0;
-    supplier->beat_us = now_us;
     struct replica_beat_body body = {
         .seq = self->seq,
         .age = self->age_us,
@@ -341,6 +338,13 @@ uint32_t supplier_beat(struct supplier *supplier, const struct link_self *self, 
         .members = self->members,
         .primary = self->primary,
     };
+    /* A primary that begins to decide tells it at once: a replica that began empty waits for it. */
+    bool is_news = link_beat_is_primary(&body) && !supplier->beat_is_primary;
+    if (!is_news && supplier->beat_us != 0 &&
+        link_left_us(supplier->beat_us, LINK_BEAT_US, now_us) > 0)
+        return 0;
+    supplier->beat_us = now_us;
+    supplier->beat_is_primary = link_beat_is_primary(&body);
     return link_frame(bytes, MESSAGE_replica_beat, &body, sizeof body);
 }
 

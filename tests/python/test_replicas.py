@@ -473,6 +473,9 @@ def replicas_that_were_started_again_without_a_primary_know_what_a_promotion_nee
     wait_until(lambda: primary.status()["state"] == "SERVING", "the primary to serve")
     set_up(primary)
     wait_level(primary, *replicas)
+    for replica in replicas:
+        wait_until(lambda replica=replica: replica.status()["state"] == "STREAMING",
+                   "the replicas to know that they have all")
     for member in (primary, *replicas):
         member.kill()
     for member in replicas:

@@ -157,9 +157,9 @@ static bool counts(const struct cluster *cluster, unsigned index)
            member->state != member_state_SYNCING && !cluster->nodes[index].is_damaged;
 }
 
-/* Is everybody there, and all who do not count began empty? Where nobody is a primary they find
- * none to catch up with, so that only a promotion by force helps: it loses nothing, as fewer disks
- * than K were lost. */
+/* Has everybody answered, and did all who do not count begin empty? Where nobody is a primary they
+ * find none to catch up with, so that only a promotion by force helps: it loses nothing, as fewer
+ * disks than K were lost. */
 static bool are_rest_empty(const struct cluster *cluster)
 {
     for (unsigned i = 0; i < cluster->node_count; i++) {
@@ -169,6 +169,12 @@ static bool are_rest_empty(const struct cluster *cluster)
             return false;
     }
     return true;
+}
+
+static bool are_enough(const struct cluster *cluster, uint32_t count)
+{
+    bool forces = cluster->operation.forces || (cluster->is_calm && are_rest_empty(cluster));
+    return count > 0 && (forces || count >= cluster->node_count - cluster->acks);
 }
 
 /* With too few whose promise would count, nobody is asked for one: a primary among them would stop
@@ -183,7 +189,6 @@ static void asked(struct cluster *cluster)
         lead(cluster);
         return;
     }
-    operation->forces |= cluster->is_calm && are_rest_empty(cluster);
     operation->shop = (struct id){0};
     for (unsigned i = 0; i < cluster->node_count; i++) {
         const struct member_body *body = &operation->members[i];
@@ -197,7 +202,7 @@ static void asked(struct cluster *cluster)
         if (is_there[i])
             operation->shop = body->shop;
     }
-    if (count == 0 || (count < cluster->node_count - cluster->acks && !operation->forces)) {
+    if (!are_enough(cluster, count)) {
         operator_leave(cluster);
         return;
     }
@@ -229,7 +234,7 @@ static void sealed(struct cluster *cluster)
         if (best == NODES_MAX || has_more(member, &operation->members[best]))
             best = i;
     }
-    if (count == 0 || (count < cluster->node_count - cluster->acks && !operation->forces)) {
+    if (!are_enough(cluster, count)) {
         operator_leave(cluster);
         return;
     }

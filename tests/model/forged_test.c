@@ -364,10 +364,12 @@ static bool member_is_summed(const struct forgery *forgery, enum engine_table ta
     return is_summed;
 }
 
-/* Does the image have records of every table? */
+/* Does the image have records of every table, and a bucket that is in use? */
 static bool has_all_tables(const struct imager *imager)
 {
     unsigned i = 0;
+    if (imager->scalars[SCALAR_near_count] + imager->scalars[SCALAR_far_count] == 0)
+        return false;
     while (i < ENGINE_TABLE_COUNT && imager->counts.count[i] > 1)
         i++;
     return i == ENGINE_TABLE_COUNT;

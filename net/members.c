@@ -671,7 +671,12 @@ uint8_t members_role(const struct server *server)
 static enum outcome member_tell(const struct server *server, void *reply)
 {
     struct link_self self;
+    uint8_t state = state_number(server);
     members_self(server, &self);
+    /* One that fetches a snapshot because it was away for long has all that it acknowledged: its
+     * promise counts. */
+    if (state == member_state_SYNCING && (server->members.shop.flags & SHOP_NEW) == 0)
+        state = member_state_CONNECTING;
     struct member_body body = {
         .seq = self.seq,
         .shop = self.shop,
@@ -682,7 +687,7 @@ static enum outcome member_tell(const struct server *server, void *reply)
         .acks = self.acks,
         .members = self.members,
         .role = role_number(server),
-        .state = state_number(server),
+        .state = state,
         .name = self.name,
         .primary = self.primary,
     };

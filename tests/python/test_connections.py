@@ -15,10 +15,14 @@ SOURCES = 20  # addresses 127.0.0.2 and on, so that ports are no limit
 WAIT_SECONDS_MAX = 30
 
 # What connections may take in the server, whatever they do: the pieces of 32 KiB for replies and
-# the receive buffers of 16 KiB that all share, and what a connection has to itself, one order each
-# included. An idle connection holds no piece and no buffer.
+# the receive buffers of 16 KiB that all share, and what a connection has to itself: a page for the
+# request that it has sent in parts, or while a turn was full. Then the orders, one each in two
+# turns, since the memory of the tables is taken as they fill. An idle connection holds no piece and
+# no buffer.
 OUTPUT_CHUNKS = 1024
-MEMORY_BYTES_MAX = OUTPUT_CHUNKS * 32 * 1024 + 1024 * 16 * 1024 + COUNT * 4 * 1024
+ORDER_BYTES = 256
+MEMORY_BYTES_MAX = (OUTPUT_CHUNKS * 32 * 1024 + 1024 * 16 * 1024 + COUNT * 4 * 1024 +
+                    2 * COUNT * ORDER_BYTES)
 
 
 def place(order):

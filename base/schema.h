@@ -7,7 +7,7 @@
 #ifndef TILL_BASE_SCHEMA_H
 #define TILL_BASE_SCHEMA_H
 
-enum { SCHEMA_FIRST = 1, SCHEMA = 2 };
+enum { SCHEMA_FIRST = 1, SCHEMA = 3 };
 
 /* Why a file of a newer schema is refused; takes its schema and SCHEMA. */
 #define SCHEMA_NEWER_TEXT                                                                          \

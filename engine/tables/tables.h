@@ -271,6 +271,8 @@ MEMBER(money, 9, uint32_t, parked, none, 1, "payments that wait for a person")
 MEMBER(money, 10, uint32_t, pieces, pieces, 1, "first of those that an ORDER_IS_MOVED has now")
 MEMBER(money, 11, uint32_t, piece_count, none, 1, "of those")
 MEMBER(money, 12, uint32_t, zero, none, 1, "")
+MEMBER(money, 13, uint32_t, account, none, 3, "what happened since the order was sold; 0: nothing")
+MEMBER(money, 14, uint32_t, earning, none, 3, "points that the order earns; 0: none")
 RECORD_END(money)
 
 /* One of an order's versions after the second, which stand in the order. `jump` leads to an older

@@ -31,6 +31,7 @@ struct io_options {
     uint32_t buffer_size;  /* bytes of one receive buffer; a power of two */
     uint32_t buffer_count; /* receive buffers in all; a power of two, at most 32768 */
     uint32_t spin_us;      /* microseconds that io_wait polls before it sleeps; 0: off */
+    uint64_t ahead_us;     /* for tests: both clocks tell a time so far ahead of the machine's */
 };
 
 enum io_kind {

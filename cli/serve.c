@@ -187,6 +187,9 @@ static int serve_run(struct serve *serve, struct io *io, struct disk *disk)
         return EXIT_FAILED;
     }
     print_start(serve, server, io);
+    if (serve->typed.clock_ahead > 0)
+        fprintf(stderr, "till serve: a test: its time is %" PRIu32 " s ahead of the clock\n",
+                serve->typed.clock_ahead);
     int go_on = 1;
     while (go_on == 1)
         go_on = server_turn(server, UINT64_MAX);
@@ -298,6 +301,7 @@ static struct server_options server_options_of(struct serve *serve)
     options.archive_keep_bytes = (uint64_t)typed->archive_mib << 20;
     options.clock_bound_us = typed->clock_bound * US_PER_SECOND;
     options.accept_clock = typed->accept_clock;
+    options.clock_ahead_us = typed->clock_ahead * US_PER_SECOND;
     options.replica_of = typed->replica_of;
     options.name = typed->name;
     options.advertise = typed->advertise;

@@ -187,15 +187,13 @@ void io_wake(struct io *io)
 
 uint64_t io_time_us(struct io *io)
 {
-    (void)io;
-    return clock_read_us(CLOCK_BOOTTIME);
+    return clock_read_us(CLOCK_BOOTTIME) + io->ahead_us;
 }
 
 /* A clock before 1970 is wrong anyway, and counts as 0. */
 uint64_t io_wall_us(struct io *io)
 {
-    (void)io;
-    return clock_wall_us();
+    return clock_wall_us() + io->ahead_us;
 }
 
 struct id io_boot_id(struct io *io)
@@ -244,6 +242,7 @@ struct io *io_create(const struct io_options *options, char error[IO_ERROR_SIZE]
     io->wake_fd = -1;
     io->signal_fd = -1;
     io->spin_us = options->spin_us;
+    io->ahead_us = options->ahead_us;
     io_connects_init(io);
     int result = signals_init(io);
     if (result == 0)

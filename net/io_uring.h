@@ -209,6 +209,7 @@ struct io {
     struct io_uring ring;
     bool has_ring;
     uint32_t spin_us;
+    uint64_t ahead_us;
     unsigned enter_flags; /* of every io_uring_enter */
     struct buffers buffers;
     struct connection *connections; /* by fd */

@@ -52,6 +52,7 @@ struct io_options server_io_options(const struct server_options *options)
         .buffer_size = SERVER_BUFFER_SIZE,
         .buffer_count = SERVER_BUFFERS,
         .spin_us = options->spin_us,
+        .ahead_us = options->clock_ahead_us,
     };
 }
 

@@ -42,6 +42,7 @@ struct server_options {
     bool lazy_memory;            /* tables get memory when it is first used, not ahead of that */
     uint64_t clock_bound_us;     /* a wall clock that is off by more has jumped; 0: the default */
     bool accept_clock;           /* an operator says that the wall clock is right now */
+    uint64_t clock_ahead_us;     /* for tests: the server's clocks are so far ahead */
 
     /* Replicas. */
     const char *replica_of;      /* ADDR:PORT of the server to follow; NULL: as the folder says */

@@ -96,6 +96,10 @@ COUNT(serve, clock_bound, CLOCK_BOUND_US / US_PER_SECOND, 1, CLOCK_SILENCE_US / 
       "SECONDS", "a wall clock that jumps by more than this is not followed")
 FLAG(serve, accept_clock,
      "for this start: the wall clock is right, though it jumped or is far from the log's time")
+COUNT(
+    serve, clock_ahead, 0, 0, 10 * 365 * 24 * 3600, "SECONDS",
+    "for tests of what time brings: run so far ahead of the machine's clocks. Not for a shop: its "
+    "log cannot go back to today")
 GROUP(serve, "Capacities: how many of each there is room for, which decides how much memory is\n"
              "taken (suffixes k, m, g). A CAPACITY answer carries the number of the table that\n"
              "is full; the first of these has number 1")

@@ -235,6 +235,23 @@ def start_in_the_same_boot_needs_no_word_however_long_it_took(run):
 
 
 @test
+def start_with_clock_ahead_is_one_after_that_time(run):
+    server = run.serve(None, ("--log-segment", "4"))
+    with server.client() as client:
+        set_up(client)
+        place(client, 1, 600)
+    wait_until_noted(server.folder)
+    server.stop_clean()
+    server = run.serve(server.folder, ("--log-segment", "4", "--clock-ahead", str(25 * 3600)))
+    wait_until_said(server, "90000 s ahead of the clock")
+    with server.client() as client:
+        check_equal(credit(client, 3), "OK", "the credit, after the day that its key was kept")
+        wait_for_the_end_of(client, 1)
+    check_equal(jumps(server), 0, "jumps")
+    run.finish(server)
+
+
+@test
 def start_in_the_same_boot_follows_no_clock_that_jumped_meanwhile(run):
     clocks = Clocks(run)
     folder = stopped_shop(clocks, hold=600)

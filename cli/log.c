@@ -39,7 +39,7 @@ static bool print_block(const struct wal_block *block, const uint8_t *ids, const
         const struct message_info *message = message_info(command->number);
         printf("{\"seq\":%" PRIu64 ",\"time\":%" PRIu64 ",\"command\":\"%s\"", seq,
                command->time_us, message->name);
-        text_write_request(stdout, message, command->body);
+        text_write_request(stdout, VALUE_JSON, message, command->body);
         puts("}");
     }
     if (!malformed && seq == block->seq_first + block->command_count)

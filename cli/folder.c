@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/limits.h"
@@ -172,6 +173,17 @@ void folder_close(struct folder *folder)
     disk_close(replay->disk);
     replay->engine = NULL;
     replay->archive = replay->disk = NULL;
+}
+
+const void *folder_ask(struct engine *engine, unsigned number, const void *body, uint32_t size,
+                       uint64_t room[FRAME_SIZE_MAX / 8])
+{
+    struct reply_sink sink = {.cursor = (uint8_t *)room, .gap = 0};
+    struct command command = {
+        .body = body, .sink = &sink, .size = size, .number = (uint16_t)number};
+    engine_decide(engine, engine_time_us(engine), &command, 1);
+    TILL_ASSERT(command.outcome == OUTCOME_OK);
+    return command.reply;
 }
 
 bool folder_shop(const struct folder *folder, struct shop *shop)

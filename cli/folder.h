@@ -51,6 +51,10 @@ void folder_close(struct folder *folder);
  * after a message, also when that moment is earlier or later than what the folder has. */
 bool folder_read(struct folder *folder);
 
+/* What the engine answers now to a query that it can answer: the body, which lies in `room`. */
+const void *folder_ask(struct engine *engine, unsigned number, const void *body, uint32_t size,
+                       uint64_t room[FRAME_SIZE_MAX / 8]);
+
 /* Which shop it is of, once it was read: what shop.till says, or without that file the snapshot
  * that was loaded; a zero id: neither does. False after a message: shop.till cannot be used, or
  * says something else than the snapshot. */

@@ -2,8 +2,8 @@
  * and what another system may read. The log is opened for reading only; a server may be running on
  * the same folder, and what it appends meanwhile may or may not be seen.
  *
- * What can be read of a damaged folder is printed all the same, to save it; that something is wrong
- * is said at the end, where whoever reads the lines sees it.
+ * Asked about one thing, it tells what happened to that (cli/log_history.h); else it prints the
+ * commands (cli/log_print.h).
  *
  * A file by itself may be printed as well: blocks that were set aside at a fork (net/fork.h), or an
  * archived segment. Its blocks are checked, and that they are a chain; what came before is not
@@ -18,89 +18,20 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/folder.h"
-#include "cli/text.h"
-#include "engine/codec.h"
-#include "snapshot/backup_label.h"
-#include "wal/blocks.h"
-#include "wal/reader.h"
+#include "cli/log_history.h"
+#include "cli/log_print.h"
 #include "wal/segment.h"
 
-/* False when the block's commands cannot be decoded. */
-static bool print_block(const struct wal_block *block, const uint8_t *ids, const uint8_t *fields,
-                        struct logged_command *command)
-{
-    struct column_reader columns = {.schema = block->schema,
-                                    .ids = reader_init(ids, block->ids_size),
-                                    .fields = reader_init(fields, block->fields_size),
-                                    .time_us = block->time_us};
-    uint64_t seq = block->seq_first;
-    bool malformed = false;
-    for (; command_decode(&columns, command, &malformed); seq++) {
-        const struct message_info *message = message_info(command->number);
-        printf("{\"seq\":%" PRIu64 ",\"time\":%" PRIu64 ",\"command\":\"%s\"", seq,
-               command->time_us, message->name);
-        text_write_request(stdout, message, command->body);
-        puts("}");
-    }
-    if (!malformed && seq == block->seq_first + block->command_count)
-        return true;
-    fflush(stdout);
-    fprintf(stderr, "till log: seq %" PRIu64 " cannot be decoded\n", seq);
-    return false;
-}
-
-static bool print_log(struct disk *disk, struct logged_command *command)
-{
-    struct wal_reader reader;
-    bool printed = false;
-    if (wal_reader_init(&reader, disk) != 0) {
-        fprintf(stderr, "till log: %s\n", reader.error);
-        return false;
-    }
-    enum wal_read read = wal_reader_next(&reader);
-    while (read == WAL_READ_BLOCK && print_block(&reader.block, reader.ids, reader.fields, command))
-        read = wal_reader_next(&reader);
-    fflush(stdout);
-    if (read == WAL_READ_END)
-        printed = true;
-    else if (read != WAL_READ_BLOCK)
-        fprintf(stderr, "till log: %s\n", reader.error);
-    wal_reader_deinit(&reader);
-    return printed;
-}
-
 /* Prints what there is, also of a backup that is not what it was. */
-static bool print_folder(struct disk *disk)
+static bool print_folder(struct log_print *print, struct disk *disk, struct disk *archive)
 {
     struct backup_label label = {0};
-    struct logged_command *command = malloc(sizeof *command);
     bool is_sound = backup_label_demand(&label, disk) != BACKUP_REFUSED;
-    bool printed = command != NULL && print_log(disk, command);
+    bool printed = log_print_folder(print, disk, archive);
     if (!is_sound)
         fprintf(stderr, "till log: %s\n", label.error);
     backup_label_close(&label);
-    free(command);
     return printed && is_sound;
-}
-
-static bool print_blocks(struct disk *disk, const char *name)
-{
-    static const char segment[] = "wal-";
-    struct wal_blocks blocks;
-    enum wal_read read = WAL_READ_ERROR;
-    struct logged_command *command = malloc(sizeof *command);
-    /* Only a segment that is one of a log's, or was, has room behind its last block. */
-    bool has_room = strstr(name, segment) != NULL;
-    if (wal_blocks_open(&blocks, disk, name, has_room) == 0 && command != NULL)
-        read = wal_blocks_next(&blocks);
-    while (read == WAL_READ_BLOCK && print_block(&blocks.block, blocks.ids, blocks.fields, command))
-        read = wal_blocks_next(&blocks);
-    fflush(stdout);
-    if (read != WAL_READ_END && read != WAL_READ_BLOCK)
-        fprintf(stderr, "till log: %s\n", command != NULL ? blocks.error : "not enough memory");
-    wal_blocks_close(&blocks);
-    free(command);
-    return read == WAL_READ_END;
 }
 
 /* Is there a file at the path, not a folder? */
@@ -139,32 +70,111 @@ static bool file_find(const char *path, struct disk **disk, const char **name)
     return false;
 }
 
-static bool print_path(const char *path)
+static bool print_path(struct log_print *print, const char *path, const char *archive_path)
 {
     struct disk *disk = NULL;
+    struct disk *archive = NULL;
     const char *name = NULL;
     bool printed = false;
     if (is_file(path))
-        printed = file_find(path, &disk, &name) && print_blocks(disk, name);
+        printed = file_find(path, &disk, &name) && log_print_file(print, disk, name);
     else
-        printed = folder_find("till log", path, FOLDER_READABLE, &disk) && print_folder(disk);
+        printed = folder_find("till log", path, FOLDER_READABLE, &disk) &&
+                  (archive_path == NULL ||
+                   folder_find("till log", archive_path, FOLDER_ARCHIVE, &archive)) &&
+                  print_folder(print, disk, archive);
+    disk_close(archive);
     disk_close(disk);
     return printed;
 }
 
+static bool read_seq(const char *option, const char *text, uint64_t *seq)
+{
+    if (text == NULL || (value_read(FIELD_u64, text, strlen(text), 0, seq) && *seq > 0))
+        return true;
+    fprintf(stderr, "till log: --%s %s: expected a number above zero\n", option, text);
+    return false;
+}
+
+static bool read_options(const struct log_options *options, struct log_subject *subject,
+                         struct log_print *print)
+{
+    print->form = options->text ? VALUE_TEXT : VALUE_JSON;
+    if (!log_subject_read(subject, options->order, options->customer, options->sku) ||
+        !read_seq("from", options->from, &print->from) || !read_seq("to", options->to, &print->to))
+        return false;
+    if (print->to == 0 || print->from <= print->to)
+        return true;
+    fprintf(stderr, "till log: --from %s is after --to %s\n", options->from, options->to);
+    return false;
+}
+
+static void print_help(void)
+{
+    options_print_usage(stdout, &log_table);
+    printf(
+        "Prints every command of the log in the data folder DIR, one JSON object per line.\n"
+        "Stops with an error where the log is damaged. DIR may also be a file of blocks by\n"
+        "itself: a diverged-*.till, or a segment of an archive.\n\n"
+        "Asked about an order, a customer or a SKU, it prints the commands that name it or have\n"
+        "changed it, each with what it changed. For that it decides the log again, from its\n"
+        "beginning, or from a snapshot that shows the state before --from. Where there is\n"
+        "neither, it says so, and prints the commands that name it.\n\n");
+    options_print(stdout, &log_table);
+}
+
+/* Was there anything to tell of what was asked about? */
+static bool is_found(const struct log_print *print)
+{
+    const struct log_subject *subject = print->subject;
+    if (subject->kind == SUBJECT_NONE || print->count > 0)
+        return true;
+    fprintf(stderr, "till log: %s %s: ", subject->name, subject->typed);
+    if (print->seq_first == 0 || print->seq < print->seq_first)
+        fprintf(stderr, "the log has no change from seq %" PRIu64 " on\n",
+                print->from > 0 ? print->from : 1);
+    else
+        fprintf(stderr,
+                "no command from seq %" PRIu64 " to %" PRIu64 " names it or has changed it\n",
+                print->seq_first, print->seq);
+    return false;
+}
+
+static bool run(struct folder *folder, struct log_print *print, const char *path)
+{
+    const struct log_subject *subject = print->subject;
+    bool printed = false;
+    if (subject->kind == SUBJECT_NONE) {
+        printed = print_path(print, path, folder->archive);
+    } else if (is_file(path)) {
+        fprintf(stderr,
+                "till log: of a file by itself, only the commands that name %s %s are printed, and "
+                "not what they did\n",
+                subject->name, subject->typed);
+        printed = print_path(print, path, NULL);
+    } else {
+        printed = log_history(folder, print, path);
+    }
+    fflush(stdout);
+    return printed && is_found(print);
+}
+
 int cli_log(int argc, char **argv)
 {
-    int operands = options_parse(&log_table, NULL, argc, argv);
+    struct log_options options;
+    struct log_subject subject;
+    struct log_print print = {.subject = &subject};
+    int operands = options_parse(&log_table, &options, argc, argv);
     if (operands == OPTIONS_HELP) {
-        options_print_usage(stdout, &log_table);
-        printf("Prints every command of the log in the data folder DIR, one JSON object per line.\n"
-               "Stops with an error where the log is damaged. DIR may also be a file of blocks by\n"
-               "itself: a diverged-*.till, or a segment of an archive.\n");
+        print_help();
         return EXIT_OK;
     }
-    if (operands == OPTIONS_WRONG)
+    if (operands == OPTIONS_WRONG || !read_options(&options, &subject, &print))
         return EXIT_USAGE;
-    bool printed = print_path(argv[1]);
+    struct folder folder = {
+        .command = "till log", .archive = options.archive, .capacities = options.capacities};
+    print.progress = &folder.progress;
+    bool printed = run(&folder, &print, argv[1]);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "till log: the output cannot be written\n");
         printed = false;

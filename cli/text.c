@@ -681,12 +681,51 @@ bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *
     return true;
 }
 
-void text_write_request(FILE *out, const struct message_info *message, const void *body)
+void text_write_request(FILE *out, enum value_form form, const struct message_info *message,
+                        const void *body)
 {
-    const struct line_writer writer = {out, VALUE_JSON};
+    const struct line_writer writer = {out, form};
     for (uint16_t i = 0; i < message->request->field_count; i++)
         write_field(&writer, &message->request->fields[i], body);
     write_rows(&writer, message->request, message->request_row, body);
+}
+
+/* One field of an answer, also when it has become zero. */
+static void write_change(const struct line_writer *writer, const struct field_info *field,
+                         const void *before, const void *after)
+{
+    const uint8_t *value = (const uint8_t *)after + field->offset;
+    size_t size = field_type_info(field->type)->size_bytes;
+    if (value_is_hidden(field->type) ||
+        memcmp((const uint8_t *)before + field->offset, value, size) == 0)
+        return;
+    write_name(writer, field->name, strlen(field->name));
+    value_write(writer->out, writer->form, field->type, value);
+}
+
+static bool rows_differ(const struct message_info *message, const void *before, const void *after)
+{
+    size_t start = message->reply->size_bytes;
+    uint16_t rows = shape_rows(message->reply, after);
+    return message->reply_row != NULL &&
+           (rows != shape_rows(message->reply, before) ||
+            memcmp((const uint8_t *)before + start, (const uint8_t *)after + start,
+                   (size_t)rows * message->reply_row->size_bytes) != 0);
+}
+
+void text_write_changes(FILE *out, enum value_form form, const struct message_info *message,
+                        const void *before, const void *after)
+{
+    const struct line_writer writer = {out, form};
+    const struct shape_info *shape = message->reply;
+    for (uint16_t i = 1; i < shape->field_count; i++) {
+        if (before != NULL)
+            write_change(&writer, &shape->fields[i], before, after);
+        else
+            write_field(&writer, &shape->fields[i], after);
+    }
+    if (before == NULL || rows_differ(message, before, after))
+        write_rows(&writer, shape, message->reply_row, after);
 }
 
 void text_print_commands(FILE *out)

@@ -47,8 +47,15 @@ struct text_reply {
  * reply. */
 bool text_write_reply(FILE *out, enum value_form form, const struct text_reply *reply);
 
-/* Writes the fields of a request's body as members of a JSON object, each after a comma. */
-void text_write_request(FILE *out, const struct message_info *message, const void *body);
+/* Writes the fields of a request's body: each after a space, as they can be typed, or as members of
+ * a JSON object, each after a comma. */
+void text_write_request(FILE *out, enum value_form form, const struct message_info *message,
+                        const void *body);
+
+/* The same of what an answer that was done says beside its seq, where it is another value, or its
+ * rows are others, than in the answer `before`; NULL: all of it. */
+void text_write_changes(FILE *out, enum value_form form, const struct message_info *message,
+                        const void *before, const void *after);
 
 /* What a person may type: all commands in short, or one with every field. */
 void text_print_commands(FILE *out);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/folder.h"
@@ -41,18 +40,6 @@ struct stock_totals {
     int64_t committed;
 };
 
-/* Asks the engine one query; the reply's body, which lies in `room`. */
-static const void *ask(struct engine *engine, unsigned number, const void *body, uint32_t size,
-                       uint64_t room[FRAME_SIZE_MAX / 8])
-{
-    struct reply_sink sink = {.cursor = (uint8_t *)room, .gap = 0};
-    struct command command = {
-        .body = body, .sink = &sink, .size = size, .number = (uint16_t)number};
-    engine_decide(engine, engine_time_us(engine), &command, 1);
-    TILL_ASSERT(command.outcome == OUTCOME_OK);
-    return command.reply;
-}
-
 static struct stock_totals sum_stock(struct engine *engine, uint64_t count)
 {
     struct stock_totals totals = {0};
@@ -70,7 +57,7 @@ static struct stock_totals sum_stock(struct engine *engine, uint64_t count)
         uint32_t size =
             (uint32_t)(sizeof request.get + request.get.item_count * sizeof request.items[0]);
         const struct stock_get_reply_body *reply =
-            ask(engine, MESSAGE_stock_get, &request, size, room);
+            folder_ask(engine, MESSAGE_stock_get, &request, size, room);
         const struct stock_row_body *row = (const struct stock_row_body *)(reply + 1);
         for (uint16_t i = 0; i < reply->stock_count; i++, row++) {
             totals.on_hand += row->on_hand;

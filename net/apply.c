@@ -17,16 +17,10 @@
 /* Always false. */
 #define fail(apply, ...) error_set((apply)->error, sizeof(apply)->error, __VA_ARGS__)
 
-static bool decide_waiting(struct apply *apply)
+/* Decides the next so many commands, each of which must be accepted. */
+static bool decide(struct apply *apply, struct command *commands, uint32_t count)
 {
     uint64_t seq = engine_seq(apply->engine);
-    struct command *commands = apply->waiting.commands;
-    uint32_t count = apply->waiting.count;
-    apply->waiting.count = 0;
-    if (count == 0)
-        return true;
-    for (uint32_t i = 0; i < count && apply->observe != NULL; i++)
-        apply->observe(apply->context, &commands[i]);
     engine_decide_fetched(apply->engine, apply->waiting.time_us, commands, count);
     for (uint32_t i = 0; i < count; i++) {
         const struct command *command = &commands[i];
@@ -42,6 +36,32 @@ static bool decide_waiting(struct apply *apply)
                               "restore from a replica or a backup");
     }
     apply->commands += count;
+    return true;
+}
+
+static bool decide_observed(struct apply *apply, struct command *command)
+{
+    if (apply->observe != NULL)
+        apply->observe(apply->context, command);
+    if (!decide(apply, command, 1))
+        return false;
+    if (apply->decided != NULL)
+        apply->decided(apply->context, command);
+    return true;
+}
+
+static bool decide_waiting(struct apply *apply)
+{
+    struct command *commands = apply->waiting.commands;
+    uint32_t count = apply->waiting.count;
+    bool is_observed = apply->observe != NULL || apply->decided != NULL;
+    apply->waiting.count = 0;
+    if (!is_observed)
+        return count == 0 || decide(apply, commands, count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!decide_observed(apply, &commands[i]))
+            return false;
+    }
     return true;
 }
 

@@ -19,8 +19,10 @@ enum { APPLY_ERROR_SIZE = 384 };
 /* Zero at first, but for the members to be set. */
 struct apply {
     struct engine *engine;
-    /* Called with each command before it is decided, unless NULL. */
+    /* Called with each command before it is decided, and after it, unless NULL. With either, each
+     * is decided by itself: the engine is as it was right before, and right after. */
     void (*observe)(void *context, const struct command *command);
+    void (*decided)(void *context, const struct command *command);
     void *context;
     uint64_t seq_last;     /* later changes are not made; 0: no bound */
     uint64_t time_last_us; /* the same by time */

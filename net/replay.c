@@ -283,7 +283,8 @@ bool replay_run(struct replay *replay)
 {
     struct apply apply = {.engine = replay->engine,
                           .observe = replay->observe,
-                          .context = replay->context,
+                          .decided = replay->decided,
+                          .context = replay->observer,
                           .seq_last = replay->seq_last,
                           .time_last_us = replay->time_last_us};
     TILL_ASSERT(replay->fork_seq == 0 || replay->archive == NULL);

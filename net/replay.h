@@ -38,9 +38,12 @@ struct replay {
     void (*notice)(void *context, const char *text);
     /* Called after each block, unless NULL, with how much of the log has been read. */
     void (*progress)(void *context, uint64_t bytes_read, uint64_t bytes_total);
-    /* Called with each command before it is decided, unless NULL. */
-    void (*observe)(void *context, const struct command *command);
-    void *context;
+    void *context; /* of these three */
+
+    /* Called with each command before it is decided, and after it, unless NULL (net/apply.h). */
+    void (*observe)(void *observer, const struct command *command);
+    void (*decided)(void *observer, const struct command *command);
+    void *observer;
 
     /* Filled by replay_run. */
     struct loader loader; /* what it says of snapshots */

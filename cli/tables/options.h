@@ -175,6 +175,18 @@ CAPACITIES(restore)
 COMMAND_END(restore)
 
 COMMAND(log, "till log", "DIR", 1, 1)
+ARCHIVE(log)
+TEXT(log, from, NULL, "N", "begin with the change with this number")
+TEXT(log, to, NULL, "N", "end with the change with this number")
+FLAG(log, text, "print what a person reads, with times as dates, instead of JSON")
+GROUP(log, "What happened to one thing, instead of everything")
+TEXT(log, order, NULL, "ID", "an order: its versions")
+TEXT(log, customer, NULL, "ID", "a customer: the points, and all orders")
+TEXT(log, sku, NULL, "N", "a SKU: every movement of its stock")
+GROUP(log, "With one of these: capacities that are at least those that the server ran with")
+CAPACITIES(log)
+#define CAPACITY(...) CAPACITY_OPTION(log, __VA_ARGS__)
+#include "engine/tables/tables.h"
 COMMAND_END(log)
 
 COMMAND(verify, "till verify", "DIR", 1, 1)

@@ -66,7 +66,8 @@ static void read_line(const uint8_t *line, size_t size, struct input rest)
         return;
     }
     TILL_ASSERT(message_check_request(request.message, request.body, request.size, &reason));
-    text_write_request(nowhere, request.message, request.body);
+    text_write_request(nowhere, VALUE_JSON, request.message, request.body);
+    text_write_request(nowhere, VALUE_TEXT, request.message, request.body);
     write_reply(&request, rest);
 }
 

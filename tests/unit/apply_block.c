@@ -179,6 +179,46 @@ TEST(block_is_applied_up_to_a_seq_inside_of_it_and_goes_on_from_there)
     engine_destroy(maker->engine);
 }
 
+/* What the callbacks see of the engine. */
+struct observed {
+    const struct engine *engine;
+    uint64_t seq_before;
+    uint64_t count;
+};
+
+static void see_before(void *context, const struct command *command)
+{
+    struct observed *observed = context;
+    CHECK(message_info(command->number) != NULL);
+    observed->seq_before = engine_seq(observed->engine);
+}
+
+static void see_after(void *context, const struct command *command)
+{
+    struct observed *observed = context;
+    CHECK(command->accepted);
+    CHECK_EQUAL(engine_seq(observed->engine), observed->seq_before + 1);
+    observed->count++;
+}
+
+TEST(commands_that_are_observed_are_decided_one_by_one)
+{
+    struct maker *maker = maker_run();
+    struct apply apply;
+    begin(&apply);
+    struct observed observed = {.engine = apply.engine};
+    apply.observe = see_before;
+    apply.decided = see_after;
+    apply.context = &observed;
+    for (unsigned i = 0; i < BLOCKS; i++)
+        CHECK(apply_made(&apply, &maker->blocks[i]));
+    CHECK_EQUAL(observed.count, engine_seq(maker->engine));
+    CHECK_EQUAL(apply.commands, observed.count);
+    CHECK_EQUAL(engine_checksum(apply.engine), engine_checksum(maker->engine));
+    end(&apply);
+    engine_destroy(maker->engine);
+}
+
 TEST(block_is_applied_up_to_a_time_inside_of_it)
 {
     struct maker *maker = maker_run();

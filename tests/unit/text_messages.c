@@ -149,7 +149,7 @@ TEST(arrays_are_plural_and_made_of_the_tables)
     char text[256];
     FILE *out = fmemopen(text, sizeof text, "w");
     CHECK(reads("stock.get item=7/3"));
-    text_write_request(out, request.message, request.body);
+    text_write_request(out, VALUE_JSON, request.message, request.body);
     fclose(out);
     CHECK(strcmp(text, ",\"name\":null,\"items\":[{\"sku\":7,\"warehouse\":3}]") == 0);
     for (unsigned number = 0; number <= MESSAGE_NUMBER_MAX; number++) {
@@ -160,6 +160,60 @@ TEST(arrays_are_plural_and_made_of_the_tables)
         text_rows_name(message->reply, plural);
         CHECK(plural[0] != '\0' && plural[strlen(plural) - 1] == 's');
     }
+}
+
+TEST(request_is_written_as_it_can_be_typed)
+{
+    static const char line[] = "order.place order=1 customer=2 sale=3 line=7x2/3@1999 line=8x1";
+    char text[256];
+    FILE *out = fmemopen(text, sizeof text, "w");
+    CHECK(reads(line));
+    fputs(request.message->name, out);
+    text_write_request(out, VALUE_TEXT, request.message, request.body);
+    fclose(out);
+    CHECK(strcmp(text, line) == 0);
+}
+
+static bool changes_are(enum value_form form, const void *before, const void *after,
+                        const char *expected)
+{
+    char text[1024] = "";
+    FILE *out = fmemopen(text, sizeof text, "w");
+    text_write_changes(out, form, message_info(MESSAGE_order_get), before, after);
+    fclose(out);
+    return strcmp(text, expected) == 0;
+}
+
+TEST(changes_of_an_answer_are_the_fields_that_differ_zeros_too_and_all_rows_or_none)
+{
+    struct answer {
+        struct order_get_reply_body order;
+        struct piece_body pieces[2];
+    } before = {.order = {.seq = 5,
+                          .hold_ends = 1,
+                          .version = 1,
+                          .state = order_state_PENDING,
+                          .piece_count = 1},
+                .pieces = {{.sku = 7, .quantity = 2, .warehouse = 3, .allocated = 2, .line = 1}}};
+    struct answer after = before;
+    after.order.seq = 6;
+    CHECK(changes_are(VALUE_TEXT, &before, &after, ""));
+    after.order.hold_ends = 0;
+    after.order.version = 2;
+    after.order.state = order_state_EXPIRED;
+    CHECK(changes_are(VALUE_TEXT, &before, &after, " hold_ends=0 version=2 state=EXPIRED"));
+    CHECK(changes_are(VALUE_JSON, &before, &after,
+                      ",\"hold_ends\":0,\"version\":2,\"state\":\"EXPIRED\""));
+    before.order = after.order;
+    after.pieces[0].warehouse = 4;
+    CHECK(changes_are(VALUE_TEXT, &before, &after, " piece=7x2/4:allocated=2:line=1"));
+    after.order.piece_count = 2;
+    after.pieces[0].warehouse = 3;
+    after.pieces[1] = (struct piece_body){.sku = 8, .quantity = 1, .line = 2};
+    CHECK(changes_are(VALUE_TEXT, &before, &after,
+                      " piece=7x2/3:allocated=2:line=1 piece=8x1:line=2"));
+    CHECK(changes_are(VALUE_TEXT, NULL, &after,
+                      " version=2 state=EXPIRED piece=7x2/3:allocated=2:line=1 piece=8x1:line=2"));
 }
 
 TEST(times_count_from_the_clock_that_was_given)

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
@@ -26,9 +27,9 @@
     CLAIM(ledger, ledger, ledger, "it is not in its customer's ledger")                            \
     CLAIM(steps, steps, steps, "it is in no order's history")                                      \
     CLAIM(moneys, moneys, moneys, "it is no order's")                                              \
-    CLAIM(lines, lines, lines, "it is no order's")                                                 \
-    CLAIM(pieces, pieces, pieces, "it is no order's")                                              \
-    CLAIM(piece_places, pieces, pieces, "it is not in its stock's list")                           \
+    CLAIM(lines, lines, lines.records, "it is neither an order's nor free")                        \
+    CLAIM(pieces, pieces, pieces.records, "it is neither an order's nor free")                     \
+    CLAIM(piece_places, pieces, pieces.records, "it is not in its stock's list")                   \
     CLAIM(order_places, orders, orders, "its piece is not in its stock's list")                    \
     CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
     CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
@@ -521,7 +522,8 @@ static bool check_all_rows(struct bounds *bounds)
 {
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         uint8_t kind = table_info((enum engine_table)i)->kind;
-        if ((kind == TABLE_KIND_ARENA || kind == TABLE_KIND_POOL) &&
+        if ((kind == TABLE_KIND_ARENA || kind == TABLE_KIND_POOL || kind == TABLE_KIND_RUNS ||
+             kind == TABLE_KIND_BESIDE) &&
             !check_rows(bounds, (enum engine_table)i))
             return false;
     }
@@ -724,11 +726,65 @@ static bool check_free_list(struct bounds *bounds, enum engine_table table, enum
                            list.count, listed, free_count);
 }
 
+/* The words of a free block apart, is it zero? */
+static bool block_is_zero(const struct runs *runs, uint32_t first, uint32_t count)
+{
+    const struct arena *records = &runs->records;
+    const uint8_t *bytes = arena_at(records, first);
+    uint32_t behind = runs->layout->links_offset + (uint32_t)sizeof(struct run_block);
+    bool is_zero =
+        runs->layout->links_offset == 0 || bytes_are_zero(bytes, runs->layout->links_offset);
+    return is_zero && bytes_are_zero(bytes + behind, (size_t)count * records->record_size - behind);
+}
+
+/* A block of 2^size records in the list of that size, behind `previous`. */
+static bool block_is_sound(struct bounds *bounds, const struct runs *runs, enum claim kind,
+                           uint32_t index, uint32_t previous, unsigned size)
+{
+    uint32_t count = 1u << size;
+    if (index > runs->records.count || index % count != 0 ||
+        count > runs->records.count - index + 1)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!claim(bounds, kind, index + i))
+            return false;
+    }
+    struct run_block block = run_block_at(runs, index);
+    return block.previous == previous && block.size == size + 1 &&
+           block_is_zero(runs, index, count);
+}
+
+/* The free records of RUNS are in blocks, and no others are. */
+static bool check_runs(struct bounds *bounds, const struct runs *runs, enum claim kind,
+                       enum engine_scalar count)
+{
+    uint32_t listed = 0;
+    uint32_t free_count = 0;
+    for (unsigned size = 0; size < RUN_SIZES; size++) {
+        uint32_t previous = 0;
+        for (uint32_t at = runs->free[size]; at != 0; at = run_block_at(runs, at).next) {
+            if (!block_is_sound(bounds, runs, kind, at, previous, size))
+                return broken_at(bounds, runs->layout->table, at, INVARIANT_record_list);
+            listed += 1u << size;
+            previous = at;
+        }
+    }
+    for (uint32_t record = 1; record <= runs->records.count; record++)
+        free_count += run_is_free(runs, record);
+    report_look_number(&bounds->report, count);
+    return (listed == runs->free_count && listed == free_count) ||
+           report_violated(&bounds->report, INVARIANT_free_count, "%u, %u in blocks, %u free",
+                           runs->free_count, listed, free_count);
+}
+
 static bool check_free_lists(struct bounds *bounds)
 {
 #define FREE_LIST_ARENA(name)
 #define FREE_LIST_POOL(name)                                                                       \
     &&check_free_list(bounds, TABLE_##name, CLAIM_##name, SCALAR_##name##_free_count)
+#define FREE_LIST_RUNS(name)                                                                       \
+    &&check_runs(bounds, &bounds->engine->name, CLAIM_##name, SCALAR_##name##_free_count)
+#define FREE_LIST_BESIDE(name)
 #define FREE_LIST_RING(name)
 #define FREE_LIST_CHUNKS(name)
 #define FREE_LIST_BUCKETS(name)
@@ -742,7 +798,8 @@ static bool check_free_lists(struct bounds *bounds)
 static bool may_be_unclaimed(const struct engine *engine, enum claim claim, uint32_t record)
 {
     return (claim == CLAIM_lots && lot_at(engine, record)->linked == 0) ||
-           (claim == CLAIM_order_places && !order_is_inline(order_at(engine, record)));
+           (claim == CLAIM_order_places && !order_is_inline(order_at(engine, record))) ||
+           (claim == CLAIM_piece_places && table_record_is_free(engine, TABLE_pieces, record));
 }
 
 static bool check_claims(struct bounds *bounds)

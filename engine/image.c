@@ -44,6 +44,11 @@ void engine_keeper_set(struct engine *engine, struct keeper *keeper)
 {
     engine->keeper = keeper;
     engine->deadlines.keeper = keeper;
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        struct runs *runs = table_runs(engine, (enum engine_table)i);
+        if (runs != NULL)
+            runs->keeper = keeper;
+    }
 }
 
 /* Is there room for a table of the image? A ring needs it only for what is not forgotten. */

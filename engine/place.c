@@ -255,9 +255,9 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
         return REJECT_FULL(engine, orders);
     if (plan->customer == 0 && arena_room(&engine->customers) == 0)
         return REJECT_FULL(engine, customers);
-    if (!plan->is_inline && arena_room(&engine->lines) < plan->body->line_count)
+    if (!plan->is_inline && !runs_have(&engine->lines, plan->body->line_count))
         return REJECT_FULL(engine, lines);
-    if (!plan->is_inline && arena_room(&engine->pieces) < plan->piece_count)
+    if (!plan->is_inline && !runs_have(&engine->pieces, plan->piece_count))
         return REJECT_FULL(engine, pieces);
     if (has_money && arena_room(&engine->moneys) == 0)
         return REJECT_FULL(engine, moneys);
@@ -273,7 +273,7 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
 
 static uint32_t write_lines(struct engine *engine, const struct plan *plan)
 {
-    uint32_t first = arena_take(&engine->lines, plan->body->line_count);
+    uint32_t first = runs_take(&engine->lines, plan->body->line_count);
     struct line *lines = line_new(engine, first);
     for (unsigned i = 0; i < plan->body->line_count; i++)
         lines[i] = (struct line){.price = plan->lines[i].price,
@@ -299,7 +299,7 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
         order->flags |= ORDER_IS_INLINE;
     } else {
         order->parts.lines = write_lines(engine, plan);
-        order->parts.pieces = arena_take(&engine->pieces, plan->piece_count);
+        order->parts.pieces = runs_take(&engine->pieces, plan->piece_count);
         pieces = piece_new(engine, order->parts.pieces);
         place = order->parts.pieces | PIECE_IN_ARENA;
     }

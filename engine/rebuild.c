@@ -76,6 +76,8 @@ static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)
 /* How each index takes a record. */
 #define INSERT_ARENA(name)
 #define INSERT_POOL(name)
+#define INSERT_RUNS(name)
+#define INSERT_BESIDE(name)
 #define INSERT_RING(name)                                                                          \
     static void name##_insert(struct engine *engine, uint32_t hash, uint32_t record)               \
     {                                                                                              \
@@ -144,6 +146,8 @@ static void index_records(struct engine *engine, struct rebuilt rebuilt, uint32_
     }
 #define REBUILD_ARENA(name)
 #define REBUILD_POOL(name)
+#define REBUILD_RUNS(name)
+#define REBUILD_BESIDE(name)
 #define REBUILD_RING(name)                                                                         \
     index_records(engine, REBUILT(&engine->name.index, name, name),                                \
                   memory_ring_slot(&engine->name, engine->name.first),                             \

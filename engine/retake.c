@@ -119,7 +119,7 @@ enum outcome retake_check_room(struct engine *engine, uint32_t index, const stru
 {
     const struct order *order = order_at(engine, index);
     int64_t points = money_at(engine, order->money)->points_used;
-    if (retake->is_elsewhere && arena_room(&engine->pieces) < retake->plan.piece_count)
+    if (retake->is_elsewhere && !runs_have(&engine->pieces, retake->plan.piece_count))
         return REJECT_FULL(engine, pieces);
     if (order->sale != 0 && sale_at(engine, order->sale)->counted &&
         arena_room(&engine->tallies) < order->line_count + 1u)
@@ -141,7 +141,7 @@ static void write_elsewhere(struct engine *engine, uint32_t index, const struct 
 {
     struct order *order = order_edit(engine, index);
     struct money *money = order_money_edit(engine, index);
-    money->pieces = arena_take(&engine->pieces, plan->piece_count);
+    money->pieces = runs_take(&engine->pieces, plan->piece_count);
     money->piece_count = plan->piece_count;
     order->flags |= ORDER_IS_MOVED;
     for (uint32_t i = 0; i < plan->piece_count; i++) {

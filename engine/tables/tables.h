@@ -20,25 +20,30 @@
  *   TABLE(number, KIND, name, record, capacity, since, text)
  *       number    what an image calls it; never used again
  *       KIND      ARENA: records by index, from 1
- *                 POOL: an arena whose records are given back and used again. They have a member
- *                 `next`; <name>_free and <name>_free_count are rows of SCALAR
- *                 RING: records that are forgotten in the order in which they came
- *                 (engine/memory_ring.h), with an index of its own, whose hash is <name>_hash in
- *                 engine/rebuild.c; <name>_first and <name>_end are rows of SCALAR
- *                 BUCKETS, CHUNKS: of the deadlines (engine/deadlines.h)
- *       record    one of those below
- *       capacity  the option that sizes it
- *       since     the schema that brought it
- *     In the order in which an image has them: what is changed most comes first, so that a snapshot
- *     soon has passed it; what is only ever added to comes last.
+ *                 POOL: an arena whose records are given back and used again; one that is free is
+ *                 zero but for its LINK. <name>_free and <name>_free_count are rows of SCALAR
+ *                 RUNS: runs of consecutive records, given back and used again (engine/runs.h);
+ * they have a row of RUN. <name>_free_0 to _6 and <name>_free_count are rows of SCALAR BESIDE: the
+ * rest of the records of another table, with the same indexes RING: records that are forgotten in
+ * the order in which they came (engine/memory_ring.h), with an index of its own, whose hash is
+ * <name>_hash in engine/rebuild.c; <name>_first and <name>_end are rows of SCALAR BUCKETS, CHUNKS:
+ * of the deadlines (engine/deadlines.h) record    one of those below capacity  the option that
+ * sizes it since     the schema that brought it In the order in which an image has them: what is
+ * changed most comes first, so that a snapshot soon has passed it; what is only ever added to comes
+ * last.
+ *
+ *   LINK(record, member)
+ *       of a POOL: the uint32_t that links its free records
+ *   RUN(record, links, used)
+ *       of RUNS: where the three words of a free block begin, and the uint32_t that is not zero in
+ *       any record in use
  *
  *   INDEX(name, table)
  *       finds records of the table: uint64_t <name>_hash(engine, record) tells where, in
  *       engine/rebuild.c
  *   ID_INDEX(name, table)
  *       the same by an id that is not zero, and has it beside the record's number, so that nothing
- *       else is touched; for records that are only ever added: struct id <name>_id(engine, record)
- *       tells it, in engine/rebuild.c
+ *       else is touched: struct id <name>_id(engine, record) tells it, in engine/rebuild.c
  *
  *   TERMS(table)
  *       what an order's terms are judged by stands in records of the table, or is reached from them
@@ -77,6 +82,12 @@
 #endif
 #ifndef TABLE
 #define TABLE(number, KIND, name, record, capacity, since, text)
+#endif
+#ifndef LINK
+#define LINK(record, member)
+#endif
+#ifndef RUN
+#define RUN(record, links, used)
 #endif
 #ifndef INDEX
 #define INDEX(name, table)
@@ -343,13 +354,18 @@ TABLE(10, CHUNKS, deadline_chunks, deadline_chunk, deadlines, 1, "what ends at t
 TABLE(11, ARENA, moneys, money, moneys, 1, "money of orders that have points or payments")
 TABLE(12, ARENA, orders, order, orders, 1, "orders")
 TABLE(13, RING, keys, key_record, keys, 1, "idempotency keys with their first answers")
-TABLE(14, ARENA, pieces, piece, pieces, 1, "allocations of orders that have more than one")
-TABLE(15, ARENA, lines, line, lines, 1, "lines of orders that have more than one")
+TABLE(14, RUNS, pieces, piece, pieces, 1, "allocations of orders that have more than one")
+TABLE(15, RUNS, lines, line, lines, 1, "lines of orders that have more than one")
 TABLE(16, ARENA, ledger, ledger_entry, ledger, 1, "movements of points")
 TABLE(17, ARENA, steps, step, steps, 1, "transitions of orders after their first")
 TABLE(18, ARENA, payments, payment, payments, 1, "payment events with their first answers")
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
 TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
+
+LINK(point_take, next)
+
+RUN(piece, next, quantity)
+RUN(line, price, quantity)
 
 INDEX(sku_index, skus)
 INDEX(name_index, skus)
@@ -398,6 +414,22 @@ SCALAR(27, STATE, deadlines_chunks_free, deadlines.chunks_free, 1, "first of the
 SCALAR(28, STATE, far_first, deadlines.far.first, 1, "first far bucket in use")
 SCALAR(29, STATE, far_last, deadlines.far.last, 1, "last far bucket in use")
 SCALAR(30, STATE, far_count, deadlines.far.count, 1, "entries in far buckets")
+SCALAR(31, STATE, pieces_free_0, pieces.free[0], 3, "first free block of 1")
+SCALAR(32, STATE, pieces_free_1, pieces.free[1], 3, "first free block of 2")
+SCALAR(33, STATE, pieces_free_2, pieces.free[2], 3, "first free block of 4")
+SCALAR(34, STATE, pieces_free_3, pieces.free[3], 3, "first free block of 8")
+SCALAR(35, STATE, pieces_free_4, pieces.free[4], 3, "first free block of 16")
+SCALAR(36, STATE, pieces_free_5, pieces.free[5], 3, "first free block of 32")
+SCALAR(37, STATE, pieces_free_6, pieces.free[6], 3, "first free block of 64")
+SCALAR(38, STATE, pieces_free_count, pieces.free_count, 3, "records in free blocks")
+SCALAR(39, STATE, lines_free_0, lines.free[0], 3, "first free block of 1")
+SCALAR(40, STATE, lines_free_1, lines.free[1], 3, "first free block of 2")
+SCALAR(41, STATE, lines_free_2, lines.free[2], 3, "first free block of 4")
+SCALAR(42, STATE, lines_free_3, lines.free[3], 3, "first free block of 8")
+SCALAR(43, STATE, lines_free_4, lines.free[4], 3, "first free block of 16")
+SCALAR(44, STATE, lines_free_5, lines.free[5], 3, "first free block of 32")
+SCALAR(45, STATE, lines_free_6, lines.free[6], 3, "first free block of 64")
+SCALAR(46, STATE, lines_free_count, lines.free_count, 3, "records in free blocks")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
@@ -425,6 +457,8 @@ CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
 #undef RECORD_END
 #undef PARTS
 #undef TABLE
+#undef LINK
+#undef RUN
 #undef INDEX
 #undef ID_INDEX
 #undef TERMS

@@ -88,7 +88,7 @@ struct free_places {
 #define FREE_ARENA(name, record)
 #define FREE_POOL(name, record)                                                                    \
     [TABLE_##name] = {offsetof(struct engine, name##_free),                                        \
-                      offsetof(struct engine, name##_free_count), record##_link},
+                      offsetof(struct engine, name##_free_count), record##_free_link},
 #define FREE_RUNS(name, record)
 #define FREE_BESIDE(name, record)
 #define FREE_RING(name, record)

@@ -155,6 +155,18 @@ static void index_records(struct engine *engine, struct rebuilt rebuilt, uint32_
 #define REBUILD_CHUNKS(name)
 #define REBUILD_BUCKETS(name)
 
+/* The newest event of an order that has no money is the last one: records of events were not used
+ * again yet when it came. */
+static void rebuild_loose(struct engine *engine)
+{
+    for (uint32_t i = 1; i <= engine->payments.count; i++) {
+        uint32_t order = payment_at(engine, i)->order;
+        if (order <= engine->orders.count &&
+            (order_at(engine, order)->flags & ORDER_HAS_LOOSE) != 0)
+            payment_index_loose(engine, i);
+    }
+}
+
 void engine_rebuild(struct engine *engine)
 {
 #define INDEX(name, table)                                                                         \
@@ -162,6 +174,7 @@ void engine_rebuild(struct engine *engine)
 #define ID_INDEX(name, table)          INDEX(name, table)
 #define TABLE(number, KIND, name, ...) REBUILD_##KIND(name)
 #include "engine/tables/tables.h"
+    rebuild_loose(engine);
     deadlines_rebuild(&engine->deadlines);
     engine->terms_generation++;
 }

@@ -10,6 +10,7 @@
 
 #include "engine/handlers.h"
 #include "engine/order.h"
+#include "engine/piece_list.h"
 #include "engine/source.h"
 #include "engine/tally.h"
 
@@ -122,7 +123,7 @@ enum outcome retake_check_room(struct engine *engine, uint32_t index, const stru
     if (retake->is_elsewhere && !runs_have(&engine->pieces, retake->plan.piece_count))
         return REJECT_FULL(engine, pieces);
     if (order->sale != 0 && sale_at(engine, order->sale)->counted &&
-        arena_room(&engine->tallies) < order->line_count + 1u)
+        tally_room(engine) < order->line_count + 1u)
         return REJECT_FULL(engine, tallies);
     if (points == 0)
         return OUTCOME_OK;
@@ -148,13 +149,13 @@ static void write_elsewhere(struct engine *engine, uint32_t index, const struct 
         const struct planned_piece *planned = &plan->pieces[i];
         uint32_t place = money->pieces + i;
         struct stock *stock = stock_edit(engine, planned->stock);
-        *piece_new(engine, place) = (struct piece){.stock = planned->stock,
-                                                   .quantity = planned->quantity,
-                                                   .next = stock->pieces,
-                                                   .order = index,
-                                                   .pool = planned->pool,
-                                                   .line = (uint16_t)planned->line};
-        stock->pieces = place | PIECE_IN_ARENA;
+        struct piece *piece = piece_new(engine, place);
+        *piece = (struct piece){.stock = planned->stock,
+                                .quantity = planned->quantity,
+                                .order = index,
+                                .pool = planned->pool,
+                                .line = (uint16_t)planned->line};
+        piece_push(engine, stock, piece, place | PIECE_IN_ARENA);
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
 }

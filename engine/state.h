@@ -70,6 +70,7 @@ struct engine {
     uint32_t lots_reserved;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
+    uint64_t orders_forgotten;
     int64_t on_hand_total; /* of all stocks: no sum over some of them is larger */
     uint64_t parked_count;
     uint64_t refund_order_count;
@@ -116,7 +117,7 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
 
 /* Where the free records of each POOL are linked. */
 #define LINK(record, member)                                                                       \
-    enum { record##_link = offsetof(struct record, member) };                                      \
+    enum { record##_free_link = offsetof(struct record, member) };                                 \
     static_assert(sizeof(((struct record *)NULL)->member) == sizeof(uint32_t), "links the free "   \
                                                                                "ones");
 #include "engine/tables/tables.h"
@@ -131,7 +132,7 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
         if (index == 0)                                                                            \
             return arena_take(&engine->table, 1);                                                  \
         free_list_reuse(&engine->table, &engine->table##_free, type##_edit(engine, index),         \
-                        type##_link);                                                              \
+                        type##_free_link);                                                         \
         engine->table##_free_count--;                                                              \
         return index;                                                                              \
     }                                                                                              \
@@ -139,18 +140,31 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
     {                                                                                              \
         struct type *record = type##_edit(engine, index);                                          \
         memset(record, 0, sizeof *record);                                                         \
-        free_list_give(&engine->table##_free, record, type##_link, index);                         \
+        free_list_give(&engine->table##_free, record, type##_free_link, index);                    \
         engine->table##_free_count++;                                                              \
     }                                                                                              \
     static inline uint32_t type##_room(const struct engine *engine)                                \
     {                                                                                              \
         return arena_room(&engine->table) + engine->table##_free_count;                            \
     }
-#define ACCESS_ARENA(record, table)  RECORD_ACCESS(record, table, table)
-#define ACCESS_POOL(record, table)   RECORD_ACCESS(record, table, table) POOL_ACCESS(record, table)
-#define ACCESS_RUNS(record, table)   RECORD_ACCESS(record, table, table.records)
-#define ACCESS_BESIDE(record, table) RECORD_ACCESS(record, table, table)
-#define ACCESS_RING(record, table)   RECORD_ACCESS(record, table, table.records)
+#define ACCESS_ARENA(record, table) RECORD_ACCESS(record, table, table)
+#define ACCESS_POOL(record, table)  RECORD_ACCESS(record, table, table) POOL_ACCESS(record, table)
+#define ACCESS_RUNS(record, table)  RECORD_ACCESS(record, table, table.records)
+/* Such a record is there with the one that it stands beside, and counts from the first change on.
+ */
+#define ACCESS_BESIDE(type, table)                                                                 \
+    static inline const struct type *type##_at(const struct engine *engine, uint32_t index)        \
+    {                                                                                              \
+        return (const struct type *)(const void *)engine->table.records + index;                   \
+    }                                                                                              \
+    static inline struct type *type##_edit(struct engine *engine, uint32_t index)                  \
+    {                                                                                              \
+        keep(engine->keeper, TABLE_##table, index);                                                \
+        if (index > engine->table.count)                                                           \
+            engine->table.count = index;                                                           \
+        return (struct type *)(void *)engine->table.records + index;                               \
+    }
+#define ACCESS_RING(record, table) RECORD_ACCESS(record, table, table.records)
 #define ACCESS_BUCKETS(record, table)
 #define ACCESS_CHUNKS(record, table)
 #define TABLE(number, KIND, name, record, ...) ACCESS_##KIND(record, name)

@@ -13,26 +13,32 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
 #include "engine/memory.h"
 #include "engine/order.h"
+#include "engine/payment.h"
+#include "engine/piece_list.h"
 
 /* CLAIM(name, table, arena, text): the lists, and what a record is that is in none. */
 #define CLAIMS(CLAIM)                                                                              \
     CLAIM(stocks, stocks, stocks, "it is not in its SKU's list")                                   \
     CLAIM(pools, pools, pools, "it is not in its sale's list")                                     \
-    CLAIM(ledger, ledger, ledger, "it is not in its customer's ledger")                            \
-    CLAIM(steps, steps, steps, "it is in no order's history")                                      \
-    CLAIM(moneys, moneys, moneys, "it is no order's")                                              \
-    CLAIM(lines, lines, lines, "it is no order's")                                                 \
-    CLAIM(pieces, pieces, pieces, "it is no order's")                                              \
-    CLAIM(piece_places, pieces, pieces, "it is not in its stock's list")                           \
+    CLAIM(ledger, ledger, ledger, "it is neither in its customer's ledger nor free")               \
+    CLAIM(steps, steps, steps, "it is neither in an order's history nor free")                     \
+    CLAIM(moneys, moneys, moneys, "it is neither an order's nor free")                             \
+    CLAIM(payments, payments, payments, "it is neither in its order's list nor free")              \
+    CLAIM(orders, orders, orders, "it is free, and not in the list")                               \
+    CLAIM(tallies, tallies, tallies, "it is free, and not in the list")                            \
+    CLAIM(lines, lines, lines.records, "it is neither an order's nor free")                        \
+    CLAIM(pieces, pieces, pieces.records, "it is neither an order's nor free")                     \
+    CLAIM(piece_places, pieces, pieces.records, "it is not in its stock's list")                   \
     CLAIM(order_places, orders, orders, "its piece is not in its stock's list")                    \
     CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
     CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
-    CLAIM(lots, lots, lots, "it is not in its customer's list")
+    CLAIM(lots, lots, lots, "it is neither in its customer's list nor free")
 
 #define CLAIM_ENUM(name, table, arena, text) CLAIM_##name,
 enum claim { CLAIMS(CLAIM_ENUM) CLAIM_COUNT };
@@ -99,8 +105,10 @@ static enum invariant check_sku(struct bounds *bounds, uint32_t index)
                                                                : INVARIANT_holds;
 }
 
-/* A place in the list of a stock: an order that has its piece inside, or a piece of the arena. */
-static enum invariant check_place(struct bounds *bounds, uint32_t place, uint32_t stock)
+/* A place in the list of a stock: an order that has its piece inside, or a piece of the arena.
+ * `newer` is the one that leads to it. */
+static enum invariant check_place(struct bounds *bounds, uint32_t place, uint32_t stock,
+                                  uint32_t newer)
 {
     bool is_claim = (place & PIECE_IN_ARENA) != 0
                         ? claim(bounds, CLAIM_piece_places, place & ~PIECE_IN_ARENA)
@@ -111,8 +119,10 @@ static enum invariant check_place(struct bounds *bounds, uint32_t place, uint32_
         return INVARIANT_record_list;
     if ((place & PIECE_IN_ARENA) == 0 && !order_is_inline(order_at(bounds->engine, place)))
         return INVARIANT_record_refers;
-    return piece_of(bounds->engine, place)->stock != stock ? INVARIANT_record_refers
-                                                           : INVARIANT_holds;
+    return piece_of(bounds->engine, place)->stock != stock ||
+                   piece_newer(bounds->engine, place) != newer
+               ? INVARIANT_record_refers
+               : INVARIANT_holds;
 }
 
 static enum invariant check_stock(struct bounds *bounds, uint32_t index)
@@ -137,7 +147,7 @@ static enum invariant check_stock(struct bounds *bounds, uint32_t index)
         if (next->sku != stock->sku || next->warehouse <= stock->warehouse)
             return INVARIANT_record_refers;
     }
-    return check_place(bounds, stock->pieces, index);
+    return check_place(bounds, stock->pieces, index, 0);
 }
 
 static enum invariant check_sale(struct bounds *bounds, uint32_t index)
@@ -274,15 +284,17 @@ static enum invariant check_entry(struct bounds *bounds, uint32_t index)
                : INVARIANT_holds;
 }
 
-static enum invariant check_piece(struct bounds *bounds, const struct piece *piece, uint32_t index)
+/* A piece of the order, at this place. */
+static enum invariant check_piece(struct bounds *bounds, uint32_t place, uint32_t index)
 {
+    const struct piece *piece = piece_of(bounds->engine, place);
     const struct engine *engine = bounds->engine;
     const struct order *order = order_at(engine, index);
     if (piece->quantity == 0 || piece->flags > PIECE_IS_FIXED)
         return INVARIANT_record_range;
     if (piece->line >= order->line_count)
         return INVARIANT_line_piece;
-    if (piece->order != index || !is_one_of(piece->stock, &engine->stocks))
+    if (piece_order(engine, place) != index || !is_one_of(piece->stock, &engine->stocks))
         return INVARIANT_record_refers;
     if (piece->pool != 0) {
         if (!is_one_of(piece->pool, &engine->pools))
@@ -291,7 +303,7 @@ static enum invariant check_piece(struct bounds *bounds, const struct piece *pie
         if (pool->stock != piece->stock || pool->sale != order->sale)
             return INVARIANT_record_refers;
     }
-    return check_place(bounds, piece->next, piece->stock);
+    return check_place(bounds, piece->next, piece->stock, place);
 }
 
 /* A row of pieces in the arena that an order has for itself. */
@@ -303,7 +315,7 @@ static enum invariant check_pieces(struct bounds *bounds, uint32_t first, uint32
     for (uint32_t i = 0; i < count; i++) {
         if (!claim(bounds, CLAIM_pieces, first + i))
             return INVARIANT_record_refers;
-        enum invariant invariant = check_piece(bounds, piece_at(bounds->engine, first + i), order);
+        enum invariant invariant = check_piece(bounds, (first + i) | PIECE_IN_ARENA, order);
         if (invariant != INVARIANT_holds)
             return invariant;
     }
@@ -318,7 +330,7 @@ static enum invariant check_parts(struct bounds *bounds, const struct order *ord
     if (order_is_inline(order))
         return order->line_count != 1 || order->piece_count != 1
                    ? INVARIANT_record_range
-                   : check_piece(bounds, &order->parts.piece, index);
+                   : check_piece(bounds, index, index);
     for (uint32_t i = 0; i < order->line_count; i++) {
         if (!claim(bounds, CLAIM_lines, order->parts.lines + i))
             return INVARIANT_record_refers;
@@ -330,6 +342,9 @@ static enum invariant check_order_money(struct bounds *bounds, const struct orde
                                         uint32_t index)
 {
     bool is_moved = (order->flags & ORDER_IS_MOVED) != 0;
+    bool has_loose = (order->flags & ORDER_HAS_LOOSE) != 0;
+    if (has_loose && (order->money != 0 || payment_loose(bounds->engine, index) == 0))
+        return INVARIANT_record_refers;
     if (order->money == 0)
         return is_moved ? INVARIANT_record_refers : INVARIANT_holds;
     if (!claim(bounds, CLAIM_moneys, order->money))
@@ -340,6 +355,12 @@ static enum invariant check_order_money(struct bounds *bounds, const struct orde
         return INVARIANT_record_refers;
     if (money->points_value > order->total)
         return INVARIANT_points_value;
+    if (money->payments != 0) {
+        if (!claim(bounds, CLAIM_payments, money->payments))
+            return INVARIANT_record_list;
+        if (payment_at(bounds->engine, money->payments)->order != index)
+            return INVARIANT_record_refers;
+    }
     for (uint32_t at = money->takes; at != 0; at = point_take_at(bounds->engine, at)->next) {
         if (!claim(bounds, CLAIM_point_takes, at))
             return INVARIANT_record_list;
@@ -419,9 +440,7 @@ static enum invariant check_step(struct bounds *bounds, uint32_t index)
         step->state > order_state_CANCELLED || step->money > money_state_REFUNDED ||
         step->version < 3)
         return INVARIANT_record_range;
-    /* Older steps were written, and have been checked, before. */
-    if (step->previous >= index || step->jump >= index ||
-        (step->previous == 0) != (step->version == 3))
+    if ((step->previous == 0) != (step->version == 3))
         return INVARIANT_record_refers;
     if (step->previous != 0 && !claim(bounds, CLAIM_steps, step->previous))
         return INVARIANT_record_list;
@@ -440,8 +459,15 @@ static enum invariant check_payment(struct bounds *bounds, uint32_t index)
         payment->status > payment_status_FAILURE ||
         (payment->outcome != OUTCOME_OK && payment->outcome != OUTCOME_AMOUNT_MISMATCH))
         return INVARIANT_record_range;
-    return !is_one_of(payment->order, &bounds->engine->orders) ? INVARIANT_record_refers
-                                                               : INVARIANT_holds;
+    if (!is_one_of(payment->order, &bounds->engine->orders))
+        return INVARIANT_record_refers;
+    if (payment->next == 0)
+        return INVARIANT_holds;
+    if (!claim(bounds, CLAIM_payments, payment->next))
+        return INVARIANT_record_list;
+    return payment_at(bounds->engine, payment->next)->order != payment->order
+               ? INVARIANT_record_refers
+               : INVARIANT_holds;
 }
 
 static enum invariant check_key(struct bounds *bounds, uint32_t slot)
@@ -521,7 +547,8 @@ static bool check_all_rows(struct bounds *bounds)
 {
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         uint8_t kind = table_info((enum engine_table)i)->kind;
-        if ((kind == TABLE_KIND_ARENA || kind == TABLE_KIND_POOL) &&
+        if ((kind == TABLE_KIND_ARENA || kind == TABLE_KIND_POOL || kind == TABLE_KIND_RUNS ||
+             kind == TABLE_KIND_BESIDE) &&
             !check_rows(bounds, (enum engine_table)i))
             return false;
     }
@@ -724,11 +751,65 @@ static bool check_free_list(struct bounds *bounds, enum engine_table table, enum
                            list.count, listed, free_count);
 }
 
+/* The words of a free block apart, is it zero? */
+static bool block_is_zero(const struct runs *runs, uint32_t first, uint32_t count)
+{
+    const struct arena *records = &runs->records;
+    const uint8_t *bytes = arena_at(records, first);
+    uint32_t behind = runs->layout->links_offset + (uint32_t)sizeof(struct run_block);
+    bool is_zero =
+        runs->layout->links_offset == 0 || bytes_are_zero(bytes, runs->layout->links_offset);
+    return is_zero && bytes_are_zero(bytes + behind, (size_t)count * records->record_size - behind);
+}
+
+/* A block of 2^size records in the list of that size, behind `previous`. */
+static bool block_is_sound(struct bounds *bounds, const struct runs *runs, enum claim kind,
+                           uint32_t index, uint32_t previous, unsigned size)
+{
+    uint32_t count = 1u << size;
+    if (index > runs->records.count || index % count != 0 ||
+        count > runs->records.count - index + 1)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!claim(bounds, kind, index + i))
+            return false;
+    }
+    struct run_block block = run_block_at(runs, index);
+    return block.previous == previous && block.size == size + 1 &&
+           block_is_zero(runs, index, count);
+}
+
+/* The free records of RUNS are in blocks, and no others are. */
+static bool check_runs(struct bounds *bounds, const struct runs *runs, enum claim kind,
+                       enum engine_scalar count)
+{
+    uint32_t listed = 0;
+    uint32_t free_count = 0;
+    for (unsigned size = 0; size < RUN_SIZES; size++) {
+        uint32_t previous = 0;
+        for (uint32_t at = runs->free[size]; at != 0; at = run_block_at(runs, at).next) {
+            if (!block_is_sound(bounds, runs, kind, at, previous, size))
+                return broken_at(bounds, runs->layout->table, at, INVARIANT_record_list);
+            listed += 1u << size;
+            previous = at;
+        }
+    }
+    for (uint32_t record = 1; record <= runs->records.count; record++)
+        free_count += run_is_free(runs, record);
+    report_look_number(&bounds->report, count);
+    return (listed == runs->free_count && listed == free_count) ||
+           report_violated(&bounds->report, INVARIANT_free_count, "%u, %u in blocks, %u free",
+                           runs->free_count, listed, free_count);
+}
+
 static bool check_free_lists(struct bounds *bounds)
 {
 #define FREE_LIST_ARENA(name)
 #define FREE_LIST_POOL(name)                                                                       \
     &&check_free_list(bounds, TABLE_##name, CLAIM_##name, SCALAR_##name##_free_count)
+#define FREE_LIST_RUNS(name)                                                                       \
+    &&check_runs(bounds, &bounds->engine->name, CLAIM_##name, SCALAR_##name##_free_count)
+#define FREE_LIST_BESIDE(name)
 #define FREE_LIST_RING(name)
 #define FREE_LIST_CHUNKS(name)
 #define FREE_LIST_BUCKETS(name)
@@ -738,21 +819,35 @@ static bool check_free_lists(struct bounds *bounds)
         ;
 }
 
+#define CLAIM_ROW(name, table, arena, text) {TABLE_##table, text},
+static const struct {
+    enum engine_table table;
+    const char *text;
+} claims[CLAIM_COUNT] = {CLAIMS(CLAIM_ROW)};
+#undef CLAIM_ROW
+
+/* Is it the newest event of an order that has no money to list it? */
+static bool payment_is_loose(const struct engine *engine, uint32_t index)
+{
+    uint32_t order = payment_at(engine, index)->order;
+    return (order_at(engine, order)->flags & ORDER_HAS_LOOSE) != 0 &&
+           payment_loose(engine, order) == index;
+}
+
 /* Need this record not be in a list of this kind? */
 static bool may_be_unclaimed(const struct engine *engine, enum claim claim, uint32_t record)
 {
-    return (claim == CLAIM_lots && lot_at(engine, record)->linked == 0) ||
+    bool is_free = table_record_is_free(engine, claims[claim].table, record);
+    if (is_free)
+        return claim == CLAIM_piece_places || claim == CLAIM_order_places;
+    return claim == CLAIM_orders || claim == CLAIM_tallies ||
+           (claim == CLAIM_lots && lot_at(engine, record)->linked == 0) ||
+           (claim == CLAIM_payments && payment_is_loose(engine, record)) ||
            (claim == CLAIM_order_places && !order_is_inline(order_at(engine, record)));
 }
 
 static bool check_claims(struct bounds *bounds)
 {
-#define CLAIM_ROW(name, table, arena, text) {TABLE_##table, text},
-    static const struct {
-        enum engine_table table;
-        const char *text;
-    } claims[CLAIM_COUNT] = {CLAIMS(CLAIM_ROW)};
-#undef CLAIM_ROW
     for (unsigned i = 0; i < CLAIM_COUNT; i++) {
         for (uint32_t record = 1; record <= bounds->counts[i]; record++) {
             bool may_be = may_be_unclaimed(bounds->engine, (enum claim)i, record);

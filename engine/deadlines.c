@@ -252,7 +252,7 @@ static uint32_t bucket_take(struct deadlines *deadlines, struct wheel *wheel, ui
     wheel->count--;
     if (chunk->first == chunk->end) {
         bucket->head = chunk->next;
-        free_list_give(&deadlines->chunks_free, &chunk->next, index);
+        free_list_give(&deadlines->chunks_free, chunk, CHUNK_LINK, index);
     }
     if (bucket->count == 0) {
         deadlines->in_use[slot / 64] &= ~(1ULL << (slot % 64));

@@ -21,6 +21,17 @@ static inline uint32_t free_list_next(const struct arena *arena, uint32_t index,
     return next;
 }
 
+/* Takes the first record of the list, which its link no longer leads on from. The one behind it is
+ * wanted next, and was last touched long ago. */
+static inline void free_list_reuse(const struct arena *arena, uint32_t *first, void *record,
+                                   size_t link_offset)
+{
+    uint8_t *link = (uint8_t *)record + link_offset;
+    memcpy(first, link, sizeof *first);
+    memset(link, 0, sizeof *first);
+    __builtin_prefetch(arena_at(arena, *first), 1);
+}
+
 /* Takes a record; 0 when there is no room. One that was used before has its old content. */
 static inline uint32_t free_list_take(struct arena *arena, uint32_t *first, size_t link_offset)
 {
@@ -31,11 +42,10 @@ static inline uint32_t free_list_take(struct arena *arena, uint32_t *first, size
     return index;
 }
 
-/* Gives the record of this index back, whose link this is; the caller has kept it for a snapshot.
- */
-static inline void free_list_give(uint32_t *first, uint32_t *link, uint32_t index)
+/* Gives back this record, of this index; the caller has kept it for a snapshot. */
+static inline void free_list_give(uint32_t *first, void *record, size_t link_offset, uint32_t index)
 {
-    *link = *first;
+    memcpy((uint8_t *)record + link_offset, first, sizeof *first);
     *first = index;
 }
 

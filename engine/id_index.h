@@ -1,6 +1,7 @@
 /* An index of ids: three ids with their record numbers to a cache line, so that a look-up touches
- * nothing else. For records that are only ever added, and whose ids are not zero: a free place has
- * the id zero and the number 0. */
+ * nothing else. Ids are not zero: a free place has the id zero and the number 0. A line's records
+ * stand at its front, and a record that finds its home line full in the next line that is not; a
+ * removal moves records back, as in engine/index.h. */
 #ifndef TILL_ENGINE_ID_INDEX_H
 #define TILL_ENGINE_ID_INDEX_H
 
@@ -75,5 +76,10 @@ static inline void id_index_insert(struct id_index *index, uint32_t hash, struct
     line->ids[place] = id;
     line->records[place] = record;
 }
+
+/* Removes the record of an id, which is there; hash tells the hash of an id. */
+typedef uint32_t id_index_hash(const void *context, struct id id);
+void id_index_remove(struct id_index *index, id_index_hash *hash, const void *context, struct id id,
+                     uint32_t record);
 
 #endif

@@ -44,6 +44,11 @@ void engine_keeper_set(struct engine *engine, struct keeper *keeper)
 {
     engine->keeper = keeper;
     engine->deadlines.keeper = keeper;
+    for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
+        struct runs *runs = table_runs(engine, (enum engine_table)i);
+        if (runs != NULL)
+            runs->keeper = keeper;
+    }
 }
 
 /* Is there room for a table of the image? A ring needs it only for what is not forgotten. */
@@ -80,9 +85,9 @@ static bool has_room_to_end(const struct engine *engine, char *error, size_t err
         uint32_t needed;
         uint32_t room;
     } reserves[] = {
-        {TABLE_steps, engine->steps_reserved, arena_room(&engine->steps)},
-        {TABLE_ledger, engine->ledger_reserved, arena_room(&engine->ledger)},
-        {TABLE_lots, engine->lots_reserved, arena_room(&engine->lots)},
+        {TABLE_steps, engine->steps_reserved, step_room(engine)},
+        {TABLE_ledger, engine->ledger_reserved, ledger_entry_room(engine)},
+        {TABLE_lots, engine->lots_reserved, lot_room(engine)},
     };
     for (size_t i = 0; i < sizeof reserves / sizeof reserves[0]; i++) {
         if (reserves[i].needed > reserves[i].room) {

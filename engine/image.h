@@ -9,7 +9,7 @@
  *
  *   writing  engine_scalars, engine_keep_begin, keeper_next ..., engine_keep_end
  *   loading  engine_load_begin, engine_load_room or engine_load_ring ..., engine_rebuild,
- *            engine_check_bounds, engine_check_totals
+ *            engine_upgrade, engine_check_bounds, engine_check_totals
  *
  * The records come from a file: until these two have passed them, nothing may be asked or decided.
  */
@@ -67,6 +67,10 @@ void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t c
 /* Makes everything that follows from the records: the indexes, and the bitmap of the deadlines. It
  * follows no reference. */
 void engine_rebuild(struct engine *engine);
+
+/* Brings the records of an image of an older schema to what this one has beside, once the rest is
+ * rebuilt. False without memory for it. */
+bool engine_upgrade(struct engine *engine, unsigned schema);
 
 /* The engine's time becomes that of its last change, as after a replay of the log. What was asked
  * since then left no trace but the time; and the next change may be of another primary, whose clock

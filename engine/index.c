@@ -54,7 +54,9 @@ static uint64_t take_out(struct index *index, uint32_t hash, uint32_t record, bo
     }
     struct index_line *line = index_line_at(index, walk.line);
     *was_full = index_line_is_full(line);
-    line_take_out(line, (unsigned)__builtin_ctz(index_equal(line->records, record)));
+    /* It may stand there under another hash as well. */
+    unsigned places = index_equal(line->records, record) & index_equal(line->hashes, hash);
+    line_take_out(line, (unsigned)__builtin_ctz(places));
     return walk.line;
 }
 

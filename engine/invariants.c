@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "engine/image.h"
 #include "engine/state.h"
 
 enum { PLACE_TEXT_SIZE = 160, NAME_TEXT_SIZE = 2 * ID_TEXT_SIZE };
@@ -134,7 +135,8 @@ static void write_place(const struct report *report, char text[PLACE_TEXT_SIZE])
                  scalar_info((enum engine_scalar)place.index)->name);
         return;
     }
-    if (place.index != 0)
+    /* What a list leads to need not be a record. */
+    if (place.index != 0 && place.index < engine_table_view(report->engine, place.table).count)
         write_name(report->engine, place, name);
     snprintf(text, PLACE_TEXT_SIZE, "record %u of table %s%s", place.index,
              table_info(place.table)->name, name);

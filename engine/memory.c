@@ -28,6 +28,8 @@ static uint32_t capacity_of(const struct engine_options *options, size_t offset)
 /* Where the arena of each table is in the engine; of the buckets, which are none, 0. */
 #define PLACE_ARENA(name)   offsetof(struct engine, name)
 #define PLACE_POOL(name)    offsetof(struct engine, name)
+#define PLACE_RUNS(name)    offsetof(struct engine, name.records)
+#define PLACE_BESIDE(name)  offsetof(struct engine, name)
 #define PLACE_RING(name)    offsetof(struct engine, name.records)
 #define PLACE_CHUNKS(name)  offsetof(struct engine, deadlines.chunks)
 #define PLACE_BUCKETS(name) 0
@@ -52,6 +54,8 @@ const struct arena *table_arena_at(const struct engine *engine, enum engine_tabl
 
 #define RING_PLACE_ARENA(name)   0
 #define RING_PLACE_POOL(name)    0
+#define RING_PLACE_RUNS(name)    0
+#define RING_PLACE_BESIDE(name)  0
 #define RING_PLACE_RING(name)    offsetof(struct engine, name)
 #define RING_PLACE_CHUNKS(name)  0
 #define RING_PLACE_BUCKETS(name) 0
@@ -84,7 +88,9 @@ struct free_places {
 #define FREE_ARENA(name, record)
 #define FREE_POOL(name, record)                                                                    \
     [TABLE_##name] = {offsetof(struct engine, name##_free),                                        \
-                      offsetof(struct engine, name##_free_count), offsetof(struct record, next)},
+                      offsetof(struct engine, name##_free_count), record##_free_link},
+#define FREE_RUNS(name, record)
+#define FREE_BESIDE(name, record)
 #define FREE_RING(name, record)
 #define FREE_CHUNKS(name, record)
 #define FREE_BUCKETS(name, record)
@@ -97,6 +103,11 @@ static const struct free_places free_places[ENGINE_TABLE_COUNT] = {
 #define SAVED_ARENA(name)
 #define SAVED_POOL(name)                                                                           \
     static_assert(SCALAR_##name##_free != SCALAR_##name##_free_count, "both are scalars");
+#define SAVED_RUNS(name)                                                                           \
+    static_assert(SCALAR_##name##_free_6 - SCALAR_##name##_free_0 == RUN_SIZES - 1 &&              \
+                      SCALAR_##name##_free_count - SCALAR_##name##_free_6 == 1,                    \
+                  "the first block of each size, and how many records");
+#define SAVED_BESIDE(name)
 #define SAVED_RING(name) static_assert(SCALAR_##name##_first != SCALAR_##name##_end, "as these");
 #define SAVED_CHUNKS(name)
 #define SAVED_BUCKETS(name)
@@ -120,10 +131,66 @@ struct free_list table_free_list(const struct engine *engine, enum engine_table 
                               .link_offset = places->link};
 }
 
+/* Where the runs of each table of that kind are. */
+#define RUNS_ARENA(name)   0
+#define RUNS_POOL(name)    0
+#define RUNS_RUNS(name)    offsetof(struct engine, name)
+#define RUNS_BESIDE(name)  0
+#define RUNS_RING(name)    0
+#define RUNS_CHUNKS(name)  0
+#define RUNS_BUCKETS(name) 0
+static const size_t runs_places[ENGINE_TABLE_COUNT] = {
+#define TABLE(number, KIND, name, ...) RUNS_##KIND(name),
+#include "engine/tables/tables.h"
+};
+
+struct runs *table_runs(struct engine *engine, enum engine_table table)
+{
+    if (runs_places[table] == 0)
+        return NULL;
+    return (struct runs *)(void *)((uint8_t *)engine + runs_places[table]);
+}
+
+const struct runs *table_runs_at(const struct engine *engine, enum engine_table table)
+{
+    if (runs_places[table] == 0)
+        return NULL;
+    return (const void *)((const uint8_t *)engine + runs_places[table]);
+}
+
+/* How the records of RUNS look when they are free. */
+#define RUN(record, links, used)                                                                   \
+    enum {                                                                                         \
+        record##_links = offsetof(struct record, links),                                           \
+        record##_used = offsetof(struct record, used)                                              \
+    };                                                                                             \
+    static_assert(sizeof(((struct record *)NULL)->used) == sizeof(uint32_t) &&                     \
+                      sizeof(struct record) - offsetof(struct record, links) >=                    \
+                          sizeof(struct run_block) &&                                              \
+                      (record##_used + sizeof(uint32_t) <= record##_links ||                       \
+                       record##_links + sizeof(struct run_block) <= record##_used),                \
+                  "a free block's words stand beside the one that tells it from records in use");
+#include "engine/tables/tables.h"
+
+#define LAYOUT_ARENA(name, record)
+#define LAYOUT_POOL(name, record)
+#define LAYOUT_RUNS(name, record) [TABLE_##name] = {TABLE_##name, record##_links, record##_used},
+#define LAYOUT_BESIDE(name, record)
+#define LAYOUT_RING(name, record)
+#define LAYOUT_CHUNKS(name, record)
+#define LAYOUT_BUCKETS(name, record)
+static const struct run_layout run_layouts[ENGINE_TABLE_COUNT] = {
+#define TABLE(number, KIND, name, record, ...) LAYOUT_##KIND(name, record)
+#include "engine/tables/tables.h"
+};
+
 bool table_record_is_free(const struct engine *engine, enum engine_table table, uint32_t record)
 {
     static const uint8_t zeros[KEEP_RECORD_SIZE_MAX];
     const struct free_places *places = &free_places[table];
+    const struct runs *runs = table_runs_at(engine, table);
+    if (runs != NULL)
+        return run_is_free(runs, record);
     if (places->first == 0)
         return false;
     const struct arena *arena = table_arena_at(engine, table);
@@ -131,6 +198,14 @@ bool table_record_is_free(const struct engine *engine, enum engine_table table, 
     uint32_t behind = places->link + (uint32_t)sizeof(uint32_t);
     return memcmp(bytes, zeros, places->link) == 0 &&
            memcmp(bytes + behind, zeros, arena->record_size - behind) == 0;
+}
+
+uint32_t table_records_used(const struct engine *engine, enum engine_table table)
+{
+    const struct runs *runs = table_runs_at(engine, table);
+    if (runs != NULL)
+        return runs_used(runs);
+    return table_arena_at(engine, table)->count - table_free_list(engine, table).count;
 }
 
 /* The memory of each index, how many records a line of it finds, and the table that they are of. */
@@ -143,6 +218,8 @@ static const struct {
     {offsetof(struct engine, member.lines), places, TABLE_##table},
 #define INDEX_ARENA(name)
 #define INDEX_POOL(name)
+#define INDEX_RUNS(name)
+#define INDEX_BESIDE(name)
 #define INDEX_RING(name) INDEX_AT(name.index, INDEX_PLACES, name)
 #define INDEX_CHUNKS(name)
 #define INDEX_BUCKETS(name)
@@ -196,6 +273,9 @@ static bool tables_init(struct engine *engine)
         if (!is_of_deadlines(table))
             all &= arena_init(table_arena(engine, (enum engine_table)i), table->record->size_bytes,
                               capacity_of(&engine->options, table->capacity_offset));
+        struct runs *runs = table_runs(engine, (enum engine_table)i);
+        if (runs != NULL)
+            runs->layout = &run_layouts[i];
     }
     for (unsigned i = 0; i < INDEX_COUNT; i++)
         all &=
@@ -337,10 +417,9 @@ static uint64_t arenas_used(const struct engine *engine, size_t capacity_offset)
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
         if (is_of_deadlines(table) || table->kind == TABLE_KIND_RING ||
-            table->capacity_offset != capacity_offset)
+            table->kind == TABLE_KIND_BESIDE || table->capacity_offset != capacity_offset)
             continue;
-        uint32_t count = table_arena_at(engine, (enum engine_table)i)->count -
-                         table_free_list(engine, (enum engine_table)i).count;
+        uint32_t count = table_records_used(engine, (enum engine_table)i);
         used = count > used ? count : used;
     }
     return used;

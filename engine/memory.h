@@ -18,8 +18,15 @@ struct free_list {
 
 struct free_list table_free_list(const struct engine *engine, enum engine_table table);
 
-/* Is a record of a table free, that is, zero but for the link of a free list? */
+/* Is a record of a table free? In a POOL: is it zero but for the link of a free list? */
 bool table_record_is_free(const struct engine *engine, enum engine_table table, uint32_t record);
+
+/* Records of an arena that are in use. */
+uint32_t table_records_used(const struct engine *engine, enum engine_table table);
+
+/* The runs of a table; NULL for one of another kind. */
+struct runs *table_runs(struct engine *engine, enum engine_table table);
+const struct runs *table_runs_at(const struct engine *engine, enum engine_table table);
 
 /* The ring of a table; NULL for one that is no ring. */
 struct memory_ring *table_ring(struct engine *engine, enum engine_table table);

@@ -26,6 +26,7 @@
 #include "engine/offer.h"
 
 #include "engine/handlers.h"
+#include "engine/piece_list.h"
 #include "engine/plan.h"
 #include "engine/plant.h"
 #include "engine/points.h"
@@ -91,6 +92,9 @@ void offer_keep(struct engine *engine, const struct plan *plan, uint32_t index)
     };
 }
 
+/* The loop over orders is compiled twice, each time with all of its parts: see offers_decide. */
+#define ALWAYS_INLINE __attribute__((always_inline)) static inline
+
 /* The numbers of the engine that each order changes: in registers from one order to the next. */
 struct run {
     uint64_t time_us;
@@ -134,7 +138,7 @@ static bool offer_refuse(struct engine *engine, uint64_t seq, struct command *co
 }
 
 /* The customer's index; 0: a new one, for which there is no room. */
-static inline uint32_t customer_of(struct engine *engine, const struct command *command)
+ALWAYS_INLINE uint32_t customer_of(struct engine *engine, const struct command *command)
 {
     const struct order_place_body *body = command->body;
     uint32_t customer = customer_find(engine, body->customer, command->customer_hash);
@@ -144,7 +148,7 @@ static inline uint32_t customer_of(struct engine *engine, const struct command *
 }
 
 /* Writes the order: everything was looked at. */
-static inline void offer_take(struct engine *engine, struct run *run, const struct command *command,
+ALWAYS_INLINE void offer_take(struct engine *engine, struct run *run, const struct command *command,
                               const struct offer *offer, uint32_t index, uint32_t customer)
 {
     const struct order_place_body *body = command->body;
@@ -160,16 +164,14 @@ static inline void offer_take(struct engine *engine, struct run *run, const stru
         order->deadline_us = run->time_us + offer->hold_us;
     order->fingerprint = fingerprint;
     order->customer = customer;
-    order->parts.piece.next = stock->pieces;
-    order->parts.piece.order = index;
-    stock->pieces = index;
+    piece_push(engine, stock, &order->parts.piece, index);
     source_take(engine, stock, offer->pool, offer->quantity);
     run->digest = stock_mixed(run->digest, stock, offer->stock);
     run->digest = digest_mixed(run->digest, fingerprint, (uint64_t)offer->order.total);
     timer_set(engine, TIMER_hold, index, run->time_us + offer->hold_us);
 }
 
-static inline void offer_reply(struct engine *engine, const struct run *run,
+ALWAYS_INLINE void offer_reply(struct engine *engine, const struct run *run,
                                struct command *command, const struct offer *offer)
 {
     command->outcome = OUTCOME_OK;
@@ -185,9 +187,10 @@ static inline void offer_reply(struct engine *engine, const struct run *run,
     reply->hold_ends = run->time_us + offer->hold_us;
 }
 
-/* Decides one order; false, with nothing done, when it needs another look. */
-static inline bool offer_decide(struct engine *engine, struct run *run, struct command *command,
-                                const struct offer *offer)
+/* Decides one order; false, with nothing done, when it needs another look. `reuses`: there may be
+ * records that are used again. */
+ALWAYS_INLINE bool offer_decide(struct engine *engine, struct run *run, struct command *command,
+                                const struct offer *offer, bool reuses)
 {
     const struct order_place_body *body = command->body;
     unsigned place = 0;
@@ -198,13 +201,13 @@ static inline bool offer_decide(struct engine *engine, struct run *run, struct c
     int64_t gives = source_gives(engine, offer->pool, offer->stock);
     if (gives < offer->quantity && !OFFER_PLANT(SHORT_UNSEEN))
         return offer_refuse(engine, run->seq, command, offer, gives);
-    if (arena_room(&engine->orders) == 0 ||
+    if ((reuses ? order_room(engine) : arena_room(&engine->orders)) == 0 ||
         (!deadlines_has_room(&engine->deadlines) && !OFFER_PLANT(ROOM_UNSEEN)))
         return false;
     uint32_t customer = customer_of(engine, command);
     if (customer == 0)
         return false;
-    uint32_t index = ++engine->orders.count; /* there is room */
+    uint32_t index = reuses ? order_alloc(engine) : ++engine->orders.count; /* there is room */
     offer_take(engine, run, command, offer, index, customer);
     index_put(line, place, OFFER_PLANT(ID_UNSEEN) ? 1 : command->order_hash, index);
     offer_reply(engine, run, command, offer);
@@ -212,7 +215,8 @@ static inline bool offer_decide(struct engine *engine, struct run *run, struct c
 }
 
 /* An offer that holds is not voided on the way: orders change nothing that terms are judged by. */
-uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t count)
+ALWAYS_INLINE uint32_t run_decide(struct engine *engine, struct command *commands, uint32_t count,
+                                  bool reuses)
 {
     struct run run = {.time_us = engine->time_us, .seq = engine->seq, .digest = engine->digest};
     const struct offer *offer = NULL;
@@ -223,7 +227,7 @@ uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t
             break;
         if (offer == NULL || !terms_equal(&offer->terms, command->body))
             offer = offer_for(engine, command->body);
-        if (offer == NULL || !offer_decide(engine, &run, command, offer))
+        if (offer == NULL || !offer_decide(engine, &run, command, offer, reuses))
             break;
     }
     engine->orders_by_state[order_state_PENDING] += run.seq - engine->seq;
@@ -233,4 +237,19 @@ uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t
     engine->seq = run.seq;
     engine->digest = run.digest;
     return decided;
+}
+
+__attribute__((noinline)) static uint32_t run_decide_reusing(struct engine *engine,
+                                                             struct command *commands,
+                                                             uint32_t count)
+{
+    return run_decide(engine, commands, count, true);
+}
+
+/* Until the first orders are forgotten no record is used again, and none is looked for. */
+uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t count)
+{
+    if (engine->orders_free != 0)
+        return run_decide_reusing(engine, commands, count);
+    return run_decide(engine, commands, count, false);
 }

@@ -18,6 +18,7 @@
 #include "engine/order.h"
 
 #include "engine/keys.h"
+#include "engine/payment.h"
 #include "engine/points.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
@@ -62,16 +63,18 @@ uint64_t order_hold_max_us(const struct engine *engine, const struct order *orde
 bool order_has_step_room(const struct engine *engine, const struct order *order)
 {
     bool is_free = order->version == 1 && order->state != order_state_PENDING;
-    return is_free || arena_room(&engine->steps) > engine->steps_reserved;
+    return is_free || step_room(engine) > engine->steps_reserved;
 }
 
 struct money *order_money_edit(struct engine *engine, uint32_t index)
 {
     struct order *order = order_edit(engine, index);
     if (order->money == 0) {
-        order->money = arena_take(&engine->moneys, 1);
+        order->money = money_alloc(engine);
         TILL_ASSERT(order->money != 0);
-        money_edit(engine, order->money)->order = index;
+        money_new(engine, order->money)->order = index;
+        if ((order->flags & ORDER_HAS_LOOSE) != 0)
+            payments_gather(engine, index);
     }
     return money_edit(engine, order->money);
 }
@@ -108,7 +111,7 @@ uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t versio
 
 static void write_step(struct engine *engine, struct order *order)
 {
-    uint32_t step = arena_take(&engine->steps, 1);
+    uint32_t step = step_alloc(engine);
     TILL_ASSERT(step != 0);
     *step_new(engine, step) = (struct step){
         .seq = engine->seq,

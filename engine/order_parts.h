@@ -15,6 +15,12 @@ static inline const struct piece *piece_of(const struct engine *engine, uint32_t
                                          : &order_at(engine, place)->parts.piece;
 }
 
+/* The order that took the piece at a place. */
+static inline uint32_t piece_order(const struct engine *engine, uint32_t place)
+{
+    return (place & PIECE_IN_ARENA) != 0 ? piece_at(engine, place & ~PIECE_IN_ARENA)->order : place;
+}
+
 /* The order with this id, whose hash_id is known; 0: there is none. */
 static inline uint32_t order_find_hashed(const struct engine *engine, struct id id, uint32_t hash)
 {

@@ -61,13 +61,85 @@ uint32_t payment_find(const struct engine *engine, struct id event, uint32_t pro
     return index;
 }
 
-static struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider)
+/* No event has provider 0. */
+static uint32_t loose_hash(const struct engine *engine, uint32_t order)
 {
-    uint32_t index = arena_take(&engine->payments, 1);
+    return hash_words(engine, order, 0);
+}
+
+uint32_t payment_loose(const struct engine *engine, uint32_t order)
+{
+    struct index_walk walk = index_walk(&engine->payment_index, loose_hash(engine, order));
+    uint32_t newest = 0;
+    uint32_t index = 0;
+    /* Among them may be an event of the order whose own hash is the same; it is not newer. */
+    while ((index = index_next(&walk)) != 0) {
+        if (payment_at(engine, index)->order == order && index > newest)
+            newest = index;
+    }
+    return newest;
+}
+
+void payment_index_loose(struct engine *engine, uint32_t index)
+{
+    uint32_t order = payment_at(engine, index)->order;
+    uint32_t newest = payment_loose(engine, order);
+    if (newest != 0)
+        index_remove(&engine->payment_index, loose_hash(engine, order), newest);
+    index_insert(&engine->payment_index, loose_hash(engine, order), index);
+}
+
+void payment_push(struct engine *engine, uint32_t money, uint32_t index)
+{
+    payment_new(engine, index)->next = money_at(engine, money)->payments;
+    money_edit(engine, money)->payments = index;
+}
+
+void payment_push_loose(struct engine *engine, uint32_t order, uint32_t index)
+{
+    payment_new(engine, index)->next = payment_loose(engine, order);
+    payment_index_loose(engine, index);
+    order_edit(engine, order)->flags |= ORDER_HAS_LOOSE;
+}
+
+void payments_gather(struct engine *engine, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    uint32_t newest = payment_loose(engine, index);
+    money_edit(engine, order->money)->payments = newest;
+    index_remove(&engine->payment_index, loose_hash(engine, index), newest);
+    order->flags &= (uint8_t)~ORDER_HAS_LOOSE;
+}
+
+/* Lists an event of an order. One that changes no money of an order that has none makes none
+ * either, until an order was forgotten: so the records are the same whether the log of an older
+ * schema was replayed or an image of it was loaded, which has none for such an order. */
+static void payment_list(struct engine *engine, uint32_t order, uint32_t index)
+{
+    if (order_at(engine, order)->money == 0 && engine->orders_forgotten == 0) {
+        payment_push_loose(engine, order, index);
+        return;
+    }
+    order_money_edit(engine, order);
+    payment_push(engine, order_at(engine, order)->money, index);
+}
+
+static struct payment *payment_add(struct engine *engine, uint32_t order,
+                                   const struct payment_event_body *event)
+{
+    uint32_t index = payment_alloc(engine);
     TILL_ASSERT(index != 0);
     struct payment *payment = payment_new(engine, index);
-    *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
-    index_insert(&engine->payment_index, payment_hash(engine, event, provider), index);
+    *payment = (struct payment){.event = event->event,
+                                .time_us = engine->time_us,
+                                .amount = event->amount,
+                                .provider = event->provider,
+                                .order = order,
+                                .status = event->status,
+                                .currency = event->currency};
+    index_insert(&engine->payment_index, payment_hash(engine, event->event, event->provider),
+                 index);
+    payment_list(engine, order, index);
     return payment;
 }
 
@@ -124,13 +196,13 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
                                const struct retake *retake)
 {
     const struct order *order = order_at(engine, index);
-    if (arena_room(&engine->payments) == 0)
+    if (payment_room(engine) == 0)
         return REJECT_FULL(engine, payments);
     /* A PENDING order can always end. */
     bool ends = effect == EFFECT_CONFIRM || effect == EFFECT_FAIL;
     if (!ends && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
-    if (order->money == 0 && arena_room(&engine->moneys) == 0)
+    if (order->money == 0 && money_room(engine) == 0)
         return REJECT_FULL(engine, moneys);
     return effect == EFFECT_RETAKE ? retake_check_room(engine, index, retake) : OUTCOME_OK;
 }
@@ -205,11 +277,7 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     if (ended)
         order_give_back(engine, index, order_state_EXPIRED);
     payment_apply(engine, index, effect, body->amount, &retake);
-    struct payment *payment = payment_add(engine, body->event, body->provider);
-    payment->amount = body->amount;
-    payment->order = index;
-    payment->status = body->status;
-    payment->currency = body->currency;
+    struct payment *payment = payment_add(engine, index, body);
     if (effect == EFFECT_PARK) {
         payment->outcome = (uint8_t)reject(engine, OUTCOME_AMOUNT_MISMATCH, order->currency,
                                            order_money_due(engine, order));

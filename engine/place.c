@@ -5,6 +5,7 @@
 
 #include "engine/handlers.h"
 #include "engine/order.h"
+#include "engine/piece_list.h"
 #include "engine/plan.h"
 #include "engine/sale.h"
 #include "engine/source.h"
@@ -251,17 +252,17 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
 {
     bool has_money = plan->points_used > 0 || (plan_is_paid(plan) && plan->total > 0);
     bool confirmed = plan->is_confirmed;
-    if (arena_room(&engine->orders) == 0)
+    if (order_room(engine) == 0)
         return REJECT_FULL(engine, orders);
     if (plan->customer == 0 && arena_room(&engine->customers) == 0)
         return REJECT_FULL(engine, customers);
-    if (!plan->is_inline && arena_room(&engine->lines) < plan->body->line_count)
+    if (!plan->is_inline && !runs_have(&engine->lines, plan->body->line_count))
         return REJECT_FULL(engine, lines);
-    if (!plan->is_inline && arena_room(&engine->pieces) < plan->piece_count)
+    if (!plan->is_inline && !runs_have(&engine->pieces, plan->piece_count))
         return REJECT_FULL(engine, pieces);
-    if (has_money && arena_room(&engine->moneys) == 0)
+    if (has_money && money_room(engine) == 0)
         return REJECT_FULL(engine, moneys);
-    if (arena_room(&engine->tallies) < plan->tallies_new)
+    if (tally_room(engine) < plan->tallies_new)
         return REJECT_FULL(engine, tallies);
     if (!confirmed && !deadlines_has_room(&engine->deadlines))
         return REJECT_FULL(engine, deadlines);
@@ -273,7 +274,7 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
 
 static uint32_t write_lines(struct engine *engine, const struct plan *plan)
 {
-    uint32_t first = arena_take(&engine->lines, plan->body->line_count);
+    uint32_t first = runs_take(&engine->lines, plan->body->line_count);
     struct line *lines = line_new(engine, first);
     for (unsigned i = 0; i < plan->body->line_count; i++)
         lines[i] = (struct line){.price = plan->lines[i].price,
@@ -299,7 +300,7 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
         order->flags |= ORDER_IS_INLINE;
     } else {
         order->parts.lines = write_lines(engine, plan);
-        order->parts.pieces = arena_take(&engine->pieces, plan->piece_count);
+        order->parts.pieces = runs_take(&engine->pieces, plan->piece_count);
         pieces = piece_new(engine, order->parts.pieces);
         place = order->parts.pieces | PIECE_IN_ARENA;
     }
@@ -309,24 +310,23 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
         pieces[i] =
             (struct piece){.stock = planned->stock,
                            .quantity = planned->quantity,
-                           .next = stock->pieces,
-                           .order = index,
+                           .order = plan->is_inline ? 0 : index,
                            .pool = planned->pool,
                            .line = (uint16_t)planned->line,
                            .flags = plan_is_fixed(plan, planned->line) ? PIECE_IS_FIXED : 0};
-        stock->pieces = place;
+        piece_push(engine, stock, &pieces[i], place);
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
 }
 
 static uint32_t write_order(struct engine *engine, const struct plan *plan, uint64_t fingerprint)
 {
-    uint32_t index = arena_take(&engine->orders, 1);
+    uint32_t index = order_alloc(engine);
     struct order *order = order_new(engine, index);
     uint32_t customer = plan->customer != 0
                             ? plan->customer
                             : customer_add(engine, plan->body->customer, plan->customer_hash);
-    /* The record is fresh, so zero but for what is written here. */
+    /* The record is zero but for what is written here. */
     order->id = plan->body->order;
     order->placed_seq = engine->seq;
     order->placed_us = engine->time_us;

@@ -38,19 +38,19 @@ static bool lot_has_expired(const struct engine *engine, const struct lot *lot)
 
 static uint32_t ledger_room(const struct engine *engine)
 {
-    return arena_room(&engine->ledger) - engine->ledger_reserved;
+    return ledger_entry_room(engine) - engine->ledger_reserved;
 }
 
 static uint32_t lots_room(const struct engine *engine)
 {
-    return arena_room(&engine->lots) - engine->lots_reserved;
+    return lot_room(engine) - engine->lots_reserved;
 }
 
 static void ledger_add(struct engine *engine, enum ledger_kind kind, uint32_t lot, uint32_t order,
                        int64_t points)
 {
     struct customer *customer = customer_edit(engine, lot_at(engine, lot)->customer);
-    uint32_t index = arena_take(&engine->ledger, 1);
+    uint32_t index = ledger_entry_alloc(engine);
     TILL_ASSERT(index != 0);
     *ledger_entry_new(engine, index) = (struct ledger_entry){
         .seq = engine->seq,
@@ -263,7 +263,7 @@ static void lot_fill(struct engine *engine, uint32_t index, int64_t points)
 
 static uint32_t lot_add(struct engine *engine, const struct lot *lot, int64_t points)
 {
-    uint32_t index = arena_take(&engine->lots, 1);
+    uint32_t index = lot_alloc(engine);
     TILL_ASSERT(index != 0);
     *lot_new(engine, index) = *lot;
     lot_fill(engine, index, points);

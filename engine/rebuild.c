@@ -76,6 +76,8 @@ static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)
 /* How each index takes a record. */
 #define INSERT_ARENA(name)
 #define INSERT_POOL(name)
+#define INSERT_RUNS(name)
+#define INSERT_BESIDE(name)
 #define INSERT_RING(name)                                                                          \
     static void name##_insert(struct engine *engine, uint32_t hash, uint32_t record)               \
     {                                                                                              \
@@ -144,12 +146,26 @@ static void index_records(struct engine *engine, struct rebuilt rebuilt, uint32_
     }
 #define REBUILD_ARENA(name)
 #define REBUILD_POOL(name)
+#define REBUILD_RUNS(name)
+#define REBUILD_BESIDE(name)
 #define REBUILD_RING(name)                                                                         \
     index_records(engine, REBUILT(&engine->name.index, name, name),                                \
                   memory_ring_slot(&engine->name, engine->name.first),                             \
                   memory_ring_count(&engine->name));
 #define REBUILD_CHUNKS(name)
 #define REBUILD_BUCKETS(name)
+
+/* The newest event of an order that has no money is the last one: records of events were not used
+ * again yet when it came. */
+static void rebuild_loose(struct engine *engine)
+{
+    for (uint32_t i = 1; i <= engine->payments.count; i++) {
+        uint32_t order = payment_at(engine, i)->order;
+        if (order <= engine->orders.count &&
+            (order_at(engine, order)->flags & ORDER_HAS_LOOSE) != 0)
+            payment_index_loose(engine, i);
+    }
+}
 
 void engine_rebuild(struct engine *engine)
 {
@@ -158,6 +174,7 @@ void engine_rebuild(struct engine *engine)
 #define ID_INDEX(name, table)          INDEX(name, table)
 #define TABLE(number, KIND, name, ...) REBUILD_##KIND(name)
 #include "engine/tables/tables.h"
+    rebuild_loose(engine);
     deadlines_rebuild(&engine->deadlines);
     engine->terms_generation++;
 }

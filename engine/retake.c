@@ -10,6 +10,7 @@
 
 #include "engine/handlers.h"
 #include "engine/order.h"
+#include "engine/piece_list.h"
 #include "engine/source.h"
 #include "engine/tally.h"
 
@@ -119,10 +120,10 @@ enum outcome retake_check_room(struct engine *engine, uint32_t index, const stru
 {
     const struct order *order = order_at(engine, index);
     int64_t points = money_at(engine, order->money)->points_used;
-    if (retake->is_elsewhere && arena_room(&engine->pieces) < retake->plan.piece_count)
+    if (retake->is_elsewhere && !runs_have(&engine->pieces, retake->plan.piece_count))
         return REJECT_FULL(engine, pieces);
     if (order->sale != 0 && sale_at(engine, order->sale)->counted &&
-        arena_room(&engine->tallies) < order->line_count + 1u)
+        tally_room(engine) < order->line_count + 1u)
         return REJECT_FULL(engine, tallies);
     if (points == 0)
         return OUTCOME_OK;
@@ -141,20 +142,20 @@ static void write_elsewhere(struct engine *engine, uint32_t index, const struct 
 {
     struct order *order = order_edit(engine, index);
     struct money *money = order_money_edit(engine, index);
-    money->pieces = arena_take(&engine->pieces, plan->piece_count);
+    money->pieces = runs_take(&engine->pieces, plan->piece_count);
     money->piece_count = plan->piece_count;
     order->flags |= ORDER_IS_MOVED;
     for (uint32_t i = 0; i < plan->piece_count; i++) {
         const struct planned_piece *planned = &plan->pieces[i];
         uint32_t place = money->pieces + i;
         struct stock *stock = stock_edit(engine, planned->stock);
-        *piece_new(engine, place) = (struct piece){.stock = planned->stock,
-                                                   .quantity = planned->quantity,
-                                                   .next = stock->pieces,
-                                                   .order = index,
-                                                   .pool = planned->pool,
-                                                   .line = (uint16_t)planned->line};
-        stock->pieces = place | PIECE_IN_ARENA;
+        struct piece *piece = piece_new(engine, place);
+        *piece = (struct piece){.stock = planned->stock,
+                                .quantity = planned->quantity,
+                                .order = index,
+                                .pool = planned->pool,
+                                .line = (uint16_t)planned->line};
+        piece_push(engine, stock, piece, place | PIECE_IN_ARENA);
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
 }

@@ -154,7 +154,7 @@ static bool tallies_have_room(const struct engine *engine, uint32_t sale)
         if (order->sale == sale && order_has_pieces(order))
             needed += order->line_count + 1u;
     }
-    return needed <= arena_room(&engine->tallies);
+    return needed <= tally_room(engine);
 }
 
 static void tallies_count(struct engine *engine, uint32_t sale)

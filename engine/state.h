@@ -17,6 +17,7 @@
 #include "engine/memory_ring.h"
 #include "engine/offer.h"
 #include "engine/records.h"
+#include "engine/runs.h"
 
 struct engine {
     struct engine_options options;
@@ -43,7 +44,9 @@ struct engine {
     struct arena name;                                                                             \
     uint32_t name##_free; /* the record that was given back last; 0: none is free */               \
     uint32_t name##_free_count;
-#define TABLE_MEMBER_RING(name) struct memory_ring name;
+#define TABLE_MEMBER_RUNS(name)   struct runs name;
+#define TABLE_MEMBER_BESIDE(name) struct arena name;
+#define TABLE_MEMBER_RING(name)   struct memory_ring name;
 #define TABLE_MEMBER_BUCKETS(name)
 #define TABLE_MEMBER_CHUNKS(name)
 #define TABLE(number, KIND, name, ...) TABLE_MEMBER_##KIND(name)
@@ -52,6 +55,8 @@ struct engine {
 #include "engine/tables/tables.h"
 #undef TABLE_MEMBER_ARENA
 #undef TABLE_MEMBER_POOL
+#undef TABLE_MEMBER_RUNS
+#undef TABLE_MEMBER_BESIDE
 #undef TABLE_MEMBER_RING
 #undef TABLE_MEMBER_BUCKETS
 #undef TABLE_MEMBER_CHUNKS
@@ -65,6 +70,7 @@ struct engine {
     uint32_t lots_reserved;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
+    uint64_t orders_forgotten;
     int64_t on_hand_total; /* of all stocks: no sum over some of them is larger */
     uint64_t parked_count;
     uint64_t refund_order_count;
@@ -109,27 +115,32 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
         return (struct type *)(void *)engine->memory.records + index;                              \
     }
 
+/* Where the free records of each POOL are linked. */
+#define LINK(record, member)                                                                       \
+    enum { record##_free_link = offsetof(struct record, member) };                                 \
+    static_assert(sizeof(((struct record *)NULL)->member) == sizeof(uint32_t), "links the free "   \
+                                                                               "ones");
+#include "engine/tables/tables.h"
+
 /* Records of a POOL come and go: `_alloc` gives one that is zero (0: there is no room), which the
- * caller may write like a new one; `_free` takes it back, and leaves it zero but for its `next`. So
- * a free record can be told from any other. `_room` is how many may be taken. */
+ * caller may write like a new one; `_free` takes it back, and leaves it zero but for its link. So a
+ * free record can be told from any other. `_room` is how many may be taken. */
 #define POOL_ACCESS(type, table)                                                                   \
-    static_assert(sizeof(((struct type *)NULL)->next) == sizeof(uint32_t), "links the free ones"); \
     static inline uint32_t type##_alloc(struct engine *engine)                                     \
     {                                                                                              \
-        bool is_reused = engine->table##_free != 0;                                                \
-        uint32_t index =                                                                           \
-            free_list_take(&engine->table, &engine->table##_free, offsetof(struct type, next));    \
-        if (is_reused) {                                                                           \
-            engine->table##_free_count--;                                                          \
-            type##_edit(engine, index)->next = 0;                                                  \
-        }                                                                                          \
+        uint32_t index = engine->table##_free;                                                     \
+        if (index == 0)                                                                            \
+            return arena_take(&engine->table, 1);                                                  \
+        free_list_reuse(&engine->table, &engine->table##_free, type##_edit(engine, index),         \
+                        type##_free_link);                                                         \
+        engine->table##_free_count--;                                                              \
         return index;                                                                              \
     }                                                                                              \
-    static inline void type##_free(struct engine *engine, uint32_t index)                          \
+    __attribute__((unused)) static inline void type##_free(struct engine *engine, uint32_t index)  \
     {                                                                                              \
         struct type *record = type##_edit(engine, index);                                          \
         memset(record, 0, sizeof *record);                                                         \
-        free_list_give(&engine->table##_free, &record->next, index);                               \
+        free_list_give(&engine->table##_free, record, type##_free_link, index);                    \
         engine->table##_free_count++;                                                              \
     }                                                                                              \
     static inline uint32_t type##_room(const struct engine *engine)                                \
@@ -138,7 +149,22 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
     }
 #define ACCESS_ARENA(record, table) RECORD_ACCESS(record, table, table)
 #define ACCESS_POOL(record, table)  RECORD_ACCESS(record, table, table) POOL_ACCESS(record, table)
-#define ACCESS_RING(record, table)  RECORD_ACCESS(record, table, table.records)
+#define ACCESS_RUNS(record, table)  RECORD_ACCESS(record, table, table.records)
+/* Such a record is there with the one that it stands beside, and counts from the first change on.
+ */
+#define ACCESS_BESIDE(type, table)                                                                 \
+    static inline const struct type *type##_at(const struct engine *engine, uint32_t index)        \
+    {                                                                                              \
+        return (const struct type *)(const void *)engine->table.records + index;                   \
+    }                                                                                              \
+    static inline struct type *type##_edit(struct engine *engine, uint32_t index)                  \
+    {                                                                                              \
+        keep(engine->keeper, TABLE_##table, index);                                                \
+        if (index > engine->table.count)                                                           \
+            engine->table.count = index;                                                           \
+        return (struct type *)(void *)engine->table.records + index;                               \
+    }
+#define ACCESS_RING(record, table) RECORD_ACCESS(record, table, table.records)
 #define ACCESS_BUCKETS(record, table)
 #define ACCESS_CHUNKS(record, table)
 #define TABLE(number, KIND, name, record, ...) ACCESS_##KIND(record, name)
@@ -147,6 +173,8 @@ static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
 #undef POOL_ACCESS
 #undef ACCESS_ARENA
 #undef ACCESS_POOL
+#undef ACCESS_RUNS
+#undef ACCESS_BESIDE
 #undef ACCESS_RING
 #undef ACCESS_BUCKETS
 #undef ACCESS_CHUNKS

@@ -135,16 +135,15 @@ static void list_concerned(const struct engine *engine, struct command *command,
     reply->order_count = 0;
     reply->orders_concerned = 0;
     while (place != 0) {
-        const struct piece *piece = piece_of(engine, place);
-        const struct order *order = order_at(engine, piece->order);
-        if (piece->order != last && order_has_pieces(order) &&
-            is_piece_of_now(engine, order, place)) {
+        uint32_t index = piece_order(engine, place);
+        const struct order *order = order_at(engine, index);
+        if (index != last && order_has_pieces(order) && is_piece_of_now(engine, order, place)) {
             if (reply->order_count < CONCERNED_ORDERS_MAX)
                 row[reply->order_count++].order = order->id;
             reply->orders_concerned++;
-            last = piece->order;
+            last = index;
         }
-        place = piece->next;
+        place = piece_of(engine, place)->next;
     }
     uint32_t size = (uint32_t)sizeof(struct order_id_body) * reply->order_count;
     command->reply_size += size;

@@ -23,6 +23,8 @@ static struct span ring_span(const uint64_t scalars[ENGINE_SCALAR_COUNT], enum e
 {
 #define SPAN_ARENA(name)
 #define SPAN_POOL(name)
+#define SPAN_RUNS(name)
+#define SPAN_BESIDE(name)
 #define SPAN_RING(name)                                                                            \
     if (table == TABLE_##name)                                                                     \
         return (struct span){scalars[SCALAR_##name##_first], scalars[SCALAR_##name##_end]};

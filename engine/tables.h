@@ -18,6 +18,8 @@ enum engine_table {
 enum table_kind {
     TABLE_KIND_ARENA,
     TABLE_KIND_POOL,
+    TABLE_KIND_RUNS,
+    TABLE_KIND_BESIDE,
     TABLE_KIND_RING,
     TABLE_KIND_BUCKETS,
     TABLE_KIND_CHUNKS,

@@ -34,9 +34,9 @@ void tally_add(struct engine *engine, uint32_t customer, uint32_t sale, uint32_t
 {
     uint32_t index = tally_find(engine, customer, sale, sku);
     if (index == 0) {
-        index = arena_take(&engine->tallies, 1);
+        index = tally_alloc(engine);
         TILL_ASSERT(index != 0);
-        *tally_edit(engine, index) =
+        *tally_new(engine, index) =
             (struct tally){.customer = customer, .sale = sale, .sku = sku, .quantity = 0};
         index_insert(&engine->tally_index, tally_hash(engine, customer, sale, sku), index);
     }

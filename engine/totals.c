@@ -9,6 +9,7 @@
 
 #include "engine/image.h"
 #include "engine/invariants.h"
+#include "engine/memory.h"
 #include "engine/state.h"
 
 struct totals {
@@ -56,6 +57,8 @@ static bool sum_orders(struct totals *totals)
 {
     const struct engine *engine = totals->engine;
     for (uint32_t i = 1; i <= engine->orders.count; i++) {
+        if (table_record_is_free(engine, TABLE_orders, i))
+            continue;
         const struct order *order = order_at(engine, i);
         totals->states[order->state]++;
         totals->extended += order->state == order_state_PENDING && order->version > 1;
@@ -132,6 +135,8 @@ static bool check_lots(struct totals *totals)
 {
     const struct engine *engine = totals->engine;
     for (uint32_t i = 1; i <= engine->lots.count; i++) {
+        if (table_record_is_free(engine, TABLE_lots, i))
+            continue;
         const struct lot *lot = lot_at(engine, i);
         report_look(&totals->report, TABLE_lots, i);
         report_add(&totals->report, &totals->left[lot->customer], lot->left);

@@ -7,8 +7,8 @@
  * checksum, taken from the engine's memory, must then be the one that the writer added up.
  *
  * An image of an older schema says which fields its records have: they are moved, record by record,
- * to where this till has them, by their numbers; what is not there is zero. A table that the image
- * does not have is empty. Numbers of the folder are none of the engine's (snapshot/image.h).
+ * to where this till has them, by their numbers; what is not there is zero, or follows from the rest
+ * (engine/upgrade.c). A table that the image does not have is empty. Numbers of the folder are none of the engine's (snapshot/image.h).
  *
  *   found                                                   decision
  *   a whole image of this schema or an older one            load it
@@ -321,6 +321,8 @@ static enum loaded records_check(struct loading *loading)
     const struct engine *engine = loading->loader->engine;
     char error[LOADER_ERROR_SIZE / 2];
     engine_rebuild(loading->loader->engine);
+    if (!engine_upgrade(loading->loader->engine, loading->reader.header.fixed.schema))
+        return say(loading, LOAD_REFUSED, "no memory to bring it to this till's schema");
     if (engine_check_bounds(engine, error, sizeof error) &&
         engine_check_totals(engine, error, sizeof error)) {
         enum loaded loaded = sum_compare(loading);

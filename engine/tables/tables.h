@@ -20,8 +20,12 @@
  *   TABLE(number, KIND, name, record, capacity, since, text)
  *       number    what an image calls it; never used again
  *       KIND      ARENA: records by index, from 1
- *                 POOL: an arena whose records are given back and used again. They have a member
- *                 `next`; <name>_free and <name>_free_count are rows of SCALAR
+ *                 POOL: an arena whose records are given back and used again; one that is free is
+ *                 zero but for its LINK. <name>_free and <name>_free_count are rows of SCALAR
+ *                 RUNS: records taken and given back several in a row (engine/runs.h). They have a
+ *                 row of RUN; <name>_free_0 to _6 and <name>_free_count are rows of SCALAR
+ *                 BESIDE: the rest of the records of another table, with the same indexes. Those
+ *                 that were not written yet are zero, and not counted
  *                 RING: records that are forgotten in the order in which they came
  *                 (engine/memory_ring.h), with an index of its own, whose hash is <name>_hash in
  *                 engine/rebuild.c; <name>_first and <name>_end are rows of SCALAR
@@ -32,13 +36,18 @@
  *     In the order in which an image has them: what is changed most comes first, so that a snapshot
  *     soon has passed it; what is only ever added to comes last.
  *
+ *   LINK(record, member)
+ *       of a POOL: the uint32_t that links its free records
+ *   RUN(record, links, used)
+ *       of RUNS: where the three words of a free block begin, and the uint32_t that is not zero in
+ *       any record in use
+ *
  *   INDEX(name, table)
  *       finds records of the table: uint64_t <name>_hash(engine, record) tells where, in
  *       engine/rebuild.c
  *   ID_INDEX(name, table)
  *       the same by an id that is not zero, and has it beside the record's number, so that nothing
- *       else is touched; for records that are only ever added: struct id <name>_id(engine, record)
- *       tells it, in engine/rebuild.c
+ *       else is touched: struct id <name>_id(engine, record) tells it, in engine/rebuild.c
  *
  *   TERMS(table)
  *       what an order's terms are judged by stands in records of the table, or is reached from them
@@ -77,6 +86,12 @@
 #endif
 #ifndef TABLE
 #define TABLE(number, KIND, name, record, capacity, since, text)
+#endif
+#ifndef LINK
+#define LINK(record, member)
+#endif
+#ifndef RUN
+#define RUN(record, links, used)
 #endif
 #ifndef INDEX
 #define INDEX(name, table)
@@ -219,11 +234,17 @@ RECORD(piece)
 MEMBER(piece, 1, uint32_t, stock, stocks, 1, "the SKU and warehouse it was taken from")
 MEMBER(piece, 2, uint32_t, quantity, none, 1, "units")
 MEMBER(piece, 3, uint32_t, next, none, 1, "where this stock's next older piece is")
-MEMBER(piece, 4, uint32_t, order, orders, 1, "the order that took it")
+MEMBER(piece, 4, uint32_t, order, orders, 1,
+       "the order that took it; inside of that: where this stock's next newer piece is")
 MEMBER(piece, 5, uint32_t, pool, pools, 1, "it was taken from; 0: from what was available")
 MEMBER(piece, 6, uint16_t, line, none, 1, "of the order, from 0")
 MEMBER(piece, 7, uint16_t, flags, none, 1, "PIECE_*")
 RECORD_END(piece)
+
+/* The rest of a piece that is not inside of its order. */
+RECORD(piece_link)
+MEMBER(piece_link, 1, uint32_t, newer, none, 3, "where this stock's next newer piece is; 0: none")
+RECORD_END(piece_link)
 
 PARTS(order_parts, piece, lines, pieces)
 
@@ -270,7 +291,7 @@ MEMBER(money, 8, uint32_t, order, orders, 1, "whose money it is")
 MEMBER(money, 9, uint32_t, parked, none, 1, "payments that wait for a person")
 MEMBER(money, 10, uint32_t, pieces, pieces, 1, "first of those that an ORDER_IS_MOVED has now")
 MEMBER(money, 11, uint32_t, piece_count, none, 1, "of those")
-MEMBER(money, 12, uint32_t, zero, none, 1, "")
+MEMBER(money, 20, uint32_t, payments, payments, 3, "newest event of the order")
 MEMBER(money, 13, uint32_t, account, none, 3, "what happened since the order was sold; 0: nothing")
 MEMBER(money, 14, uint32_t, earning, none, 3, "points that the order earns; 0: none")
 RECORD_END(money)
@@ -298,7 +319,7 @@ MEMBER(payment, 5, uint32_t, order, orders, 1, "the order that was paid for")
 MEMBER(payment, 6, uint8_t, status, none, 1, "payment_status")
 MEMBER(payment, 7, uint8_t, outcome, none, 1, "OK, or AMOUNT_MISMATCH: parked")
 MEMBER(payment, 8, uint16_t, currency, none, 1, "of the amount")
-MEMBER(payment, 9, uint32_t, zero, none, 1, "")
+MEMBER(payment, 11, uint32_t, next, payments, 3, "older one of the same order, or free one")
 MEMBER(payment, 10, union payment_reply, reply, none, 1, "its first answer")
 RECORD_END(payment)
 
@@ -336,22 +357,35 @@ TABLE(1, ARENA, skus, sku, skus, 1, "what is sold")
 TABLE(2, ARENA, stocks, stock, stocks, 1, "units of a SKU in a warehouse")
 TABLE(3, ARENA, sales, sale, sales, 1, "terms of sales")
 TABLE(4, ARENA, pools, pool, pools, 1, "what a sale may give of a stock")
-TABLE(5, ARENA, tallies, tally, tallies, 1, "units that a customer has in a sale")
+TABLE(5, POOL, tallies, tally, tallies, 1, "units that a customer has in a sale")
 TABLE(6, ARENA, customers, customer, customers, 1, "points of customers")
-TABLE(7, ARENA, lots, lot, lots, 1, "lots of points")
+TABLE(7, POOL, lots, lot, lots, 1, "lots of points")
 TABLE(8, POOL, point_takes, point_take, point_takes, 1, "points that orders took from lots")
 TABLE(9, BUCKETS, deadline_buckets, deadline_bucket, deadlines, 1, "near and far times")
 TABLE(10, CHUNKS, deadline_chunks, deadline_chunk, deadlines, 1, "what ends at those times")
-TABLE(11, ARENA, moneys, money, moneys, 1, "money of orders that have points or payments")
-TABLE(12, ARENA, orders, order, orders, 1, "orders")
+TABLE(11, POOL, moneys, money, moneys, 1, "money of orders that have points or payments")
+TABLE(12, POOL, orders, order, orders, 1, "orders")
 TABLE(13, RING, keys, key_record, keys, 1, "idempotency keys with their first answers")
-TABLE(14, ARENA, pieces, piece, pieces, 1, "allocations of orders that have more than one")
-TABLE(15, ARENA, lines, line, lines, 1, "lines of orders that have more than one")
-TABLE(16, ARENA, ledger, ledger_entry, ledger, 1, "movements of points")
-TABLE(17, ARENA, steps, step, steps, 1, "transitions of orders after their first")
-TABLE(18, ARENA, payments, payment, payments, 1, "payment events with their first answers")
+TABLE(14, RUNS, pieces, piece, pieces, 1, "allocations of orders that have more than one")
+TABLE(15, RUNS, lines, line, lines, 1, "lines of orders that have more than one")
+TABLE(16, POOL, ledger, ledger_entry, ledger, 1, "movements of points")
+TABLE(17, POOL, steps, step, steps, 1, "transitions of orders after their first")
+TABLE(18, POOL, payments, payment, payments, 1, "payment events with their first answers")
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
 TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
+TABLE(21, BESIDE, piece_links, piece_link, pieces, 3, "links of the pieces of those orders")
+
+LINK(tally, customer)
+LINK(lot, next)
+LINK(point_take, next)
+LINK(money, takes)
+LINK(order, sale)
+LINK(ledger_entry, previous)
+LINK(step, previous)
+LINK(payment, next)
+
+RUN(piece, next, quantity)
+RUN(line, price, quantity)
 
 INDEX(sku_index, skus)
 INDEX(name_index, skus)
@@ -400,6 +434,37 @@ SCALAR(27, STATE, deadlines_chunks_free, deadlines.chunks_free, 1, "first of the
 SCALAR(28, STATE, far_first, deadlines.far.first, 1, "first far bucket in use")
 SCALAR(29, STATE, far_last, deadlines.far.last, 1, "last far bucket in use")
 SCALAR(30, STATE, far_count, deadlines.far.count, 1, "entries in far buckets")
+SCALAR(31, STATE, pieces_free_0, pieces.free[0], 3, "first free block of 1")
+SCALAR(32, STATE, pieces_free_1, pieces.free[1], 3, "first free block of 2")
+SCALAR(33, STATE, pieces_free_2, pieces.free[2], 3, "first free block of 4")
+SCALAR(34, STATE, pieces_free_3, pieces.free[3], 3, "first free block of 8")
+SCALAR(35, STATE, pieces_free_4, pieces.free[4], 3, "first free block of 16")
+SCALAR(36, STATE, pieces_free_5, pieces.free[5], 3, "first free block of 32")
+SCALAR(37, STATE, pieces_free_6, pieces.free[6], 3, "first free block of 64")
+SCALAR(38, STATE, pieces_free_count, pieces.free_count, 3, "records in free blocks")
+SCALAR(39, STATE, lines_free_0, lines.free[0], 3, "first free block of 1")
+SCALAR(40, STATE, lines_free_1, lines.free[1], 3, "first free block of 2")
+SCALAR(41, STATE, lines_free_2, lines.free[2], 3, "first free block of 4")
+SCALAR(42, STATE, lines_free_3, lines.free[3], 3, "first free block of 8")
+SCALAR(43, STATE, lines_free_4, lines.free[4], 3, "first free block of 16")
+SCALAR(44, STATE, lines_free_5, lines.free[5], 3, "first free block of 32")
+SCALAR(45, STATE, lines_free_6, lines.free[6], 3, "first free block of 64")
+SCALAR(46, STATE, lines_free_count, lines.free_count, 3, "records in free blocks")
+SCALAR(47, STATE, orders_free, orders_free, 3, "the record that was given back last")
+SCALAR(48, STATE, orders_free_count, orders_free_count, 3, "records given back")
+SCALAR(49, STATE, moneys_free, moneys_free, 3, "the record that was given back last")
+SCALAR(50, STATE, moneys_free_count, moneys_free_count, 3, "records given back")
+SCALAR(51, STATE, steps_free, steps_free, 3, "the record that was given back last")
+SCALAR(52, STATE, steps_free_count, steps_free_count, 3, "records given back")
+SCALAR(53, STATE, payments_free, payments_free, 3, "the record that was given back last")
+SCALAR(54, STATE, payments_free_count, payments_free_count, 3, "records given back")
+SCALAR(55, STATE, lots_free, lots_free, 3, "the record that was given back last")
+SCALAR(56, STATE, lots_free_count, lots_free_count, 3, "records given back")
+SCALAR(57, STATE, ledger_free, ledger_free, 3, "the record that was given back last")
+SCALAR(58, STATE, ledger_free_count, ledger_free_count, 3, "records given back")
+SCALAR(59, STATE, tallies_free, tallies_free, 3, "the record that was given back last")
+SCALAR(60, STATE, tallies_free_count, tallies_free_count, 3, "records given back")
+SCALAR(61, STATE, orders_forgotten, orders_forgotten, 3, "orders that have left memory")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
@@ -427,6 +492,8 @@ CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
 #undef RECORD_END
 #undef PARTS
 #undef TABLE
+#undef LINK
+#undef RUN
 #undef INDEX
 #undef ID_INDEX
 #undef TERMS

@@ -120,20 +120,28 @@ static struct report_place break_far_count(struct engine *engine)
     return number(SCALAR_far_count);
 }
 
-/* Two successful payments of one order, whose sum overflows. */
+static bool payment_counts(const struct payment *payment)
+{
+    return payment->status == payment_status_SUCCESS && payment->outcome == OUTCOME_OK;
+}
+
+/* The first two successful payments of one order, whose sum overflows. */
 static struct report_place break_sum(struct engine *engine)
 {
-    uint32_t first = 0;
-    for (uint32_t i = 1; i <= engine->payments.count; i++) {
-        struct payment *payment = payment_edit(engine, i);
-        if (payment->status != payment_status_SUCCESS || payment->outcome != OUTCOME_OK)
-            continue;
-        if (first != 0) {
-            payment_edit(engine, first)->amount = payment->amount = INT64_MAX;
-            payment->order = payment_at(engine, first)->order;
-            return record(TABLE_payments, i);
+    for (uint32_t i = 1; i <= engine->moneys.count; i++) {
+        uint32_t first = 0;
+        uint32_t second = 0;
+        for (uint32_t at = money_at(engine, i)->payments; at != 0;) {
+            if (payment_counts(payment_at(engine, at))) {
+                second = first;
+                first = at;
+            }
+            at = payment_at(engine, at)->next;
         }
-        first = i;
+        if (second == 0)
+            continue;
+        payment_edit(engine, first)->amount = payment_edit(engine, second)->amount = INT64_MAX;
+        return record(TABLE_payments, first > second ? first : second);
     }
     return nothing;
 }

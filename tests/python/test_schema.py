@@ -76,7 +76,7 @@ def a_changed_or_removed_row_is_refused(run):
             (TABLES, "MEMBER(order, 4, uint64_t, deadline_us",
              "MEMBER(order, 4, uint64_t, ends_us"),
             (TABLES, "PARTS(order_parts, piece,", "PARTS(order_parts, line,"),
-            (TABLES, "TABLE(12, ARENA, orders,", "TABLE(12, RING, orders,"),
+            (TABLES, "TABLE(2, ARENA, stocks,", "TABLE(2, RING, stocks,"),
             (TABLES, "SCALAR(20, STATE,", "SCALAR(20, CLOCK,"),
             (TABLES, "CAPACITY(9, orders,", "CAPACITY(9, holds,"),
             (TABLES, "TIMER(0, hold, orders,", "TIMER(0, hold, payments,"),
@@ -87,6 +87,15 @@ def a_changed_or_removed_row_is_refused(run):
                       (FIELDS, "FLAGS(sale_flags)\n"),
                       (TABLES, 'MEMBER(sku, 2, int64_t, price, none, 1, "of one unit, now")\n')):
         check_refused(run, "is gone", (path, old, ""), schema=NEXT)
+
+
+@test
+def records_that_were_only_added_may_be_given_back(run):
+    was = 'TABLE(1, ARENA, skus,'
+    for kind in ("POOL", "RUNS", "BESIDE"):
+        check_accepted(run, (TABLES, was, was.replace("ARENA", kind)))
+    check_refused(run, "has become", (TABLES, "TABLE(8, POOL,", "TABLE(8, ARENA,"))
+    check_refused(run, "has become", (TABLES, was, was.replace("ARENA, skus", "POOL, things")))
 
 
 @test

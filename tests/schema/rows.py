@@ -146,6 +146,13 @@ def may_take_place(old, new):
             place(old)[0] <= place(new)[0] and place(new)[1] <= place(old)[1])
 
 
+def may_be_reused(old, new):
+    """Records that were only ever added may be given back: an older file has none that are free."""
+    found = re.fullmatch(r"(table \d+ : )ARENA( .*)", old)
+    return found is not None and new in [found[1] + kind + found[2]
+                                         for kind in ("POOL", "RUNS", "BESIDE")]
+
+
 def compare(recorded, lines, schema):
     """What is wrong with rows, compared with the recorded schemas: {number: lines}."""
     last = max(recorded, default=0)
@@ -155,7 +162,8 @@ def compare(recorded, lines, schema):
         new = now.get(key(line))
         if new is None and not is_reserved(line):
             yield f"`{line}` is gone: files and clients of schema {last} have it"
-        elif new is not None and new != line and not may_take_place(line, new):
+        elif new is not None and new != line and not (may_take_place(line, new) or
+                                                      may_be_reused(line, new)):
             yield (f"`{line}` has become `{new}`: give what is new a number of its own, "
                    f"and leave the recorded row as it is")
     added = [line for line in lines if key(line) not in then]

@@ -36,7 +36,7 @@ TEST(free_list_gives_out_the_newest_record_it_was_given)
         } else {
             uint32_t at = (uint32_t)test_random_below(taken_count);
             struct made_up *record = arena_at(&arena, taken[at]);
-            free_list_give(&first, &record->next, taken[at]);
+            free_list_give(&first, record, offsetof(struct made_up, next), taken[at]);
             freed[freed_count++] = taken[at];
             taken[at] = taken[--taken_count];
         }

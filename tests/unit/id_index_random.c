@@ -1,5 +1,6 @@
 /* The index of ids against a naive list: every id is found with its record, none other is, from an
- * empty index to a full one, with hashes that are all different or nearly all the same. */
+ * empty index to a full one, with hashes that are all different or nearly all the same,
+ * and while ids come and go. */
 #include "engine/id_index.h"
 
 #include "tests/test.h"
@@ -39,6 +40,51 @@ TEST(index_of_ids_finds_each_id_and_no_other)
         fill(5);
         fill(1ULL << 32);
     }
+}
+
+/* Hashes near the end of the table, so that ways wrap around. */
+static uint32_t hash_near_the_end(const void *context, struct id id)
+{
+    const uint32_t *hash_count = context;
+    return UINT32_MAX - (uint32_t)(id.high % *hash_count);
+}
+
+static void play_removals(uint32_t hash_count)
+{
+    enum { STEPS = 20000 };
+    struct id_index index;
+    bool is_there[CAPACITY + 1] = {false};
+    uint32_t count = 0;
+    CHECK(id_index_init(&index, CAPACITY));
+    for (unsigned step = 0; step < STEPS; step++) {
+        uint32_t record = 1 + (uint32_t)test_random_below(CAPACITY);
+        struct id id = id_of(record, 1);
+        if (is_there[record])
+            id_index_remove(&index, hash_near_the_end, &hash_count, id, record);
+        else
+            id_index_insert(&index, hash_near_the_end(&hash_count, id), id, record);
+        is_there[record] = !is_there[record];
+        count += is_there[record] ? 1 : UINT32_MAX;
+        for (uint32_t i = 1 + step % 7; i <= CAPACITY; i += 7) {
+            struct id other = id_of(i, 1);
+            uint32_t found = id_index_find(&index, hash_near_the_end(&hash_count, other), other);
+            CHECK_EQUAL(found, is_there[i] ? i : 0);
+        }
+    }
+    uint32_t places = 0;
+    for (uint64_t line = 0; line < index.lines.count; line++) {
+        for (unsigned i = 0; i < ID_PLACES; i++)
+            places += id_line_at(&index, line)->records[i] != 0;
+    }
+    CHECK_EQUAL(places, count);
+    id_index_deinit(&index);
+}
+
+TEST(index_of_ids_finds_what_was_not_removed)
+{
+    play_removals(1);
+    play_removals(7);
+    play_removals(UINT32_MAX);
 }
 
 /* What is loaded from a file may have an id twice: no other record may come of it. */

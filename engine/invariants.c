@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "engine/image.h"
 #include "engine/state.h"
 
 enum { PLACE_TEXT_SIZE = 160, NAME_TEXT_SIZE = 2 * ID_TEXT_SIZE };
@@ -111,6 +112,15 @@ static void write_name(const struct engine *engine, struct report_place place,
     case TABLE_moneys:
         write_order(engine, money_at(engine, index)->order, name);
         break;
+    case TABLE_accounts:
+        write_order(engine, account_at(engine, index)->order, name);
+        break;
+    case TABLE_fulfilments:
+        write_order(engine, fulfilment_at(engine, index)->order, name);
+        break;
+    case TABLE_parcels:
+        write_order(engine, parcel_at(engine, index)->order, name);
+        break;
     case TABLE_pieces:
         write_order(engine, piece_at(engine, index)->order, name);
         break;
@@ -134,7 +144,7 @@ static void write_place(const struct report *report, char text[PLACE_TEXT_SIZE])
                  scalar_info((enum engine_scalar)place.index)->name);
         return;
     }
-    if (place.index != 0)
+    if (place.index != 0 && place.index < engine_table_view(report->engine, place.table).count)
         write_name(report->engine, place, name);
     snprintf(text, PLACE_TEXT_SIZE, "record %u of table %s%s", place.index,
              table_info(place.table)->name, name);

@@ -20,6 +20,7 @@
 #define STOCK_ITEMS_MAX      64
 #define SALE_POOLS_MAX       64
 #define HISTORY_ROWS_MAX     64
+#define PARCEL_ROWS_MAX      64
 #define CONCERNED_ORDERS_MAX 32
 #define TABLES_MAX           64  /* capacities */
 #define REPLICAS_MAX         16  /* that follow one server */

@@ -43,7 +43,8 @@
     OUTCOME(22, STOCK_BELOW_RESERVED, never, yes, "sku", "promised", "less than is promised")      \
     OUTCOME(23, OVERFLOW, never, yes, "", "maximum", "a number would leave its range")             \
     OUTCOME(24, INVALID, never, yes, "field", "sku",                                               \
-            "a field is not what it must be; a name that is taken tells whose it is")              \
+            "a field is not what it must be; a name that is taken tells whose it is, a row's "     \
+            "quantity how many are left")                                                          \
     OUTCOME(25, NOT_FOUND, later, yes, "", "", "there is no such thing")                           \
     OUTCOME(26, FORBIDDEN, never, yes, "", "", "not allowed on this connection")                   \
     OUTCOME(27, NOT_PRIMARY, elsewhere, yes, "epoch", "",                                          \

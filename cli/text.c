@@ -644,8 +644,12 @@ static void write_rejection(const struct line_writer *writer, const struct text_
     struct rejection_body rejection;
     memcpy(&rejection, reply->body, sizeof rejection);
     write_subject(writer, message, info->subject, "subject", rejection.subject);
-    if (reply->outcome != OUTCOME_INVALID || rejection.value != 0)
-        write_subject(writer, message, info->value, "value", (uint64_t)rejection.value);
+    /* A name that is taken tells whose it is; units that are not there, how many there are. */
+    bool is_invalid = reply->outcome == OUTCOME_INVALID;
+    bool tells_left = is_invalid && rejection.subject > ROW_FIELD;
+    if (!is_invalid || rejection.value != 0)
+        write_subject(writer, message, tells_left ? "left" : info->value, "value",
+                      (uint64_t)rejection.value);
     if (reply_shape(message, reply->outcome, reply->size) == redirect_shape())
         write_field(writer, find_field(redirect_shape(), "primary"), reply->body);
 }

@@ -36,6 +36,9 @@
     CLAIM(pieces, pieces, pieces.records, "it is neither an order's nor free")                     \
     CLAIM(piece_places, pieces, pieces.records, "it is not in its stock's list")                   \
     CLAIM(order_places, orders, orders, "its piece is not in its stock's list")                    \
+    CLAIM(accounts, accounts, accounts, "it is neither an order's nor free")                       \
+    CLAIM(fulfilments, fulfilments, fulfilments.records, "it is neither an order's nor free")       \
+    CLAIM(parcels, parcels, parcels, "it is neither an order's nor free")                          \
     CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
     CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
     CLAIM(lots, lots, lots, "it is neither in its customer's list nor free")
@@ -338,6 +341,48 @@ static enum invariant check_parts(struct bounds *bounds, const struct order *ord
     return check_pieces(bounds, order->parts.pieces, order->piece_count, index);
 }
 
+/* The run of fulfilments that goes with the order's pieces. */
+static enum invariant check_fulfilments(struct bounds *bounds, uint32_t index, uint32_t first)
+{
+    const struct engine *engine = bounds->engine;
+    struct pieces pieces = order_pieces(engine, order_at(engine, index));
+    for (uint32_t i = 0; i < pieces.count; i++) {
+        if (!claim(bounds, CLAIM_fulfilments, first + i))
+            return INVARIANT_record_refers;
+        const struct fulfilment *fulfilment = fulfilment_at(engine, first + i);
+        if (fulfilment->order != index)
+            return INVARIANT_record_refers;
+        uint32_t units = pieces.first[i].quantity;
+        if (fulfilment->shipped > units || fulfilment->refunded > units)
+            return INVARIANT_line_shipped;
+        if (fulfilment->delivered > fulfilment->shipped ||
+            fulfilment->returned > fulfilment->shipped)
+            return INVARIANT_line_returned;
+    }
+    return INVARIANT_holds;
+}
+
+/* The account of an order's money, and all that belongs to it. */
+static enum invariant check_order_account(struct bounds *bounds, uint32_t index, uint32_t number)
+{
+    const struct engine *engine = bounds->engine;
+    if (number == 0)
+        return INVARIANT_holds;
+    if (!claim(bounds, CLAIM_accounts, number) || account_at(engine, number)->order != index)
+        return INVARIANT_record_refers;
+    const struct account *account = account_at(engine, number);
+    if (account->fulfilments != 0) {
+        enum invariant invariant = check_fulfilments(bounds, index, account->fulfilments);
+        if (invariant != INVARIANT_holds)
+            return invariant;
+    }
+    for (uint32_t at = account->parcels; at != 0; at = parcel_at(engine, at)->next) {
+        if (!claim(bounds, CLAIM_parcels, at) || parcel_at(engine, at)->order != index)
+            return INVARIANT_record_list;
+    }
+    return INVARIANT_holds;
+}
+
 static enum invariant check_order_money(struct bounds *bounds, const struct order *order,
                                         uint32_t index)
 {
@@ -365,8 +410,10 @@ static enum invariant check_order_money(struct bounds *bounds, const struct orde
         if (!claim(bounds, CLAIM_point_takes, at))
             return INVARIANT_record_list;
     }
-    return is_moved ? check_pieces(bounds, money->pieces, money->piece_count, index)
-                    : INVARIANT_holds;
+    enum invariant invariant =
+        is_moved ? check_pieces(bounds, money->pieces, money->piece_count, index) : INVARIANT_holds;
+    return invariant == INVARIANT_holds ? check_order_account(bounds, index, money->account)
+                                        : invariant;
 }
 
 static enum invariant check_history(struct bounds *bounds, const struct order *order)
@@ -429,6 +476,42 @@ static enum invariant check_money(struct bounds *bounds, uint32_t index)
         return INVARIANT_record_range;
     if (!is_within(money->refund_due, 0, money->captured))
         return INVARIANT_money_refund;
+    return INVARIANT_holds;
+}
+
+static enum invariant check_account(struct bounds *bounds, uint32_t index)
+{
+    const struct account *account = account_at(bounds->engine, index);
+    if (!is_within(account->refunded, 0, TOTAL_MAX) ||
+        !is_within(account->refunding, 0, TOTAL_MAX) || !is_within(account->worth, 0, TOTAL_MAX) ||
+        !is_within(account->waived, 0, TOTAL_MAX) ||
+        !is_within(account->points_back, 0, POINTS_MAX) ||
+        !is_within(account->points_refunding, 0, POINTS_MAX) ||
+        !is_within(account->points_due, 0, POINTS_MAX) || account->next != 0)
+        return INVARIANT_record_range;
+    return !is_one_of(account->order, &bounds->engine->orders) ? INVARIANT_record_refers
+                                                               : INVARIANT_holds;
+}
+
+static enum invariant check_fulfilment(struct bounds *bounds, uint32_t index)
+{
+    const struct fulfilment *fulfilment = fulfilment_at(bounds->engine, index);
+    return !is_one_of(fulfilment->order, &bounds->engine->orders) ? INVARIANT_record_refers
+                                                                  : INVARIANT_holds;
+}
+
+static enum invariant check_parcel(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct parcel *parcel = parcel_at(engine, index);
+    if (parcel->units == 0 ||
+        (parcel->state != order_state_SHIPPED && parcel->state != order_state_DELIVERED))
+        return INVARIANT_record_range;
+    if (!name_is_valid(&parcel->tracking))
+        return INVARIANT_record_zero;
+    if (!is_one_of(parcel->order, &engine->orders) || parcel->version < 2 ||
+        parcel->version > order_at(engine, parcel->order)->version)
+        return INVARIANT_record_refers;
     return INVARIANT_holds;
 }
 
@@ -495,11 +578,24 @@ static const struct {
     enum engine_table table;
     enum invariant (*check)(struct bounds *bounds, uint32_t index);
 } tables[] = {
-    {TABLE_skus, check_sku},     {TABLE_stocks, check_stock},     {TABLE_sales, check_sale},
-    {TABLE_pools, check_pool},   {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
-    {TABLE_lots, check_lot},     {TABLE_ledger, check_entry},     {TABLE_steps, check_step},
-    {TABLE_moneys, check_money}, {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
-    {TABLE_orders, check_order}, {TABLE_payments, check_payment}, {TABLE_epochs, check_epoch},
+    {TABLE_skus, check_sku},
+    {TABLE_stocks, check_stock},
+    {TABLE_sales, check_sale},
+    {TABLE_pools, check_pool},
+    {TABLE_tallies, check_tally},
+    {TABLE_customers, check_customer},
+    {TABLE_lots, check_lot},
+    {TABLE_ledger, check_entry},
+    {TABLE_steps, check_step},
+    {TABLE_moneys, check_money},
+    {TABLE_point_takes, check_take},
+    {TABLE_lines, check_line},
+    {TABLE_orders, check_order},
+    {TABLE_payments, check_payment},
+    {TABLE_epochs, check_epoch},
+    {TABLE_accounts, check_account},
+    {TABLE_fulfilments, check_fulfilment},
+    {TABLE_parcels, check_parcel},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it

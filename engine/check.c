@@ -40,7 +40,12 @@ static const uint32_t transitions[order_state_CANCELLED + 1] = {
     [order_state_PENDING] = 1u << order_state_PENDING | 1u << order_state_CONFIRMED |
                             1u << order_state_EXPIRED | 1u << order_state_FAILED |
                             1u << order_state_CANCELLED,
-    [order_state_CONFIRMED] = 1u << order_state_CONFIRMED | 1u << order_state_CANCELLED,
+    [order_state_CONFIRMED] = 1u << order_state_CONFIRMED | 1u << order_state_CANCELLED |
+                              1u << order_state_PARTIALLY_SHIPPED | 1u << order_state_SHIPPED,
+    [order_state_PARTIALLY_SHIPPED] =
+        1u << order_state_PARTIALLY_SHIPPED | 1u << order_state_SHIPPED,
+    [order_state_SHIPPED] = 1u << order_state_SHIPPED | 1u << order_state_DELIVERED,
+    [order_state_DELIVERED] = 1u << order_state_DELIVERED,
     [order_state_EXPIRED] = 1u << order_state_EXPIRED | 1u << order_state_CONFIRMED,
     [order_state_FAILED] = 1u << order_state_FAILED | 1u << order_state_CONFIRMED,
     [order_state_CANCELLED] = 1u << order_state_CANCELLED,
@@ -51,11 +56,6 @@ static bool is_legal(uint8_t from, uint8_t to)
     return (transitions[from] >> to & 1) != 0;
 }
 
-static bool order_has(const struct order *order)
-{
-    return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
-}
-
 static bool sum_pieces(struct check *check, const struct order *order)
 {
     const struct engine *engine = check->engine;
@@ -64,7 +64,7 @@ static bool sum_pieces(struct check *check, const struct order *order)
     for (uint32_t i = 0; i < pieces.count; i++) {
         const struct piece *piece = &pieces.first[i];
         int64_t *sums = order->state == order_state_PENDING ? check->reserved : check->committed;
-        report_add(report, &sums[piece->stock], piece->quantity);
+        report_add(report, &sums[piece->stock], piece_unshipped(engine, order, i));
         if (piece->pool != 0)
             report_add(report, &check->taken[piece->pool], piece->quantity);
         if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
@@ -111,6 +111,31 @@ static bool check_lines(struct check *check, const struct order *order, struct p
                            order->total, total);
 }
 
+/* The order is as far as its units are. */
+static bool check_shipped(struct check *check, const struct order *order)
+{
+    const struct engine *engine = check->engine;
+    struct pieces pieces = order_pieces(engine, order);
+    uint64_t allocated = 0;
+    uint64_t shipped = 0;
+    uint64_t delivered = 0;
+    for (uint32_t i = 0; i < pieces.count; i++) {
+        const struct fulfilment *fulfilment = order_fulfilment(engine, order, i);
+        allocated += pieces.first[i].quantity;
+        shipped += fulfilment->shipped;
+        delivered += fulfilment->delivered;
+    }
+    uint8_t state = order_state_PARTIALLY_SHIPPED;
+    if (shipped == 0)
+        state = order_state_CONFIRMED;
+    else if (shipped == allocated)
+        state = delivered == allocated ? order_state_DELIVERED : order_state_SHIPPED;
+    return (order_is_sold(order) ? state == order->state : shipped == 0) ||
+           report_violated(&check->report, INVARIANT_order_shipped,
+                           "%" PRIu64 " shipped and %" PRIu64 " delivered of %" PRIu64, shipped,
+                           delivered, allocated);
+}
+
 /* The points of a money record are worth what the order's rate says. */
 static bool check_points_value(struct check *check, const struct money *money)
 {
@@ -132,7 +157,7 @@ static bool check_order_money(struct check *check, uint32_t index)
     bool has_word_to_come = (order->flags & (ORDER_BORN_PAID | ORDER_IS_TOLD)) == ORDER_BORN_PAID;
     int64_t due = order->total - money->points_value;
     int64_t told = check->captured[index];
-    int64_t kept = order->state == order_state_CONFIRMED ? due : 0;
+    int64_t kept = order_is_sold(order) ? due : 0;
     if (order->money != 0)
         report_look(report, TABLE_moneys, order->money);
     report_add(report, &told, has_word_to_come ? due : 0);
@@ -212,11 +237,13 @@ static bool check_order(struct check *check, uint32_t index)
     if (!check_lines(check, order, order_pieces_placed(engine, order)) ||
         !check_lines(check, order, order_pieces(engine, order)) || !check_history(check, order))
         return false;
+    if (!check_shipped(check, order))
+        return false;
     if (order->sale != 0 && !sale_at(engine, order->sale)->has_orders)
         return report_broken(report, INVARIANT_sale_has_orders);
     if (order->state == order_state_PENDING && !check->has_deadline[index])
         return report_broken(report, INVARIANT_hold_deadline);
-    if (order_has(order) && !sum_pieces(check, order))
+    if (order_has_pieces(order) && !sum_pieces(check, order))
         return false;
     return check_order_money(check, index);
 }

@@ -43,6 +43,15 @@ static void read_all(struct wanted *wanted)
     wanted->count = 0;
 }
 
+/* The order stands behind the key. */
+static_assert(offsetof(struct order_ship_body, order) ==
+                      offsetof(struct order_change_body, order) &&
+                  offsetof(struct order_return_body, order) ==
+                      offsetof(struct order_change_body, order),
+              "as in order_change");
+static_assert(offsetof(struct order_page_body, order) == offsetof(struct order_id_body, order),
+              "as in order_id");
+
 /* The order that a command is about; zero: none that is looked up by its id. */
 static struct id order_of(const struct command *command)
 {
@@ -53,10 +62,14 @@ static struct id order_of(const struct command *command)
         return ((const struct payment_event_body *)command->body)->order;
     case MESSAGE_order_cancel:
     case MESSAGE_hold_release:
+    case MESSAGE_order_ship:
+    case MESSAGE_order_deliver:
+    case MESSAGE_order_return:
         return ((const struct order_change_body *)command->body)->order;
     case MESSAGE_hold_extend:
         return ((const struct hold_extend_body *)command->body)->order;
     case MESSAGE_order_get:
+    case MESSAGE_order_parcels:
         return ((const struct order_id_body *)command->body)->order;
     case MESSAGE_order_history:
         return ((const struct order_history_body *)command->body)->order;

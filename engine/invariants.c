@@ -112,6 +112,15 @@ static void write_name(const struct engine *engine, struct report_place place,
     case TABLE_moneys:
         write_order(engine, money_at(engine, index)->order, name);
         break;
+    case TABLE_accounts:
+        write_order(engine, account_at(engine, index)->order, name);
+        break;
+    case TABLE_fulfilments:
+        write_order(engine, fulfilment_at(engine, index)->order, name);
+        break;
+    case TABLE_parcels:
+        write_order(engine, parcel_at(engine, index)->order, name);
+        break;
     case TABLE_pieces:
         write_order(engine, piece_at(engine, index)->order, name);
         break;

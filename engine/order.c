@@ -1,17 +1,19 @@
 /* An order's parts, and every transition of its life.
  *
- *                 handle_payment_event                       (shipping)
- *   PENDING ------------------------------> CONFIRMED ------------------------> ...
- *     | | |                                  ^   |
- *     | | | handle_payment_event             |   | handle_order_cancel
- *     | | +------------> FAILED -------------+   v
- *     | | handle_hold_expire, hold_release   |  CANCELLED
- *     | +--------------> EXPIRED ------------+   ^
- *     |                   (paid late)            |
- *     +------------------------------------------+ handle_order_cancel
+ *                 handle_payment_event               handle_order_ship
+ *   PENDING ------------------------------> CONFIRMED -----------------> PARTIALLY_SHIPPED
+ *     | | |                                  ^   |  |                           |
+ *     | | | handle_payment_event             |   |  | handle_order_ship         | handle_order_ship
+ *     | | +------------> FAILED -------------+   |  +-------> SHIPPED <---------+
+ *     | | handle_hold_expire, hold_release   |   |               |
+ *     | +--------------> EXPIRED ------------+   |               | handle_order_deliver
+ *     |                   (paid late)            v               v
+ *     +-------------------------------------> CANCELLED      DELIVERED
+ *                handle_order_cancel
  *
  * PENDING holds stock (reserved), points (held) and the customer's count; CONFIRMED has them
- * (committed, spent, counted); the others hold nothing. What an order took is in its pieces and
+ * (committed, spent, counted), and so have the states after it, whose stock leaves by and by; the
+ * others hold nothing. What an order took is in its pieces and
  * point takes, so that giving back returns it to where it came from, exactly once. A PENDING order
  * can always end: its first transition stands inside of it, and once that is taken by an extended
  * hold, a step is kept in reserve. */
@@ -107,6 +109,47 @@ uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t versio
         index = may_jump ? step->jump : step->previous;
     }
     return index;
+}
+
+/* The step of the placing, which follows from the order. */
+static struct step_body step_1(const struct order *order)
+{
+    bool confirmed = (order->flags & ORDER_BORN_CONFIRMED) != 0;
+    bool paid = (order->flags & ORDER_BORN_PAID) != 0;
+    return (struct step_body){
+        .seq = order->placed_seq,
+        .time = order->placed_us,
+        .version = 1,
+        .state = confirmed ? order_state_CONFIRMED : order_state_PENDING,
+        .money = !confirmed ? money_state_DUE
+                 : paid     ? money_state_CAPTURED
+                            : money_state_NONE,
+    };
+}
+
+/* The step of the first transition, which the order has too. */
+static struct step_body step_2(const struct order *order)
+{
+    return (struct step_body){.seq = order->first_seq,
+                              .time = order->first_us,
+                              .version = 2,
+                              .state = order->first_state,
+                              .money = order->first_money};
+}
+
+struct step_body order_step_at(const struct engine *engine, const struct order *order,
+                               uint32_t version)
+{
+    if (version == 1)
+        return step_1(order);
+    if (version == 2)
+        return step_2(order);
+    const struct step *step = step_at(engine, step_find(engine, order->steps, version));
+    return (struct step_body){.seq = step->seq,
+                              .time = step->time_us,
+                              .version = version,
+                              .state = step->state,
+                              .money = step->money};
 }
 
 static void write_step(struct engine *engine, struct order *order)
@@ -227,7 +270,7 @@ void order_status_reply(const struct engine *engine, uint32_t index,
     reply->refund_due = money_at(engine, order->money)->refund_due;
 }
 
-static enum outcome bad_transition(struct engine *engine, const struct order *order)
+enum outcome order_reject_state(struct engine *engine, const struct order *order)
 {
     uint8_t state = order_is_ended(engine, order) ? order_state_EXPIRED : order->state;
     return reject(engine, OUTCOME_BAD_TRANSITION, state, 0);
@@ -244,7 +287,7 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
     bool confirmed = order->state == order_state_CONFIRMED;
     if (order_is_ended(engine, order) || (order->state != order_state_PENDING && !confirmed))
-        return bad_transition(engine, order);
+        return order_reject_state(engine, order);
     if (confirmed && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
     if (confirmed) {
@@ -274,7 +317,7 @@ static enum outcome check_hold(struct engine *engine, uint32_t index)
     if (order->state == order_state_EXPIRED || order_is_ended(engine, order))
         return reject(engine, OUTCOME_HOLD_EXPIRED, 0, (int64_t)order->deadline_us);
     if (order->state != order_state_PENDING)
-        return bad_transition(engine, order);
+        return order_reject_state(engine, order);
     return OUTCOME_OK;
 }
 

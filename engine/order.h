@@ -27,6 +27,10 @@ uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t versio
 struct piece *order_pieces_edit(struct engine *engine, struct order *order);
 struct money *order_money_edit(struct engine *engine, uint32_t order);
 
+/* The step of one of its versions. */
+struct step_body order_step_at(const struct engine *engine, const struct order *order,
+                               uint32_t version);
+
 /* Records a change of the order: one more version. order_enter changes its state too. */
 void order_step(struct engine *engine, uint32_t order);
 void order_enter(struct engine *engine, uint32_t order, uint8_t state);
@@ -40,6 +44,9 @@ void order_give_back(struct engine *engine, uint32_t order, uint8_t state);
 
 /* More of what was captured is due for refund. */
 void order_refund_due_add(struct engine *engine, uint32_t order, int64_t amount);
+
+/* BAD_TRANSITION with its state; a hold that has ended counts as EXPIRED. */
+enum outcome order_reject_state(struct engine *engine, const struct order *order);
 
 void order_status_reply(const struct engine *engine, uint32_t order,
                         struct order_status_body *reply);

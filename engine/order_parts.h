@@ -81,10 +81,39 @@ static inline struct line order_line(const struct engine *engine, const struct o
                          .quantity = piece->quantity};
 }
 
+/* Is it sold, whatever has been shipped of it? */
+static inline bool order_is_sold(const struct order *order)
+{
+    return order->state >= order_state_CONFIRMED && order->state <= order_state_DELIVERED;
+}
+
 /* Does the order hold or have its pieces, or have they gone back? */
 static inline bool order_has_pieces(const struct order *order)
 {
-    return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
+    return order->state == order_state_PENDING || order_is_sold(order);
+}
+
+/* What has happened since it was sold; all zero when nothing has. */
+static inline const struct account *order_account(const struct engine *engine,
+                                                  const struct order *order)
+{
+    return account_at(engine, money_at(engine, order->money)->account);
+}
+
+/* What has happened to the units of one of order_pieces; all zero when nothing has. */
+static inline const struct fulfilment *order_fulfilment(const struct engine *engine,
+                                                        const struct order *order, uint32_t piece)
+{
+    uint32_t first = order_account(engine, order)->fulfilments;
+    return fulfilment_at(engine, first != 0 ? first + piece : 0);
+}
+
+/* Units of one of order_pieces that are still in the warehouse. */
+static inline uint32_t piece_unshipped(const struct engine *engine, const struct order *order,
+                                       uint32_t piece)
+{
+    return order_pieces(engine, order).first[piece].quantity -
+           order_fulfilment(engine, order, piece)->shipped;
 }
 
 /* The pool that a piece would be given back to; 0: to what is available. */

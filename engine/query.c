@@ -60,6 +60,27 @@ enum outcome handle_stock_get(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
+/* The row of a line's piece; of one that got none, when the order has no such piece. */
+static struct piece_body piece_row(const struct engine *engine, const struct order *order,
+                                   const struct line *line, uint16_t line_number, uint32_t index)
+{
+    struct pieces pieces = order_pieces(engine, order);
+    struct piece_body row = {.sku = sku_at(engine, line->sku)->sku,
+                             .quantity = line->quantity,
+                             .price = line->price,
+                             .line = (uint16_t)(line_number + 1)};
+    if (index >= pieces.count)
+        return row;
+    const struct fulfilment *fulfilment = order_fulfilment(engine, order, index);
+    row.warehouse = stock_at(engine, pieces.first[index].stock)->warehouse;
+    row.allocated = pieces.first[index].quantity;
+    row.shipped = fulfilment->shipped;
+    row.delivered = fulfilment->delivered;
+    row.returned = fulfilment->returned;
+    row.refunded = fulfilment->refunded;
+    return row;
+}
+
 /* One row per piece, and one for a line that got none; returns how many. */
 static uint16_t piece_rows(const struct engine *engine, const struct order *order,
                            struct piece_body *rows)
@@ -72,17 +93,10 @@ static uint16_t piece_rows(const struct engine *engine, const struct order *orde
         unsigned first = next;
         for (; next < pieces.count && pieces.first[next].line == i; next++) {
         }
-        for (unsigned j = first; j < next || j == first; j++) {
-            bool given = j < next;
-            rows[count++] = (struct piece_body){
-                .sku = sku_at(engine, line.sku)->sku,
-                .quantity = line.quantity,
-                .warehouse = given ? stock_at(engine, pieces.first[j].stock)->warehouse : 0,
-                .price = line.price,
-                .allocated = given ? pieces.first[j].quantity : 0,
-                .line = (uint16_t)(i + 1),
-            };
-        }
+        for (unsigned j = first; j < next; j++)
+            rows[count++] = piece_row(engine, order, &line, i, j);
+        if (first == next)
+            rows[count++] = piece_row(engine, order, &line, i, pieces.count);
     }
     return count;
 }
@@ -124,32 +138,6 @@ enum outcome handle_order_get(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-/* The step of the placing, which follows from the order. */
-static struct step_body step_1(const struct order *order)
-{
-    bool confirmed = (order->flags & ORDER_BORN_CONFIRMED) != 0;
-    bool paid = (order->flags & ORDER_BORN_PAID) != 0;
-    return (struct step_body){
-        .seq = order->placed_seq,
-        .time = order->placed_us,
-        .version = 1,
-        .state = confirmed ? order_state_CONFIRMED : order_state_PENDING,
-        .money = !confirmed ? money_state_DUE
-                 : paid     ? money_state_CAPTURED
-                            : money_state_NONE,
-    };
-}
-
-/* The step of the first transition, which the order has too. */
-static struct step_body step_2(const struct order *order)
-{
-    return (struct step_body){.seq = order->first_seq,
-                              .time = order->first_us,
-                              .version = 2,
-                              .state = order->first_state,
-                              .money = order->first_money};
-}
-
 /* Fills rows with the steps of the versions from `first` on, `count` of them. */
 static void step_rows(const struct engine *engine, const struct order *order, uint32_t first,
                       uint16_t count, struct step_body *rows)
@@ -166,9 +154,9 @@ static void step_rows(const struct engine *engine, const struct order *order, ui
         at = step->previous;
     }
     if (first <= 2 && version == 2)
-        rows[2 - first] = step_2(order);
+        rows[2 - first] = order_step_at(engine, order, 2);
     if (first == 1)
-        rows[0] = step_1(order);
+        rows[0] = order_step_at(engine, order, 1);
 }
 
 /* A cursor is the version that the page begins with. */

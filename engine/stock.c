@@ -1,11 +1,13 @@
 /* SKUs, and their stock in each warehouse.
  *
  * available + pooled + reserved + committed + unsellable = on_hand holds after every change, and
- * on_hand changes here alone (what orders do only moves units between the parts).
+ * on_hand changes here, and in ship.c where units leave and come back (what orders do beside only
+ * moves units between the parts).
  *
  * No sum leaves its range: on_hand is at most QUANTITY_MAX in one place, and STOCK_TOTAL_MAX in
- * all. Units are promised only while available is above zero, so what is promised of a place is at
- * most QUANTITY_MAX too, and available at least -QUANTITY_MAX. What is held or sold in all is below
+ * all. Units are promised only while available is above zero, and what comes back unfit is looked
+ * at, so what is promised of a place is at most QUANTITY_MAX too, and available at least
+ * -QUANTITY_MAX. What is held or sold in all is below
  * 2^63: there are at most 2^31 pieces of at most 2^32 - 1 units; and so is what is pooled, by 2^30
  * pools. */
 #include "engine/stock.h"
@@ -99,8 +101,7 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-/* Adds the pair, linked into its SKU's list by ascending warehouse. */
-static uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
+uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
 {
     uint32_t index = arena_take(&engine->stocks, 1);
     struct stock *stock = stock_edit(engine, index);
@@ -115,13 +116,16 @@ static uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehous
     return index;
 }
 
-/* Does its order have this piece now? The first pieces of an order that was moved stay in the lists
- * of their stocks. */
-static bool is_piece_of_now(const struct engine *engine, const struct order *order, uint32_t place)
+/* Does its order still hold or have units of this piece in the warehouse? Earlier pieces of an
+ * order that was moved stay in the lists of their stocks. */
+static bool is_promised(const struct engine *engine, uint32_t place)
 {
     const struct piece *piece = piece_of(engine, place);
+    const struct order *order = order_at(engine, piece_order(engine, place));
     struct pieces pieces = order_pieces(engine, order);
-    return piece >= pieces.first && piece < pieces.first + pieces.count;
+    if (!order_has_pieces(order) || piece < pieces.first || piece >= pieces.first + pieces.count)
+        return false;
+    return piece_unshipped(engine, order, (uint32_t)(piece - pieces.first)) > 0;
 }
 
 /* Counts the orders that hold this stock, and appends the newest to the reply that was just
@@ -136,10 +140,9 @@ static void list_concerned(const struct engine *engine, struct command *command,
     reply->orders_concerned = 0;
     while (place != 0) {
         uint32_t index = piece_order(engine, place);
-        const struct order *order = order_at(engine, index);
-        if (index != last && order_has_pieces(order) && is_piece_of_now(engine, order, place)) {
+        if (index != last && is_promised(engine, place)) {
             if (reply->order_count < CONCERNED_ORDERS_MAX)
-                row[reply->order_count++].order = order->id;
+                row[reply->order_count++].order = order_at(engine, index)->id;
             reply->orders_concerned++;
             last = index;
         }

@@ -26,6 +26,10 @@ uint32_t sku_find_name(const struct engine *engine, const struct name *name);
 /* The stock of a SKU (its index) in a warehouse (its number); 0: there is none. */
 uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehouse);
 
+/* Adds that stock, linked into its SKU's list by ascending warehouse; the caller has checked for
+ * room. */
+uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse);
+
 /* Units that are in the warehouse and may not be promised again. */
 int64_t stock_promised(const struct stock *stock);
 

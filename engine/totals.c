@@ -10,7 +10,7 @@
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/memory.h"
-#include "engine/state.h"
+#include "engine/order_parts.h"
 
 struct totals {
     const struct engine *engine;
@@ -47,8 +47,7 @@ static bool sum_takes(struct totals *totals, uint32_t index)
         totals->takes_held += is_pending;
         totals->takes_expiring += is_pending && lot->expires_us != UINT64_MAX;
     }
-    bool has = is_pending || order->state == order_state_CONFIRMED;
-    int64_t used = has ? money->points_used : 0;
+    int64_t used = order_has_pieces(order) ? money->points_used : 0;
     return points == used || report_violated(report, INVARIANT_points_taken,
                                              "%" PRId64 " taken, %" PRId64 " used", points, used);
 }

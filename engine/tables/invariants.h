@@ -26,11 +26,14 @@ INVARIANT(1, 2, stock_range, "nothing of a stock is below zero but available, or
 INVARIANT(1, 3, stock_total, "on_hand of all stock is what its records make, at most 10^18")
 
 INVARIANT(2, 1, stock_reserved, "reserved = sum over PENDING orders")
-INVARIANT(2, 2, stock_committed, "committed = sum over CONFIRMED orders")
+INVARIANT(2, 2, stock_committed, "committed = sum over sold orders, what is shipped left out")
 INVARIANT(2, 3, stock_pooled, "pooled = sum over the sales' pools")
 
 INVARIANT(3, 1, line_allocated, "allocated <= quantity of a line")
 INVARIANT(3, 2, line_piece, "a piece is of a line of its order, and of that line's SKU")
+INVARIANT(3, 3, line_shipped, "shipped <= allocated, and so are those refunded by lines")
+INVARIANT(3, 4, line_returned, "delivered <= shipped, and so are those returned")
+INVARIANT(3, 5, order_shipped, "an order is as far as its units are shipped and delivered")
 
 INVARIANT(4, 1, pool_taken, "sold + held of a pool = sum over its orders")
 INVARIANT(4, 2, pool_range, "sold + held <= the pool: neither they nor what is left is below zero")
@@ -42,8 +45,8 @@ INVARIANT(5, 1, points_range, "points are not below zero, and a customer's at mo
 INVARIANT(5, 2, points_lots, "a customer's points = sum of the lots")
 INVARIANT(5, 3, points_ledger, "a customer's points = sum of the ledger")
 INVARIANT(5, 4, points_held, "points held of a lot = sum over PENDING orders")
-INVARIANT(5, 5, points_spent, "points spent by a customer = sum over CONFIRMED orders")
-INVARIANT(5, 6, points_taken, "points taken of lots = points used, of a PENDING or CONFIRMED order")
+INVARIANT(5, 5, points_spent, "points spent by a customer = sum over sold orders")
+INVARIANT(5, 6, points_taken, "points taken of lots = points used, of a PENDING or sold order")
 INVARIANT(5, 7, points_owner, "points are taken of lots of the order's customer")
 
 INVARIANT(6, 1, order_total, "total = sum of allocated quantity x price")
@@ -51,7 +54,7 @@ INVARIANT(6, 2, points_value, "points value = points used at the order's rate, a
 
 INVARIANT(7, 1, money_captured, "captured = sum of the payments that succeeded")
 INVARIANT(7, 2, money_refund, "0 <= refund due <= captured")
-INVARIANT(7, 3, money_kept, "captured - refund due = money due of a CONFIRMED order, 0 of others")
+INVARIANT(7, 3, money_kept, "captured - refund due = money due of a sold order, 0 of others")
 INVARIANT(7, 4, money_parked, "payments parked of an order are as many as it counts")
 INVARIANT(7, 5, money_counts, "orders with a refund due and parked payments are as many as counted")
 

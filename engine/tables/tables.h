@@ -292,9 +292,53 @@ MEMBER(money, 9, uint32_t, parked, none, 1, "payments that wait for a person")
 MEMBER(money, 10, uint32_t, pieces, pieces, 1, "first of those that an ORDER_IS_MOVED has now")
 MEMBER(money, 11, uint32_t, piece_count, none, 1, "of those")
 MEMBER(money, 20, uint32_t, payments, payments, 3, "newest event of the order")
-MEMBER(money, 13, uint32_t, account, none, 3, "what happened since the order was sold; 0: nothing")
+MEMBER(money, 13, uint32_t, account, accounts, 3,
+       "what happened since the order was sold; 0: nothing")
 MEMBER(money, 14, uint32_t, earning, none, 3, "points that the order earns; 0: none")
 RECORD_END(money)
+
+/* What has happened to an order since it was sold: shipped, returned, refunded. Made by the first
+ * command that needs one. */
+RECORD(account)
+MEMBER(account, 1, int64_t, refunded, none, 3, "money that has gone back")
+MEMBER(account, 2, int64_t, refunding, none, 3, "money of refunds that have begun and not ended")
+MEMBER(account, 3, int64_t, worth, none, 3, "of the total, in all refunds that were asked for")
+MEMBER(account, 4, int64_t, points_back, none, 3, "points that have come back")
+MEMBER(account, 5, int64_t, points_refunding, none, 3, "of refunds that have begun and not ended")
+MEMBER(account, 6, int64_t, points_due, none, 3,
+       "of refunds that failed, to come back with another")
+MEMBER(account, 7, int64_t, waived, none, 3, "money that was due and need not be paid")
+MEMBER(account, 8, uint32_t, order, orders, 3, "whose account it is")
+MEMBER(account, 9, uint32_t, next, accounts, 3, "in the free list")
+MEMBER(account, 10, uint32_t, fulfilments, fulfilments, 3,
+       "first of a run, one for each piece that the order has; 0: nothing has happened to them")
+MEMBER(account, 11, uint32_t, parcels, parcels, 3, "the newest")
+MEMBER(account, 12, uint32_t, refunds, none, 3, "the newest")
+MEMBER(account, 13, uint32_t, refunds_failed, none, 3, "how many of them")
+RECORD_END(account)
+
+/* What has happened to the units of a piece. */
+RECORD(fulfilment)
+MEMBER(fulfilment, 1, uint32_t, order, orders, 3, "that has the piece")
+MEMBER(fulfilment, 2, uint32_t, shipped, none, 3, "of the allocated ones")
+MEMBER(fulfilment, 3, uint32_t, delivered, none, 3, "of the shipped ones")
+MEMBER(fulfilment, 4, uint32_t, returned, none, 3, "of the shipped ones")
+MEMBER(fulfilment, 5, uint32_t, refunded, none, 3, "of the allocated ones, by refunds of lines")
+RECORD_END(fulfilment)
+
+/* Units of an order that left or arrived together. */
+RECORD(parcel)
+MEMBER(parcel, 1, struct name, tracking, none, 3, "the courier's reference")
+MEMBER(parcel, 2, uint64_t, units, none, 3, "in it")
+MEMBER(parcel, 3, uint32_t, order, orders, 3, "whose units these are")
+MEMBER(parcel, 4, uint32_t, next, parcels, 3, "the next older one of the order, or free one")
+MEMBER(parcel, 5, uint32_t, version, none, 3, "of the order after the change")
+MEMBER(parcel, 6, uint32_t, courier, none, 3, "its number; 0: none")
+MEMBER(parcel, 7, uint8_t, state, none, 3, "order_state: SHIPPED or DELIVERED")
+MEMBER(parcel, 8, uint8_t, zero, none, 3, "")
+MEMBER(parcel, 9, uint16_t, zero2, none, 3, "")
+MEMBER(parcel, 10, uint32_t, zero3, none, 3, "")
+RECORD_END(parcel)
 
 /* One of an order's versions after the second, which stand in the order. `jump` leads to an older
  * step, so that any version is found in a few leaps: see step_find. */
@@ -364,6 +408,9 @@ TABLE(8, POOL, point_takes, point_take, point_takes, 1, "points that orders took
 TABLE(9, BUCKETS, deadline_buckets, deadline_bucket, deadlines, 1, "near and far times")
 TABLE(10, CHUNKS, deadline_chunks, deadline_chunk, deadlines, 1, "what ends at those times")
 TABLE(11, POOL, moneys, money, moneys, 1, "money of orders that have points or payments")
+TABLE(31, POOL, accounts, account, accounts, 3, "what happened to orders since they were sold")
+TABLE(32, RUNS, fulfilments, fulfilment, fulfilments, 3, "what happened to their pieces")
+TABLE(33, POOL, parcels, parcel, parcels, 3, "what was shipped and delivered together")
 TABLE(12, POOL, orders, order, orders, 1, "orders")
 TABLE(13, RING, keys, key_record, keys, 1, "idempotency keys with their first answers")
 TABLE(14, RUNS, pieces, piece, pieces, 1, "allocations of orders that have more than one")
@@ -383,9 +430,12 @@ LINK(order, sale)
 LINK(ledger_entry, previous)
 LINK(step, previous)
 LINK(payment, next)
+LINK(account, next)
+LINK(parcel, next)
 
 RUN(piece, next, quantity)
 RUN(line, price, quantity)
+RUN(fulfilment, shipped, order)
 
 INDEX(sku_index, skus)
 INDEX(name_index, skus)
@@ -465,6 +515,18 @@ SCALAR(58, STATE, ledger_free_count, ledger_free_count, 3, "records given back")
 SCALAR(59, STATE, tallies_free, tallies_free, 3, "the record that was given back last")
 SCALAR(60, STATE, tallies_free_count, tallies_free_count, 3, "records given back")
 SCALAR(61, STATE, orders_forgotten, orders_forgotten, 3, "orders that have left memory")
+SCALAR(101, STATE, accounts_free, accounts_free, 3, "the record that was given back last")
+SCALAR(102, STATE, accounts_free_count, accounts_free_count, 3, "records given back")
+SCALAR(103, STATE, parcels_free, parcels_free, 3, "the record that was given back last")
+SCALAR(104, STATE, parcels_free_count, parcels_free_count, 3, "records given back")
+SCALAR(110, STATE, fulfilments_free_0, fulfilments.free[0], 3, "first free block of 1")
+SCALAR(111, STATE, fulfilments_free_1, fulfilments.free[1], 3, "first free block of 2")
+SCALAR(112, STATE, fulfilments_free_2, fulfilments.free[2], 3, "first free block of 4")
+SCALAR(113, STATE, fulfilments_free_3, fulfilments.free[3], 3, "first free block of 8")
+SCALAR(114, STATE, fulfilments_free_4, fulfilments.free[4], 3, "first free block of 16")
+SCALAR(115, STATE, fulfilments_free_5, fulfilments.free[5], 3, "first free block of 32")
+SCALAR(116, STATE, fulfilments_free_6, fulfilments.free[6], 3, "first free block of 64")
+SCALAR(117, STATE, fulfilments_free_count, fulfilments.free_count, 3, "records in free blocks")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
@@ -486,6 +548,9 @@ CAPACITY(15, deadlines, 4u << 20, "deadlines of holds, extensions counted")
 CAPACITY(16, payments, 2u << 20, "payment events of the orders in memory")
 CAPACITY(17, keys, 1u << 20, "idempotency keys in the last 24 hours")
 CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
+CAPACITY(19, accounts, 2u << 20, "orders that were shipped, refunded or settled")
+CAPACITY(20, fulfilments, 2u << 20, "allocations of orders that were shipped or refunded by lines")
+CAPACITY(21, parcels, 4u << 20, "parcels shipped and parcels delivered")
 
 #undef RECORD
 #undef MEMBER

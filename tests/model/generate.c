@@ -25,7 +25,8 @@ struct generator {
     [MESSAGE_stock_get] = 4, [MESSAGE_sale_put] = 4, [MESSAGE_sale_open] = 3,                      \
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
     [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
-    [MESSAGE_epoch_begin] = 3
+    [MESSAGE_epoch_begin] = 3, [MESSAGE_order_ship] = 12, [MESSAGE_order_deliver] = 8,             \
+    [MESSAGE_order_return] = 8, [MESSAGE_order_parcels] = 2
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -478,6 +479,93 @@ static void make_order_change(struct generator *generator)
     body->order = any_order(generator);
 }
 
+/* Mostly one whose state is one of these (bits), if a recent one is. */
+static const struct model_order *any_order_in(struct generator *generator, uint32_t states)
+{
+    const struct model_order *order = any_known_order(generator);
+    for (int tries = 0; tries < 12 && order != NULL && (states >> order->state & 1) == 0; tries++)
+        order = any_known_order(generator);
+    return order;
+}
+
+static uint32_t any_line(struct generator *generator, const struct model_order *order)
+{
+    return 1 + (uint32_t)below(generator, (uint64_t)order->line_count + chance(generator, 3));
+}
+
+/* A warehouse of one of the order's pieces, mostly, or none. */
+static uint32_t any_place(struct generator *generator, const struct model_order *order)
+{
+    if (order->piece_count == 0 || chance(generator, 10))
+        return any_warehouse(generator);
+    uint64_t piece = below(generator, (uint64_t)order->piece_count);
+    const struct model *model = generator->model;
+    return model->stocks.items[model->pieces.items[order->piece_first + (int)piece].stock]
+        .warehouse;
+}
+
+static void make_order_move(struct generator *generator, uint32_t states)
+{
+    struct order_ship_body *body = body_start(generator, sizeof *body);
+    const struct model_order *order = any_order_in(generator, states);
+    body->key = fresh_id(generator);
+    body->courier = (uint32_t)below(generator, 4);
+    if (chance(generator, 70))
+        snprintf(body->tracking.bytes, sizeof body->tracking, "T%d", (int)below(generator, 100000));
+    body->order = order == NULL || chance(generator, 3) ? any_order(generator) : order->order;
+    if (order == NULL || chance(generator, 40))
+        return;
+    body->units_count = (uint16_t)small(generator, chance(generator, 90) ? 4 : ORDER_PIECES_MAX);
+    for (int i = 0; i < body->units_count; i++) {
+        struct units_body *row = body_row(generator, sizeof *row);
+        row->line = (uint16_t)any_line(generator, order);
+        row->quantity = (uint32_t)small(generator, generator->profile->quantity_max);
+        row->warehouse = chance(generator, 60) ? 0 : any_place(generator, order);
+    }
+}
+
+static void make_order_ship(struct generator *generator)
+{
+    make_order_move(generator, 1u << order_state_CONFIRMED | 1u << order_state_PARTIALLY_SHIPPED);
+}
+
+static void make_order_deliver(struct generator *generator)
+{
+    make_order_move(generator, 1u << order_state_PARTIALLY_SHIPPED | 1u << order_state_SHIPPED);
+}
+
+static void make_order_return(struct generator *generator)
+{
+    struct order_return_body *body = body_start(generator, sizeof *body);
+    const struct model_order *order =
+        any_order_in(generator, 1u << order_state_PARTIALLY_SHIPPED | 1u << order_state_SHIPPED |
+                                    1u << order_state_DELIVERED);
+    body->key = fresh_id(generator);
+    body->order = order == NULL || chance(generator, 3) ? any_order(generator) : order->order;
+    if (order == NULL)
+        return;
+    body->returned_count = (uint16_t)(small(generator, 5) - chance(generator, 2));
+    for (int i = 0; i < body->returned_count; i++) {
+        struct returned_body *row = body_row(generator, sizeof *row);
+        row->line = (uint16_t)any_line(generator, order);
+        row->quantity = (uint32_t)small(generator, generator->profile->quantity_max);
+        row->warehouse = chance(generator, 60) ? 0 : any_place(generator, order);
+        row->fate = chance(generator, 60) ? fate_RESTOCK : fate_SCRAP;
+    }
+}
+
+static void make_order_parcels(struct generator *generator)
+{
+    struct order_page_body *body = body_start(generator, sizeof *body);
+    const struct model *model = generator->model;
+    body->order = any_order(generator);
+    if (model->parcels.count == 0 || chance(generator, 40))
+        return;
+    body->cursor = 1 + below(generator, (uint64_t)model->parcels.count + 1);
+    if (body->cursor <= (uint64_t)model->parcels.count && chance(generator, 80))
+        body->order = model->orders.items[model->parcels.items[body->cursor - 1].order].order;
+}
+
 static void make_hold_extend(struct generator *generator)
 {
     struct hold_extend_body *body = body_start(generator, sizeof *body);
@@ -552,6 +640,10 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_hold_expire] = make_hold_expire,
     [MESSAGE_order_get] = make_order_query,
     [MESSAGE_order_history] = make_order_history,
+    [MESSAGE_order_ship] = make_order_ship,
+    [MESSAGE_order_deliver] = make_order_deliver,
+    [MESSAGE_order_return] = make_order_return,
+    [MESSAGE_order_parcels] = make_order_parcels,
     [MESSAGE_stats] = make_stats,
     [MESSAGE_time_jump] = make_time_jump,
     [MESSAGE_epoch_begin] = make_epoch_begin,

@@ -241,6 +241,48 @@ static struct report_place break_piece_line(struct engine *engine)
     return record(TABLE_orders, 1);
 }
 
+/* The order's first fulfilment, to be changed; NULL when it has none. */
+static struct fulfilment *first_fulfilment(struct engine *engine, uint32_t order)
+{
+    uint32_t first = order_account(engine, order_at(engine, order))->fulfilments;
+    return first != 0 ? fulfilment_edit(engine, first) : NULL;
+}
+
+static bool order_has_left(const struct engine *engine, uint32_t index)
+{
+    return order_account(engine, order_at(engine, index))->fulfilments != 0;
+}
+
+static struct report_place break_shipped(struct engine *engine)
+{
+    uint32_t order = find(engine, engine->orders.count, order_has_left);
+    if (order != 0)
+        first_fulfilment(engine, order)->shipped =
+            order_pieces(engine, order_at(engine, order)).first->quantity + 1;
+    return record(TABLE_orders, order);
+}
+
+static struct report_place break_returned(struct engine *engine)
+{
+    uint32_t order = find(engine, engine->orders.count, order_has_left);
+    if (order != 0)
+        first_fulfilment(engine, order)->returned = first_fulfilment(engine, order)->shipped + 1;
+    return record(TABLE_orders, order);
+}
+
+static bool order_is_delivered(const struct engine *engine, uint32_t index)
+{
+    return order_at(engine, index)->state == order_state_DELIVERED;
+}
+
+static struct report_place break_delivered(struct engine *engine)
+{
+    uint32_t order = find(engine, engine->orders.count, order_is_delivered);
+    if (order != 0)
+        first_fulfilment(engine, order)->delivered--;
+    return record(TABLE_orders, order);
+}
+
 static struct report_place break_pool_taken(struct engine *engine)
 {
     if (engine->pools.count > 0)
@@ -268,8 +310,7 @@ static struct report_place break_tally_owner(struct engine *engine)
     for (uint32_t i = 1; i <= engine->orders.count; i++) {
         const struct order *order = order_at(engine, i);
         uint32_t tally = tally_find(engine, order->customer, order->sale, 0);
-        if (!sale_at(engine, order->sale)->counted ||
-            (order->state != order_state_PENDING && order->state != order_state_CONFIRMED))
+        if (!sale_at(engine, order->sale)->counted || !order_has_pieces(order))
             continue;
         tally_edit(engine, tally)->customer = order->customer % engine->customers.count + 1;
         return engine->customers.count > 1 ? record(TABLE_orders, i) : nothing;
@@ -772,6 +813,9 @@ static const struct {
     {INVARIANT_line_allocated, break_line_quantity},
     {INVARIANT_line_piece, break_line_sku},
     {INVARIANT_line_piece, break_piece_line},
+    {INVARIANT_line_shipped, break_shipped},
+    {INVARIANT_line_returned, break_returned},
+    {INVARIANT_order_shipped, break_delivered},
     {INVARIANT_pool_taken, break_pool_taken},
     {INVARIANT_pool_range, break_pool_left},
     {INVARIANT_tally_quantity, break_tally},

@@ -38,6 +38,7 @@ struct model_stock {
     int64_t pooled;
     int64_t reserved;
     int64_t committed;
+    int64_t unsellable; /* is what came back unfit */
 };
 
 struct model_sale {
@@ -106,6 +107,15 @@ struct model_piece {
     int stock;
     int pool; /* the pool it was taken from, or MODEL_NONE */
     int64_t quantity;
+    int64_t shipped;
+    int64_t delivered;
+    int64_t returned;
+    int64_t refunded; /* by refunds of lines */
+};
+
+struct model_parcel {
+    int order;
+    struct parcel_body body;
 };
 
 struct model_step {
@@ -153,6 +163,7 @@ struct model_epoch {
     LIST(struct model_order, orders)                                                               \
     LIST(struct line_body, lines)                                                                  \
     LIST(struct model_piece, pieces)                                                               \
+    LIST(struct model_parcel, parcels)                                                             \
     LIST(struct model_step, steps)                                                                 \
     LIST(struct model_deadline, deadlines)                                                         \
     LIST(struct model_payment, payments)                                                           \
@@ -273,6 +284,20 @@ void model_add_step(struct model *model, int order);
 uint8_t model_money_state(const struct model_order *order);
 void model_set_deadline(struct model *model, int order, uint64_t time);
 bool model_order_is_live(const struct model_order *order);
+bool model_order_is_sold(const struct model_order *order);
+bool model_hold_has_ended(const struct model *model, const struct model_order *order);
+
+/* The order that the request names in this field; MODEL_NONE when there is none, which has been
+ * answered. */
+int model_named_order(const struct model *model, struct id order, unsigned field,
+                      struct model_reply *reply);
+void model_answer_status(const struct model *model, struct model_reply *reply, int order);
+
+/* The stock's index; it is added, with nothing in it, when there is none. */
+int model_stock_comes_to_be(struct model *model, uint64_t sku, uint32_t warehouse);
+
+/* Would so many units more be too many for all stock together? */
+bool model_is_too_much(const struct model *model, int64_t more);
 
 typedef void model_handler(struct model *model, const struct model_request *request,
                            struct model_reply *reply);
@@ -282,6 +307,7 @@ model_handler model_points_credit, model_points_balance;
 model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;
+model_handler model_order_ship, model_order_deliver, model_order_return, model_order_parcels;
 
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */
 void model_answer_orders_concerned(const struct model *model, struct model_reply *reply,

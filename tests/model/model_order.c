@@ -24,7 +24,13 @@ int model_find_order(const struct model *model, struct id order)
 
 bool model_order_is_live(const struct model_order *order)
 {
-    return order->state == order_state_PENDING || order->state == order_state_CONFIRMED;
+    return order->state == order_state_PENDING || model_order_is_sold(order);
+}
+
+bool model_order_is_sold(const struct model_order *order)
+{
+    return order->state == order_state_CONFIRMED || order->state == order_state_PARTIALLY_SHIPPED ||
+           order->state == order_state_SHIPPED || order->state == order_state_DELIVERED;
 }
 
 uint8_t model_money_state(const struct model_order *order)
@@ -61,9 +67,7 @@ void model_set_deadline(struct model *model, int order, uint64_t time)
     *MODEL_ADD(&model->deadlines) = (struct model_deadline){order, time};
 }
 
-/* The order that the request names in this field; MODEL_NONE when there is none, which has been
- * answered. */
-static int find_named(const struct model *model, struct id order, unsigned field,
+int model_named_order(const struct model *model, struct id order, unsigned field,
                       struct model_reply *reply)
 {
     int index = model_find_order(model, order);
@@ -74,7 +78,7 @@ static int find_named(const struct model *model, struct id order, unsigned field
     return index;
 }
 
-static void answer_status(const struct model *model, struct model_reply *reply, int index)
+void model_answer_status(const struct model *model, struct model_reply *reply, int index)
 {
     const struct model_order *order = &model->orders.items[index];
     struct order_status_body *answer = model_answer(model, reply, sizeof *answer);
@@ -85,7 +89,7 @@ static void answer_status(const struct model *model, struct model_reply *reply, 
     answer->refund_due = order->refund_due;
 }
 
-static bool hold_has_ended(const struct model *model, const struct model_order *order)
+bool model_hold_has_ended(const struct model *model, const struct model_order *order)
 {
     return order->state == order_state_PENDING && order->hold_ends <= model->now;
 }
@@ -207,7 +211,7 @@ static bool is_right(const struct model_order *order, const struct payment_event
 static bool is_to_be_parked(const struct model *model, const struct model_order *order,
                             const struct payment_event_body *body)
 {
-    bool is_in_time = order->state == order_state_PENDING && !hold_has_ended(model, order);
+    bool is_in_time = order->state == order_state_PENDING && !model_hold_has_ended(model, order);
     if (body->status != payment_status_SUCCESS)
         return false;
     return is_in_time ? !is_right(order, body) : body->currency != order->currency;
@@ -257,7 +261,7 @@ void model_payment_event(struct model *model, const struct model_request *reques
         return;
     }
     model_accept(model, reply);
-    if (hold_has_ended(model, order))
+    if (model_hold_has_ended(model, order))
         expire(model, index);
     if (is_word)
         model->orders.items[index].awaits_word = false;
@@ -271,7 +275,7 @@ void model_payment_event(struct model *model, const struct model_request *reques
     if (is_parked)
         model_reject(model, reply, OUTCOME_AMOUNT_MISMATCH, order->currency, order->money_due);
     else
-        answer_status(model, reply, index);
+        model_answer_status(model, reply, index);
     size_t kept = model_keep(model, reply->words, reply->size);
     *MODEL_ADD(&model->payments) = (struct model_payment){
         .body = *body,
@@ -285,11 +289,11 @@ void model_order_cancel(struct model *model, const struct model_request *request
                         struct model_reply *reply)
 {
     const struct order_change_body *body = request->body;
-    int index = find_named(model, body->order, order_change_field_order, reply);
+    int index = model_named_order(model, body->order, order_change_field_order, reply);
     if (index == MODEL_NONE)
         return;
     struct model_order *order = &model->orders.items[index];
-    uint8_t state = hold_has_ended(model, order) ? order_state_EXPIRED : order->state;
+    uint8_t state = model_hold_has_ended(model, order) ? order_state_EXPIRED : order->state;
     if (state != order_state_PENDING && state != order_state_CONFIRMED) {
         model_reject(model, reply, OUTCOME_BAD_TRANSITION, state, 0);
         return;
@@ -298,18 +302,18 @@ void model_order_cancel(struct model *model, const struct model_request *request
     end_order(model, index, order_state_CANCELLED);
     order->refund_due = order->captured;
     model_add_step(model, index);
-    answer_status(model, reply, index);
+    model_answer_status(model, reply, index);
 }
 
 /* The order of a hold command; MODEL_NONE when the command is rejected, which has been answered. */
 static int find_pending(const struct model *model, struct id id, unsigned field,
                         struct model_reply *reply)
 {
-    int index = find_named(model, id, field, reply);
+    int index = model_named_order(model, id, field, reply);
     if (index == MODEL_NONE)
         return MODEL_NONE;
     const struct model_order *order = &model->orders.items[index];
-    if (order->state == order_state_EXPIRED || hold_has_ended(model, order)) {
+    if (order->state == order_state_EXPIRED || model_hold_has_ended(model, order)) {
         model_reject(model, reply, OUTCOME_HOLD_EXPIRED, 0, (int64_t)order->hold_ends);
         return MODEL_NONE;
     }
@@ -340,7 +344,7 @@ void model_hold_extend(struct model *model, const struct model_request *request,
     uint64_t wanted = asked < cap ? asked : cap;
     model_set_deadline(model, index, cap > model->now ? wanted : order->hold_ends);
     model_add_step(model, index);
-    answer_status(model, reply, index);
+    model_answer_status(model, reply, index);
 }
 
 void model_hold_release(struct model *model, const struct model_request *request,
@@ -353,7 +357,7 @@ void model_hold_release(struct model *model, const struct model_request *request
     model_accept(model, reply);
     expire(model, index);
     model->orders.items[index].hold_ends = model->now;
-    answer_status(model, reply, index);
+    model_answer_status(model, reply, index);
 }
 
 /* A deadline is due when its quarter-second has wholly passed. */
@@ -424,7 +428,7 @@ void model_hold_expire(struct model *model, const struct model_request *request,
         if (next == MODEL_NONE)
             break;
         struct model_deadline deadline = deadline_remove(model, next);
-        if (hold_has_ended(model, &model->orders.items[deadline.order]))
+        if (model_hold_has_ended(model, &model->orders.items[deadline.order]))
             expire(model, deadline.order);
     }
     model_answer(model, reply, sizeof(struct seq_reply_body));
@@ -443,6 +447,10 @@ static void answer_piece(const struct model *model, const struct model_order *or
     if (piece != NULL) {
         row->warehouse = model->stocks.items[piece->stock].warehouse;
         row->allocated = (uint32_t)piece->quantity;
+        row->shipped = (uint32_t)piece->shipped;
+        row->delivered = (uint32_t)piece->delivered;
+        row->returned = (uint32_t)piece->returned;
+        row->refunded = (uint32_t)piece->refunded;
     }
 }
 
@@ -450,7 +458,7 @@ void model_order_get(struct model *model, const struct model_request *request,
                      struct model_reply *reply)
 {
     const struct order_id_body *body = request->body;
-    int index = find_named(model, body->order, order_id_field_order, reply);
+    int index = model_named_order(model, body->order, order_id_field_order, reply);
     if (index == MODEL_NONE)
         return;
     const struct model_order *order = &model->orders.items[index];
@@ -489,7 +497,7 @@ void model_order_history(struct model *model, const struct model_request *reques
                          struct model_reply *reply)
 {
     const struct order_history_body *body = request->body;
-    int index = find_named(model, body->order, order_history_field_order, reply);
+    int index = model_named_order(model, body->order, order_history_field_order, reply);
     if (index == MODEL_NONE)
         return;
     struct order_history_reply_body *answer = model_answer(model, reply, sizeof *answer);

@@ -52,7 +52,7 @@ void model_sum_stock(struct model *model)
         if (order->state == order_state_PENDING)
             model->stocks.items[piece->stock].reserved += piece->quantity;
         else
-            model->stocks.items[piece->stock].committed += piece->quantity;
+            model->stocks.items[piece->stock].committed += piece->quantity - piece->shipped;
         if (piece->pool != MODEL_NONE)
             model->pools.items[piece->pool].used += piece->quantity;
     }
@@ -65,7 +65,8 @@ void model_sum_stock(struct model *model)
     }
     for (int i = 0; i < model->stocks.count; i++) {
         struct model_stock *stock = &model->stocks.items[i];
-        stock->available = stock->on_hand - stock->pooled - stock->reserved - stock->committed;
+        stock->available =
+            stock->on_hand - stock->pooled - stock->reserved - stock->committed - stock->unsellable;
     }
 }
 
@@ -121,7 +122,7 @@ void model_sku_put(struct model *model, const struct model_request *request,
 
 static int64_t promised(const struct model_stock *stock)
 {
-    return stock->pooled + stock->reserved + stock->committed;
+    return stock->pooled + stock->reserved + stock->committed + stock->unsellable;
 }
 
 /* The pair's present values, all zero when there is no such pair. */
@@ -134,7 +135,7 @@ static struct model_stock stock_as_is(struct model *model, uint64_t sku, uint32_
     return model->stocks.items[index];
 }
 
-static bool is_too_much(const struct model *model, int64_t more)
+bool model_is_too_much(const struct model *model, int64_t more)
 {
     wide total = more;
     for (int i = 0; i < model->stocks.count; i++)
@@ -142,14 +143,19 @@ static bool is_too_much(const struct model *model, int64_t more)
     return more > 0 && total > STOCK_TOTAL_MAX;
 }
 
+int model_stock_comes_to_be(struct model *model, uint64_t sku, uint32_t warehouse)
+{
+    int index = model_find_stock(model, sku, warehouse);
+    if (index != MODEL_NONE)
+        return index;
+    *MODEL_ADD(&model->stocks) = (struct model_stock){.sku = sku, .warehouse = warehouse};
+    return model->stocks.count - 1;
+}
+
 static void stock_becomes(struct model *model, struct model_reply *reply, uint64_t sku,
                           uint32_t warehouse, int64_t on_hand)
 {
-    int index = model_find_stock(model, sku, warehouse);
-    if (index == MODEL_NONE) {
-        index = model->stocks.count;
-        *MODEL_ADD(&model->stocks) = (struct model_stock){.sku = sku, .warehouse = warehouse};
-    }
+    int index = model_stock_comes_to_be(model, sku, warehouse);
     model->stocks.items[index].on_hand = on_hand;
     model_sum_stock(model);
     struct stock_level_body *level = model_answer(model, reply, sizeof *level);
@@ -185,7 +191,7 @@ void model_stock_adjust(struct model *model, const struct model_request *request
         model_reject(model, reply, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
         return;
     }
-    if (is_too_much(model, body->delta)) {
+    if (model_is_too_much(model, body->delta)) {
         model_reject(model, reply, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
         return;
     }
@@ -208,8 +214,8 @@ void model_answer_orders_concerned(const struct model *model, struct model_reply
     for (int p = model->pieces.count - 1; p >= 0; p--) {
         const struct model_piece *piece = &model->pieces.items[p];
         const struct model_order *order = &model->orders.items[piece->order];
-        if (piece->stock != stock || piece->quantity == 0 || !model_order_is_live(order) ||
-            piece->order == last)
+        if (piece->stock != stock || piece->quantity == piece->shipped ||
+            !model_order_is_live(order) || piece->order == last)
             continue;
         last = piece->order;
         level->orders_concerned++;
@@ -249,7 +255,7 @@ void model_stock_set(struct model *model, const struct model_request *request,
         model_reject(model, reply, OUTCOME_STOCK_BELOW_RESERVED, body->sku, promised(&stock));
         return;
     }
-    if (is_too_much(model, body->on_hand - stock.on_hand)) {
+    if (model_is_too_much(model, body->on_hand - stock.on_hand)) {
         model_reject(model, reply, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
         return;
     }
@@ -275,6 +281,7 @@ static void answer_stock(const struct model *model, struct model_reply *reply, i
         row->pooled += stock->pooled;
         row->reserved_for_orders += stock->reserved;
         row->committed += stock->committed;
+        row->unsellable += stock->unsellable;
     }
 }
 

@@ -77,6 +77,9 @@ struct play_options play_options_for(int count)
         .payments = n,
         .keys = n,
         .epochs = n,
+        .accounts = n,
+        .fulfilments = 64 * n,
+        .parcels = n,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;
@@ -402,6 +405,8 @@ static void ask_both_everything(struct player *player)
         struct order_id_body order = {model->orders.items[i].order};
         ask_both(player, MESSAGE_order_get, &order, sizeof order);
         ask_both_history(player, order.order);
+        struct order_page_body page = {.order = order.order};
+        ask_both(player, MESSAGE_order_parcels, &page, sizeof page);
     }
     for (int i = 0; i < model->customers.count; i++) {
         struct points_balance_body customer = {model->customers.items[i].customer};

@@ -31,6 +31,9 @@ static struct engine *engine_made(void)
 {
     const struct engine_options options = {.skus = 64,
                                            .epochs = 4,
+                                           .accounts = 4,
+                                           .fulfilments = 4,
+                                           .parcels = 4,
                                            .stocks = 128,
                                            .sales = 8,
                                            .pools = 8,

@@ -29,6 +29,9 @@ struct engine_options shop_log_options(void)
         .payments = 8192,
         .keys = 8192,
         .epochs = 64,
+        .accounts = 64,
+        .fulfilments = 64,
+        .parcels = 64,
     };
 }
 

@@ -16,6 +16,9 @@ static struct engine *engine_made(void)
     char error[256];
     const struct engine_options options = {.skus = 8,
                                            .epochs = 4,
+                                           .accounts = 4,
+                                           .fulfilments = 4,
+                                           .parcels = 4,
                                            .stocks = 16,
                                            .sales = 8,
                                            .pools = 8,

@@ -366,6 +366,8 @@ TEST(an_invalid_field_is_named)
     CHECK(rejects(place, OUTCOME_INVALID, 99, 0, "INVALID field=99"));
     CHECK(rejects("sku.put sku=1 price=1 currency=EUR name=x", OUTCOME_INVALID, sku_put_field_name,
                   INT64_MIN, "INVALID field=name sku=9223372036854775808"));
+    CHECK(rejects("order.ship order=1 units=1x9", OUTCOME_INVALID, ROW_FIELD + units_field_quantity,
+                  5, "INVALID field=units.quantity left=5"));
     CHECK(rejects("stats", OUTCOME_INVALID, 2, 0, "INVALID field=2"));
 }
 

@@ -1,0 +1,83 @@
+/* Accounts: made, changed and given back as one.
+ *
+ *   order -> money -> account -> fulfilments, a run as long as the order's pieces
+ *                             -> parcels, the newest first
+ *                             -> refunds, the newest first
+ *
+ * Most orders never need more than their own record: so nothing of this is made before it is. */
+#include "engine/account.h"
+
+#include "engine/handlers.h"
+#include "engine/order.h"
+
+enum outcome account_check_room(struct engine *engine, const struct order *order)
+{
+    if (order->money == 0 && money_room(engine) == 0)
+        return REJECT_FULL(engine, moneys);
+    if (money_at(engine, order->money)->account == 0 && account_room(engine) == 0)
+        return REJECT_FULL(engine, accounts);
+    return OUTCOME_OK;
+}
+
+enum outcome fulfilments_check_room(struct engine *engine, const struct order *order)
+{
+    enum outcome outcome = account_check_room(engine, order);
+    if (outcome == OUTCOME_OK && order_account(engine, order)->fulfilments == 0 &&
+        !runs_have(&engine->fulfilments, order_pieces(engine, order).count))
+        return REJECT_FULL(engine, fulfilments);
+    return outcome;
+}
+
+struct account *order_account_edit(struct engine *engine, uint32_t order)
+{
+    struct money *money = order_money_edit(engine, order);
+    if (money->account != 0)
+        return account_edit(engine, money->account);
+    money->account = account_alloc(engine);
+    TILL_ASSERT(money->account != 0);
+    struct account *account = account_new(engine, money->account);
+    account->order = order;
+    return account;
+}
+
+struct fulfilment *order_fulfilments_edit(struct engine *engine, uint32_t index)
+{
+    struct account *account = order_account_edit(engine, index);
+    uint32_t count = order_pieces(engine, order_at(engine, index)).count;
+    if (account->fulfilments != 0) {
+        for (uint32_t i = 1; i < count; i++)
+            keep(engine->keeper, TABLE_fulfilments, account->fulfilments + i);
+        return fulfilment_edit(engine, account->fulfilments);
+    }
+    account->fulfilments = runs_take(&engine->fulfilments, count);
+    TILL_ASSERT(account->fulfilments != 0);
+    struct fulfilment *fulfilments = fulfilment_new(engine, account->fulfilments);
+    for (uint32_t i = 0; i < count; i++)
+        fulfilments[i].order = index;
+    return fulfilments;
+}
+
+void fulfilment_digest(struct engine *engine, const struct fulfilment *fulfilment)
+{
+    digest_mix(engine, (uint64_t)fulfilment->shipped << 32 | fulfilment->delivered,
+               (uint64_t)fulfilment->returned << 32 ^ fulfilment->refunded ^
+                   (uint64_t)fulfilment->order << 8);
+}
+
+void account_forget(struct engine *engine, uint32_t order)
+{
+    struct money *money = money_edit(engine, order_at(engine, order)->money);
+    const struct account *account = account_at(engine, money->account);
+    if (money->account == 0)
+        return;
+    for (uint32_t at = account->parcels; at != 0;) {
+        uint32_t next = parcel_at(engine, at)->next;
+        parcel_free(engine, at);
+        at = next;
+    }
+    if (account->fulfilments != 0)
+        runs_give(&engine->fulfilments, account->fulfilments,
+                  order_pieces(engine, order_at(engine, order)).count);
+    account_free(engine, money->account);
+    money->account = 0;
+}

@@ -283,7 +283,7 @@ TEST(join_that_is_refused_is_told_what_to_change)
     check_reason(&court, "upgrade this replica first: it reads log version 2, not 3");
     court.join = good;
     court.join.schema = SCHEMA - 1;
-    check_reason(&court, "upgrade this replica first: it reads schema 1, not 2");
+    check_reason(&court, "upgrade this replica first: it reads schema 2, not 3");
     court.join = good;
     court.join.epoch = court.self.epoch = UINT64_MAX;
     court.self.seq = UINT64_MAX - 1;

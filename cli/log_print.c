@@ -105,7 +105,7 @@ static bool print_log(struct log_print *print, struct disk *disk, bool takes_any
             *seq_later = block->seq_first;
             break;
         }
-        if (reader.fields == NULL && block->command_count > 0)
+        if (reader.fields == NULL || block->command_count == 0)
             continue;
         if (!print_block(print, block, reader.ids, reader.fields, command))
             break;

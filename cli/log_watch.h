@@ -14,7 +14,8 @@
 struct watched_order {
     struct id order;
     uint32_t version; /* when it was looked at last; 0: it was not in memory */
-    uint64_t *reply;  /* what order.get answered then */
+    uint64_t *reply;  /* what order.get answered then, */
+    uint64_t ends_us; /* and when its hold ends by that; 0: it has none */
 };
 
 struct log_watch {

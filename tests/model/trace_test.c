@@ -50,8 +50,9 @@ static struct id order_named(const struct sequence_item *item, const void *body)
     return order;
 }
 
-/* An order that shows something else has another version, and the command names it or none. */
-static void check_orders(struct seen *seen, struct id named)
+/* An order that shows something else has another version, and the command names it, or none; it is
+ * one whose hold is over, if that was hold.expire. */
+static void check_orders(struct seen *seen, uint16_t number, struct id named)
 {
     for (uint32_t i = 1; i <= seen->engine->orders.count; i++) {
         struct id id = order_at(seen->engine, i)->id;
@@ -66,6 +67,8 @@ static void check_orders(struct seen *seen, struct id named)
             continue;
         CHECK(now->version > (before != NULL ? before->version : 0));
         CHECK(id_is_zero(named) || id_equal(named, id));
+        CHECK(number != MESSAGE_hold_expire ||
+              (before->hold_ends > 0 && before->hold_ends <= engine_time_us(seen->engine)));
         free(seen->orders[i]);
         seen->orders[i] = malloc(size);
         CHECK(seen->orders[i] != NULL);
@@ -158,7 +161,7 @@ static void trace(const struct profile *profile)
         engine_decide(seen.engine, item->time, &command, 1);
         if (!command.accepted)
             continue;
-        check_orders(&seen, order_named(item, body));
+        check_orders(&seen, item->number, order_named(item, body));
         check_points(&seen);
         check_stocks(&seen);
     }

@@ -21,6 +21,7 @@
 #define SALE_POOLS_MAX       64
 #define HISTORY_ROWS_MAX     64
 #define PARCEL_ROWS_MAX      64
+#define REFUND_ROWS_MAX      64
 #define CONCERNED_ORDERS_MAX 32
 #define TABLES_MAX           64  /* capacities */
 #define REPLICAS_MAX         16  /* that follow one server */

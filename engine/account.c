@@ -9,6 +9,44 @@
 
 #include "engine/handlers.h"
 #include "engine/order.h"
+#include "engine/refund.h"
+
+/* What was to be paid, and is not waived. */
+static int64_t order_paid(const struct engine *engine, const struct order *order)
+{
+    return order_money_due(engine, order) - order_account(engine, order)->waived;
+}
+
+struct shares order_shares(const struct engine *engine, const struct order *order, int64_t worth)
+{
+    const struct money *money = money_at(engine, order->money);
+    int64_t paid = order_paid(engine, order);
+    if (order->total == 0)
+        return (struct shares){0, 0};
+    return (struct shares){
+        .money = (int64_t)(((wide)paid * worth + order->total - 1) / order->total),
+        .points = (int64_t)((wide)money->points_used * worth / order->total),
+    };
+}
+
+int64_t order_points_unrefunded(const struct engine *engine, const struct order *order)
+{
+    int64_t worth = order_account(engine, order)->worth;
+    return money_at(engine, order->money)->points_used - order_shares(engine, order, worth).points;
+}
+
+int64_t order_unrefunded(const struct engine *engine, const struct order *order)
+{
+    int64_t worth = order_account(engine, order)->worth;
+    return order_paid(engine, order) - order_shares(engine, order, worth).money;
+}
+
+int64_t order_kept(const struct engine *engine, const struct order *order)
+{
+    const struct money *money = money_at(engine, order->money);
+    const struct account *account = order_account(engine, order);
+    return money->captured - money->refund_due - account->refunded - account->refunding;
+}
 
 enum outcome account_check_room(struct engine *engine, const struct order *order)
 {
@@ -73,6 +111,13 @@ void account_forget(struct engine *engine, uint32_t order)
     for (uint32_t at = account->parcels; at != 0;) {
         uint32_t next = parcel_at(engine, at)->next;
         parcel_free(engine, at);
+        at = next;
+    }
+    for (uint32_t at = account->refunds; at != 0;) {
+        const struct refund *refund = refund_at(engine, at);
+        uint32_t next = refund->next;
+        index_remove(&engine->refund_index, refund_hash(engine, refund->id), at);
+        refund_free(engine, at);
         at = next;
     }
     if (account->fulfilments != 0)

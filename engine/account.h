@@ -5,6 +5,25 @@
 
 #include "engine/order_parts.h"
 
+/* What comes back of an order when so much of its total has been refunded, by amount or lines: the
+ * points rounded down, the money up. So whatever the parts are, all of the total gives all of both
+ * back, and no part more than it is worth. */
+struct shares {
+    int64_t money;
+    int64_t points;
+};
+
+struct shares order_shares(const struct engine *engine, const struct order *order, int64_t worth);
+
+/* Points that a sold order has spent, and that are in no refund. */
+int64_t order_points_unrefunded(const struct engine *engine, const struct order *order);
+
+/* Money that a sold order was paid, and that is in no refund by amount or lines. */
+int64_t order_unrefunded(const struct engine *engine, const struct order *order);
+
+/* Captured, and neither refunded, nor on its way back, nor due for refund. */
+int64_t order_kept(const struct engine *engine, const struct order *order);
+
 /* OK, or the CAPACITY rejection of the table that lacks room for the order's account, or for that
  * and its fulfilments. */
 enum outcome account_check_room(struct engine *engine, const struct order *order);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "engine/account.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
@@ -39,6 +40,7 @@
     CLAIM(accounts, accounts, accounts, "it is neither an order's nor free")                       \
     CLAIM(fulfilments, fulfilments, fulfilments.records, "it is neither an order's nor free")       \
     CLAIM(parcels, parcels, parcels, "it is neither an order's nor free")                          \
+    CLAIM(refunds, refunds, refunds, "it is neither an order's nor free")                          \
     CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
     CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
     CLAIM(lots, lots, lots, "it is neither in its customer's list nor free")
@@ -362,6 +364,42 @@ static enum invariant check_fulfilments(struct bounds *bounds, uint32_t index, u
     return INVARIANT_holds;
 }
 
+/* The order's refunds: the account is their sum, within what was captured and spent. All that a
+ * cancelled order had left came back with that, as if it were a refund. */
+static enum invariant check_order_refunds(struct bounds *bounds, uint32_t index,
+                                          const struct account *account)
+{
+    const struct engine *engine = bounds->engine;
+    const struct order *order = order_at(engine, index);
+    const struct money *money = money_at(engine, order->money);
+    wide amounts[refund_state_FAILED + 1] = {0};
+    wide points = 0;
+    wide worth = 0;
+    uint32_t failed = 0;
+    for (uint32_t at = account->refunds; at != 0; at = refund_at(engine, at)->next) {
+        const struct refund *refund = refund_at(engine, at);
+        if (!claim(bounds, CLAIM_refunds, at) || refund->order != index)
+            return INVARIANT_record_list;
+        amounts[refund->state] += refund->amount;
+        points += refund->state == refund_state_BEGUN ? refund->points : 0;
+        worth += refund->worth;
+        failed += refund->state == refund_state_FAILED;
+    }
+    bool is_cancelled = order->state == order_state_CANCELLED && account->worth == order->total;
+    if (amounts[refund_state_BEGUN] != account->refunding ||
+        amounts[refund_state_SUCCEEDED] != account->refunded ||
+        points != account->points_refunding || failed != account->refunds_failed ||
+        (worth != account->worth && !is_cancelled))
+        return INVARIANT_refund_sums;
+    if ((wide)account->refunded + account->refunding > money->captured - money->refund_due)
+        return INVARIANT_money_refund;
+    if (account->worth > order->total || account->waived > order->total - money->points_value ||
+        account->points_back + account->points_refunding + account->points_due !=
+            order_shares(engine, order, account->worth).points)
+        return INVARIANT_refund_points;
+    return INVARIANT_holds;
+}
+
 /* The account of an order's money, and all that belongs to it. */
 static enum invariant check_order_account(struct bounds *bounds, uint32_t index, uint32_t number)
 {
@@ -380,7 +418,7 @@ static enum invariant check_order_account(struct bounds *bounds, uint32_t index,
         if (!claim(bounds, CLAIM_parcels, at) || parcel_at(engine, at)->order != index)
             return INVARIANT_record_list;
     }
-    return INVARIANT_holds;
+    return check_order_refunds(bounds, index, account);
 }
 
 static enum invariant check_order_money(struct bounds *bounds, const struct order *order,
@@ -515,6 +553,26 @@ static enum invariant check_parcel(struct bounds *bounds, uint32_t index)
     return INVARIANT_holds;
 }
 
+static enum invariant check_refund(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct refund *refund = refund_at(engine, index);
+    bool has_ended = refund->state != refund_state_BEGUN;
+    if (id_is_zero(refund->id) || !is_within(refund->amount, 0, TOTAL_MAX) ||
+        !is_within(refund->points, 0, POINTS_MAX) || !is_within(refund->worth, 0, TOTAL_MAX) ||
+        refund->kind < refund_kind_AMOUNT || refund->kind > refund_kind_DUE ||
+        refund->state < refund_state_BEGUN || refund->state > refund_state_FAILED)
+        return INVARIANT_record_range;
+    if (!name_is_valid(&refund->reason))
+        return INVARIANT_record_zero;
+    if (!is_one_of(refund->order, &engine->orders) || refund->begun < 2 ||
+        refund->begun > order_at(engine, refund->order)->version ||
+        refund->finished > order_at(engine, refund->order)->version ||
+        (has_ended ? refund->finished <= refund->begun : refund->finished != 0))
+        return INVARIANT_record_refers;
+    return INVARIANT_holds;
+}
+
 static enum invariant check_step(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
@@ -578,24 +636,16 @@ static const struct {
     enum engine_table table;
     enum invariant (*check)(struct bounds *bounds, uint32_t index);
 } tables[] = {
-    {TABLE_skus, check_sku},
-    {TABLE_stocks, check_stock},
-    {TABLE_sales, check_sale},
-    {TABLE_pools, check_pool},
-    {TABLE_tallies, check_tally},
-    {TABLE_customers, check_customer},
-    {TABLE_lots, check_lot},
-    {TABLE_ledger, check_entry},
-    {TABLE_steps, check_step},
-    {TABLE_moneys, check_money},
-    {TABLE_point_takes, check_take},
-    {TABLE_lines, check_line},
-    {TABLE_orders, check_order},
-    {TABLE_payments, check_payment},
+    {TABLE_skus, check_sku},         {TABLE_stocks, check_stock},
+    {TABLE_sales, check_sale},       {TABLE_pools, check_pool},
+    {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
+    {TABLE_lots, check_lot},         {TABLE_ledger, check_entry},
+    {TABLE_steps, check_step},       {TABLE_moneys, check_money},
+    {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
+    {TABLE_accounts, check_account}, {TABLE_fulfilments, check_fulfilment},
+    {TABLE_parcels, check_parcel},   {TABLE_refunds, check_refund},
+    {TABLE_orders, check_order},     {TABLE_payments, check_payment},
     {TABLE_epochs, check_epoch},
-    {TABLE_accounts, check_account},
-    {TABLE_fulfilments, check_fulfilment},
-    {TABLE_parcels, check_parcel},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it

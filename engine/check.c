@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "engine/account.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
@@ -14,6 +15,7 @@
 #include "engine/order.h"
 #include "engine/payment.h"
 #include "engine/points.h"
+#include "engine/refund.h"
 #include "engine/sale.h"
 #include "engine/source.h"
 #include "engine/stock.h"
@@ -139,9 +141,9 @@ static bool check_shipped(struct check *check, const struct order *order)
 /* The points of a money record are worth what the order's rate says. */
 static bool check_points_value(struct check *check, const struct money *money)
 {
-    __int128 value = 0;
+    wide value = 0;
     if (money->rate_points != 0)
-        value = (__int128)money->points_used * money->rate_money / money->rate_points;
+        value = (wide)money->points_used * money->rate_money / money->rate_points;
     if (value == money->points_value)
         return true;
     return report_violated(&check->report, INVARIANT_points_value,
@@ -157,7 +159,7 @@ static bool check_order_money(struct check *check, uint32_t index)
     bool has_word_to_come = (order->flags & (ORDER_BORN_PAID | ORDER_IS_TOLD)) == ORDER_BORN_PAID;
     int64_t due = order->total - money->points_value;
     int64_t told = check->captured[index];
-    int64_t kept = order_is_sold(order) ? due : 0;
+    int64_t kept = order_is_sold(order) ? order_unrefunded(check->engine, order) : 0;
     if (order->money != 0)
         report_look(report, TABLE_moneys, order->money);
     report_add(report, &told, has_word_to_come ? due : 0);
@@ -167,11 +169,11 @@ static bool check_order_money(struct check *check, uint32_t index)
         return report_violated(report, INVARIANT_money_captured,
                                "%" PRId64 " captured, its payments make %" PRId64, money->captured,
                                told);
-    if (money->captured - money->refund_due != kept)
+    if (order_kept(check->engine, order) != kept)
         return report_violated(report, INVARIANT_money_kept,
-                               "%" PRId64 " captured, %" PRId64 " due for refund, %" PRId64
-                               " to be kept",
-                               money->captured, money->refund_due, kept);
+                               "%" PRId64 " are kept of %" PRId64 " captured, %" PRId64
+                               " are paid and not refunded",
+                               order_kept(check->engine, order), money->captured, kept);
     return money->parked == check->parked[index] ||
            report_violated(report, INVARIANT_money_parked, "%u, its payments make %" PRId64,
                            money->parked, check->parked[index]);
@@ -276,6 +278,17 @@ static bool check_payments(struct check *check)
         check->parked[payment->order] += is_parked;
     }
     return report_sums_hold(&check->report);
+}
+
+static bool check_refunds(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->refunds.count; i++) {
+        report_look(&check->report, TABLE_refunds, i);
+        if (refund_at(engine, i)->order != 0 && refund_find(engine, refund_at(engine, i)->id) != i)
+            return report_broken(&check->report, INVARIANT_refund_once);
+    }
+    return true;
 }
 
 /* The ring is in order, and of the records that are still kept, its last ones, each is the one that
@@ -468,9 +481,9 @@ static bool check_meaning(const struct engine *engine, char *error, size_t error
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
     bool holds = sums_init(&check) && check_keys(&check) && check_payments(&check) &&
-                 check_sales(&check) && check_skus(&check) && check_orders(&check) &&
-                 check_pools(&check) && check_tallies(&check) && check_stocks(&check) &&
-                 check_customers(&check);
+                 check_refunds(&check) && check_sales(&check) && check_skus(&check) &&
+                 check_orders(&check) && check_pools(&check) && check_tallies(&check) &&
+                 check_stocks(&check) && check_customers(&check);
     sums_deinit(&check);
     return holds;
 }

@@ -44,11 +44,11 @@ static void read_all(struct wanted *wanted)
 }
 
 /* The order stands behind the key. */
-static_assert(offsetof(struct order_ship_body, order) ==
-                      offsetof(struct order_change_body, order) &&
-                  offsetof(struct order_return_body, order) ==
-                      offsetof(struct order_change_body, order),
-              "as in order_change");
+static_assert(
+    offsetof(struct order_ship_body, order) == offsetof(struct order_change_body, order) &&
+        offsetof(struct order_return_body, order) == offsetof(struct order_change_body, order) &&
+        offsetof(struct refund_begin_body, order) == offsetof(struct order_change_body, order),
+    "as in order_change");
 static_assert(offsetof(struct order_page_body, order) == offsetof(struct order_id_body, order),
               "as in order_id");
 
@@ -65,11 +65,13 @@ static struct id order_of(const struct command *command)
     case MESSAGE_order_ship:
     case MESSAGE_order_deliver:
     case MESSAGE_order_return:
+    case MESSAGE_refund_begin:
         return ((const struct order_change_body *)command->body)->order;
     case MESSAGE_hold_extend:
         return ((const struct hold_extend_body *)command->body)->order;
     case MESSAGE_order_get:
     case MESSAGE_order_parcels:
+    case MESSAGE_order_money:
         return ((const struct order_id_body *)command->body)->order;
     case MESSAGE_order_history:
         return ((const struct order_history_body *)command->body)->order;

@@ -121,6 +121,9 @@ static void write_name(const struct engine *engine, struct report_place place,
     case TABLE_parcels:
         write_order(engine, parcel_at(engine, index)->order, name);
         break;
+    case TABLE_refunds:
+        write_order(engine, refund_at(engine, index)->order, name);
+        break;
     case TABLE_pieces:
         write_order(engine, piece_at(engine, index)->order, name);
         break;

@@ -19,6 +19,7 @@
  * hold, a step is kept in reserve. */
 #include "engine/order.h"
 
+#include "engine/account.h"
 #include "engine/keys.h"
 #include "engine/payment.h"
 #include "engine/points.h"
@@ -43,12 +44,16 @@ int64_t order_money_due(const struct engine *engine, const struct order *order)
 uint8_t order_money_state(const struct engine *engine, const struct order *order)
 {
     const struct money *money = money_at(engine, order->money);
+    int64_t refunded = order_account(engine, order)->refunded;
     if (money->refund_due > 0)
         return money_state_REFUND_DUE;
-    if (money->captured > 0)
+    if (order->state == order_state_PENDING && order_money_due(engine, order) > 0)
+        return money_state_DUE;
+    if (money->captured == 0)
+        return money_state_NONE;
+    if (refunded == 0)
         return money_state_CAPTURED;
-    bool due = order->state == order_state_PENDING && order_money_due(engine, order) > 0;
-    return due ? money_state_DUE : money_state_NONE;
+    return refunded < money->captured ? money_state_PARTIALLY_REFUNDED : money_state_REFUNDED;
 }
 
 bool order_is_ended(const struct engine *engine, const struct order *order)
@@ -235,6 +240,19 @@ static void piece_give_back(struct engine *engine, const struct order *order,
     stock_digest(engine, piece->stock);
 }
 
+/* What was spent comes back, but for the points of earlier refunds. */
+static void give_back_spent(struct engine *engine, uint32_t index)
+{
+    const struct order *order = order_at(engine, index);
+    int64_t points = order_points_unrefunded(engine, order);
+    points_return(engine, index, points);
+    if (money_at(engine, order->money)->account == 0)
+        return;
+    struct account *account = order_account_edit(engine, index);
+    account->points_back += points;
+    account->worth = order->total;
+}
+
 void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
 {
     const struct order *order = order_at(engine, index);
@@ -245,16 +263,16 @@ void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
     if (order->state == order_state_PENDING)
         points_release(engine, index);
     else
-        points_return(engine, index);
+        give_back_spent(engine, index);
     order_enter(engine, index, state);
 }
 
 void order_refund_due_add(struct engine *engine, uint32_t index, int64_t amount)
 {
     struct money *money = order_money_edit(engine, index);
-    if (money->refund_due == 0 && amount > 0)
-        engine->refund_order_count++;
+    engine->refund_order_count -= money->refund_due > 0;
     money->refund_due += amount;
+    engine->refund_order_count += money->refund_due > 0;
     digest_mix(engine, (uint64_t)money->refund_due, (uint64_t)money->captured ^ index);
 }
 
@@ -291,7 +309,8 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     if (confirmed && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
     if (confirmed) {
-        struct points_need need = points_return_needed(engine, order);
+        struct points_need need =
+            points_return_needed(engine, order, order_points_unrefunded(engine, order));
         enum outcome outcome = check_points_room(engine, &need);
         if (outcome != OUTCOME_OK)
             return outcome;
@@ -299,9 +318,8 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    const struct money *money = money_at(engine, order->money);
-    if (money->captured > money->refund_due)
-        order_refund_due_add(engine, index, money->captured - money->refund_due);
+    if (order_kept(engine, order) > 0)
+        order_refund_due_add(engine, index, order_kept(engine, order));
     order_give_back(engine, index, order_state_CANCELLED);
     order_status_reply(engine, index,
                        reply_begin(engine, command, sizeof(struct order_status_body)));

@@ -42,7 +42,7 @@ void order_commit(struct engine *engine, uint32_t order);
  * holds nothing. */
 void order_give_back(struct engine *engine, uint32_t order, uint8_t state);
 
-/* More of what was captured is due for refund. */
+/* More of what was captured is due for refund, or (below zero) less. */
 void order_refund_due_add(struct engine *engine, uint32_t order, int64_t amount);
 
 /* BAD_TRANSITION with its state; a hold that has ended counts as EXPIRED. */

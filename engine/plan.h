@@ -5,8 +5,6 @@
 
 #include "engine/points.h"
 
-__extension__ typedef __int128 wide;
-
 struct planned_piece {
     uint32_t stock;
     uint32_t pool;

@@ -170,13 +170,15 @@ int64_t points_coming_back(const struct engine *engine, const struct order *orde
     return points;
 }
 
-struct points_need points_return_needed(const struct engine *engine, const struct order *order)
+struct points_need points_return_needed(const struct engine *engine, const struct order *order,
+                                        int64_t points)
 {
     struct points_need need = {.takes = 0};
-    for (uint32_t at = money_at(engine, order->money)->takes; at != 0;) {
+    for (uint32_t at = money_at(engine, order->money)->takes; at != 0 && points > 0;) {
         const struct point_take *take = point_take_at(engine, at);
         need.lots += lot_has_expired(engine, lot_at(engine, take->lot));
         need.entries += LEDGER_ENTRIES_PER_TAKE;
+        points -= take->points;
         at = take->next;
     }
     return need;
@@ -327,19 +329,24 @@ void points_spend(struct engine *engine, uint32_t order)
     }
 }
 
-void points_return(struct engine *engine, uint32_t order)
+void points_return(struct engine *engine, uint32_t order, int64_t points)
 {
     const struct order *spender = order_at(engine, order);
-    if (spender->money == 0)
-        return;
-    struct money *money = money_edit(engine, spender->money);
-    for (uint32_t index = money->takes; index != 0;) {
-        const struct point_take *take = point_take_at(engine, index);
-        customer_edit(engine, spender->customer)->spent -= take->points;
-        take_give_back(engine, order, take, LEDGER_RETURN);
-        index = take->next;
+    while (points > 0) {
+        uint32_t index = money_at(engine, spender->money)->takes;
+        TILL_ASSERT(index != 0);
+        struct point_take *take = point_take_edit(engine, index);
+        struct point_take part = *take;
+        part.points = take->points < points ? take->points : points;
+        customer_edit(engine, spender->customer)->spent -= part.points;
+        take_give_back(engine, order, &part, LEDGER_RETURN);
+        points -= part.points;
+        take->points -= part.points;
+        if (take->points > 0)
+            return;
+        money_edit(engine, spender->money)->takes = take->next;
+        point_take_free(engine, index);
     }
-    takes_free(engine, money);
 }
 
 /* What a credit sweeps first: the expired lots, which stand at the head of the list. */

@@ -29,8 +29,9 @@ struct points_need {
 /* What it takes to hold so many points, which are there, and to give them back again. */
 struct points_need points_needed(const struct engine *engine, uint32_t customer, int64_t points);
 
-/* What it takes to give back what a CONFIRMED order has spent. */
-struct points_need points_return_needed(const struct engine *engine, const struct order *order);
+/* What it takes to give back so many of the points that a sold order has spent. */
+struct points_need points_return_needed(const struct engine *engine, const struct order *order,
+                                        int64_t points);
 
 /* OK, or the CAPACITY rejection of the table that lacks room. */
 enum outcome check_points_room(struct engine *engine, const struct points_need *need);
@@ -44,8 +45,8 @@ void points_release(struct engine *engine, uint32_t order);
 /* The order is CONFIRMED: what it held is spent. */
 void points_spend(struct engine *engine, uint32_t order);
 
-/* The order is CONFIRMED no longer, and what it spent comes back. */
-void points_return(struct engine *engine, uint32_t order);
+/* So many of the points that a sold order has spent come back, those first that it took first. */
+void points_return(struct engine *engine, uint32_t order, int64_t points);
 
 /* From how many lots the order took points. */
 uint32_t points_take_count(const struct engine *engine, const struct order *order);

@@ -7,6 +7,7 @@
 #include "engine/image.h"
 #include "engine/memory.h"
 #include "engine/payment.h"
+#include "engine/refund.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
 
@@ -65,6 +66,11 @@ static uint64_t keys_hash(const struct engine *engine, uint32_t record)
 {
     const struct key_record *key = key_record_at(engine, record);
     return hash_id(engine, key->key);
+}
+
+static uint64_t refund_index_hash(const struct engine *engine, uint32_t record)
+{
+    return refund_hash(engine, refund_at(engine, record)->id);
 }
 
 static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)

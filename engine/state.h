@@ -86,6 +86,9 @@ struct engine {
     uint64_t scratch[FRAME_SIZE_MAX / 8]; /* a reply that no caller wants is written here */
 };
 
+/* Wide enough for every product of two amounts. */
+__extension__ typedef __int128 wide;
+
 /* The tables by whose records the terms of orders are judged. */
 static const bool table_has_terms[ENGINE_TABLE_COUNT] = {
 #define TERMS(table) [TABLE_##table] = true,

@@ -47,7 +47,10 @@ static bool sum_takes(struct totals *totals, uint32_t index)
         totals->takes_held += is_pending;
         totals->takes_expiring += is_pending && lot->expires_us != UINT64_MAX;
     }
-    int64_t used = order_has_pieces(order) ? money->points_used : 0;
+    const struct account *account = order_account(engine, order);
+    int64_t used = account->points_refunding + account->points_due;
+    if (order_has_pieces(order))
+        used = money->points_used - account->points_back;
     return points == used || report_violated(report, INVARIANT_points_taken,
                                              "%" PRId64 " taken, %" PRId64 " used", points, used);
 }

@@ -53,16 +53,20 @@ INVARIANT(6, 1, order_total, "total = sum of allocated quantity x price")
 INVARIANT(6, 2, points_value, "points value = points used at the order's rate, at most its total")
 
 INVARIANT(7, 1, money_captured, "captured = sum of the payments that succeeded")
-INVARIANT(7, 2, money_refund, "0 <= refund due <= captured")
-INVARIANT(7, 3, money_kept, "captured - refund due = money due of a sold order, 0 of others")
+INVARIANT(7, 2, money_refund, "0 <= refunded + begun + due <= captured")
+INVARIANT(7, 3, money_kept,
+          "captured - refunded - begun - due = what a sold order was paid and has not refunded")
 INVARIANT(7, 4, money_parked, "payments parked of an order are as many as it counts")
 INVARIANT(7, 5, money_counts, "orders with a refund due and parked payments are as many as counted")
+INVARIANT(7, 6, refund_sums, "an order's account is the sum of its refunds")
+INVARIANT(7, 7, refund_points, "points back + begun + due = the share of what was refunded")
 
 INVARIANT(8, 1, order_once, "one order per order id")
 INVARIANT(8, 2, payment_once, "one effect per provider and payment event")
 INVARIANT(8, 3, key_once, "one effect per key, in the order in which keys came")
 INVARIANT(8, 4, customer_once, "one customer per customer id")
 INVARIANT(8, 5, number_once, "one record per SKU, name, (SKU, warehouse), sale, pool and count")
+INVARIANT(8, 6, refund_once, "one effect per refund id")
 
 INVARIANT(9, 1, history_whole, "one step per version, by ascending seq, the newest into the state")
 INVARIANT(9, 2, history_legal, "an order makes only legal transitions")

@@ -526,7 +526,7 @@ FIELD(order_status, 3, money_state, money, 1, "after the change")
 FIELD(order_status, 4, zero16, reserved, 1, "")
 FIELD(order_status, 5, u32, version, 1, "after the change")
 FIELD(order_status, 6, time, hold_ends, 1, "0 unless PENDING")
-FIELD(order_status, 7, money, refund_due, 1, "to be paid back in all")
+FIELD(order_status, 7, money, refund_due, 1, "owed, without a refund that has begun")
 SHAPE_END(order_status)
 
 SHAPE(order_get_reply)
@@ -537,7 +537,7 @@ FIELD(order_get_reply, 4, points, points_used, 1, "held, spent or given back, by
 FIELD(order_get_reply, 5, money, points_value, 1, "what they were worth at placing")
 FIELD(order_get_reply, 6, money, money_due, 1, "total less points_value, as placed")
 FIELD(order_get_reply, 7, money, captured, 1, "in all")
-FIELD(order_get_reply, 8, money, refund_due, 1, "to be paid back in all")
+FIELD(order_get_reply, 8, money, refund_due, 1, "owed, without a refund that has begun")
 FIELD(order_get_reply, 9, time, placed, 1, "when it was placed")
 FIELD(order_get_reply, 10, time, hold_ends, 1, "0 unless PENDING")
 FIELD(order_get_reply, 11, u32, version, 1, "1 when placed, one more for each change")
@@ -661,6 +661,119 @@ FIELD(parcel, 8, u32, courier, 3, "as given")
 FIELD(parcel, 9, zero32, reserved3, 3, "")
 FIELD(parcel, 10, name, tracking, 3, "as given")
 SHAPE_END(parcel)
+
+SHAPE(refund_begin)
+FIELD(refund_begin, 1, id, refund, 3, "the refund's id and its idempotency key")
+FIELD(refund_begin, 2, id, order, 3, "a known order")
+FIELD(refund_begin, 3, money, amount, 3,
+      "AMOUNT: so much of the total. DUE: of the money that is due; 0: all of it")
+FIELD(refund_begin, 4, name, reason, 3, "kept with it, up to 32 bytes; empty for none")
+FIELD(refund_begin, 5, refund_kind, kind, 3,
+      "AMOUNT or LINES: of what was sold; DUE: what the order owes without anyone asking")
+FIELD(refund_begin, 6, zero8, reserved, 3, "")
+FIELD(refund_begin, 7, count, line_count, 3, "LINES: 1 to 32")
+FIELD(refund_begin, 8, zero32, reserved2, 3, "")
+SHAPE_END(refund_begin)
+REQUIRED(refund_begin, refund)
+REQUIRED(refund_begin, order)
+REQUIRED(refund_begin, kind)
+
+SHAPE(refund_line)
+FIELD(refund_line, 1, u16, line, 3, "1 is the first")
+FIELD(refund_line, 2, zero16, reserved, 3, "")
+FIELD(refund_line, 3, quantity, quantity, 3, "1 or more of the line, shipped or not")
+SHAPE_END(refund_line)
+REQUIRED(refund_line, line)
+REQUIRED(refund_line, quantity)
+
+SHAPE(refund_begin_reply)
+FIELD(refund_begin_reply, 1, u64, seq, 3, "position of the change in the log")
+FIELD(refund_begin_reply, 2, money, amount, 3, "to be paid back now")
+FIELD(refund_begin_reply, 3, points, points, 3, "that come back when it has succeeded")
+FIELD(refund_begin_reply, 4, order_state, state, 3, "the order's, after the change")
+FIELD(refund_begin_reply, 5, money_state, money, 3, "the order's, after the change")
+FIELD(refund_begin_reply, 6, zero16, reserved, 3, "")
+FIELD(refund_begin_reply, 7, u32, version, 3, "the order's, after the change")
+SHAPE_END(refund_begin_reply)
+
+SHAPE(refund_finish)
+FIELD(refund_finish, 1, id, refund, 3, "a known refund")
+FIELD(refund_finish, 2, payment_status, status, 3,
+      "SUCCESS: the money has gone back. FAILURE: it has not, and is due again")
+FIELD(refund_finish, 3, zero8, reserved, 3, "")
+FIELD(refund_finish, 4, zero16, reserved2, 3, "")
+FIELD(refund_finish, 5, zero32, reserved3, 3, "")
+SHAPE_END(refund_finish)
+REQUIRED(refund_finish, refund)
+REQUIRED(refund_finish, status)
+
+SHAPE(refund_finish_reply)
+FIELD(refund_finish_reply, 1, u64, seq, 3, "position of the change in the log")
+FIELD(refund_finish_reply, 2, money, amount, 3, "paid back, or due again")
+FIELD(refund_finish_reply, 3, points, points, 3, "that have come back, or are due again")
+FIELD(refund_finish_reply, 4, refund_state, state, 3, "SUCCEEDED or FAILED")
+FIELD(refund_finish_reply, 5, money_state, money, 3, "the order's, after the change")
+FIELD(refund_finish_reply, 6, zero16, reserved, 3, "")
+FIELD(refund_finish_reply, 7, u32, version, 3, "the order's, after the change")
+SHAPE_END(refund_finish_reply)
+
+SHAPE(refund_id)
+FIELD(refund_id, 1, id, refund, 3, "a known refund")
+SHAPE_END(refund_id)
+REQUIRED(refund_id, refund)
+
+SHAPE(refund_get_reply)
+FIELD(refund_get_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(refund_get_reply, 2, id, order, 3, "whose money it is")
+FIELD(refund_get_reply, 3, refund_kind, kind, 3, "as begun")
+FIELD(refund_get_reply, 4, refund_state, state, 3, "now")
+FIELD(refund_get_reply, 5, currency, currency, 3, "of the money")
+FIELD(refund_get_reply, 6, zero32, reserved, 3, "")
+FIELD(refund_get_reply, 7, money, amount, 3, "paid back, or to be")
+FIELD(refund_get_reply, 8, points, points, 3, "that come back with it")
+FIELD(refund_get_reply, 9, money, worth, 3, "of the order's total; 0: of what was due")
+FIELD(refund_get_reply, 10, time, begun, 3, "when it began")
+FIELD(refund_get_reply, 11, time, finished, 3, "when it ended; 0: it has not")
+FIELD(refund_get_reply, 12, name, reason, 3, "as begun")
+SHAPE_END(refund_get_reply)
+
+SHAPE(order_money_reply)
+FIELD(order_money_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(order_money_reply, 2, u64, next, 3, "0: there are no more; else ask again with this cursor")
+FIELD(order_money_reply, 3, money, total, 3, "sum of allocated quantity x price")
+FIELD(order_money_reply, 4, money, money_due, 3, "total less the points' value, as placed")
+FIELD(order_money_reply, 5, money, waived, 3, "of the money due: accepted as paid without it")
+FIELD(order_money_reply, 6, money, captured, 3, "in all: kept + refunded + refunding + refund_due")
+FIELD(order_money_reply, 7, money, kept, 3, "neither refunded, nor on its way, nor due")
+FIELD(order_money_reply, 8, money, refunded, 3, "has gone back")
+FIELD(order_money_reply, 9, money, refunding, 3, "of refunds that have begun and not ended")
+FIELD(order_money_reply, 10, money, refund_due, 3, "owed, without a refund that has begun")
+FIELD(order_money_reply, 11, money, refundable, 3,
+      "of the total, not in any refund by amount or lines")
+FIELD(order_money_reply, 12, points, points_used, 3, "held, spent or given back, by state")
+FIELD(order_money_reply, 13, points, points_back, 3, "of those used, have come back")
+FIELD(order_money_reply, 14, points, points_refunding, 3,
+      "of refunds that have begun and not ended")
+FIELD(order_money_reply, 15, points, points_due, 3, "owed, since refunds failed")
+FIELD(order_money_reply, 16, u32, refunds_failed, 3, "how many did")
+FIELD(order_money_reply, 17, u32, parked, 3, "payments that wait for a person")
+FIELD(order_money_reply, 18, money_state, money, 3, "now")
+FIELD(order_money_reply, 19, order_state, state, 3, "now")
+FIELD(order_money_reply, 20, currency, currency, 3, "of the money")
+FIELD(order_money_reply, 21, count, refund_count, 3, "the newest first, 64 at most")
+FIELD(order_money_reply, 22, zero16, reserved, 3, "")
+SHAPE_END(order_money_reply)
+
+SHAPE(refund)
+FIELD(refund, 1, id, refund, 3, "its id")
+FIELD(refund, 2, money, amount, 3, "paid back, or to be")
+FIELD(refund, 3, points, points, 3, "that come back with it")
+FIELD(refund, 4, time, begun, 3, "when it began")
+FIELD(refund, 5, refund_kind, kind, 3, "as begun")
+FIELD(refund, 6, refund_state, state, 3, "now")
+FIELD(refund, 7, zero16, reserved, 3, "")
+FIELD(refund, 8, zero32, reserved2, 3, "")
+SHAPE_END(refund)
 
 SHAPE(hold_expire)
 FIELD(hold_expire, 1, u32, holds, 1,
@@ -791,9 +904,19 @@ MESSAGE(46, order_deliver, "order.deliver", COMMAND, order, KEYED, 3, order_ship
         ORDER_PIECES_MAX, order_status, none, 0, "shipped units have arrived")
 MESSAGE(47, order_return, "order.return", COMMAND, order, KEYED, 3, order_return, returned,
         ORDER_PIECES_MAX, order_status, none, 0, "shipped units come back, to be sold again or not")
+MESSAGE(48, refund_begin, "refund.begin", COMMAND, payment, FREE, 3, refund_begin, refund_line,
+        ORDER_LINES_MAX, refund_begin_reply, none, 0,
+        "decides what of an order's money and points comes back, and sets it aside")
+MESSAGE(49, refund_finish, "refund.finish", COMMAND, payment, FREE, 3, refund_finish, none, 0,
+        refund_finish_reply, none, 0, "the money has gone back, or has not")
+MESSAGE(50, refund_get, "refund.get", QUERY, read, FREE, 3, refund_id, none, 0, refund_get_reply,
+        none, 0, "a refund")
 MESSAGE(53, order_parcels, "order.parcels", QUERY, read, FREE, 3, order_page, none, 0,
         order_parcels_reply, parcel, PARCEL_ROWS_MAX,
         "what was shipped and delivered of an order, page by page")
+MESSAGE(63, order_money, "order.money", QUERY, read, FREE, 3, order_page, none, 0,
+        order_money_reply, refund, REFUND_ROWS_MAX,
+        "an order's money and points, and its refunds, page by page")
 
 #undef SHAPE
 #undef FIELD

@@ -283,7 +283,7 @@ RECORD(money)
 MEMBER(money, 1, int64_t, points_used, none, 1, "held, spent or given back, by state")
 MEMBER(money, 2, int64_t, points_value, none, 1, "what they are worth")
 MEMBER(money, 3, int64_t, captured, none, 1, "paid so far")
-MEMBER(money, 4, int64_t, refund_due, none, 1, "to be paid back in all")
+MEMBER(money, 4, int64_t, refund_due, none, 1, "owed, without a refund that has begun")
 MEMBER(money, 5, uint32_t, rate_points, none, 1, "of the sale when the order was placed")
 MEMBER(money, 6, uint32_t, rate_money, none, 1, "of the sale when the order was placed")
 MEMBER(money, 7, uint32_t, takes, point_takes, 1, "the first")
@@ -313,7 +313,7 @@ MEMBER(account, 9, uint32_t, next, accounts, 3, "in the free list")
 MEMBER(account, 10, uint32_t, fulfilments, fulfilments, 3,
        "first of a run, one for each piece that the order has; 0: nothing has happened to them")
 MEMBER(account, 11, uint32_t, parcels, parcels, 3, "the newest")
-MEMBER(account, 12, uint32_t, refunds, none, 3, "the newest")
+MEMBER(account, 12, uint32_t, refunds, refunds, 3, "the newest")
 MEMBER(account, 13, uint32_t, refunds_failed, none, 3, "how many of them")
 RECORD_END(account)
 
@@ -339,6 +339,24 @@ MEMBER(parcel, 8, uint8_t, zero, none, 3, "")
 MEMBER(parcel, 9, uint16_t, zero2, none, 3, "")
 MEMBER(parcel, 10, uint32_t, zero3, none, 3, "")
 RECORD_END(parcel)
+
+/* Money and points on their way back. Its order's versions tell when it began and ended. */
+RECORD(refund)
+MEMBER(refund, 1, struct id, id, none, 3, "the client's id of it")
+MEMBER(refund, 2, uint64_t, fingerprint, none, 3, "of the refund.begin that made it")
+MEMBER(refund, 3, int64_t, amount, none, 3, "money")
+MEMBER(refund, 4, int64_t, points, none, 3, "that come back with it")
+MEMBER(refund, 5, int64_t, worth, none, 3, "of the order's total; 0 of a kind DUE")
+MEMBER(refund, 6, struct name, reason, none, 3, "as begun")
+MEMBER(refund, 7, uint32_t, order, orders, 3, "whose money it is")
+MEMBER(refund, 8, uint32_t, next, refunds, 3, "the next older one of the order, or free one")
+MEMBER(refund, 9, uint32_t, begun, none, 3, "the order's version after it")
+MEMBER(refund, 10, uint32_t, finished, none, 3, "the order's version after it; 0: not yet")
+MEMBER(refund, 11, uint8_t, kind, none, 3, "refund_kind")
+MEMBER(refund, 12, uint8_t, state, none, 3, "refund_state")
+MEMBER(refund, 13, uint16_t, zero, none, 3, "")
+MEMBER(refund, 14, uint32_t, zero2, none, 3, "")
+RECORD_END(refund)
 
 /* One of an order's versions after the second, which stand in the order. `jump` leads to an older
  * step, so that any version is found in a few leaps: see step_find. */
@@ -411,6 +429,7 @@ TABLE(11, POOL, moneys, money, moneys, 1, "money of orders that have points or p
 TABLE(31, POOL, accounts, account, accounts, 3, "what happened to orders since they were sold")
 TABLE(32, RUNS, fulfilments, fulfilment, fulfilments, 3, "what happened to their pieces")
 TABLE(33, POOL, parcels, parcel, parcels, 3, "what was shipped and delivered together")
+TABLE(34, POOL, refunds, refund, refunds, 3, "money and points on their way back")
 TABLE(12, POOL, orders, order, orders, 1, "orders")
 TABLE(13, RING, keys, key_record, keys, 1, "idempotency keys with their first answers")
 TABLE(14, RUNS, pieces, piece, pieces, 1, "allocations of orders that have more than one")
@@ -432,6 +451,7 @@ LINK(step, previous)
 LINK(payment, next)
 LINK(account, next)
 LINK(parcel, next)
+LINK(refund, next)
 
 RUN(piece, next, quantity)
 RUN(line, price, quantity)
@@ -446,6 +466,7 @@ INDEX(tally_index, tallies)
 ID_INDEX(customer_index, customer_ids)
 INDEX(order_index, orders)
 INDEX(payment_index, payments)
+INDEX(refund_index, refunds)
 
 TERMS(skus)
 TERMS(sales)
@@ -527,6 +548,8 @@ SCALAR(114, STATE, fulfilments_free_4, fulfilments.free[4], 3, "first free block
 SCALAR(115, STATE, fulfilments_free_5, fulfilments.free[5], 3, "first free block of 32")
 SCALAR(116, STATE, fulfilments_free_6, fulfilments.free[6], 3, "first free block of 64")
 SCALAR(117, STATE, fulfilments_free_count, fulfilments.free_count, 3, "records in free blocks")
+SCALAR(105, STATE, refunds_free, refunds_free, 3, "the record that was given back last")
+SCALAR(106, STATE, refunds_free_count, refunds_free_count, 3, "records given back")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
@@ -551,6 +574,7 @@ CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
 CAPACITY(19, accounts, 2u << 20, "orders that were shipped, refunded or settled")
 CAPACITY(20, fulfilments, 2u << 20, "allocations of orders that were shipped or refunded by lines")
 CAPACITY(21, parcels, 4u << 20, "parcels shipped and parcels delivered")
+CAPACITY(22, refunds, 1u << 20, "refunds of the orders in memory")
 
 #undef RECORD
 #undef MEMBER

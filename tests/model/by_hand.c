@@ -127,3 +127,40 @@ const struct points_balance_reply_body *balance(uint64_t customer)
     CHECK_EQUAL(ask(MESSAGE_points_balance, &body, sizeof body), OUTCOME_OK);
     return (const struct points_balance_reply_body *)reply.words;
 }
+
+uint16_t move(uint16_t number, struct moving moving)
+{
+    moving.fixed.key = id(++keys);
+    while (moving.fixed.units_count < 3 && moving.rows[moving.fixed.units_count].line != 0)
+        moving.fixed.units_count++;
+    return ask(number, &moving,
+               sizeof moving.fixed + moving.fixed.units_count * sizeof moving.rows[0]);
+}
+
+uint16_t ship_all(uint64_t order)
+{
+    return move(MESSAGE_order_ship, (struct moving){.fixed = {.order = id(order)}});
+}
+
+uint16_t deliver_all(uint64_t order)
+{
+    return move(MESSAGE_order_deliver, (struct moving){.fixed = {.order = id(order)}});
+}
+
+const struct order_money_reply_body *money(uint64_t order)
+{
+    struct order_page_body body = {.order = id(order)};
+    CHECK_EQUAL(ask(MESSAGE_order_money, &body, sizeof body), OUTCOME_OK);
+    return (const struct order_money_reply_body *)reply.words;
+}
+
+uint16_t pay_in(uint16_t currency, uint64_t event, uint64_t order, int64_t amount)
+{
+    struct payment_event_body body = {.event = id(event),
+                                      .order = id(order),
+                                      .amount = amount,
+                                      .provider = 1,
+                                      .status = payment_status_SUCCESS,
+                                      .currency = currency};
+    return ask(MESSAGE_payment_event, &body, sizeof body);
+}

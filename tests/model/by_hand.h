@@ -42,9 +42,21 @@ uint16_t place(struct placing placing);
 const struct order_place_reply_body *placed(void);
 const struct take_body *take(int index);
 
+/* Shipping and delivering: rows, or all that may be. */
+struct moving {
+    struct order_ship_body fixed;
+    struct units_body rows[3];
+};
+
+uint16_t move(uint16_t number, struct moving moving);
+uint16_t ship_all(uint64_t order);
+uint16_t deliver_all(uint64_t order);
+
 const struct order_status_body *status(void);
+const struct order_money_reply_body *money(uint64_t order);
 void check_rejection(uint64_t subject, int64_t value);
 uint16_t pay(uint64_t event, uint64_t order, int64_t amount, uint8_t outcome);
+uint16_t pay_in(uint16_t currency, uint64_t event, uint64_t order, int64_t amount);
 uint16_t change(uint16_t number, uint64_t order);
 uint16_t expire_holds(void);
 const struct points_balance_reply_body *balance(uint64_t customer);

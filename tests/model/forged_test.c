@@ -132,6 +132,14 @@ static void ask_everything(struct engine *engine)
         for (; history.cursor < 200; history.cursor += 50)
             ask(engine, MESSAGE_order_history, &history, sizeof history);
     }
+    for (uint32_t i = 1; i < orders.count; i++) {
+        struct order_page_body page = {.cursor = 0};
+        memcpy(&page.order, orders.records + (size_t)i * orders.record_size, sizeof page.order);
+        for (; page.cursor < 5; page.cursor++) {
+            ask(engine, MESSAGE_order_parcels, &page, sizeof page);
+            ask(engine, MESSAGE_order_money, &page, sizeof page);
+        }
+    }
     for (uint32_t i = 1; i < customers.count; i++) {
         struct points_balance_body customer;
         memcpy(&customer, customers.records + (size_t)i * customers.record_size, sizeof customer);

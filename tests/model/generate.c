@@ -26,7 +26,8 @@ struct generator {
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
     [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
     [MESSAGE_epoch_begin] = 3, [MESSAGE_order_ship] = 12, [MESSAGE_order_deliver] = 8,             \
-    [MESSAGE_order_return] = 8, [MESSAGE_order_parcels] = 2
+    [MESSAGE_order_return] = 8, [MESSAGE_order_parcels] = 2, [MESSAGE_refund_begin] = 16,          \
+    [MESSAGE_refund_finish] = 12, [MESSAGE_refund_get] = 2, [MESSAGE_order_money] = 4
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -554,6 +555,97 @@ static void make_order_return(struct generator *generator)
     }
 }
 
+static const struct model_refund *any_refund(struct generator *generator)
+{
+    uint64_t count = (uint64_t)generator->model->refunds.count;
+    if (count == 0)
+        return NULL;
+    uint64_t span = chance(generator, 80) && count > 6 ? 6 : count;
+    return &generator->model->refunds.items[count - 1 - below(generator, span)];
+}
+
+/* Mostly an order that has something to refund. */
+static const struct model_order *any_refundable(struct generator *generator, bool is_due)
+{
+    uint32_t sold = 1u << order_state_CONFIRMED | 1u << order_state_PARTIALLY_SHIPPED |
+                    1u << order_state_SHIPPED | 1u << order_state_DELIVERED;
+    const struct model_order *order = NULL;
+    for (int tries = 0; tries < 12; tries++) {
+        order = is_due ? any_known_order(generator) : any_order_in(generator, sold);
+        if (order == NULL ||
+            (is_due ? order->refund_due + order->points_due > 0 : order->asked < order->total))
+            break;
+    }
+    return order;
+}
+
+static void make_refund_lines(struct generator *generator, const struct model_order *order)
+{
+    struct refund_begin_body *body = (struct refund_begin_body *)generator->body;
+    body->line_count = (uint16_t)small(generator, 3);
+    for (int i = 0; i < body->line_count; i++) {
+        struct refund_line_body *row = body_row(generator, sizeof *row);
+        row->line = (uint16_t)any_line(generator, order);
+        row->quantity = (uint32_t)small(generator, generator->profile->quantity_max);
+    }
+}
+
+static void make_refund_begin(struct generator *generator)
+{
+    struct refund_begin_body *body = body_start(generator, sizeof *body);
+    bool is_due = chance(generator, 30);
+    const struct model_order *order = any_refundable(generator, is_due);
+    const struct model_refund *known = any_refund(generator);
+    body->refund = known != NULL && chance(generator, 5) ? known->body.refund : fresh_id(generator);
+    body->order = order == NULL || chance(generator, 3) ? any_order(generator) : order->order;
+    body->kind = is_due ? refund_kind_DUE : refund_kind_AMOUNT;
+    if (chance(generator, 50))
+        snprintf(body->reason.bytes, sizeof body->reason, "because %d", (int)below(generator, 9));
+    if (order == NULL)
+        return;
+    int64_t left = is_due ? order->refund_due : order->total - order->asked;
+    if (left > 0)
+        body->amount = (int64_t)small(generator, (uint64_t)left + chance(generator, 10));
+    if (chance(generator, 30))
+        body->amount = is_due ? 0 : left;
+    if (is_due || chance(generator, 50))
+        return;
+    body->kind = refund_kind_LINES;
+    body->amount = 0;
+    make_refund_lines(generator, order);
+}
+
+static void make_refund_finish(struct generator *generator)
+{
+    struct refund_finish_body *body = body_start(generator, sizeof *body);
+    const struct model_refund *refund = any_refund(generator);
+    for (int tries = 0; tries < 4 && refund != NULL && refund->state != refund_state_BEGUN; tries++)
+        refund = any_refund(generator);
+    body->refund =
+        refund == NULL || chance(generator, 3) ? any_order(generator) : refund->body.refund;
+    body->status = chance(generator, 70) ? payment_status_SUCCESS : payment_status_FAILURE;
+}
+
+static void make_refund_get(struct generator *generator)
+{
+    struct refund_id_body *body = body_start(generator, sizeof *body);
+    const struct model_refund *refund = any_refund(generator);
+    body->refund =
+        refund == NULL || chance(generator, 5) ? any_order(generator) : refund->body.refund;
+}
+
+static void make_order_money(struct generator *generator)
+{
+    struct order_page_body *body = body_start(generator, sizeof *body);
+    const struct model *model = generator->model;
+    body->order = any_order(generator);
+    if (model->refunds.count == 0 || chance(generator, 60))
+        return;
+    body->cursor = 1 + below(generator, (uint64_t)model->refunds.count + 1);
+    if (body->cursor <= (uint64_t)model->refunds.count && chance(generator, 80))
+        body->order = model->orders.items[model->refunds.items[body->cursor - 1].order].order;
+}
+
 static void make_order_parcels(struct generator *generator)
 {
     struct order_page_body *body = body_start(generator, sizeof *body);
@@ -644,6 +736,10 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_order_deliver] = make_order_deliver,
     [MESSAGE_order_return] = make_order_return,
     [MESSAGE_order_parcels] = make_order_parcels,
+    [MESSAGE_refund_begin] = make_refund_begin,
+    [MESSAGE_refund_finish] = make_refund_finish,
+    [MESSAGE_refund_get] = make_refund_get,
+    [MESSAGE_order_money] = make_order_money,
     [MESSAGE_stats] = make_stats,
     [MESSAGE_time_jump] = make_time_jump,
     [MESSAGE_epoch_begin] = make_epoch_begin,

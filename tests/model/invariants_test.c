@@ -409,9 +409,11 @@ static struct report_place break_lot_held(struct engine *engine)
     return record(TABLE_lots, lot);
 }
 
+/* Has it points that no refund has asked for? */
 static bool order_has_takes(const struct engine *engine, uint32_t index)
 {
-    return money_at(engine, order_at(engine, index)->money)->takes != 0;
+    const struct order *order = order_at(engine, index);
+    return order_account(engine, order)->worth == 0 && money_at(engine, order->money)->takes != 0;
 }
 
 static struct report_place break_points_used(struct engine *engine)
@@ -497,6 +499,30 @@ static struct report_place break_kept(struct engine *engine)
     if (money != 0)
         money_edit(engine, money)->refund_due--;
     return record(TABLE_moneys, money);
+}
+
+static struct report_place break_refunded(struct engine *engine)
+{
+    if (engine->accounts.count == 0)
+        return nothing;
+    account_edit(engine, 1)->refunds_failed++;
+    return record(TABLE_orders, account_at(engine, 1)->order);
+}
+
+static struct report_place break_points_due(struct engine *engine)
+{
+    if (engine->accounts.count == 0)
+        return nothing;
+    account_edit(engine, 1)->points_due++;
+    return record(TABLE_orders, account_at(engine, 1)->order);
+}
+
+static struct report_place break_refund_id(struct engine *engine)
+{
+    if (engine->refunds.count < 2)
+        return nothing;
+    refund_edit(engine, 2)->id = refund_at(engine, 1)->id;
+    return record(TABLE_refunds, 2);
 }
 
 static struct report_place break_parked(struct engine *engine)
@@ -839,6 +865,9 @@ static const struct {
     {INVARIANT_money_parked, break_parked},
     {INVARIANT_money_counts, break_parked_count},
     {INVARIANT_money_counts, break_refund_count},
+    {INVARIANT_refund_sums, break_refunded},
+    {INVARIANT_refund_points, break_points_due},
+    {INVARIANT_refund_once, break_refund_id},
     {INVARIANT_order_once, break_order_id},
     {INVARIANT_payment_once, break_payment_id},
     {INVARIANT_key_once, break_key},

@@ -83,6 +83,14 @@ struct model_order {
     int64_t money_due;
     int64_t captured;
     int64_t refund_due;
+    int64_t waived;
+    int64_t refunding;
+    int64_t refunded;
+    int64_t asked; /* of the total, by refunds of AMOUNT and LINES, or all of it by cancelling */
+    int64_t points_back; /* while it is sold */
+    int64_t points_refunding;
+    int64_t points_due;
+    uint32_t refunds_failed;
     uint64_t placed;
     uint64_t hold_ends; /* the deadline; once the order is EXPIRED, when the hold ended */
     uint32_t sale;
@@ -116,6 +124,21 @@ struct model_piece {
 struct model_parcel {
     int order;
     struct parcel_body body;
+};
+
+struct model_refund {
+    struct refund_begin_body body;
+    int order;
+    int64_t amount;
+    int64_t points;
+    int64_t worth;
+    uint64_t begun;
+    uint64_t finished;
+    uint8_t state;
+    size_t request;
+    size_t request_size;
+    struct refund_begin_reply_body begin_reply;
+    struct refund_finish_reply_body finish_reply;
 };
 
 struct model_step {
@@ -164,6 +187,7 @@ struct model_epoch {
     LIST(struct line_body, lines)                                                                  \
     LIST(struct model_piece, pieces)                                                               \
     LIST(struct model_parcel, parcels)                                                             \
+    LIST(struct model_refund, refunds)                                                             \
     LIST(struct model_step, steps)                                                                 \
     LIST(struct model_deadline, deadlines)                                                         \
     LIST(struct model_payment, payments)                                                           \
@@ -271,7 +295,12 @@ bool model_allocate_again(struct model *model, int order);
 void model_customer_comes_to_be(struct model *model, struct id customer);
 int64_t model_points_available(const struct model *model, struct id customer);
 void model_points_take(struct model *model, int order, int64_t points);
-void model_points_give_back(struct model *model, int order);
+/* So many of the points that an order has taken come back, those first that it took first. */
+void model_points_give_back(struct model *model, int order, int64_t points);
+
+/* What comes back of an order, in points and money, when so much of its total is asked for. */
+int64_t model_points_share(const struct model_order *order, int64_t asked);
+int64_t model_money_share(const struct model_order *order, int64_t asked);
 
 /* Would `quantities` of `skus` (in line order) break a limit of the sale for this customer? Returns
  * the SKU (0: the sale's limit) and what is left. */
@@ -307,6 +336,7 @@ model_handler model_points_credit, model_points_balance;
 model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;
+model_handler model_refund_begin, model_refund_finish, model_refund_get, model_order_money;
 model_handler model_order_ship, model_order_deliver, model_order_return, model_order_parcels;
 
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */

@@ -35,13 +35,16 @@ bool model_order_is_sold(const struct model_order *order)
 
 uint8_t model_money_state(const struct model_order *order)
 {
-    bool has_ended = order->state == order_state_EXPIRED || order->state == order_state_FAILED ||
-                     order->state == order_state_CANCELLED;
-    if (order->captured == 0 && (order->money_due == 0 || has_ended))
-        return money_state_NONE;
+    if (order->refund_due > 0)
+        return money_state_REFUND_DUE;
     if (order->state == order_state_PENDING)
         return money_state_DUE;
-    return order->refund_due > 0 ? money_state_REFUND_DUE : money_state_CAPTURED;
+    if (order->captured == 0)
+        return money_state_NONE;
+    if (order->refunded == 0)
+        return money_state_CAPTURED;
+    return order->refunded == order->captured ? money_state_REFUNDED
+                                              : money_state_PARTIALLY_REFUNDED;
 }
 
 void model_add_step(struct model *model, int index)
@@ -94,11 +97,18 @@ bool model_hold_has_ended(const struct model *model, const struct model_order *o
     return order->state == order_state_PENDING && order->hold_ends <= model->now;
 }
 
-/* Ends the order as EXPIRED, FAILED or CANCELLED; the caller adds the step. */
+/* Ends the order as EXPIRED, FAILED or CANCELLED, with those points back that are in no refund; the
+ * caller adds the step. */
 static void end_order(struct model *model, int index, uint8_t state)
 {
-    model->orders.items[index].state = state;
-    model_points_give_back(model, index);
+    struct model_order *order = &model->orders.items[index];
+    int64_t points = order->points_used - model_points_share(order, order->asked);
+    model_points_give_back(model, index, points);
+    if (order->state == order_state_CONFIRMED) {
+        order->points_back += points;
+        order->asked = order->total;
+    }
+    order->state = state;
 }
 
 static void expire(struct model *model, int index)
@@ -300,7 +310,7 @@ void model_order_cancel(struct model *model, const struct model_request *request
     }
     model_accept(model, reply);
     end_order(model, index, order_state_CANCELLED);
-    order->refund_due = order->captured;
+    order->refund_due = order->captured - order->refunded - order->refunding;
     model_add_step(model, index);
     model_answer_status(model, reply, index);
 }

@@ -70,22 +70,24 @@ void model_points_take(struct model *model, int order, int64_t points)
     }
 }
 
-void model_points_give_back(struct model *model, int order)
+void model_points_give_back(struct model *model, int order, int64_t points)
 {
     for (int i = 0; i < model->point_takes.count; i++) {
         struct model_point_take *take = &model->point_takes.items[i];
-        if (take->order != order || take->points == 0)
+        if (take->order != order || take->points == 0 || points == 0)
             continue;
+        int64_t given = take->points < points ? take->points : points;
         struct model_lot lot = model->lots.items[take->lot];
         uint64_t day_later = model->now + POINTS_GRACE_US;
         if (!lot_has_expired(model, &lot)) {
-            model->lots.items[take->lot].free += take->points;
+            model->lots.items[take->lot].free += given;
         } else if (model->now < lot.last) {
             lot.expires = day_later < lot.last ? day_later : lot.last;
-            lot.free = take->points;
+            lot.free = given;
             *MODEL_ADD(&model->lots) = lot;
         }
-        take->points = 0;
+        take->points -= given;
+        points -= given;
     }
 }
 

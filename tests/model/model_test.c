@@ -45,6 +45,7 @@ TEST(engine_decides_as_the_model_in_many_short_sequences)
         OUTCOME_IDEM_MISMATCH,
         OUTCOME_HOLD_EXPIRED,
         OUTCOME_BAD_TRANSITION,
+        OUTCOME_REFUND_EXCEEDS,
         OUTCOME_STALE_VERSION,
         OUTCOME_STOCK_BELOW_RESERVED,
         OUTCOME_OVERFLOW,

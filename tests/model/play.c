@@ -80,6 +80,7 @@ struct play_options play_options_for(int count)
         .accounts = n,
         .fulfilments = 64 * n,
         .parcels = n,
+        .refunds = n,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;
@@ -407,6 +408,7 @@ static void ask_both_everything(struct player *player)
         ask_both_history(player, order.order);
         struct order_page_body page = {.order = order.order};
         ask_both(player, MESSAGE_order_parcels, &page, sizeof page);
+        ask_both(player, MESSAGE_order_money, &page, sizeof page);
     }
     for (int i = 0; i < model->customers.count; i++) {
         struct points_balance_body customer = {model->customers.items[i].customer};

@@ -3,34 +3,10 @@
 
 #include "tests/model/by_hand.h"
 
-struct moving {
-    struct order_ship_body fixed;
-    struct units_body rows[3];
-};
-
 struct returning {
     struct order_return_body fixed;
     struct returned_body rows[3];
 };
-
-static uint16_t move(uint16_t number, struct moving moving)
-{
-    moving.fixed.key = id(++keys);
-    while (moving.fixed.units_count < 3 && moving.rows[moving.fixed.units_count].line != 0)
-        moving.fixed.units_count++;
-    return ask(number, &moving,
-               sizeof moving.fixed + moving.fixed.units_count * sizeof moving.rows[0]);
-}
-
-static uint16_t ship_all(uint64_t order)
-{
-    return move(MESSAGE_order_ship, (struct moving){.fixed = {.order = id(order)}});
-}
-
-static uint16_t deliver_all(uint64_t order)
-{
-    return move(MESSAGE_order_deliver, (struct moving){.fixed = {.order = id(order)}});
-}
 
 static uint16_t give_back(struct returning returning)
 {

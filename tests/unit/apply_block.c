@@ -34,6 +34,7 @@ static struct engine *engine_made(void)
                                            .accounts = 4,
                                            .fulfilments = 4,
                                            .parcels = 4,
+                                           .refunds = 4,
                                            .stocks = 128,
                                            .sales = 8,
                                            .pools = 8,

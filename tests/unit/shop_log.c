@@ -32,6 +32,7 @@ struct engine_options shop_log_options(void)
         .accounts = 64,
         .fulfilments = 64,
         .parcels = 64,
+        .refunds = 64,
     };
 }
 

@@ -19,6 +19,7 @@ static struct engine *engine_made(void)
                                            .accounts = 4,
                                            .fulfilments = 4,
                                            .parcels = 4,
+                                           .refunds = 4,
                                            .stocks = 16,
                                            .sales = 8,
                                            .pools = 8,

@@ -1,0 +1,198 @@
+/* Every cell of the table of payments in docs/rules.md, by hand: what an event does, by the order's
+ * state. */
+#include "tests/model/by_hand.h"
+
+/* An order of one unit at 100, PENDING; FAILED at once if its payment fails. */
+static void script_with_a_pending_order(void)
+{
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 3);
+    open_sale((struct sale_put_body){.sale = 5, .flags = sale_flags_FAIL_AT_ONCE});
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(2), .customer = id(9), .sale = 5},
+                    .lines = {{.sku = 1, .quantity = 1, .price = 100}},
+                }),
+                OUTCOME_OK);
+}
+
+static void check_order(uint64_t order, uint8_t state, int64_t captured, int64_t refund_due,
+                        uint32_t parked)
+{
+    const struct order_money_reply_body *answer = money(order);
+    CHECK_EQUAL(answer->state, state);
+    CHECK_EQUAL(answer->captured, captured);
+    CHECK_EQUAL(answer->refund_due, refund_due);
+    CHECK_EQUAL(answer->parked, parked);
+}
+
+TEST(pending_order_is_confirmed_by_the_right_amount)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 100, payment_status_SUCCESS), OUTCOME_OK);
+    check_order(1, order_state_CONFIRMED, 100, 0, 0);
+    script_end();
+}
+
+TEST(pending_order_parks_a_wrong_amount_or_currency)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 99, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    check_rejection(EURO, 100);
+    CHECK_EQUAL(pay_in(DOLLAR, 2, 1, 100), OUTCOME_AMOUNT_MISMATCH);
+    check_order(1, order_state_PENDING, 0, 0, 2);
+    script_end();
+}
+
+TEST(pending_order_stays_pending_after_a_failure_or_fails_at_once)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 100, payment_status_FAILURE), OUTCOME_OK);
+    check_order(1, order_state_PENDING, 0, 0, 0);
+    CHECK_EQUAL(pay(2, 2, 100, payment_status_FAILURE), OUTCOME_OK);
+    check_order(2, order_state_FAILED, 0, 0, 0);
+    script_end();
+}
+
+/* Order 1 EXPIRED, order 2 FAILED. */
+static void script_with_ended_orders(void)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(change(MESSAGE_hold_release, 1), OUTCOME_OK);
+    CHECK_EQUAL(pay(90, 2, 100, payment_status_FAILURE), OUTCOME_OK);
+}
+
+TEST(ended_order_is_taken_again_by_the_right_amount_or_owes_it)
+{
+    script_with_ended_orders();
+    CHECK_EQUAL(pay(1, 1, 100, payment_status_SUCCESS), OUTCOME_OK);
+    check_order(1, order_state_CONFIRMED, 100, 0, 0);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(3), .customer = id(9), .flags = place_flags_PAID},
+                    .lines = {{.sku = 1, .quantity = 2, .price = 100}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(pay(2, 2, 100, payment_status_SUCCESS), OUTCOME_OK);
+    check_order(2, order_state_FAILED, 100, 100, 0);
+    script_end();
+}
+
+TEST(ended_order_owes_a_wrong_amount_and_parks_another_currency)
+{
+    script_with_ended_orders();
+    CHECK_EQUAL(pay(1, 1, 101, payment_status_SUCCESS), OUTCOME_OK);
+    check_order(1, order_state_EXPIRED, 101, 101, 0);
+    CHECK_EQUAL(pay_in(DOLLAR, 2, 2, 100), OUTCOME_AMOUNT_MISMATCH);
+    check_order(2, order_state_FAILED, 0, 0, 1);
+    script_end();
+}
+
+TEST(ended_order_records_a_failure)
+{
+    script_with_ended_orders();
+    CHECK_EQUAL(pay(1, 1, 100, payment_status_FAILURE), OUTCOME_OK);
+    CHECK_EQUAL(status()->version, 3);
+    check_order(1, order_state_EXPIRED, 0, 0, 0);
+    CHECK_EQUAL(pay(2, 2, 100, payment_status_FAILURE), OUTCOME_OK);
+    check_order(2, order_state_FAILED, 0, 0, 0);
+    script_end();
+}
+
+/* The states that a sold order of three units goes through. */
+static void go_on(uint8_t state)
+{
+    struct moving one = {.fixed = {.order = id(1)}, .rows = {{.line = 1, .quantity = 1}}};
+    if (state == order_state_PARTIALLY_SHIPPED)
+        CHECK_EQUAL(move(MESSAGE_order_ship, one), OUTCOME_OK);
+    if (state == order_state_SHIPPED)
+        CHECK_EQUAL(ship_all(1), OUTCOME_OK);
+    if (state == order_state_DELIVERED)
+        CHECK_EQUAL(deliver_all(1), OUTCOME_OK);
+}
+
+static void script_with_a_sold_order(void)
+{
+    script_start();
+    put_sku(1, 100);
+    add_stock(1, 1, 3);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 3, .price = 100}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(pay(90, 1, 300, payment_status_SUCCESS), OUTCOME_OK);
+}
+
+TEST(sold_order_owes_a_second_capture_of_the_right_amount)
+{
+    script_with_a_sold_order();
+    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+        go_on(state);
+        int64_t times = state - order_state_CONFIRMED + 1;
+        CHECK_EQUAL(pay(state, 1, 300, payment_status_SUCCESS), OUTCOME_OK);
+        check_order(1, state, 300 + 300 * times, 300 * times, 0);
+        CHECK_EQUAL(money(1)->kept, 300);
+    }
+    script_end();
+}
+
+TEST(sold_order_owes_a_wrong_amount_and_parks_another_currency)
+{
+    script_with_a_sold_order();
+    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+        go_on(state);
+        int64_t times = state - order_state_CONFIRMED + 1;
+        CHECK_EQUAL(pay(state, 1, 7, payment_status_SUCCESS), OUTCOME_OK);
+        CHECK_EQUAL(pay_in(DOLLAR, 20u + state, 1, 300), OUTCOME_AMOUNT_MISMATCH);
+        check_order(1, state, 300 + 7 * times, 7 * times, (uint32_t)times);
+    }
+    script_end();
+}
+
+TEST(sold_order_records_a_failure_which_never_undoes_a_capture)
+{
+    script_with_a_sold_order();
+    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+        go_on(state);
+        CHECK_EQUAL(pay(state, 1, 300, payment_status_FAILURE), OUTCOME_OK);
+        check_order(1, state, 300, 0, 0);
+    }
+    script_end();
+}
+
+static void script_with_a_cancelled_order(void)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+}
+
+TEST(cancelled_order_owes_the_right_amount)
+{
+    script_with_a_cancelled_order();
+    CHECK_EQUAL(pay(1, 1, 100, payment_status_SUCCESS), OUTCOME_OK);
+    check_order(1, order_state_CANCELLED, 100, 100, 0);
+    script_end();
+}
+
+TEST(cancelled_order_owes_a_wrong_amount_and_parks_another_currency)
+{
+    script_with_a_cancelled_order();
+    CHECK_EQUAL(pay(1, 1, 5, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(pay_in(DOLLAR, 2, 1, 100), OUTCOME_AMOUNT_MISMATCH);
+    check_order(1, order_state_CANCELLED, 5, 5, 1);
+    script_end();
+}
+
+TEST(cancelled_order_records_a_failure)
+{
+    script_with_a_cancelled_order();
+    CHECK_EQUAL(pay(1, 1, 100, payment_status_FAILURE), OUTCOME_OK);
+    CHECK_EQUAL(status()->version, 3);
+    check_order(1, order_state_CANCELLED, 0, 0, 0);
+    script_end();
+}

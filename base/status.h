@@ -29,7 +29,7 @@
     OUTCOME(11, POINTS_CAP, never, yes, "", "cap", "more points than this order may use")          \
     OUTCOME(12, PRICE_MISMATCH, never, yes, "sku", "price", "the price is another one now")        \
     OUTCOME(13, CURRENCY_MISMATCH, never, yes, "sku", "currency",                                  \
-            "another currency than the SKU's")                                                     \
+            "another currency than the SKU's, or the order's")                                     \
     OUTCOME(14, AMOUNT_MISMATCH, never, yes, "currency", "expected",                               \
             "not the amount or currency due; the payment is parked for a person")                  \
     OUTCOME(15, EVENT_CONFLICT, never, yes, "provider", "",                                        \

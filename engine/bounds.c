@@ -598,7 +598,9 @@ static enum invariant check_payment(struct bounds *bounds, uint32_t index)
         payment->time_us > bounds->engine->time_us || payment->currency == 0 ||
         payment->currency > CURRENCY_MAX || payment->status < payment_status_SUCCESS ||
         payment->status > payment_status_FAILURE ||
-        (payment->outcome != OUTCOME_OK && payment->outcome != OUTCOME_AMOUNT_MISMATCH))
+        (payment->outcome != OUTCOME_OK && payment->outcome != OUTCOME_AMOUNT_MISMATCH) ||
+        payment->settlement > settlement_REFUND ||
+        (payment->settlement != 0 && payment->outcome == OUTCOME_OK))
         return INVARIANT_record_range;
     if (!is_one_of(payment->order, &bounds->engine->orders))
         return INVARIANT_record_refers;

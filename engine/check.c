@@ -269,11 +269,13 @@ static bool check_payments(struct check *check)
         if (table_record_is_free(engine, TABLE_payments, i))
             continue;
         const struct payment *payment = payment_at(engine, i);
-        bool is_parked = payment->outcome != OUTCOME_OK;
+        const struct order *order = order_at(engine, payment->order);
+        bool is_parked = payment->outcome != OUTCOME_OK && payment->settlement == 0;
+        bool is_other = payment->currency != order->currency;
         report_look(&check->report, TABLE_payments, i);
         if (payment_find(engine, payment->event, payment->provider) != i)
             return report_broken(&check->report, INVARIANT_payment_once);
-        if (payment->status == payment_status_SUCCESS && !is_parked)
+        if (payment->status == payment_status_SUCCESS && !is_parked && !is_other)
             report_add(&check->report, &check->captured[payment->order], payment->amount);
         check->parked[payment->order] += is_parked;
     }

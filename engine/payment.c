@@ -5,10 +5,11 @@
  * grows with the orders alone.
  *
  * payment_effect is docs/rules.md's table: from the order's state and the event it tells what to
- * do, before anything is done. */
+ * do, before anything is done. What it parks waits for a person, who settles it. */
 #include "engine/payment.h"
 
-#include "engine/handlers.h"
+#include "engine/account.h"
+#include "engine/keys.h"
 #include "engine/order.h"
 #include "engine/retake.h"
 
@@ -146,7 +147,8 @@ static struct payment *payment_add(struct engine *engine, uint32_t order,
 static void payment_digest(struct engine *engine, const struct payment *payment)
 {
     digest_mix(engine, payment->event.low ^ (uint64_t)payment->amount,
-               payment->event.high ^ (uint64_t)payment->outcome << 32 ^ payment->provider);
+               payment->event.high ^ (uint64_t)payment->outcome << 32 ^ payment->provider ^
+                   (uint64_t)payment->settlement << 48);
 }
 
 static void money_capture(struct engine *engine, uint32_t index, int64_t amount)
@@ -289,4 +291,136 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     }
     payment_digest(engine, payment);
     return (enum outcome)payment->outcome;
+}
+
+static bool payment_is_parked(const struct payment *payment)
+{
+    return payment->outcome != OUTCOME_OK && payment->settlement == 0;
+}
+
+/* May the order still be confirmed by what is accepted? */
+static enum outcome judge_accept(struct engine *engine, uint32_t index,
+                                 const struct payment *payment, struct retake *retake)
+{
+    const struct order *order = order_at(engine, index);
+    bool has_ended = order->state == order_state_EXPIRED || order->state == order_state_FAILED ||
+                     order_is_ended(engine, order);
+    if (payment->currency != order->currency)
+        return reject(engine, OUTCOME_CURRENCY_MISMATCH, 0, order->currency);
+    if (order->state == order_state_PENDING && !has_ended)
+        return OUTCOME_OK;
+    if (!has_ended || !retake_judge(engine, index, retake))
+        return order_reject_state(engine, order);
+    return OUTCOME_OK;
+}
+
+/* What is too little was waived, and what is too much is due for refund. */
+static void write_difference(struct engine *engine, uint32_t index, int64_t amount)
+{
+    int64_t due = order_money_due(engine, order_at(engine, index));
+    if (amount < due) {
+        order_account_edit(engine, index)->waived = due - amount;
+        digest_mix(engine, (uint64_t)(due - amount), index);
+    } else if (amount > due) {
+        order_refund_due_add(engine, index, amount - due);
+    }
+}
+
+static enum effect settle_effect(const struct engine *engine, uint32_t index,
+                                 const struct payment *payment, uint8_t settlement)
+{
+    const struct order *order = order_at(engine, index);
+    if (settlement == settlement_REFUND)
+        return payment->currency == order->currency ? EFFECT_REFUND : EFFECT_RECORD;
+    bool is_held = order->state == order_state_PENDING && !order_is_ended(engine, order);
+    return is_held ? EFFECT_CONFIRM : EFFECT_RETAKE;
+}
+
+static enum outcome settle_check_room(struct engine *engine, uint32_t index, enum effect effect,
+                                      const struct retake *retake)
+{
+    const struct order *order = order_at(engine, index);
+    if (effect != EFFECT_CONFIRM && !order_has_step_room(engine, order))
+        return REJECT_FULL(engine, steps);
+    enum outcome outcome = OUTCOME_OK;
+    if (effect == EFFECT_CONFIRM || effect == EFFECT_RETAKE)
+        outcome = account_check_room(engine, order);
+    if (outcome == OUTCOME_OK && effect == EFFECT_RETAKE)
+        outcome = retake_check_room(engine, index, retake);
+    return outcome;
+}
+
+static void write_settlement(struct engine *engine, uint32_t known, uint8_t settlement)
+{
+    struct payment *payment = payment_edit(engine, known);
+    payment->settlement = settlement;
+    order_money_edit(engine, payment->order)->parked--;
+    engine->parked_count--;
+    engine->settled_count++;
+    payment_digest(engine, payment);
+}
+
+enum outcome handle_payment_settle(struct engine *engine, struct command *command)
+{
+    const struct payment_settle_body *body = command->body;
+    struct retake retake;
+    if (id_is_zero(body->event))
+        return reject_field(engine, payment_settle_field_event);
+    if (body->provider == 0)
+        return reject_field(engine, payment_settle_field_provider);
+    uint32_t known = payment_find(engine, body->event, body->provider);
+    const struct payment *payment = payment_at(engine, known);
+    uint32_t index = payment->order;
+    if (known == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    if (!payment_is_parked(payment))
+        return order_reject_state(engine, order_at(engine, index));
+    enum outcome outcome = OUTCOME_OK;
+    if (body->settlement == settlement_ACCEPT)
+        outcome = judge_accept(engine, index, payment, &retake);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    enum effect effect = settle_effect(engine, index, payment, body->settlement);
+    if (effect != EFFECT_RECORD && captured_would_overflow(engine, index, payment->amount))
+        return reject(engine, OUTCOME_OVERFLOW, 0, TOTAL_MAX);
+    outcome = settle_check_room(engine, index, effect, &retake);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (!key_accept(engine))
+        return reject_keys_full(engine);
+
+    if (order_is_ended(engine, order_at(engine, index)))
+        order_give_back(engine, index, order_state_EXPIRED);
+    write_settlement(engine, known, body->settlement);
+    if (body->settlement == settlement_ACCEPT)
+        write_difference(engine, index, payment->amount);
+    payment_apply(engine, index, effect, payment->amount, &retake);
+    order_status_reply(engine, index,
+                       reply_begin(engine, command, sizeof(struct order_status_body)));
+    return OUTCOME_OK;
+}
+
+enum outcome handle_payment_get(struct engine *engine, struct command *command)
+{
+    const struct payment_id_body *body = command->body;
+    if (id_is_zero(body->event))
+        return reject_field(engine, payment_id_field_event);
+    if (body->provider == 0)
+        return reject_field(engine, payment_id_field_provider);
+    uint32_t index = payment_find(engine, body->event, body->provider);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    const struct payment *payment = payment_at(engine, index);
+    struct payment_get_reply_body *reply = reply_room(engine, command, sizeof *reply);
+    *reply = (struct payment_get_reply_body){
+        .seq = engine->seq,
+        .order = order_at(engine, payment->order)->id,
+        .status = payment->status,
+        .settlement = payment->settlement,
+        .parked = payment_is_parked(payment),
+        .currency = payment->currency,
+        .amount = payment->amount,
+        .time = payment->time_us,
+    };
+    return OUTCOME_OK;
 }

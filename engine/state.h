@@ -73,6 +73,7 @@ struct engine {
     uint64_t orders_forgotten;
     int64_t on_hand_total; /* of all stocks: no sum over some of them is larger */
     uint64_t parked_count;
+    uint64_t settled_count; /* payments that were parked before */
     uint64_t refund_order_count;
     uint64_t rejected_count;
 

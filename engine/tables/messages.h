@@ -775,6 +775,40 @@ FIELD(refund, 7, zero16, reserved, 3, "")
 FIELD(refund, 8, zero32, reserved2, 3, "")
 SHAPE_END(refund)
 
+SHAPE(payment_settle)
+FIELD(payment_settle, 1, key, key, 3, "idempotency key")
+FIELD(payment_settle, 2, id, event, 3, "of a payment that is parked")
+FIELD(payment_settle, 3, u32, provider, 3, "whose event it is")
+FIELD(payment_settle, 4, settlement, settlement, 3,
+      "ACCEPT: as paid, the order is confirmed; REFUND: due for refund")
+FIELD(payment_settle, 5, zero8, reserved, 3, "")
+FIELD(payment_settle, 6, zero16, reserved2, 3, "")
+SHAPE_END(payment_settle)
+REQUIRED(payment_settle, key)
+REQUIRED(payment_settle, event)
+REQUIRED(payment_settle, provider)
+REQUIRED(payment_settle, settlement)
+
+SHAPE(payment_id)
+FIELD(payment_id, 1, id, event, 3, "a known event")
+FIELD(payment_id, 2, u32, provider, 3, "whose event it is")
+FIELD(payment_id, 3, zero32, reserved, 3, "")
+SHAPE_END(payment_id)
+REQUIRED(payment_id, event)
+REQUIRED(payment_id, provider)
+
+SHAPE(payment_get_reply)
+FIELD(payment_get_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(payment_get_reply, 2, id, order, 3, "the order that was paid for")
+FIELD(payment_get_reply, 3, payment_status, status, 3, "as the event tells")
+FIELD(payment_get_reply, 4, settlement, settlement, 3, "of one that was parked; 0: none")
+FIELD(payment_get_reply, 5, u16, parked, 3, "1 while it waits for a person")
+FIELD(payment_get_reply, 6, currency, currency, 3, "of the amount")
+FIELD(payment_get_reply, 7, zero16, reserved, 3, "")
+FIELD(payment_get_reply, 8, money, amount, 3, "as the event tells")
+FIELD(payment_get_reply, 9, time, time, 3, "when it came")
+SHAPE_END(payment_get_reply)
+
 SHAPE(hold_expire)
 FIELD(hold_expire, 1, u32, holds, 1,
       "deadlines to look at, at most, the earliest first; those of ended holds count")
@@ -911,6 +945,10 @@ MESSAGE(49, refund_finish, "refund.finish", COMMAND, payment, FREE, 3, refund_fi
         refund_finish_reply, none, 0, "the money has gone back, or has not")
 MESSAGE(50, refund_get, "refund.get", QUERY, read, FREE, 3, refund_id, none, 0, refund_get_reply,
         none, 0, "a refund")
+MESSAGE(51, payment_settle, "payment.settle", COMMAND, payment, KEYED, 3, payment_settle, none, 0,
+        order_status, none, 0, "decides about a payment that is parked")
+MESSAGE(52, payment_get, "payment.get", QUERY, read, FREE, 3, payment_id, none, 0,
+        payment_get_reply, none, 0, "a payment event, and what has become of it")
 MESSAGE(53, order_parcels, "order.parcels", QUERY, read, FREE, 3, order_page, none, 0,
         order_parcels_reply, parcel, PARCEL_ROWS_MAX,
         "what was shipped and delivered of an order, page by page")

@@ -383,6 +383,10 @@ MEMBER(payment, 7, uint8_t, outcome, none, 1, "OK, or AMOUNT_MISMATCH: parked")
 MEMBER(payment, 8, uint16_t, currency, none, 1, "of the amount")
 MEMBER(payment, 11, uint32_t, next, payments, 3, "older one of the same order, or free one")
 MEMBER(payment, 10, union payment_reply, reply, none, 1, "its first answer")
+MEMBER(payment, 15, uint8_t, settlement, none, 3, "of a parked one; 0: none yet")
+MEMBER(payment, 12, uint8_t, zero2, none, 3, "")
+MEMBER(payment, 13, uint16_t, zero3, none, 3, "")
+MEMBER(payment, 14, uint32_t, zero4, none, 3, "")
 RECORD_END(payment)
 
 RECORD(key_record)
@@ -494,7 +498,7 @@ SCALAR(17, STATE, orders_FAILED, orders_by_state[order_state_FAILED], 1, "orders
 SCALAR(18, STATE, orders_CANCELLED, orders_by_state[order_state_CANCELLED], 1,
        "orders in this state")
 SCALAR(19, STATE, on_hand_total, on_hand_total, 1, "on_hand of all stock")
-SCALAR(20, STATE, parked_count, parked_count, 1, "payment events parked")
+SCALAR(20, STATE, parked_count, parked_count, 1, "payment events that are parked")
 SCALAR(21, STATE, refund_order_count, refund_order_count, 1, "orders with a refund due")
 SCALAR(22, STATE, keys_first, keys.first, 1, "keys ever forgotten")
 SCALAR(23, STATE, keys_end, keys.end, 1, "keys ever added")
@@ -550,6 +554,7 @@ SCALAR(116, STATE, fulfilments_free_6, fulfilments.free[6], 3, "first free block
 SCALAR(117, STATE, fulfilments_free_count, fulfilments.free_count, 3, "records in free blocks")
 SCALAR(105, STATE, refunds_free, refunds_free, 3, "the record that was given back last")
 SCALAR(106, STATE, refunds_free_count, refunds_free_count, 3, "records given back")
+SCALAR(107, STATE, settled_count, settled_count, 3, "payment events that were parked")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 

@@ -27,7 +27,8 @@ struct generator {
     [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
     [MESSAGE_epoch_begin] = 3, [MESSAGE_order_ship] = 12, [MESSAGE_order_deliver] = 8,             \
     [MESSAGE_order_return] = 8, [MESSAGE_order_parcels] = 2, [MESSAGE_refund_begin] = 16,          \
-    [MESSAGE_refund_finish] = 12, [MESSAGE_refund_get] = 2, [MESSAGE_order_money] = 4
+    [MESSAGE_refund_finish] = 12, [MESSAGE_refund_get] = 2, [MESSAGE_order_money] = 4,             \
+    [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -646,6 +647,39 @@ static void make_order_money(struct generator *generator)
         body->order = model->orders.items[model->refunds.items[body->cursor - 1].order].order;
 }
 
+/* Mostly one that is parked. */
+static const struct model_payment *any_payment(struct generator *generator)
+{
+    const struct model *model = generator->model;
+    const struct model_payment *payment = NULL;
+    for (int tries = 0; tries < 30 && model->payments.count > 0; tries++) {
+        payment = &model->payments.items[below(generator, (uint64_t)model->payments.count)];
+        if (payment->outcome == OUTCOME_AMOUNT_MISMATCH && payment->settlement == 0)
+            break;
+    }
+    return payment;
+}
+
+static void make_payment_settle(struct generator *generator)
+{
+    struct payment_settle_body *body = body_start(generator, sizeof *body);
+    const struct model_payment *payment = any_payment(generator);
+    body->key = fresh_id(generator);
+    body->event =
+        payment == NULL || chance(generator, 3) ? any_order(generator) : payment->body.event;
+    body->provider = payment == NULL ? 1 : payment->body.provider;
+    body->settlement = chance(generator, 65) ? settlement_ACCEPT : settlement_REFUND;
+}
+
+static void make_payment_get(struct generator *generator)
+{
+    struct payment_id_body *body = body_start(generator, sizeof *body);
+    const struct model_payment *payment = any_payment(generator);
+    body->event =
+        payment == NULL || chance(generator, 5) ? any_order(generator) : payment->body.event;
+    body->provider = payment == NULL ? 1 : payment->body.provider;
+}
+
 static void make_order_parcels(struct generator *generator)
 {
     struct order_page_body *body = body_start(generator, sizeof *body);
@@ -740,6 +774,8 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_refund_finish] = make_refund_finish,
     [MESSAGE_refund_get] = make_refund_get,
     [MESSAGE_order_money] = make_order_money,
+    [MESSAGE_payment_settle] = make_payment_settle,
+    [MESSAGE_payment_get] = make_payment_get,
     [MESSAGE_stats] = make_stats,
     [MESSAGE_time_jump] = make_time_jump,
     [MESSAGE_epoch_begin] = make_epoch_begin,

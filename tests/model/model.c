@@ -262,6 +262,8 @@ static const struct {
     [MESSAGE_refund_finish] = {model_refund_finish, false},
     [MESSAGE_refund_get] = {model_refund_get, false},
     [MESSAGE_order_money] = {model_order_money, false},
+    [MESSAGE_payment_settle] = {model_payment_settle, true},
+    [MESSAGE_payment_get] = {model_payment_get, false},
     [MESSAGE_stats] = {model_stats, false},
     [MESSAGE_time_jump] = {model_time_jump, false},
     [MESSAGE_epoch_begin] = {model_epoch_begin, false},

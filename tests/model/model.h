@@ -154,6 +154,9 @@ struct model_deadline {
 
 struct model_payment {
     struct payment_event_body body;
+    int order;
+    uint64_t time;
+    uint8_t settlement; /* 0: none */
     size_t reply;
     size_t reply_size;
     uint16_t outcome;
@@ -320,6 +323,11 @@ bool model_hold_has_ended(const struct model *model, const struct model_order *o
  * answered. */
 int model_named_order(const struct model *model, struct id order, unsigned field,
                       struct model_reply *reply);
+/* A hold that has ended ends its order. An order that has ended takes again what it had, if all of
+ * it is there; else nothing changes. */
+void model_expire(struct model *model, int order);
+bool model_take_again(struct model *model, int order);
+
 void model_answer_status(const struct model *model, struct model_reply *reply, int order);
 
 /* The stock's index; it is added, with nothing in it, when there is none. */
@@ -337,6 +345,7 @@ model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;
 model_handler model_refund_begin, model_refund_finish, model_refund_get, model_order_money;
+model_handler model_payment_settle, model_payment_get;
 model_handler model_order_ship, model_order_deliver, model_order_return, model_order_parcels;
 
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */

@@ -111,7 +111,7 @@ static void end_order(struct model *model, int index, uint8_t state)
     order->state = state;
 }
 
-static void expire(struct model *model, int index)
+void model_expire(struct model *model, int index)
 {
     end_order(model, index, order_state_EXPIRED);
     model_add_step(model, index);
@@ -157,7 +157,7 @@ static bool same_places_give(const struct model *model, const struct model_order
 }
 
 /* Takes again what the order had, if all of it is available. */
-static bool take_again(struct model *model, int index)
+bool model_take_again(struct model *model, int index)
 {
     struct model_order *order = &model->orders.items[index];
     int sale = model_find_sale(model, order->sale);
@@ -235,7 +235,7 @@ static void apply_success(struct model *model, int index, const struct payment_e
     order->captured += body->amount;
     if (order->state == order_state_PENDING)
         order->state = order_state_CONFIRMED;
-    else if (!may_retake || !is_right(order, body) || !take_again(model, index))
+    else if (!may_retake || !is_right(order, body) || !model_take_again(model, index))
         order->refund_due += body->amount;
 }
 
@@ -272,7 +272,7 @@ void model_payment_event(struct model *model, const struct model_request *reques
     }
     model_accept(model, reply);
     if (model_hold_has_ended(model, order))
-        expire(model, index);
+        model_expire(model, index);
     if (is_word)
         model->orders.items[index].awaits_word = false;
     else if (is_success && !is_parked)
@@ -289,6 +289,8 @@ void model_payment_event(struct model *model, const struct model_request *reques
     size_t kept = model_keep(model, reply->words, reply->size);
     *MODEL_ADD(&model->payments) = (struct model_payment){
         .body = *body,
+        .order = index,
+        .time = model->now,
         .reply = kept,
         .reply_size = reply->size,
         .outcome = reply->outcome,
@@ -365,7 +367,7 @@ void model_hold_release(struct model *model, const struct model_request *request
     if (index == MODEL_NONE)
         return;
     model_accept(model, reply);
-    expire(model, index);
+    model_expire(model, index);
     model->orders.items[index].hold_ends = model->now;
     model_answer_status(model, reply, index);
 }
@@ -439,7 +441,7 @@ void model_hold_expire(struct model *model, const struct model_request *request,
             break;
         struct model_deadline deadline = deadline_remove(model, next);
         if (model_hold_has_ended(model, &model->orders.items[deadline.order]))
-            expire(model, deadline.order);
+            model_expire(model, deadline.order);
     }
     model_answer(model, reply, sizeof(struct seq_reply_body));
 }

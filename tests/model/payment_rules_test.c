@@ -1,5 +1,5 @@
 /* Every cell of the table of payments in docs/rules.md, by hand: what an event does, by the order's
- * state. */
+ * state. Then what a person decides about those that were parked. */
 #include "tests/model/by_hand.h"
 
 /* An order of one unit at 100, PENDING; FAILED at once if its payment fails. */
@@ -194,5 +194,121 @@ TEST(cancelled_order_records_a_failure)
     CHECK_EQUAL(pay(1, 1, 100, payment_status_FAILURE), OUTCOME_OK);
     CHECK_EQUAL(status()->version, 3);
     check_order(1, order_state_CANCELLED, 0, 0, 0);
+    script_end();
+}
+
+static uint16_t settle(uint64_t event, uint8_t settlement)
+{
+    struct payment_settle_body body = {
+        .key = id(++keys), .event = id(event), .provider = 1, .settlement = settlement};
+    return ask(MESSAGE_payment_settle, &body, sizeof body);
+}
+
+static const struct payment_get_reply_body *payment(uint64_t event)
+{
+    struct payment_id_body body = {.event = id(event), .provider = 1};
+    CHECK_EQUAL(ask(MESSAGE_payment_get, &body, sizeof body), OUTCOME_OK);
+    return (const struct payment_get_reply_body *)reply.words;
+}
+
+TEST(parked_payment_is_accepted_and_the_rest_is_waived)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 90, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(payment(1)->parked, 1);
+    CHECK_EQUAL(settle(1, settlement_ACCEPT), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    check_order(1, order_state_CONFIRMED, 90, 0, 0);
+    CHECK_EQUAL(money(1)->waived, 10);
+    CHECK_EQUAL(money(1)->kept, 90);
+    CHECK_EQUAL(payment(1)->parked, 0);
+    CHECK_EQUAL(payment(1)->settlement, settlement_ACCEPT);
+    /* The event itself is answered as at first. */
+    CHECK_EQUAL(pay(1, 1, 90, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(settle(1, settlement_REFUND), OUTCOME_BAD_TRANSITION);
+    check_rejection(order_state_CONFIRMED, 0);
+    script_end();
+}
+
+TEST(parked_payment_of_too_much_is_accepted_and_owes_the_difference)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 130, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(settle(1, settlement_ACCEPT), OUTCOME_OK);
+    check_order(1, order_state_CONFIRMED, 130, 30, 0);
+    CHECK_EQUAL(money(1)->waived, 0);
+    script_end();
+}
+
+TEST(parked_payment_is_refunded_in_the_currency_of_the_order_or_outside)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 90, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(pay_in(DOLLAR, 2, 1, 100), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(settle(1, settlement_REFUND), OUTCOME_OK);
+    check_order(1, order_state_PENDING, 90, 90, 1);
+    CHECK_EQUAL(money(1)->money, money_state_REFUND_DUE);
+    CHECK_EQUAL(settle(2, settlement_ACCEPT), OUTCOME_CURRENCY_MISMATCH);
+    check_rejection(0, EURO);
+    CHECK_EQUAL(settle(2, settlement_REFUND), OUTCOME_OK);
+    check_order(1, order_state_PENDING, 90, 90, 0);
+    /* It waits for its payment as before. */
+    CHECK_EQUAL(pay(3, 1, 100, payment_status_SUCCESS), OUTCOME_OK);
+    check_order(1, order_state_CONFIRMED, 190, 90, 0);
+    script_end();
+}
+
+TEST(parked_payment_of_an_ended_order_takes_it_again_if_it_can_be)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 90, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(pay(2, 2, 90, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    now += 2 * HOLD_DEFAULT_S * (uint64_t)SECOND;
+    CHECK_EQUAL(settle(1, settlement_ACCEPT), OUTCOME_OK);
+    CHECK_EQUAL(status()->version, 4);
+    check_order(1, order_state_CONFIRMED, 90, 0, 0);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(3), .customer = id(9), .flags = place_flags_PAID},
+                    .lines = {{.sku = 1, .quantity = 2, .price = 100}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(expire_holds(), OUTCOME_OK);
+    CHECK_EQUAL(settle(2, settlement_ACCEPT), OUTCOME_OK);
+    script_end();
+}
+
+TEST(parked_payment_is_not_accepted_where_the_order_cannot_be_confirmed)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(pay(1, 1, 90, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(pay(2, 2, 90, payment_status_SUCCESS), OUTCOME_AMOUNT_MISMATCH);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(settle(1, settlement_ACCEPT), OUTCOME_BAD_TRANSITION);
+    check_rejection(order_state_CANCELLED, 0);
+    CHECK_EQUAL(change(MESSAGE_hold_release, 2), OUTCOME_OK);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(3), .customer = id(9), .flags = place_flags_PAID},
+                    .lines = {{.sku = 1, .quantity = 3, .price = 100}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(settle(2, settlement_ACCEPT), OUTCOME_BAD_TRANSITION);
+    check_rejection(order_state_EXPIRED, 0);
+    CHECK_EQUAL(settle(2, settlement_REFUND), OUTCOME_OK);
+    check_order(2, order_state_EXPIRED, 90, 90, 0);
+    script_end();
+}
+
+TEST(invalid_settlement_comes_before_what_is_not_found)
+{
+    script_with_a_pending_order();
+    CHECK_EQUAL(settle(0, settlement_ACCEPT), OUTCOME_INVALID);
+    check_rejection(payment_settle_field_event, 0);
+    CHECK_EQUAL(settle(7, settlement_ACCEPT), OUTCOME_NOT_FOUND);
+    CHECK_EQUAL(pay(1, 1, 100, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(settle(1, settlement_REFUND), OUTCOME_BAD_TRANSITION);
+    check_rejection(order_state_CONFIRMED, 0);
+    CHECK_EQUAL(payment(1)->amount, 100);
+    CHECK_EQUAL(payment(1)->time, now);
     script_end();
 }

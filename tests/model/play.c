@@ -410,6 +410,11 @@ static void ask_both_everything(struct player *player)
         ask_both(player, MESSAGE_order_parcels, &page, sizeof page);
         ask_both(player, MESSAGE_order_money, &page, sizeof page);
     }
+    for (int i = 0; i < model->payments.count; i++) {
+        const struct payment_event_body *event = &model->payments.items[i].body;
+        struct payment_id_body payment = {.event = event->event, .provider = event->provider};
+        ask_both(player, MESSAGE_payment_get, &payment, sizeof payment);
+    }
     for (int i = 0; i < model->customers.count; i++) {
         struct points_balance_body customer = {model->customers.items[i].customer};
         ask_both(player, MESSAGE_points_balance, &customer, sizeof customer);

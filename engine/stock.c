@@ -1,7 +1,8 @@
 /* SKUs, and their stock in each warehouse.
  *
  * available + pooled + reserved + committed + unsellable = on_hand holds after every change, and
- * on_hand changes here alone (what orders do only moves units between the parts).
+ * on_hand changes here and in stock_move.c alone (what orders do only moves units between the
+ * parts).
  *
  * No sum leaves its range: on_hand is at most QUANTITY_MAX in one place, and STOCK_TOTAL_MAX in
  * all. Units are promised only while available is above zero, so what is promised of a place is at
@@ -99,8 +100,14 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-/* Adds the pair, linked into its SKU's list by ascending warehouse. */
-static uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
+enum outcome stock_check_room(struct engine *engine, uint32_t stock)
+{
+    if (stock == 0 && arena_room(&engine->stocks) == 0)
+        return REJECT_FULL(engine, stocks);
+    return OUTCOME_OK;
+}
+
+uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
 {
     uint32_t index = arena_take(&engine->stocks, 1);
     struct stock *stock = stock_edit(engine, index);
@@ -152,8 +159,7 @@ static void list_concerned(const struct engine *engine, struct command *command,
         command->sink->cursor += size;
 }
 
-static void stock_level_reply(const struct engine *engine, uint32_t index,
-                              struct stock_level_body *reply)
+void stock_level_reply(const struct engine *engine, uint32_t index, struct stock_level_body *reply)
 {
     const struct stock *stock = stock_at(engine, index);
     reply->seq = engine->seq;
@@ -192,15 +198,15 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_NOT_FOUND, body->sku, 0);
     uint32_t index = stock_find(engine, sku, body->warehouse);
     const struct stock *stock = stock_at(engine, index);
-    int64_t available = stock->available > 0 ? stock->available : 0;
     if (body->delta > QUANTITY_MAX - stock->on_hand)
         return reject(engine, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
     if (body->delta > STOCK_TOTAL_MAX - engine->on_hand_total)
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
-    if (body->delta < -available)
+    if (body->delta < -stock_available(stock))
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
-    if (index == 0 && arena_room(&engine->stocks) == 0)
-        return REJECT_FULL(engine, stocks);
+    enum outcome outcome = stock_check_room(engine, index);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (!key_accept(engine))
         return reject_keys_full(engine);
 
@@ -217,6 +223,8 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
         return reject_field(engine, stock_set_field_on_hand);
     if (body->warehouse == 0)
         return reject_field(engine, stock_set_field_warehouse);
+    if ((body->flags & stock_flags_DISCARD) != 0)
+        return reject_field(engine, stock_set_field_flags);
     uint32_t sku = sku_find(engine, body->sku);
     if (sku == 0)
         return reject(engine, OUTCOME_NOT_FOUND, body->sku, 0);
@@ -228,8 +236,9 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
     if (body->on_hand - stock->on_hand > STOCK_TOTAL_MAX - engine->on_hand_total)
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
-    if (index == 0 && arena_room(&engine->stocks) == 0)
-        return REJECT_FULL(engine, stocks);
+    enum outcome outcome = stock_check_room(engine, index);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (!key_accept(engine))
         return reject_keys_full(engine);
 

@@ -102,6 +102,7 @@ NAMED(place_flags, 2, PAID)
 NAMED(place_flags, 4, POINTS_EXACT)
 NAMED(sale_flags, 1, FAIL_AT_ONCE)
 NAMED(stock_flags, 1, ALLOW_DEFICIT)
+NAMED(stock_flags, 2, DISCARD)
 
 /* Whatever metrics there are. */
 #define METRIC(number, layer, kind, unit, name, help) NAMED(metric, number, name)

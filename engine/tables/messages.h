@@ -324,6 +324,48 @@ FIELD(order_id, 1, id, order, 1, "an order")
 SHAPE_END(order_id)
 REQUIRED(order_id, order)
 
+SHAPE(stock_transfer)
+FIELD(stock_transfer, 1, key, key, 3, "idempotency key")
+FIELD(stock_transfer, 2, sku, sku, 3, "a known SKU")
+FIELD(stock_transfer, 3, stock, quantity, 3, "units that are available in `from`, 1 or more")
+FIELD(stock_transfer, 4, warehouse, from, 3, "not zero")
+FIELD(stock_transfer, 5, warehouse, to, 3, "another one, not zero")
+SHAPE_END(stock_transfer)
+REQUIRED(stock_transfer, key)
+REQUIRED(stock_transfer, sku)
+REQUIRED(stock_transfer, quantity)
+REQUIRED(stock_transfer, from)
+REQUIRED(stock_transfer, to)
+
+SHAPE(stock_transfer_reply)
+FIELD(stock_transfer_reply, 1, u64, seq, 3, "position of the change in the log")
+FIELD(stock_transfer_reply, 2, count, level_count, 3, "two: `from`, then `to`")
+FIELD(stock_transfer_reply, 3, zero16, reserved, 3, "")
+FIELD(stock_transfer_reply, 4, zero32, reserved2, 3, "")
+SHAPE_END(stock_transfer_reply)
+
+SHAPE(level)
+FIELD(level, 1, warehouse, warehouse, 3, "its number")
+FIELD(level, 2, zero32, reserved, 3, "")
+FIELD(level, 3, stock, on_hand, 3, "after the change; of an answer that is REPLAYED, now")
+FIELD(level, 4, stock, available, 3, "as on_hand")
+SHAPE_END(level)
+
+SHAPE(stock_unsellable)
+FIELD(stock_unsellable, 1, key, key, 3, "idempotency key")
+FIELD(stock_unsellable, 2, sku, sku, 3, "a known SKU")
+FIELD(stock_unsellable, 3, stock, delta, 3,
+      "from available to unsellable; negative takes from unsellable")
+FIELD(stock_unsellable, 4, warehouse, warehouse, 3, "not zero")
+FIELD(stock_unsellable, 5, stock_flags, flags, 3,
+      "DISCARD: what is taken from unsellable leaves the warehouse, else it becomes available")
+FIELD(stock_unsellable, 6, zero16, reserved, 3, "")
+SHAPE_END(stock_unsellable)
+REQUIRED(stock_unsellable, key)
+REQUIRED(stock_unsellable, sku)
+REQUIRED(stock_unsellable, delta)
+REQUIRED(stock_unsellable, warehouse)
+
 SHAPE(stock_get)
 FIELD(stock_get, 1, name, name, 1, "a SKU's name, answered first; empty for none")
 FIELD(stock_get, 2, count, item_count, 1, "up to 64 with the name")
@@ -709,6 +751,11 @@ MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply
         "how full each table is")
 MESSAGE(37, epoch_begin, "epoch.begin", INTERNAL, server, FREE, 2, epoch_begin, none, 0, seq_reply,
         none, 0, "the first change of a new primary: what follows is of the next epoch")
+MESSAGE(40, stock_transfer, "stock.transfer", COMMAND, stock, KEYED_ROWS, 3, stock_transfer, none,
+        0, stock_transfer_reply, level, 2, "moves units from one warehouse to another")
+MESSAGE(41, stock_unsellable, "stock.unsellable", COMMAND, stock, KEYED, 3, stock_unsellable, none,
+        0, stock_level, order_id, CONCERNED_ORDERS_MAX,
+        "sets units aside that are damaged, brings them back, or discards them")
 
 #undef SHAPE
 #undef FIELD

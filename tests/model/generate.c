@@ -25,7 +25,7 @@ struct generator {
     [MESSAGE_stock_get] = 4, [MESSAGE_sale_put] = 4, [MESSAGE_sale_open] = 3,                      \
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
     [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
-    [MESSAGE_epoch_begin] = 3
+    [MESSAGE_epoch_begin] = 3, [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -309,6 +309,29 @@ static void make_stock_set(struct generator *generator)
         body->flags = stock_flags_ALLOW_DEFICIT;
 }
 
+static void make_stock_transfer(struct generator *generator)
+{
+    struct stock_transfer_body *body = body_start(generator, sizeof *body);
+    body->key = fresh_id(generator);
+    body->sku = any_sku(generator);
+    body->from = any_warehouse(generator);
+    body->to = any_warehouse(generator);
+    body->quantity = (int64_t)small(generator, generator->profile->stock_max / 2 + 1);
+}
+
+static void make_stock_unsellable(struct generator *generator)
+{
+    struct stock_unsellable_body *body = body_start(generator, sizeof *body);
+    body->key = fresh_id(generator);
+    body->sku = any_sku(generator);
+    body->warehouse = any_warehouse(generator);
+    body->delta = (int64_t)small(generator, generator->profile->stock_max / 4 + 1);
+    if (chance(generator, 60))
+        body->delta = -body->delta;
+    if (body->delta < 0 && chance(generator, 40))
+        body->flags = stock_flags_DISCARD;
+}
+
 static void make_stock_get(struct generator *generator)
 {
     struct stock_get_body *body = body_start(generator, sizeof *body);
@@ -537,6 +560,8 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_sku_put] = make_sku_put,
     [MESSAGE_stock_adjust] = make_stock_adjust,
     [MESSAGE_stock_set] = make_stock_set,
+    [MESSAGE_stock_transfer] = make_stock_transfer,
+    [MESSAGE_stock_unsellable] = make_stock_unsellable,
     [MESSAGE_stock_get] = make_stock_get,
     [MESSAGE_sale_put] = make_sale_put,
     [MESSAGE_sale_open] = make_sale_change,

@@ -32,6 +32,7 @@ struct model_stock {
     uint64_t sku;
     uint32_t warehouse;
     int64_t on_hand;
+    int64_t unsellable;
 
     /* Summed up by model_sum_stock. */
     int64_t available;
@@ -277,6 +278,7 @@ bool model_order_is_live(const struct model_order *order);
 typedef void model_handler(struct model *model, const struct model_request *request,
                            struct model_reply *reply);
 model_handler model_sku_put, model_stock_adjust, model_stock_set, model_stock_get;
+model_handler model_stock_transfer, model_stock_unsellable;
 model_handler model_sale_put, model_sale_open, model_sale_pause, model_sale_close;
 model_handler model_points_credit, model_points_balance;
 model_handler model_order_place, model_payment_event, model_order_cancel;
@@ -286,5 +288,9 @@ model_handler model_order_get, model_order_history;
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */
 void model_answer_orders_concerned(const struct model *model, struct model_reply *reply,
                                    uint64_t sku, uint32_t warehouse);
+
+/* Both warehouses of a transfer as they are now, as rows of its reply. */
+void model_answer_levels(struct model *model, struct model_reply *reply,
+                         const struct stock_transfer_body *body);
 
 #endif

@@ -1169,3 +1169,75 @@ TEST(late_success_on_a_hold_that_has_just_ended_counts_what_it_still_holds)
     CHECK_EQUAL(order_piece(0)->warehouse, 2);
     script_end();
 }
+
+static uint16_t transfer(int64_t quantity, uint32_t from, uint32_t to)
+{
+    struct stock_transfer_body body = {
+        .key = id(++keys), .sku = 1, .quantity = quantity, .from = from, .to = to};
+    return ask(MESSAGE_stock_transfer, &body, sizeof body);
+}
+
+static const struct level_body *level(int index)
+{
+    return (const struct level_body *)((const struct stock_transfer_reply_body *)reply.words + 1) +
+           index;
+}
+
+static uint16_t set_aside(int64_t delta, uint16_t flags)
+{
+    struct stock_unsellable_body body = {
+        .key = id(++keys), .sku = 1, .delta = delta, .warehouse = 1, .flags = flags};
+    return ask(MESSAGE_stock_unsellable, &body, sizeof body);
+}
+
+TEST(transfer_moves_what_is_available_and_nothing_else)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 8);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 3, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(transfer(6, 1, 2), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 5);
+    CHECK_EQUAL(transfer(5, 1, 2), OUTCOME_OK);
+    CHECK_EQUAL(level(0)->on_hand, 3);
+    CHECK_EQUAL(level(0)->available, 0);
+    CHECK_EQUAL(level(1)->on_hand, 5);
+    CHECK_EQUAL(level(1)->available, 5);
+    add_stock(1, 3, QUANTITY_MAX);
+    CHECK_EQUAL(transfer(1, 2, 3), OUTCOME_OVERFLOW);
+    check_rejection(0, QUANTITY_MAX);
+    CHECK_EQUAL(transfer(1, 2, 2), OUTCOME_INVALID);
+    check_rejection(stock_transfer_field_to, 0);
+    /* What comes back is in the warehouse that it was taken from. */
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(transfer(3, 1, 2), OUTCOME_OK);
+    script_end();
+}
+
+TEST(unsellable_units_come_back_or_are_discarded)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 8);
+    CHECK_EQUAL(set_aside(9, 0), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 8);
+    CHECK_EQUAL(set_aside(5, 0), OUTCOME_OK);
+    const struct stock_level_body *stock = (const struct stock_level_body *)reply.words;
+    CHECK_EQUAL(stock->on_hand, 8);
+    CHECK_EQUAL(stock->available, 3);
+    CHECK_EQUAL(set_aside(-1, 0), OUTCOME_OK);
+    CHECK_EQUAL(stock->on_hand, 8);
+    CHECK_EQUAL(stock->available, 4);
+    CHECK_EQUAL(set_aside(-3, stock_flags_DISCARD), OUTCOME_OK);
+    CHECK_EQUAL(stock->on_hand, 5);
+    CHECK_EQUAL(stock->available, 4);
+    CHECK_EQUAL(set_aside(-2, stock_flags_DISCARD), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 1);
+    CHECK_EQUAL(set_aside(1, stock_flags_DISCARD), OUTCOME_INVALID);
+    check_rejection(stock_unsellable_field_flags, 0);
+    script_end();
+}

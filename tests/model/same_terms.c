@@ -290,6 +290,18 @@ static void stock_set_add(struct generator *generator)
     add(generator, MESSAGE_stock_set);
 }
 
+/* From one warehouse to another, which may be the first that it has anything of the SKU. */
+static void transfer_add(struct generator *generator)
+{
+    struct stock_transfer_body *body = body_start(generator, sizeof *body);
+    body->key = fresh_id(generator);
+    body->sku = any_sku(generator);
+    body->from = any_warehouse(generator);
+    body->to = any_warehouse(generator);
+    body->quantity = 1 + (int64_t)below(generator, generator->stock_max);
+    add(generator, MESSAGE_stock_transfer);
+}
+
 static void pools_add(struct generator *generator, struct sale_put_body *body)
 {
     uint64_t pair = below(generator, generator->skus * WAREHOUSES);
@@ -410,7 +422,7 @@ static void other_add(struct generator *generator)
         order_change_add, payment_add,    extend_add,    credit_add,    expire_add,
         repeat_add,       stock_less_add, sku_edit_add,  sku_edit_add,  stock_more_add,
         stock_more_add,   stock_set_add,  sale_edit_add, sale_edit_add, sale_open_add,
-        sale_open_add,    sale_stop_add,
+        sale_open_add,    sale_stop_add,  transfer_add,
     };
     enum { CALM = 7, OTHERS = sizeof others / sizeof others[0] };
     others[below(generator, generator->is_calm ? CALM : OTHERS)](generator);

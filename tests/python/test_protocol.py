@@ -175,6 +175,11 @@ def every_message_does_its_work(run):
         check_equal([level["available"] for level in levels], [9, 4], "available")
         told(call("sale.close", key=key(), sale=3), state="CLOSED")
         check_equal(stock_of(client, 7, 1)["available"], 10, "available after the sale")
+        moved = call("stock.transfer", key=key(), sku=7, quantity=3, **{"from": 1, "to": 2})
+        check_equal([(level["warehouse"], level["on_hand"], level["available"])
+                     for level in moved.rows], [(1, 7, 7), (2, 8, 8)], "levels")
+        told(call("stock.unsellable", key=key(), sku=7, delta=1, warehouse=2), on_hand=8,
+             available=7)
         told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=2, expired=1,
              cancelled=1, payments=1, refund_orders=1)
         asked = call("snapshot")
@@ -275,6 +280,12 @@ def wrong_values_are_rejected_and_change_nothing(run):
         place("INVALID", [line(1, 0, 100)])
         place("INVALID", [line(1, 1, -1)])
         place("INVALID", [line(1, 1, 100)], allocation="EXPLICIT")
+        reject("INVALID", "stock.transfer", subject=5, key=key(), sku=1, quantity=1,
+               **{"from": 1, "to": 1})
+        reject("INSUFFICIENT_STOCK", "stock.transfer", subject=1, key=key(), sku=1, quantity=99,
+               **{"from": 1, "to": 2})
+        reject("INSUFFICIENT_STOCK", "stock.unsellable", subject=1, value=0, key=key(), sku=1,
+               delta=-1, warehouse=1)
         place("INVALID", [line(1, 1, 100, 1), line(1, 1, 100, 2)])
         place("IDEM_MISMATCH", [line(1, 2, 100)], order=pending)
         place("NOT_FOUND", [line(1, 1, 100)], 8, sale=8)
@@ -375,6 +386,11 @@ def a_command_sent_again_is_answered_again(run):
         ("stock.adjust", {"key": key(), "sku": 1, "delta": 50, "warehouse": 1}, {"delta": 51}),
         ("stock.set", {"key": key(), "sku": 1, "expected": 50, "on_hand": 40, "warehouse": 1},
          {"on_hand": 41}),
+        ("stock.adjust", {"key": key(), "sku": 1, "delta": 9, "warehouse": 3}, {"delta": 8}),
+        ("stock.transfer", {"key": key(), "sku": 1, "quantity": 2, "from": 3, "to": 4},
+         {"quantity": 3}),
+        ("stock.unsellable", {"key": key(), "sku": 1, "delta": 1, "warehouse": 1},
+         {"delta": 2}),
         ("sale.put", {"key": key(), "sale": 1}, {"hold": 60}),
         ("sale.open", {"key": key(), "sale": 1}, {"sale": 2}),
         ("sale.pause", {"key": key(), "sale": 1}, {"sale": 2}),

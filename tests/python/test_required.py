@@ -15,6 +15,8 @@ VALUES = {
     "sku.put": {"sku": 9, "currency": USD},
     "stock.adjust": {"key": 1, "sku": 1, "delta": 5, "warehouse": 1},
     "stock.set": {"sku": 2, "warehouse": 1},
+    "stock.transfer": {"key": 1, "sku": 1, "quantity": 5, "from": 1, "to": 2},
+    "stock.unsellable": {"key": 1, "sku": 1, "delta": 5, "warehouse": 1},
     "stock.get": {},
     "sale.put": {"key": 1, "sale": 5},
     "sale.open": {"key": 1, "sale": 1},

@@ -15,6 +15,8 @@ static int64_t source_gives_after(const struct engine *engine, uint32_t pool, ui
     const struct order *order = order_at(engine, index);
     struct pieces pieces = order_pieces(engine, order);
     int64_t gives = pool != 0 ? pool_at(engine, pool)->left : stock_at(engine, stock)->available;
+    if (stock_is_shut(engine, stock))
+        return 0;
     for (uint32_t i = 0; i < pieces.count; i++) {
         const struct piece *piece = &pieces.first[i];
         if (piece->stock == stock && piece_returns_to(engine, order, piece) == pool)

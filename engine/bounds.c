@@ -463,17 +463,29 @@ static enum invariant check_epoch(struct bounds *bounds, uint32_t index)
                : INVARIANT_holds;
 }
 
+static enum invariant check_warehouse(struct bounds *bounds, uint32_t index)
+{
+    const struct warehouse *warehouse = warehouse_at(bounds->engine, index);
+    return warehouse->warehouse == 0 || warehouse->state < warehouse_state_ONLINE ||
+                   warehouse->state > warehouse_state_OFFLINE
+               ? INVARIANT_record_range
+               : INVARIANT_holds;
+}
+
 /* The arenas, in an order in which what a check looks at may not be checked yet: it reads no
  * further than the record itself, or through what it has found to be in use. */
 static const struct {
     enum engine_table table;
     enum invariant (*check)(struct bounds *bounds, uint32_t index);
 } tables[] = {
-    {TABLE_skus, check_sku},     {TABLE_stocks, check_stock},     {TABLE_sales, check_sale},
-    {TABLE_pools, check_pool},   {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
-    {TABLE_lots, check_lot},     {TABLE_ledger, check_entry},     {TABLE_steps, check_step},
-    {TABLE_moneys, check_money}, {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
-    {TABLE_orders, check_order}, {TABLE_payments, check_payment}, {TABLE_epochs, check_epoch},
+    {TABLE_skus, check_sku},         {TABLE_stocks, check_stock},
+    {TABLE_sales, check_sale},       {TABLE_pools, check_pool},
+    {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
+    {TABLE_lots, check_lot},         {TABLE_ledger, check_entry},
+    {TABLE_steps, check_step},       {TABLE_moneys, check_money},
+    {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
+    {TABLE_orders, check_order},     {TABLE_payments, check_payment},
+    {TABLE_epochs, check_epoch},     {TABLE_warehouses, check_warehouse},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it

@@ -120,6 +120,8 @@ static bool offers_outlive(unsigned number)
         return OFFER_PLANT(PAUSE_UNSEEN);
     case MESSAGE_sale_close:
         return OFFER_PLANT(CLOSE_UNSEEN);
+    case MESSAGE_warehouse_put:
+        return OFFER_PLANT(SHUT_UNSEEN);
     default:
         return false;
     }

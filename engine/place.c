@@ -110,9 +110,23 @@ static enum outcome allocate_line(struct engine *engine, struct plan *plan)
     return OUTCOME_OK;
 }
 
+/* No line names a warehouse that takes no orders. */
+static enum outcome check_places(struct engine *engine, const struct plan *plan)
+{
+    if (engine->warehouses_shut == 0)
+        return OUTCOME_OK;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        if (warehouse_is_shut(engine, plan->lines[i].warehouse))
+            return reject(engine, OUTCOME_WAREHOUSE_OFFLINE, plan->lines[i].warehouse, 0);
+    }
+    return OUTCOME_OK;
+}
+
 static enum outcome allocate(struct engine *engine, struct plan *plan)
 {
-    enum outcome outcome = OUTCOME_OK;
+    enum outcome outcome = check_places(engine, plan);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (plan->body->allocation == allocation_SINGLE && plan->body->line_count == 1)
         outcome = allocate_line(engine, plan);
     else
@@ -317,6 +331,7 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
         stock->pieces = place;
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
+    warehouses_enter(engine, index);
 }
 
 static uint32_t write_order(struct engine *engine, const struct plan *plan, uint64_t fingerprint)

@@ -9,6 +9,7 @@
 #include "engine/payment.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
+#include "engine/warehouse.h"
 
 enum { AHEAD = 32 };
 
@@ -71,6 +72,11 @@ static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)
 {
     const struct payment *payment = payment_at(engine, record);
     return payment_hash(engine, payment->event, payment->provider);
+}
+
+static uint64_t warehouse_index_hash(const struct engine *engine, uint32_t record)
+{
+    return warehouse_hash(engine, warehouse_at(engine, record)->warehouse);
 }
 
 /* How each index takes a record. */

@@ -178,6 +178,7 @@ void retake_write(struct engine *engine, uint32_t index, const struct retake *re
         write_elsewhere(engine, index, &retake->plan);
     else
         write_same_places(engine, index, &retake->plan);
+    warehouses_enter(engine, index);
     order_tally(engine, index);
     points_hold(engine, index, money_at(engine, order_at(engine, index)->money)->points_used);
     order_commit(engine, index);

@@ -13,6 +13,7 @@
 
 #include "engine/keys.h"
 #include "engine/order_parts.h"
+#include "engine/warehouse.h"
 
 uint32_t name_hash(const struct engine *engine, const struct name *name)
 {
@@ -100,10 +101,12 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-enum outcome stock_check_room(struct engine *engine, uint32_t stock)
+enum outcome stock_check_room(struct engine *engine, uint32_t stock, uint32_t warehouse)
 {
     if (stock == 0 && arena_room(&engine->stocks) == 0)
         return REJECT_FULL(engine, stocks);
+    if (stock == 0 && !warehouse_has_room(engine, warehouse))
+        return REJECT_FULL(engine, warehouses);
     return OUTCOME_OK;
 }
 
@@ -119,6 +122,7 @@ uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
     stock->next = *place;
     *place = index;
     index_insert(&engine->stock_index, hash_words(engine, sku, warehouse), index);
+    warehouse_add(engine, warehouse);
     return index;
 }
 
@@ -204,7 +208,7 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
     if (body->delta < -stock_available(stock))
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
-    enum outcome outcome = stock_check_room(engine, index);
+    enum outcome outcome = stock_check_room(engine, index, body->warehouse);
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!key_accept(engine))
@@ -236,7 +240,7 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
     if (body->on_hand - stock->on_hand > STOCK_TOTAL_MAX - engine->on_hand_total)
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
-    enum outcome outcome = stock_check_room(engine, index);
+    enum outcome outcome = stock_check_room(engine, index, body->warehouse);
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!key_accept(engine))

@@ -28,7 +28,7 @@ uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehous
 
 /* Is there room for the pair of a SKU and a warehouse, where it is not there yet (0)? OK, or the
  * CAPACITY rejection. stock_add then adds it, linked into its SKU's list by ascending warehouse. */
-enum outcome stock_check_room(struct engine *engine, uint32_t stock);
+enum outcome stock_check_room(struct engine *engine, uint32_t stock, uint32_t warehouse);
 uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse);
 
 /* Units that are in the warehouse and may not be promised again; those that may. */

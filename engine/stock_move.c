@@ -59,7 +59,7 @@ enum outcome handle_stock_transfer(struct engine *engine, struct command *comman
         return reject(engine, OUTCOME_INSUFFICIENT_STOCK, body->sku, available);
     if (body->quantity > QUANTITY_MAX - stock_at(engine, to)->on_hand)
         return reject(engine, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
-    outcome = stock_check_room(engine, to);
+    outcome = stock_check_room(engine, to, body->to);
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!key_accept(engine))

@@ -366,6 +366,28 @@ REQUIRED(stock_unsellable, sku)
 REQUIRED(stock_unsellable, delta)
 REQUIRED(stock_unsellable, warehouse)
 
+SHAPE(warehouse_put)
+FIELD(warehouse_put, 1, key, key, 3, "idempotency key")
+FIELD(warehouse_put, 2, warehouse, warehouse, 3, "not zero")
+FIELD(warehouse_put, 3, warehouse_state, state, 3,
+      "ONLINE, or DRAINING or OFFLINE: it takes no new orders")
+FIELD(warehouse_put, 4, zero8, reserved, 3, "")
+FIELD(warehouse_put, 5, zero16, reserved2, 3, "")
+SHAPE_END(warehouse_put)
+REQUIRED(warehouse_put, key)
+REQUIRED(warehouse_put, warehouse)
+REQUIRED(warehouse_put, state)
+
+SHAPE(warehouse_put_reply)
+FIELD(warehouse_put_reply, 1, u64, seq, 3, "position of the change in the log")
+FIELD(warehouse_put_reply, 2, u64, orders, 3, "that hold units there, or have them to be shipped")
+FIELD(warehouse_put_reply, 3, stock, units, 3, "promised to them: reserved and committed")
+FIELD(warehouse_put_reply, 4, warehouse_state, state, 3, "after the change")
+FIELD(warehouse_put_reply, 5, zero8, reserved, 3, "")
+FIELD(warehouse_put_reply, 6, zero16, reserved2, 3, "")
+FIELD(warehouse_put_reply, 7, zero32, reserved3, 3, "")
+SHAPE_END(warehouse_put_reply)
+
 SHAPE(stock_get)
 FIELD(stock_get, 1, name, name, 1, "a SKU's name, answered first; empty for none")
 FIELD(stock_get, 2, count, item_count, 1, "up to 64 with the name")
@@ -756,6 +778,8 @@ MESSAGE(40, stock_transfer, "stock.transfer", COMMAND, stock, KEYED_ROWS, 3, sto
 MESSAGE(41, stock_unsellable, "stock.unsellable", COMMAND, stock, KEYED, 3, stock_unsellable, none,
         0, stock_level, order_id, CONCERNED_ORDERS_MAX,
         "sets units aside that are damaged, brings them back, or discards them")
+MESSAGE(42, warehouse_put, "warehouse.put", COMMAND, stock, KEYED, 3, warehouse_put, none, 0,
+        warehouse_put_reply, none, 0, "lets a warehouse take orders, or no new ones")
 
 #undef SHAPE
 #undef FIELD

@@ -330,6 +330,20 @@ MEMBER(epoch, 3, uint64_t, previous, none, 2, "checksum of the last block before
 MEMBER(epoch, 4, uint64_t, time_us, none, 2, "when it began")
 RECORD_END(epoch)
 
+/* A warehouse that has, or had, stock, or was put. It counts what is promised from it in a record
+ * of its own, which changes with every order: this one is what orders are judged by. */
+RECORD(warehouse)
+MEMBER(warehouse, 1, uint32_t, warehouse, none, 3, "its number")
+MEMBER(warehouse, 2, uint8_t, state, none, 3, "warehouse_state")
+MEMBER(warehouse, 3, uint8_t, zero, none, 3, "")
+MEMBER(warehouse, 4, uint16_t, zero2, none, 3, "")
+RECORD_END(warehouse)
+
+RECORD(warehouse_promise)
+MEMBER(warehouse_promise, 1, uint64_t, orders, none, 3, "that have units there, not shipped")
+MEMBER(warehouse_promise, 2, uint64_t, units, none, 3, "reserved and committed in all of its stock")
+RECORD_END(warehouse_promise)
+
 /* Tables and what belongs to them. */
 
 TABLE(1, ARENA, skus, sku, skus, 1, "what is sold")
@@ -352,6 +366,9 @@ TABLE(17, ARENA, steps, step, steps, 1, "transitions of orders after their first
 TABLE(18, ARENA, payments, payment, payments, 1, "payment events with their first answers")
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
 TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
+TABLE(21, ARENA, warehouses, warehouse, warehouses, 3, "warehouses, and whether they take orders")
+TABLE(22, ARENA, warehouse_promises, warehouse_promise, warehouses, 3,
+      "what is promised from each warehouse")
 
 INDEX(sku_index, skus)
 INDEX(name_index, skus)
@@ -362,9 +379,11 @@ INDEX(tally_index, tallies)
 ID_INDEX(customer_index, customer_ids)
 INDEX(order_index, orders)
 INDEX(payment_index, payments)
+INDEX(warehouse_index, warehouses)
 
 TERMS(skus)
 TERMS(sales)
+TERMS(warehouses)
 
 SCALAR(1, STATE, seq, seq, 1, "of the last change")
 SCALAR(2, STATE, digest, digest, 1, "after it")
@@ -400,6 +419,7 @@ SCALAR(27, STATE, deadlines_chunks_free, deadlines.chunks_free, 1, "first of the
 SCALAR(28, STATE, far_first, deadlines.far.first, 1, "first far bucket in use")
 SCALAR(29, STATE, far_last, deadlines.far.last, 1, "last far bucket in use")
 SCALAR(30, STATE, far_count, deadlines.far.count, 1, "entries in far buckets")
+SCALAR(31, STATE, warehouses_shut, warehouses_shut, 3, "warehouses that are not ONLINE")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
@@ -421,6 +441,7 @@ CAPACITY(15, deadlines, 4u << 20, "deadlines of holds, extensions counted")
 CAPACITY(16, payments, 2u << 20, "payment events of the orders in memory")
 CAPACITY(17, keys, 1u << 20, "idempotency keys in the last 24 hours")
 CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
+CAPACITY(19, warehouses, 4u << 10, "warehouses")
 
 #undef RECORD
 #undef MEMBER

@@ -25,7 +25,8 @@ struct generator {
     [MESSAGE_stock_get] = 4, [MESSAGE_sale_put] = 4, [MESSAGE_sale_open] = 3,                      \
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
     [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
-    [MESSAGE_epoch_begin] = 3, [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3
+    [MESSAGE_epoch_begin] = 3, [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3,       \
+    [MESSAGE_warehouse_put] = 3
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -332,6 +333,23 @@ static void make_stock_unsellable(struct generator *generator)
         body->flags = stock_flags_DISCARD;
 }
 
+/* Mostly one that is shut is opened again, so that orders find most warehouses open. */
+static void make_warehouse_put(struct generator *generator)
+{
+    struct warehouse_put_body *body = body_start(generator, sizeof *body);
+    const struct model *model = generator->model;
+    body->key = fresh_id(generator);
+    body->warehouse = any_warehouse(generator);
+    body->state = (uint8_t)(1 + below(generator, 3));
+    for (int i = 0; i < model->warehouses.count && chance(generator, 80); i++) {
+        if (model->warehouses.items[i].state == warehouse_state_ONLINE)
+            continue;
+        body->warehouse = model->warehouses.items[i].warehouse;
+        body->state = warehouse_state_ONLINE;
+        break;
+    }
+}
+
 static void make_stock_get(struct generator *generator)
 {
     struct stock_get_body *body = body_start(generator, sizeof *body);
@@ -563,6 +581,7 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_stock_transfer] = make_stock_transfer,
     [MESSAGE_stock_unsellable] = make_stock_unsellable,
     [MESSAGE_stock_get] = make_stock_get,
+    [MESSAGE_warehouse_put] = make_warehouse_put,
     [MESSAGE_sale_put] = make_sale_put,
     [MESSAGE_sale_open] = make_sale_change,
     [MESSAGE_sale_pause] = make_sale_change,

@@ -539,15 +539,68 @@ static struct report_place break_sku_name(struct engine *engine)
 
 static bool stock_is_last(const struct engine *engine, uint32_t index)
 {
-    return stock_at(engine, index)->next == 0 && stock_at(engine, index)->warehouse < UINT32_MAX;
+    return stock_at(engine, index)->next == 0 &&
+           stock_at(engine, index)->warehouse < UINT32_MAX - 1;
 }
 
+/* In a warehouse of which nothing else is known. */
 static struct report_place break_warehouse(struct engine *engine)
 {
     uint32_t stock = find(engine, engine->stocks.count, stock_is_last);
     if (stock != 0)
-        stock_edit(engine, stock)->warehouse = UINT32_MAX;
+        stock_edit(engine, stock)->warehouse = UINT32_MAX - 1;
     return record(TABLE_stocks, stock);
+}
+
+/* In the last warehouse, where nobody finds it. */
+static struct report_place break_stock_number(struct engine *engine)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 1; i <= engine->warehouses.count; i++) {
+        if (warehouse_at(engine, i)->warehouse > last)
+            last = warehouse_at(engine, i)->warehouse;
+    }
+    for (uint32_t i = 1; i <= engine->stocks.count; i++) {
+        if (!stock_is_last(engine, i) || stock_at(engine, i)->warehouse == last)
+            continue;
+        stock_edit(engine, i)->warehouse = last;
+        return record(TABLE_stocks, i);
+    }
+    return nothing;
+}
+
+/* A second record of a warehouse. */
+static struct report_place break_warehouse_number(struct engine *engine)
+{
+    uint32_t index = arena_take(&engine->warehouses, 1);
+    arena_take(&engine->warehouse_promises, 1);
+    *warehouse_edit(engine, index) = (struct warehouse){
+        .warehouse = warehouse_at(engine, 1)->warehouse, .state = warehouse_state_ONLINE};
+    return record(TABLE_warehouses, index);
+}
+
+static struct report_place break_warehouse_state(struct engine *engine)
+{
+    warehouse_edit(engine, 1)->state = warehouse_state_OFFLINE + 1;
+    return record(TABLE_warehouses, 1);
+}
+
+static struct report_place break_orders_promised(struct engine *engine)
+{
+    warehouse_promise_edit(engine, 1)->orders++;
+    return record(TABLE_warehouse_promises, 1);
+}
+
+static struct report_place break_units_promised(struct engine *engine)
+{
+    warehouse_promise_edit(engine, 1)->units++;
+    return record(TABLE_warehouse_promises, 1);
+}
+
+static struct report_place break_shut(struct engine *engine)
+{
+    engine->warehouses_shut++;
+    return number(SCALAR_warehouses_shut);
 }
 
 static struct report_place break_sale_number(struct engine *engine)
@@ -794,7 +847,7 @@ static const struct {
     {INVARIANT_customer_once, break_customer_id},
     {INVARIANT_number_once, break_sku_number},
     {INVARIANT_number_once, break_sku_name},
-    {INVARIANT_number_once, break_warehouse},
+    {INVARIANT_number_once, break_stock_number},
     {INVARIANT_number_once, break_sale_number},
     {INVARIANT_number_once, break_pool_number},
     {INVARIANT_number_once, break_tally_number},
@@ -814,6 +867,12 @@ static const struct {
     {INVARIANT_epoch_order, break_epoch_seq},
     {INVARIANT_epoch_order, break_epoch_to_come},
     {INVARIANT_epoch_order, break_epoch_time},
+    {INVARIANT_record_refers, break_warehouse},
+    {INVARIANT_number_once, break_warehouse_number},
+    {INVARIANT_record_range, break_warehouse_state},
+    {INVARIANT_warehouse_promised, break_orders_promised},
+    {INVARIANT_warehouse_promised, break_units_promised},
+    {INVARIANT_warehouse_shut, break_shut},
 };
 
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };

@@ -137,6 +137,11 @@ struct model_key {
     uint16_t number;
 };
 
+struct model_warehouse {
+    uint32_t warehouse;
+    uint8_t state;
+};
+
 struct model_epoch {
     struct epoch_begin_body body;
     uint64_t seq;
@@ -159,6 +164,7 @@ struct model_epoch {
     LIST(struct model_payment, payments)                                                           \
     LIST(struct model_key, keys)                                                                   \
     LIST(struct model_epoch, epochs)                                                               \
+    LIST(struct model_warehouse, warehouses)                                                       \
     LIST(uint8_t, bytes)
 
 /* A list: items, how many there are, and how many fit before it must grow. */
@@ -233,6 +239,9 @@ int model_find_sale(const struct model *model, uint32_t sale);
 int model_find_pool(const struct model *model, uint32_t sale, uint64_t sku, uint32_t warehouse);
 int model_find_order(const struct model *model, struct id order);
 
+/* Is the warehouse not ONLINE? One that was never put is. */
+bool model_is_shut(const struct model *model, uint32_t warehouse);
+
 /* For the parts of the model.
  *
  * A handler either calls model_reject and returns, having changed nothing, or calls model_accept
@@ -278,7 +287,7 @@ bool model_order_is_live(const struct model_order *order);
 typedef void model_handler(struct model *model, const struct model_request *request,
                            struct model_reply *reply);
 model_handler model_sku_put, model_stock_adjust, model_stock_set, model_stock_get;
-model_handler model_stock_transfer, model_stock_unsellable;
+model_handler model_stock_transfer, model_stock_unsellable, model_warehouse_put;
 model_handler model_sale_put, model_sale_open, model_sale_pause, model_sale_close;
 model_handler model_points_credit, model_points_balance;
 model_handler model_order_place, model_payment_event, model_order_cancel;

@@ -312,6 +312,18 @@ bool model_allocate_again(struct model *model, int index)
     return true;
 }
 
+static bool places_are_right(const struct model *model, const struct draft *draft,
+                             struct model_reply *reply)
+{
+    for (int i = 0; i < draft->body->line_count; i++) {
+        if (model_is_shut(model, draft->lines[i].warehouse)) {
+            model_reject(model, reply, OUTCOME_WAREHOUSE_OFFLINE, draft->lines[i].warehouse, 0);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool stock_is_there(const struct model *model, struct draft *draft,
                            struct model_reply *reply)
 {
@@ -527,8 +539,9 @@ void model_order_place(struct model *model, const struct model_request *request,
     model_sum_stock(model);
     list_warehouses(model, &draft);
     if (!sale_is_open(model, draft.body->sale, reply) || !prices_are_right(model, &draft, reply) ||
-        !stock_is_there(model, &draft, reply) || !limits_allow(model, &draft, reply) ||
-        !total_is_in_range(model, &draft, reply) || !points_are_right(model, &draft, reply))
+        !places_are_right(model, &draft, reply) || !stock_is_there(model, &draft, reply) ||
+        !limits_allow(model, &draft, reply) || !total_is_in_range(model, &draft, reply) ||
+        !points_are_right(model, &draft, reply))
         return;
     model_accept(model, reply);
     place(model, &draft, request, reply);

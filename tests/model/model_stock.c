@@ -78,7 +78,7 @@ static int64_t clamped(int64_t amount)
 int64_t model_could_give(const struct model *model, uint32_t sale, uint64_t sku, uint32_t warehouse)
 {
     int stock = model_find_stock(model, sku, warehouse);
-    if (stock == MODEL_NONE)
+    if (stock == MODEL_NONE || model_is_shut(model, warehouse))
         return 0;
     int pool = model_find_pool(model, sale, sku, warehouse);
     int of_sale = model_find_sale(model, sale);
@@ -387,7 +387,11 @@ static void answer_stock(const struct model *model, struct model_reply *reply, i
         if (stock->sku != row->sku || (warehouse != 0 && stock->warehouse != warehouse))
             continue;
         row->on_hand += stock->on_hand;
-        row->available += warehouse == 0 ? clamped(stock->available) : stock->available;
+        bool gives = !model_is_shut(model, stock->warehouse);
+        if (warehouse != 0)
+            row->available += stock->available;
+        else
+            row->available += gives ? clamped(stock->available) : 0;
         row->pooled += stock->pooled;
         row->reserved_for_orders += stock->reserved;
         row->committed += stock->committed;

@@ -1190,6 +1190,13 @@ static uint16_t set_aside(int64_t delta, uint16_t flags)
     return ask(MESSAGE_stock_unsellable, &body, sizeof body);
 }
 
+static const struct warehouse_put_reply_body *put_warehouse(uint32_t warehouse, uint8_t state)
+{
+    struct warehouse_put_body body = {.key = id(++keys), .warehouse = warehouse, .state = state};
+    CHECK_EQUAL(ask(MESSAGE_warehouse_put, &body, sizeof body), OUTCOME_OK);
+    return (const struct warehouse_put_reply_body *)reply.words;
+}
+
 TEST(transfer_moves_what_is_available_and_nothing_else)
 {
     script_start();
@@ -1239,5 +1246,42 @@ TEST(unsellable_units_come_back_or_are_discarded)
     check_rejection(1, 1);
     CHECK_EQUAL(set_aside(1, stock_flags_DISCARD), OUTCOME_INVALID);
     check_rejection(stock_unsellable_field_flags, 0);
+    script_end();
+}
+
+TEST(warehouse_that_is_shut_gives_nothing_and_counts_what_it_has_promised)
+{
+    script_start();
+    put_sku(1, 10);
+    put_sku(2, 20);
+    add_stock(1, 1, 5);
+    add_stock(2, 1, 5);
+    add_stock(1, 2, 2);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9)},
+        .lines = {{.sku = 1, .quantity = 1, .price = 10}, {.sku = 2, .quantity = 2, .price = 20}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    placing.fixed.order = id(2);
+    placing.fixed.flags = place_flags_PAID;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_DRAINING)->orders, 2);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_OFFLINE)->units, 6);
+
+    placing.fixed.order = id(3);
+    CHECK_EQUAL(place(placing), OUTCOME_SOLD_OUT);
+    check_rejection(2, 0);
+    placing.lines[1].sku = 0;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 2);
+    placing.fixed.order = id(4);
+    placing.lines[0].warehouse = 1;
+    CHECK_EQUAL(place(placing), OUTCOME_WAREHOUSE_OFFLINE);
+    check_rejection(1, 0);
+
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->orders, 1);
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->units, 4);
     script_end();
 }

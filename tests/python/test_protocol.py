@@ -132,7 +132,7 @@ def every_message_does_its_work(run):
         def told(reply, **fields):
             expect(reply, "OK", **fields)
 
-        told(call("tables"), table_count=18)
+        told(call("tables"), table_count=19)
         told(call("sku.put", key=key(), sku=7, price=1999, currency=USD, name="shoe"), seq=1)
         told(call("stock.adjust", key=key(), sku=7, delta=10, warehouse=1), seq=2, on_hand=10,
              available=10, order_count=0)
@@ -180,6 +180,8 @@ def every_message_does_its_work(run):
                      for level in moved.rows], [(1, 7, 7), (2, 8, 8)], "levels")
         told(call("stock.unsellable", key=key(), sku=7, delta=1, warehouse=2), on_hand=8,
              available=7)
+        told(call("warehouse.put", key=key(), warehouse=1, state="DRAINING"), state="DRAINING",
+             orders=0, units=0)
         told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=2, expired=1,
              cancelled=1, payments=1, refund_orders=1)
         asked = call("snapshot")
@@ -215,6 +217,7 @@ def wrong_values_are_rejected_and_change_nothing(run):
             expect(client.call("order.place", order=order, customer=customer, currency=USD,
                                rows=[line(1, 1, 100)]), "OK")
         expect(client.call("hold.release", key=key(), order=ended), "OK")
+        expect(client.call("warehouse.put", key=key(), warehouse=9, state="OFFLINE"), "OK")
         payment = {"provider": 1, "status": "SUCCESS", "currency": USD}
         expect(client.call("payment.event", event=event, order=paid, amount=100, **payment), "OK")
         before = client.call("stats").body
@@ -280,6 +283,8 @@ def wrong_values_are_rejected_and_change_nothing(run):
         place("INVALID", [line(1, 0, 100)])
         place("INVALID", [line(1, 1, -1)])
         place("INVALID", [line(1, 1, 100)], allocation="EXPLICIT")
+        place("WAREHOUSE_OFFLINE", [line(1, 1, 100), line(1, 1, 100, 9)], subject=9,
+              allocation="RANK")
         reject("INVALID", "stock.transfer", subject=5, key=key(), sku=1, quantity=1,
                **{"from": 1, "to": 1})
         reject("INSUFFICIENT_STOCK", "stock.transfer", subject=1, key=key(), sku=1, quantity=99,
@@ -391,6 +396,7 @@ def a_command_sent_again_is_answered_again(run):
          {"quantity": 3}),
         ("stock.unsellable", {"key": key(), "sku": 1, "delta": 1, "warehouse": 1},
          {"delta": 2}),
+        ("warehouse.put", {"key": key(), "warehouse": 3, "state": "OFFLINE"}, {"state": "ONLINE"}),
         ("sale.put", {"key": key(), "sale": 1}, {"hold": 60}),
         ("sale.open", {"key": key(), "sale": 1}, {"sale": 2}),
         ("sale.pause", {"key": key(), "sale": 1}, {"sale": 2}),

@@ -17,6 +17,7 @@ VALUES = {
     "stock.set": {"sku": 2, "warehouse": 1},
     "stock.transfer": {"key": 1, "sku": 1, "quantity": 5, "from": 1, "to": 2},
     "stock.unsellable": {"key": 1, "sku": 1, "delta": 5, "warehouse": 1},
+    "warehouse.put": {"key": 1, "warehouse": 1, "state": "OFFLINE"},
     "stock.get": {},
     "sale.put": {"key": 1, "sale": 5},
     "sale.open": {"key": 1, "sale": 1},

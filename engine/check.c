@@ -19,6 +19,7 @@
 #include "engine/tally.h"
 #include "engine/timers.h"
 #include "engine/warehouse.h"
+#include "engine/zone.h"
 
 struct check {
     const struct engine *engine;
@@ -389,6 +390,17 @@ static bool check_warehouses(struct check *check)
     return true;
 }
 
+static bool check_zones(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->zones.count; i++) {
+        report_look(&check->report, TABLE_zones, i);
+        if (zone_find(engine, zone_at(engine, i)->zone) != i)
+            return report_broken(&check->report, INVARIANT_number_once);
+    }
+    return true;
+}
+
 static void sum_ledger(struct check *check)
 {
     const struct engine *engine = check->engine;
@@ -472,7 +484,7 @@ static bool check_meaning(const struct engine *engine, char *error, size_t error
     bool holds = sums_init(&check) && check_keys(&check) && check_payments(&check) &&
                  check_sales(&check) && check_skus(&check) && check_orders(&check) &&
                  check_pools(&check) && check_tallies(&check) && check_stocks(&check) &&
-                 check_warehouses(&check) && check_customers(&check);
+                 check_warehouses(&check) && check_zones(&check) && check_customers(&check);
     sums_deinit(&check);
     return holds;
 }

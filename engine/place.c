@@ -10,6 +10,7 @@
 #include "engine/source.h"
 #include "engine/tally.h"
 #include "engine/timers.h"
+#include "engine/zone.h"
 
 #include "engine/layout.h"
 
@@ -51,6 +52,8 @@ static enum outcome check_body(struct engine *engine, const struct order_place_b
         return reject_field(engine, order_place_field_currency);
     if (body->line_count == 0)
         return reject_field(engine, order_place_field_line_count);
+    if ((body->allocation == allocation_CHEAPEST) != (body->zone != 0))
+        return reject_field(engine, order_place_field_zone);
     return check_lines(engine, body, lines);
 }
 
@@ -110,9 +113,14 @@ static enum outcome allocate_line(struct engine *engine, struct plan *plan)
     return OUTCOME_OK;
 }
 
-/* No line names a warehouse that takes no orders. */
-static enum outcome check_places(struct engine *engine, const struct plan *plan)
+/* The zone is known, and no line names a warehouse that takes no orders. */
+static enum outcome check_places(struct engine *engine, struct plan *plan)
 {
+    if (plan->body->zone != 0) {
+        plan->zone = zone_find(engine, plan->body->zone);
+        if (plan->zone == 0)
+            return reject(engine, OUTCOME_NOT_FOUND, plan->body->zone, 0);
+    }
     if (engine->warehouses_shut == 0)
         return OUTCOME_OK;
     for (unsigned i = 0; i < plan->body->line_count; i++) {
@@ -302,6 +310,12 @@ static bool plan_is_fixed(const struct plan *plan, unsigned line)
     return plan->lines[line].warehouse != 0 || plan->fixed_warehouse != 0;
 }
 
+static uint16_t plan_piece_flags(const struct plan *plan, unsigned line)
+{
+    unsigned zone = (unsigned)plan->body->zone << PIECE_ZONE_SHIFT;
+    return (uint16_t)(zone | (plan_is_fixed(plan, line) ? PIECE_IS_FIXED : 0));
+}
+
 /* Writes the lines and pieces, inside of the order or in their arenas, takes each piece's units and
  * chains it to its stock. */
 static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
@@ -320,14 +334,13 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
     for (unsigned i = 0; i < plan->piece_count; i++, place++) {
         const struct planned_piece *planned = &plan->pieces[i];
         struct stock *stock = stock_edit(engine, planned->stock);
-        pieces[i] =
-            (struct piece){.stock = planned->stock,
-                           .quantity = planned->quantity,
-                           .next = stock->pieces,
-                           .order = index,
-                           .pool = planned->pool,
-                           .line = (uint16_t)planned->line,
-                           .flags = plan_is_fixed(plan, planned->line) ? PIECE_IS_FIXED : 0};
+        pieces[i] = (struct piece){.stock = planned->stock,
+                                   .quantity = planned->quantity,
+                                   .next = stock->pieces,
+                                   .order = index,
+                                   .pool = planned->pool,
+                                   .line = (uint16_t)planned->line,
+                                   .flags = plan_piece_flags(plan, planned->line)};
         stock->pieces = place;
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
@@ -460,7 +473,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     plan.lines = (const struct line_body *)(plan.body + 1);
     plan.order_hash = command->order_hash;
     plan.customer_hash = command->customer_hash;
-    plan.sale = plan.customer = plan.fixed_warehouse = plan.returning = 0;
+    plan.sale = plan.customer = plan.fixed_warehouse = plan.zone = plan.returning = 0;
     plan.tallies_new = 0;
     plan.need.takes = 0;
     plan.points_used = plan.points_value = 0;

@@ -10,6 +10,7 @@
 #include "engine/stock.h"
 #include "engine/tally.h"
 #include "engine/warehouse.h"
+#include "engine/zone.h"
 
 enum { AHEAD = 32 };
 
@@ -77,6 +78,11 @@ static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)
 static uint64_t warehouse_index_hash(const struct engine *engine, uint32_t record)
 {
     return warehouse_hash(engine, warehouse_at(engine, record)->warehouse);
+}
+
+static uint64_t zone_index_hash(const struct engine *engine, uint32_t record)
+{
+    return zone_hash(engine, zone_at(engine, record)->zone);
 }
 
 /* How each index takes a record. */

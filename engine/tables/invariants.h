@@ -62,7 +62,7 @@ INVARIANT(8, 2, payment_once, "one effect per provider and payment event")
 INVARIANT(8, 3, key_once, "one effect per key, in the order in which keys came")
 INVARIANT(8, 4, customer_once, "one customer per customer id")
 INVARIANT(8, 5, number_once,
-          "one record per SKU, name, (SKU, warehouse), warehouse, sale, pool and count")
+          "one record per SKU, name, (SKU, warehouse), warehouse, zone, sale, pool and count")
 
 INVARIANT(9, 1, history_whole, "one step per version, by ascending seq, the newest into the state")
 INVARIANT(9, 2, history_legal, "an order makes only legal transitions")

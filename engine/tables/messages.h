@@ -388,6 +388,24 @@ FIELD(warehouse_put_reply, 6, zero16, reserved2, 3, "")
 FIELD(warehouse_put_reply, 7, zero32, reserved3, 3, "")
 SHAPE_END(warehouse_put_reply)
 
+SHAPE(zone_put)
+FIELD(zone_put, 1, key, key, 3, "idempotency key")
+FIELD(zone_put, 2, zone, zone, 3, "not zero")
+FIELD(zone_put, 3, zero8, reserved, 3, "")
+FIELD(zone_put, 4, count, warehouse_count, 3,
+      "up to 32, in place of those that it had; without any it gives nothing")
+FIELD(zone_put, 5, zero32, reserved2, 3, "")
+SHAPE_END(zone_put)
+REQUIRED(zone_put, key)
+REQUIRED(zone_put, zone)
+
+SHAPE(zone_warehouse)
+FIELD(zone_warehouse, 1, warehouse, warehouse, 3, "not zero, and not twice")
+FIELD(zone_warehouse, 2, zero32, reserved, 3, "")
+FIELD(zone_warehouse, 3, money, cost, 3, "of sending from there, 0 to 10^15: the cheapest is first")
+SHAPE_END(zone_warehouse)
+REQUIRED(zone_warehouse, warehouse)
+
 SHAPE(stock_get)
 FIELD(stock_get, 1, name, name, 1, "a SKU's name, answered first; empty for none")
 FIELD(stock_get, 2, count, item_count, 1, "up to 64 with the name")
@@ -512,8 +530,8 @@ FIELD(order_place, 7, currency, currency, 1,
 FIELD(order_place, 8, count, line_count, 1, "1 to 32")
 FIELD(order_place, 9, allocation, allocation, 1,
       "SINGLE: one warehouse for the order, the first that can; RANK: from the warehouses by "
-      "ascending number; EXPLICIT: each line's own")
-FIELD(order_place, 10, zero8, reserved, 1, "")
+      "ascending number; EXPLICIT: each line's own; CHEAPEST: from those of the zone, by cost")
+FIELD(order_place, 11, zone, zone, 3, "with CHEAPEST a known zone, else 0")
 SHAPE_END(order_place)
 REQUIRED(order_place, order)
 REQUIRED(order_place, customer)
@@ -780,6 +798,9 @@ MESSAGE(41, stock_unsellable, "stock.unsellable", COMMAND, stock, KEYED, 3, stoc
         "sets units aside that are damaged, brings them back, or discards them")
 MESSAGE(42, warehouse_put, "warehouse.put", COMMAND, stock, KEYED, 3, warehouse_put, none, 0,
         warehouse_put_reply, none, 0, "lets a warehouse take orders, or no new ones")
+MESSAGE(43, zone_put, "zone.put", COMMAND, stock, KEYED, 3, zone_put, zone_warehouse,
+        ZONE_WAREHOUSES_MAX, seq_reply, none, 0,
+        "the warehouses that a zone is sent to from, and what that costs")
 
 #undef SHAPE
 #undef FIELD

@@ -344,6 +344,14 @@ MEMBER(warehouse_promise, 1, uint64_t, orders, none, 3, "that have units there, 
 MEMBER(warehouse_promise, 2, uint64_t, units, none, 3, "reserved and committed in all of its stock")
 RECORD_END(warehouse_promise)
 
+/* Where a zone is sent to from, by ascending cost, then number. */
+RECORD(zone)
+MEMBER(zone, 1, struct zone_costs, costs, none, 3, "of each warehouse")
+MEMBER(zone, 2, struct zone_warehouses, warehouses, none, 3, "their numbers")
+MEMBER(zone, 3, uint32_t, zone, none, 3, "its number")
+MEMBER(zone, 4, uint32_t, count, none, 3, "warehouses that it has; the rest is zero")
+RECORD_END(zone)
+
 /* Tables and what belongs to them. */
 
 TABLE(1, ARENA, skus, sku, skus, 1, "what is sold")
@@ -369,6 +377,7 @@ TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
 TABLE(21, ARENA, warehouses, warehouse, warehouses, 3, "warehouses, and whether they take orders")
 TABLE(22, ARENA, warehouse_promises, warehouse_promise, warehouses, 3,
       "what is promised from each warehouse")
+TABLE(23, ARENA, zones, zone, zones, 3, "warehouses of zones, with their costs")
 
 INDEX(sku_index, skus)
 INDEX(name_index, skus)
@@ -380,10 +389,12 @@ ID_INDEX(customer_index, customer_ids)
 INDEX(order_index, orders)
 INDEX(payment_index, payments)
 INDEX(warehouse_index, warehouses)
+INDEX(zone_index, zones)
 
 TERMS(skus)
 TERMS(sales)
 TERMS(warehouses)
+TERMS(zones)
 
 SCALAR(1, STATE, seq, seq, 1, "of the last change")
 SCALAR(2, STATE, digest, digest, 1, "after it")
@@ -442,6 +453,7 @@ CAPACITY(16, payments, 2u << 20, "payment events of the orders in memory")
 CAPACITY(17, keys, 1u << 20, "idempotency keys in the last 24 hours")
 CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
 CAPACITY(19, warehouses, 4u << 10, "warehouses")
+CAPACITY(20, zones, 255, "zones")
 
 #undef RECORD
 #undef MEMBER

@@ -14,6 +14,7 @@
 #include "engine/state.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
+#include "engine/zone.h"
 #include "tests/model/shop.h"
 #include "tests/test.h"
 
@@ -603,6 +604,69 @@ static struct report_place break_shut(struct engine *engine)
     return number(SCALAR_warehouses_shut);
 }
 
+static bool zone_has_two(const struct engine *engine, uint32_t index)
+{
+    return zone_at(engine, index)->count == 2;
+}
+
+static struct report_place break_zone_order(struct engine *engine)
+{
+    uint32_t zone = find(engine, engine->zones.count, zone_has_two);
+    if (zone != 0)
+        zone_edit(engine, zone)->costs.at[0] = zone_at(engine, zone)->costs.at[1] + 1;
+    return record(TABLE_zones, zone);
+}
+
+static struct report_place break_zone_end(struct engine *engine)
+{
+    uint32_t zone = find(engine, engine->zones.count, zone_has_two);
+    if (zone != 0)
+        zone_edit(engine, zone)->costs.at[2] = 1;
+    return record(TABLE_zones, zone);
+}
+
+static struct report_place break_zone_warehouse(struct engine *engine)
+{
+    uint32_t zone = find(engine, engine->zones.count, zone_has_two);
+    struct zone *terms = zone_edit(engine, zone);
+    if (zone != 0) {
+        terms->warehouses.at[1] = terms->warehouses.at[0];
+        terms->costs.at[1] = terms->costs.at[0] + 1;
+    }
+    return record(TABLE_zones, zone);
+}
+
+static struct report_place break_zone_number(struct engine *engine)
+{
+    if (engine->zones.count == 0)
+        return nothing;
+    uint32_t index = arena_take(&engine->zones, 1);
+    *zone_edit(engine, index) = (struct zone){.zone = zone_at(engine, 1)->zone};
+    return record(TABLE_zones, index);
+}
+
+static bool order_is_cheapest(const struct engine *engine, uint32_t index)
+{
+    return order_allocation(order_at(engine, index)) == allocation_CHEAPEST;
+}
+
+static struct report_place break_order_zone(struct engine *engine)
+{
+    uint32_t order = find(engine, engine->orders.count, order_is_cheapest);
+    if (order != 0)
+        order_pieces_edit(engine, order_edit(engine, order))->flags &= (1u << PIECE_ZONE_SHIFT) - 1;
+    return record(TABLE_orders, order);
+}
+
+/* Of a zone that was never put. */
+static struct report_place break_order_zone_number(struct engine *engine)
+{
+    uint32_t order = find(engine, engine->orders.count, order_is_cheapest);
+    if (order != 0)
+        order_pieces_edit(engine, order_edit(engine, order))->flags = UINT8_MAX << PIECE_ZONE_SHIFT;
+    return zone_find(engine, UINT8_MAX) == 0 ? record(TABLE_orders, order) : nothing;
+}
+
 static struct report_place break_sale_number(struct engine *engine)
 {
     if (engine->sales.count < 2)
@@ -873,6 +937,12 @@ static const struct {
     {INVARIANT_warehouse_promised, break_orders_promised},
     {INVARIANT_warehouse_promised, break_units_promised},
     {INVARIANT_warehouse_shut, break_shut},
+    {INVARIANT_record_range, break_zone_order},
+    {INVARIANT_record_zero, break_zone_end},
+    {INVARIANT_number_once, break_zone_warehouse},
+    {INVARIANT_number_once, break_zone_number},
+    {INVARIANT_record_range, break_order_zone},
+    {INVARIANT_record_refers, break_order_zone_number},
 };
 
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };

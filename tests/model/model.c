@@ -245,6 +245,7 @@ static const struct {
     [MESSAGE_stock_unsellable] = {model_stock_unsellable, true},
     [MESSAGE_stock_get] = {model_stock_get, false},
     [MESSAGE_warehouse_put] = {model_warehouse_put, true},
+    [MESSAGE_zone_put] = {model_zone_put, true},
     [MESSAGE_sale_put] = {model_sale_put, true},
     [MESSAGE_sale_open] = {model_sale_open, true},
     [MESSAGE_sale_pause] = {model_sale_pause, true},

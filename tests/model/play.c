@@ -78,6 +78,7 @@ struct play_options play_options_for(int count)
         .keys = n,
         .epochs = n,
         .warehouses = n,
+        .zones = 255,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;

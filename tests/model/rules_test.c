@@ -1197,6 +1197,20 @@ static const struct warehouse_put_reply_body *put_warehouse(uint32_t warehouse, 
     return (const struct warehouse_put_reply_body *)reply.words;
 }
 
+/* Zone 4, of two warehouses. */
+static void put_zone(uint32_t first, int64_t first_cost, uint32_t second, int64_t second_cost)
+{
+    struct {
+        struct zone_put_body fixed;
+        struct zone_warehouse_body rows[2];
+    } body = {
+        .fixed = {.key = id(++keys), .zone = 4, .warehouse_count = 2},
+        .rows = {{.warehouse = first, .cost = first_cost},
+                 {.warehouse = second, .cost = second_cost}},
+    };
+    CHECK_EQUAL(ask(MESSAGE_zone_put, &body, sizeof body), OUTCOME_OK);
+}
+
 TEST(transfer_moves_what_is_available_and_nothing_else)
 {
     script_start();
@@ -1283,5 +1297,75 @@ TEST(warehouse_that_is_shut_gives_nothing_and_counts_what_it_has_promised)
     CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->orders, 1);
     CHECK_EQUAL(place(placing), OUTCOME_OK);
     CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->units, 4);
+    script_end();
+}
+
+TEST(cheapest_takes_one_parcel_where_it_can)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 4);
+    add_stock(1, 2, 3);
+    add_stock(1, 3, 9);
+    put_zone(1, 500, 2, 200);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .allocation = allocation_CHEAPEST, .zone = 4},
+        .lines = {{.sku = 1, .quantity = 4, .price = 10}},
+    };
+    /* The cheaper one has 3, the other all. */
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->take_count, 1);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    placing.fixed.order = id(2);
+    placing.lines[0].quantity = 8;
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 7);
+    placing.lines[0].quantity = 6;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 2);
+    CHECK_EQUAL(take(0)->quantity, 3);
+    CHECK_EQUAL(take(1)->warehouse, 1);
+    CHECK_EQUAL(take(1)->quantity, 3);
+
+    placing.fixed.order = id(3);
+    placing.lines[0] = (struct line_body){.sku = 1, .quantity = 1, .warehouse = 3, .price = 10};
+    CHECK_EQUAL(place(placing), OUTCOME_SOLD_OUT);
+    check_rejection(1, 0);
+    placing.fixed.zone = 5;
+    CHECK_EQUAL(place(placing), OUTCOME_NOT_FOUND);
+    check_rejection(5, 0);
+    placing.fixed.zone = 0;
+    CHECK_EQUAL(place(placing), OUTCOME_INVALID);
+    check_rejection(order_place_field_zone, 0);
+    script_end();
+}
+
+TEST(late_success_takes_from_the_zone_as_it_is_by_then)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 2);
+    add_stock(1, 2, 1);
+    add_stock(1, 3, 1);
+    put_zone(1, 100, 2, 200);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1),
+                              .customer = id(9),
+                              .hold = 1,
+                              .allocation = allocation_CHEAPEST,
+                              .zone = 4},
+                    .lines = {{.sku = 1, .quantity = 2, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    put_warehouse(1, warehouse_state_OFFLINE);
+    put_zone(3, 100, 2, 200);
+    now += SECOND;
+    CHECK_EQUAL(pay(1, 1, 20, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(put_warehouse(3, warehouse_state_ONLINE)->units, 1);
+    CHECK_EQUAL(put_warehouse(2, warehouse_state_ONLINE)->orders, 1);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->orders, 0);
     script_end();
 }

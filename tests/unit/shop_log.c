@@ -30,6 +30,7 @@ struct engine_options shop_log_options(void)
         .keys = 8192,
         .epochs = 64,
         .warehouses = 8,
+        .zones = 4,
     };
 }
 

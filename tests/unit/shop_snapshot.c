@@ -17,6 +17,7 @@ static struct engine *engine_made(void)
     const struct engine_options options = {.skus = 8,
                                            .epochs = 4,
                                            .warehouses = 8,
+                                           .zones = 4,
                                            .stocks = 16,
                                            .sales = 8,
                                            .pools = 8,

@@ -119,7 +119,7 @@ $(B)/$(1)/%.o: %.c
 endef
 planted = $(shell grep -l '"$(1)/plant.h"' $(1)/*.c)
 PLANTS       := 1 2 3 4 5 6 7 8
-OFFER_PLANTS := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15
+OFFER_PLANTS := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 $(foreach n,$(PLANTS),$(eval $(call PLANT,plant-$n,test-sim,-DTILL_PLANT=$n,$(call planted,net))))
 $(foreach n,$(OFFER_PLANTS),$(eval $(call \
     PLANT,offer-plant-$n,test-model,-DTILL_OFFER_PLANT=$n,$(call planted,engine))))

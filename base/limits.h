@@ -19,6 +19,7 @@
 #define ORDER_PIECES_MAX     64 /* (line, warehouse) allocations of one order */
 #define STOCK_ITEMS_MAX      64
 #define SALE_POOLS_MAX       64
+#define ZONE_WAREHOUSES_MAX  32
 #define HISTORY_ROWS_MAX     64
 #define PARCEL_ROWS_MAX      64
 #define REFUND_ROWS_MAX      64

@@ -15,6 +15,8 @@ static int64_t source_gives_after(const struct engine *engine, uint32_t pool, ui
     const struct order *order = order_at(engine, index);
     struct pieces pieces = order_pieces(engine, order);
     int64_t gives = pool != 0 ? pool_at(engine, pool)->left : stock_at(engine, stock)->available;
+    if (stock_is_shut(engine, stock))
+        return 0;
     for (uint32_t i = 0; i < pieces.count; i++) {
         const struct piece *piece = &pieces.first[i];
         if (piece->stock == stock && piece_returns_to(engine, order, piece) == pool)
@@ -50,12 +52,35 @@ bool plan_take(const struct engine *engine, struct plan *plan, unsigned line, ui
     return true;
 }
 
+/* The stock of a line's SKU in the warehouse of a zone that stands there; 0 when there is none, or
+ * the line names another warehouse. */
+static uint32_t zone_stock(const struct engine *engine, const struct plan *plan, unsigned line,
+                           unsigned place)
+{
+    uint32_t wanted = plan->lines[line].warehouse;
+    uint32_t warehouse = zone_at(engine, plan->zone)->warehouses.at[place];
+    bool usable = wanted == 0 || wanted == warehouse;
+    return usable ? stock_find(engine, plan->skus[line], warehouse) : 0;
+}
+
+static int64_t zone_remaining(const struct engine *engine, const struct plan *plan, unsigned line)
+{
+    int64_t remaining = 0;
+    for (unsigned i = 0; i < zone_at(engine, plan->zone)->count; i++) {
+        uint32_t stock = zone_stock(engine, plan, line, i);
+        remaining += stock != 0 ? stock_gives(engine, plan->sale, stock) : 0;
+    }
+    return remaining;
+}
+
 /* What all lines of this line's SKU could have had together, before this order. */
 static int64_t line_remaining(const struct engine *engine, const struct plan *plan, unsigned line)
 {
     bool single = plan->body->allocation == allocation_SINGLE;
     uint32_t wanted = plan->lines[line].warehouse;
     int64_t remaining = 0;
+    if (plan->body->allocation == allocation_CHEAPEST)
+        return zone_remaining(engine, plan, line);
     if (single)
         wanted = plan->fixed_warehouse;
     for (uint32_t at = sku_at(engine, plan->skus[line])->stocks; at != 0;) {
@@ -231,8 +256,52 @@ static enum outcome allocate_single(struct engine *engine, struct plan *plan)
     return OUTCOME_OK;
 }
 
+/* Plans all lines from the warehouse that stands there in the zone. False when it does not fill
+ * them. */
+static bool zone_fills(const struct engine *engine, struct plan *plan, unsigned place)
+{
+    plan->piece_count = 0;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        uint32_t stock = zone_stock(engine, plan, i, place);
+        uint32_t missing = plan->lines[i].quantity;
+        if ((stock != 0 && !plan_take(engine, plan, i, stock, &missing)) || missing > 0)
+            return false;
+    }
+    return true;
+}
+
+/* CHEAPEST: all from the first warehouse of the zone that fills the order, since each parcel has
+ * its cost; where none does, each line in turn across them. */
+static enum outcome allocate_cheapest(struct engine *engine, struct plan *plan)
+{
+    bool partial = (plan->body->flags & place_flags_PARTIAL) != 0;
+    uint32_t count = zone_at(engine, plan->zone)->count;
+    for (unsigned i = 0; i < count; i++) {
+        if (zone_fills(engine, plan, i))
+            return OUTCOME_OK;
+    }
+    plan->piece_count = 0;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        uint32_t missing = plan->lines[i].quantity;
+        for (unsigned j = 0; j < count && missing > 0; j++) {
+            uint32_t stock = zone_stock(engine, plan, i, j);
+            if (stock != 0 && !plan_take(engine, plan, i, stock, &missing))
+                return reject_pieces(engine);
+        }
+        if (missing > 0 && !partial)
+            return reject_short(engine, plan, i);
+    }
+    return OUTCOME_OK;
+}
+
 enum outcome plan_allocate(struct engine *engine, struct plan *plan)
 {
-    return plan->body->allocation == allocation_SINGLE ? allocate_single(engine, plan)
-                                                       : allocate_ranked(engine, plan);
+    switch (plan->body->allocation) {
+    case allocation_SINGLE:
+        return allocate_single(engine, plan);
+    case allocation_CHEAPEST:
+        return allocate_cheapest(engine, plan);
+    default:
+        return allocate_ranked(engine, plan);
+    }
 }

@@ -22,6 +22,7 @@
 #include "engine/order.h"
 #include "engine/payment.h"
 #include "engine/piece_list.h"
+#include "engine/zone.h"
 
 /* CLAIM(name, table, arena, text): the lists, and what a record is that is in none. */
 #define CLAIMS(CLAIM)                                                                              \
@@ -295,7 +296,7 @@ static enum invariant check_piece(struct bounds *bounds, uint32_t place, uint32_
     const struct piece *piece = piece_of(bounds->engine, place);
     const struct engine *engine = bounds->engine;
     const struct order *order = order_at(engine, index);
-    if (piece->quantity == 0 || piece->flags > PIECE_IS_FIXED)
+    if (piece->quantity == 0 || (piece->flags & ((1u << PIECE_ZONE_SHIFT) - 1)) > PIECE_IS_FIXED)
         return INVARIANT_record_range;
     if (piece->line >= order->line_count)
         return INVARIANT_line_piece;
@@ -325,6 +326,16 @@ static enum invariant check_pieces(struct bounds *bounds, uint32_t first, uint32
             return invariant;
     }
     return INVARIANT_holds;
+}
+
+/* CHEAPEST comes with a zone, which is never forgotten; nothing else does. */
+static enum invariant check_order_zone(struct bounds *bounds, const struct order *order)
+{
+    uint8_t zone = order_zone(bounds->engine, order);
+    if ((order_allocation(order) == allocation_CHEAPEST) != (zone != 0))
+        return INVARIANT_record_range;
+    return zone != 0 && zone_find(bounds->engine, zone) == 0 ? INVARIANT_record_refers
+                                                             : INVARIANT_holds;
 }
 
 /* The lines and pieces that it was placed with. */
@@ -472,8 +483,7 @@ static enum invariant check_order(struct bounds *bounds, uint32_t index)
     const struct order *order = order_at(engine, index);
     uint64_t deadline_us_max = engine->time_us + HOLD_MAX_S * US_PER_SECOND;
     if (id_is_zero(order->id) || order->state < order_state_PENDING ||
-        order->state > order_state_CANCELLED || order->version == 0 ||
-        order_allocation(order) > allocation_EXPLICIT || order->currency == 0 ||
+        order->state > order_state_CANCELLED || order->version == 0 || order->currency == 0 ||
         order->currency > CURRENCY_MAX || !is_within(order->total, 0, TOTAL_MAX))
         return INVARIANT_record_range;
     if (!is_past(bounds, order->placed_seq, order->placed_us) ||
@@ -485,6 +495,8 @@ static enum invariant check_order(struct bounds *bounds, uint32_t index)
     if (!is_one_of(order->customer, &engine->customers) || order->sale > engine->sales.count)
         return INVARIANT_record_refers;
     enum invariant invariant = check_parts(bounds, order, index);
+    if (invariant == INVARIANT_holds)
+        invariant = check_order_zone(bounds, order);
     if (invariant == INVARIANT_holds)
         invariant = check_order_money(bounds, order, index);
     return invariant != INVARIANT_holds ? invariant : check_history(bounds, order);
@@ -632,6 +644,36 @@ static enum invariant check_epoch(struct bounds *bounds, uint32_t index)
                : INVARIANT_holds;
 }
 
+static enum invariant check_warehouse(struct bounds *bounds, uint32_t index)
+{
+    const struct warehouse *warehouse = warehouse_at(bounds->engine, index);
+    return warehouse->warehouse == 0 || warehouse->state < warehouse_state_ONLINE ||
+                   warehouse->state > warehouse_state_OFFLINE
+               ? INVARIANT_record_range
+               : INVARIANT_holds;
+}
+
+static enum invariant check_zone(struct bounds *bounds, uint32_t index)
+{
+    const struct zone *zone = zone_at(bounds->engine, index);
+    if (zone->zone == 0 || zone->zone > UINT8_MAX || zone->count > ZONE_WAREHOUSES_MAX)
+        return INVARIANT_record_range;
+    for (uint32_t i = 0; i < zone->count; i++) {
+        if (zone->warehouses.at[i] == 0 || !is_within(zone->costs.at[i], 0, PRICE_MAX) ||
+            (i > 0 && !zone_is_ordered(zone, i - 1, i)))
+            return INVARIANT_record_range;
+        for (uint32_t j = 0; j < i; j++) {
+            if (zone->warehouses.at[j] == zone->warehouses.at[i])
+                return INVARIANT_number_once;
+        }
+    }
+    for (uint32_t i = zone->count; i < ZONE_WAREHOUSES_MAX; i++) {
+        if (zone->warehouses.at[i] != 0 || zone->costs.at[i] != 0)
+            return INVARIANT_record_zero;
+    }
+    return INVARIANT_holds;
+}
+
 /* The arenas, in an order in which what a check looks at may not be checked yet: it reads no
  * further than the record itself, or through what it has found to be in use. */
 static const struct {
@@ -647,7 +689,8 @@ static const struct {
     {TABLE_accounts, check_account}, {TABLE_fulfilments, check_fulfilment},
     {TABLE_parcels, check_parcel},   {TABLE_refunds, check_refund},
     {TABLE_orders, check_order},     {TABLE_payments, check_payment},
-    {TABLE_epochs, check_epoch},
+    {TABLE_epochs, check_epoch},     {TABLE_warehouses, check_warehouse},
+    {TABLE_zones, check_zone},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it

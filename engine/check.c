@@ -21,6 +21,8 @@
 #include "engine/stock.h"
 #include "engine/tally.h"
 #include "engine/timers.h"
+#include "engine/warehouse.h"
+#include "engine/zone.h"
 
 struct check {
     const struct engine *engine;
@@ -33,6 +35,9 @@ struct check {
     int64_t *captured; /* by order, by its payments: captured, and how many are parked */
     int64_t *parked;
     int64_t *ledger;    /* by customer */
+    int64_t *orders;    /* by warehouse: that have units there, */
+    int64_t *units;     /* and how many */
+    uint32_t *last;     /* by warehouse: the order that was counted last */
     bool *has_deadline; /* by order */
 };
 
@@ -58,7 +63,18 @@ static bool is_legal(uint8_t from, uint8_t to)
     return (transitions[from] >> to & 1) != 0;
 }
 
-static bool sum_pieces(struct check *check, const struct order *order)
+/* Units of an order in the warehouse of their stock. */
+static void sum_promise(struct check *check, uint32_t order, const struct piece *piece,
+                        uint32_t units)
+{
+    const struct stock *stock = stock_at(check->engine, piece->stock);
+    uint32_t warehouse = warehouse_find(check->engine, stock->warehouse);
+    check->orders[warehouse] += check->last[warehouse] != order;
+    check->last[warehouse] = order;
+    report_add(&check->report, &check->units[warehouse], units);
+}
+
+static bool sum_pieces(struct check *check, const struct order *order, uint32_t index)
 {
     const struct engine *engine = check->engine;
     struct report *report = &check->report;
@@ -66,7 +82,10 @@ static bool sum_pieces(struct check *check, const struct order *order)
     for (uint32_t i = 0; i < pieces.count; i++) {
         const struct piece *piece = &pieces.first[i];
         int64_t *sums = order->state == order_state_PENDING ? check->reserved : check->committed;
-        report_add(report, &sums[piece->stock], piece_unshipped(engine, order, i));
+        uint32_t units = piece_unshipped(engine, order, i);
+        report_add(report, &sums[piece->stock], units);
+        if (units > 0)
+            sum_promise(check, index, piece, units);
         if (piece->pool != 0)
             report_add(report, &check->taken[piece->pool], piece->quantity);
         if (order->sale == 0 || !sale_at(engine, order->sale)->counted)
@@ -245,7 +264,7 @@ static bool check_order(struct check *check, uint32_t index)
         return report_broken(report, INVARIANT_sale_has_orders);
     if (order->state == order_state_PENDING && !check->has_deadline[index])
         return report_broken(report, INVARIANT_hold_deadline);
-    if (order_has_pieces(order) && !sum_pieces(check, order))
+    if (order_has_pieces(order) && !sum_pieces(check, order, index))
         return false;
     return check_order_money(check, index);
 }
@@ -405,6 +424,35 @@ static bool check_stocks(struct check *check)
     return true;
 }
 
+static bool check_warehouses(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->warehouses.count; i++) {
+        const struct warehouse_promise *promise = warehouse_promise_at(engine, i);
+        report_look(&check->report, TABLE_warehouses, i);
+        if (warehouse_find(engine, warehouse_at(engine, i)->warehouse) != i)
+            return report_broken(&check->report, INVARIANT_number_once);
+        report_look(&check->report, TABLE_warehouse_promises, i);
+        if (!check_sum(check, INVARIANT_warehouse_promised, (int64_t)promise->orders,
+                       check->orders[i]) ||
+            !check_sum(check, INVARIANT_warehouse_promised, (int64_t)promise->units,
+                       check->units[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool check_zones(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->zones.count; i++) {
+        report_look(&check->report, TABLE_zones, i);
+        if (zone_find(engine, zone_at(engine, i)->zone) != i)
+            return report_broken(&check->report, INVARIANT_number_once);
+    }
+    return true;
+}
+
 static void sum_ledger(struct check *check)
 {
     const struct engine *engine = check->engine;
@@ -448,10 +496,11 @@ static bool sums_init(struct check *check)
         int64_t **sums;
         uint32_t count;
     } all[] = {
-        {&check->reserved, engine->stocks.count}, {&check->committed, engine->stocks.count},
-        {&check->pooled, engine->stocks.count},   {&check->taken, engine->pools.count},
-        {&check->tally, engine->tallies.count},   {&check->captured, engine->orders.count},
-        {&check->parked, engine->orders.count},   {&check->ledger, engine->customers.count},
+        {&check->reserved, engine->stocks.count},   {&check->committed, engine->stocks.count},
+        {&check->pooled, engine->stocks.count},     {&check->taken, engine->pools.count},
+        {&check->tally, engine->tallies.count},     {&check->captured, engine->orders.count},
+        {&check->parked, engine->orders.count},     {&check->ledger, engine->customers.count},
+        {&check->orders, engine->warehouses.count}, {&check->units, engine->warehouses.count},
     };
     bool made = true;
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -459,7 +508,8 @@ static bool sums_init(struct check *check)
         made &= *all[i].sums != NULL;
     }
     check->has_deadline = calloc(engine->orders.count + 1u, sizeof(bool));
-    made &= check->has_deadline != NULL;
+    check->last = calloc(engine->warehouses.count + 1u, sizeof(uint32_t));
+    made &= check->has_deadline != NULL && check->last != NULL;
     return made || report_no_memory(&check->report);
 }
 
@@ -473,6 +523,9 @@ static void sums_deinit(struct check *check)
     free(check->captured);
     free(check->parked);
     free(check->ledger);
+    free(check->orders);
+    free(check->units);
+    free(check->last);
     free(check->has_deadline);
 }
 
@@ -485,7 +538,8 @@ static bool check_meaning(const struct engine *engine, char *error, size_t error
     bool holds = sums_init(&check) && check_keys(&check) && check_payments(&check) &&
                  check_refunds(&check) && check_sales(&check) && check_skus(&check) &&
                  check_orders(&check) && check_pools(&check) && check_tallies(&check) &&
-                 check_stocks(&check) && check_customers(&check);
+                 check_stocks(&check) && check_warehouses(&check) &&
+                 check_zones(&check) && check_customers(&check);
     sums_deinit(&check);
     return holds;
 }

@@ -120,6 +120,8 @@ static bool offers_outlive(unsigned number)
         return OFFER_PLANT(PAUSE_UNSEEN);
     case MESSAGE_sale_close:
         return OFFER_PLANT(CLOSE_UNSEEN);
+    case MESSAGE_warehouse_put:
+        return OFFER_PLANT(SHUT_UNSEEN);
     default:
         return false;
     }
@@ -188,7 +190,9 @@ uint32_t engine_reply_bound(unsigned number, const void *body)
     uint32_t rows = message->reply_rows_max;
     if (number == MESSAGE_order_place) {
         const struct order_place_body *place = body;
-        rows = place->allocation == allocation_RANK ? rows : place->line_count;
+        bool is_spread =
+            place->allocation == allocation_RANK || place->allocation == allocation_CHEAPEST;
+        rows = is_spread ? rows : place->line_count;
     }
     if (number == MESSAGE_stock_get)
         rows = ((const struct stock_get_body *)body)->item_count + 1u;

@@ -74,7 +74,8 @@ static bool rings_are_sound(struct engine *engine, const struct engine_counts *c
                              memory_ring_count(ring) > counts->capacity[i] - 1))
             return false;
     }
-    return counts->count[TABLE_customers] == counts->count[TABLE_customer_ids];
+    return counts->count[TABLE_customers] == counts->count[TABLE_customer_ids] &&
+           counts->count[TABLE_warehouses] == counts->count[TABLE_warehouse_promises];
 }
 
 /* Is there room for what PENDING orders need in order to end? */

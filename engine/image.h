@@ -9,7 +9,8 @@
  *
  *   writing  engine_scalars, engine_keep_begin, keeper_next ..., engine_keep_end
  *   loading  engine_load_begin, engine_load_room or engine_load_ring ..., engine_rebuild,
- *            engine_upgrade, engine_check_bounds, engine_check_totals
+ *            engine_upgrade, engine_check_bounds, engine_add_warehouses (of an older schema),
+ *            engine_check_totals
  *
  * The records come from a file: until these two have passed them, nothing may be asked or decided.
  */
@@ -63,6 +64,10 @@ uint8_t *engine_load_room(struct engine *engine, enum engine_table table, uint32
                           uint32_t count);
 void engine_load_ring(struct engine *engine, enum engine_table table, uint32_t capacity,
                       uint32_t first, uint32_t count, const uint8_t *records);
+
+/* Adds what an image of a schema before 3 lacks: the warehouses of its stock, and what is promised
+ * from each. After engine_check_bounds. False: they do not fit; error says what to do. */
+bool engine_add_warehouses(struct engine *engine, char *error, size_t error_size);
 
 /* Makes everything that follows from the records: the indexes, and the bitmap of the deadlines. It
  * follows no reference. */

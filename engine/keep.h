@@ -18,7 +18,7 @@
 #include "engine/tables.h"
 
 /* Raw bytes of a chunk of records at most, and what a slot holds: larger records take several. */
-enum { KEEP_CHUNK_SIZE = 32 * 1024, KEEP_SLOT_BYTES = 64, KEEP_RECORD_SIZE_MAX = 256 };
+enum { KEEP_CHUNK_SIZE = 32 * 1024, KEEP_SLOT_BYTES = 64, KEEP_RECORD_SIZE_MAX = 512 };
 
 static_assert(KEEP_CHUNK_SIZE / KEEP_RECORD_SIZE_MAX >= 64,
               "a chunk has whole words of the bitmap");

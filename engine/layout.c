@@ -96,6 +96,8 @@ static uint32_t widen(const struct shape_info *shape, const struct shape_info *r
 
 uint32_t layout_widen(const struct message_info *message, const void *body, size_t size, void *room)
 {
+    if (!message->has_grown)
+        return 0;
     return widen(message->request, message->request_row, message->request_rows_max, body, size,
                  room);
 }

@@ -91,12 +91,22 @@ enum message_role {
 #define SHAPE_END(shape)                              , "padding is explicit");
 #include "engine/tables/messages.h"
 
-/* Has the shape fields that came after the first schema? */
-#define SHAPE(shape)                                  enum { shape##_has_grown = false
-#define FIELD(shape, number, type, name, since, text) || (since) > SCHEMA_FIRST
+/* Is the shape larger than it was in the first schema? A field that came later where reserved bytes
+ * were moves nothing. */
+#define SHAPE(shape)                                                                               \
+    union shape##_first {                                                                          \
+        char none;
+#define FIELD(shape, number, type, name, since, text)                                              \
+    char name[(since) > SCHEMA_FIRST                                                               \
+                  ? 1                                                                              \
+                  : offsetof(struct shape##_body, name) + sizeof(field_##type)];
 #define SHAPE_END(shape)                                                                           \
     }                                                                                              \
-    ;
+    ;                                                                                              \
+    enum {                                                                                         \
+        shape##_has_grown = (sizeof(union shape##_first) + FRAME_ALIGN - 1) / FRAME_ALIGN <        \
+                            sizeof(struct shape##_body) / FRAME_ALIGN                              \
+    };
 #include "engine/tables/messages.h"
 
 /* The number of each field in its shape: what an INVALID rejection names, and ROW_FIELD more for
@@ -159,7 +169,7 @@ struct message_info {
     uint8_t kind;
     uint8_t role;   /* enum message_role */
     bool is_keyed;  /* its first field is an idempotency key */
-    bool has_grown; /* its request has fields that came after the first schema */
+    bool has_grown; /* its request is larger than it was in the first schema */
     uint16_t since;
     uint16_t request_rows_max;
     uint16_t reply_rows_max;

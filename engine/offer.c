@@ -10,6 +10,7 @@
  *   counts for limits    are in records of the tables that have a row of TERMS in
  *                        engine/tables/tables.h, or linked from these: each change of such a record
  *                        raises terms_generation, in its `_edit`, and the offer is void
+ *   its warehouse        takes orders: the same holds for the records of warehouses
  *   the sale's window    compared with the time
  *   units in the place   read for each order. An offer is made only where the order fixes its
  *                        place, or gets all from the first one: while that has enough, no other is
@@ -54,6 +55,7 @@ static bool is_simple(const struct engine *engine, const struct plan *plan)
            (plan->lines[0].warehouse != 0 || plan->pieces[0].stock == first);
 }
 
+/* Terms are laid out as they were in the first schema, over which the fingerprint is taken. */
 static bool has_grown(void)
 {
     return order_place_has_grown || line_has_grown;
@@ -79,6 +81,7 @@ void offer_keep(struct engine *engine, const struct plan *plan, uint32_t index)
         .stock = piece->stock,
         .pool = piece->pool,
         .quantity = piece->quantity,
+        .warehouse = warehouse_find(engine, stock_at(engine, piece->stock)->warehouse),
         .is_only = plan->lines[0].warehouse != 0 || first->next == 0 || OFFER_PLANT(PLACES_UNSEEN),
         .order = *order_at(engine, index),
         .reply = {.place = {.total = plan->total,
@@ -102,6 +105,21 @@ struct run {
     uint64_t digest;
 };
 
+/* Counts the orders that were decided on an offer, all at once: those since engine->seq. Apart from
+ * the loop, which has no register left for it. */
+__attribute__((noinline)) static void offer_count(struct engine *engine, const struct offer *offer,
+                                                  uint64_t seq)
+{
+    uint64_t orders = seq - engine->seq;
+    if (orders == 0)
+        return;
+    engine->seq = seq;
+    engine->changed_us = engine->time_us;
+    engine->orders_by_state[order_state_PENDING] += orders;
+    warehouse_promise(engine, offer->warehouse, (int64_t)orders,
+                      (int64_t)(orders * offer->quantity));
+}
+
 /* The offer for an order of one line; NULL when there is none that holds. */
 static const struct offer *offer_for(const struct engine *engine, const void *body)
 {
@@ -118,7 +136,7 @@ bool offer_refuses(const struct engine *engine, const struct command *command)
         return false;
     const struct offer *offer = offer_for(engine, command->body);
     return offer != NULL && offer->is_only &&
-           source_gives(engine, offer->pool, offer->stock) < offer->quantity;
+           source_left(engine, offer->pool, offer->stock) < offer->quantity;
 }
 
 /* The first place has less than the order asks for. False when there may be another place. */
@@ -198,7 +216,7 @@ ALWAYS_INLINE bool offer_decide(struct engine *engine, struct run *run, struct c
     if (line == NULL || id_is_zero(body->order) ||
         (id_is_zero(body->customer) && !OFFER_PLANT(ZERO_UNSEEN)))
         return false;
-    int64_t gives = source_gives(engine, offer->pool, offer->stock);
+    int64_t gives = source_left(engine, offer->pool, offer->stock);
     if (gives < offer->quantity && !OFFER_PLANT(SHORT_UNSEEN))
         return offer_refuse(engine, run->seq, command, offer, gives);
     if ((reuses ? order_room(engine) : arena_room(&engine->orders)) == 0 ||
@@ -225,16 +243,16 @@ ALWAYS_INLINE uint32_t run_decide(struct engine *engine, struct command *command
         struct command *command = &commands[decided];
         if (!terms_are_of(command->number, command->size))
             break;
-        if (offer == NULL || !terms_equal(&offer->terms, command->body))
+        if (offer == NULL || !terms_equal(&offer->terms, command->body)) {
+            offer_count(engine, offer, run.seq);
             offer = offer_for(engine, command->body);
+        }
         if (offer == NULL || !offer_decide(engine, &run, command, offer, reuses))
             break;
     }
-    engine->orders_by_state[order_state_PENDING] += run.seq - engine->seq;
+    offer_count(engine, offer, run.seq);
     if (decided > 0)
         engine->offers->refuses = !commands[decided - 1].accepted;
-    engine->changed_us = run.seq != engine->seq ? run.time_us : engine->changed_us;
-    engine->seq = run.seq;
     engine->digest = run.digest;
     return decided;
 }

@@ -21,6 +21,7 @@ struct offer {
     uint32_t stock;       /* where the units come from, */
     uint32_t pool;        /* 0: from what is available, */
     uint32_t quantity;    /* how many, */
+    uint32_t warehouse;   /* whose promise that is, */
     bool is_only;         /* and is this all that the SKU has for these terms? */
     /* The record and the answer, but for what differs from one order to the next. */
     struct order order;

@@ -26,6 +26,7 @@
 #include "engine/stock.h"
 #include "engine/tally.h"
 #include "engine/timers.h"
+#include "engine/warehouse.h"
 
 struct piece *order_pieces_edit(struct engine *engine, struct order *order)
 {
@@ -260,6 +261,7 @@ void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
     TILL_ASSERT(order->state == order_state_PENDING || order->state == order_state_CONFIRMED);
     for (uint32_t i = 0; i < pieces.count; i++)
         piece_give_back(engine, order, &pieces.first[i]);
+    warehouses_leave(engine, index);
     if (order->state == order_state_PENDING)
         points_release(engine, index);
     else

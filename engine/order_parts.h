@@ -60,6 +60,12 @@ static inline struct pieces order_pieces_placed(const struct engine *engine,
                            order->piece_count};
 }
 
+/* The zone of its request; 0: none. Its pieces have it, since no other byte of an order is free. */
+static inline uint8_t order_zone(const struct engine *engine, const struct order *order)
+{
+    return (uint8_t)(order_pieces_placed(engine, order).first->flags >> PIECE_ZONE_SHIFT);
+}
+
 /* The pieces that the order has, or had last. */
 static inline struct pieces order_pieces(const struct engine *engine, const struct order *order)
 {

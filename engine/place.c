@@ -11,6 +11,7 @@
 #include "engine/source.h"
 #include "engine/tally.h"
 #include "engine/timers.h"
+#include "engine/zone.h"
 
 #include "engine/layout.h"
 
@@ -52,6 +53,8 @@ static enum outcome check_body(struct engine *engine, const struct order_place_b
         return reject_field(engine, order_place_field_currency);
     if (body->line_count == 0)
         return reject_field(engine, order_place_field_line_count);
+    if ((body->allocation == allocation_CHEAPEST) != (body->zone != 0))
+        return reject_field(engine, order_place_field_zone);
     return check_lines(engine, body, lines);
 }
 
@@ -111,9 +114,28 @@ static enum outcome allocate_line(struct engine *engine, struct plan *plan)
     return OUTCOME_OK;
 }
 
+/* The zone is known, and no line names a warehouse that takes no orders. */
+static enum outcome check_places(struct engine *engine, struct plan *plan)
+{
+    if (plan->body->zone != 0) {
+        plan->zone = zone_find(engine, plan->body->zone);
+        if (plan->zone == 0)
+            return reject(engine, OUTCOME_NOT_FOUND, plan->body->zone, 0);
+    }
+    if (engine->warehouses_shut == 0)
+        return OUTCOME_OK;
+    for (unsigned i = 0; i < plan->body->line_count; i++) {
+        if (warehouse_is_shut(engine, plan->lines[i].warehouse))
+            return reject(engine, OUTCOME_WAREHOUSE_OFFLINE, plan->lines[i].warehouse, 0);
+    }
+    return OUTCOME_OK;
+}
+
 static enum outcome allocate(struct engine *engine, struct plan *plan)
 {
-    enum outcome outcome = OUTCOME_OK;
+    enum outcome outcome = check_places(engine, plan);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (plan->body->allocation == allocation_SINGLE && plan->body->line_count == 1)
         outcome = allocate_line(engine, plan);
     else
@@ -289,6 +311,12 @@ static bool plan_is_fixed(const struct plan *plan, unsigned line)
     return plan->lines[line].warehouse != 0 || plan->fixed_warehouse != 0;
 }
 
+static uint16_t plan_piece_flags(const struct plan *plan, unsigned line)
+{
+    unsigned zone = (unsigned)plan->body->zone << PIECE_ZONE_SHIFT;
+    return (uint16_t)(zone | (plan_is_fixed(plan, line) ? PIECE_IS_FIXED : 0));
+}
+
 /* Writes the lines and pieces, inside of the order or in their arenas, takes each piece's units and
  * chains it to its stock. */
 static void write_parts(struct engine *engine, const struct plan *plan, uint32_t index)
@@ -313,10 +341,11 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
                            .order = plan->is_inline ? 0 : index,
                            .pool = planned->pool,
                            .line = (uint16_t)planned->line,
-                           .flags = plan_is_fixed(plan, planned->line) ? PIECE_IS_FIXED : 0};
+                           .flags = plan_piece_flags(plan, planned->line)};
         piece_push(engine, stock, &pieces[i], place);
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
+    warehouses_enter(engine, index);
 }
 
 static uint32_t write_order(struct engine *engine, const struct plan *plan, uint64_t fingerprint)
@@ -445,7 +474,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     plan.lines = (const struct line_body *)(plan.body + 1);
     plan.order_hash = command->order_hash;
     plan.customer_hash = command->customer_hash;
-    plan.sale = plan.customer = plan.fixed_warehouse = plan.returning = 0;
+    plan.sale = plan.customer = plan.fixed_warehouse = plan.zone = plan.returning = 0;
     plan.tallies_new = 0;
     plan.need.takes = 0;
     plan.points_used = plan.points_value = 0;

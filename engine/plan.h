@@ -20,6 +20,7 @@ struct plan {
     uint32_t sale;            /* index; 0: none */
     uint32_t customer;        /* index; 0: not known yet */
     uint32_t fixed_warehouse; /* with SINGLE: the one that a line names; 0: none does */
+    uint32_t zone;            /* index; with CHEAPEST */
     uint32_t returning;       /* order whose hold ends first and gives back; 0: none */
     uint16_t currency;
     uint16_t piece_count;

@@ -24,6 +24,7 @@ enum offer_plant {
     PLANT_ZERO_UNSEEN,    /* an order for the customer zero is taken */
     PLANT_ROOM_UNSEEN,    /* whether there is room for a deadline is not looked at */
     PLANT_DEADLINE_KEPT,  /* an order has the deadline of the first one on its terms */
+    PLANT_SHUT_UNSEEN,    /* offers outlive the end of their warehouse's taking orders */
 };
 
 /* A constant, so that nothing is compiled otherwise where no fault is planted. */

@@ -2,12 +2,12 @@
  * is durable; here it is simply the state. */
 #include "engine/handlers.h"
 #include "engine/order.h"
-#include "engine/stock.h"
+#include "engine/source.h"
 
-static void stock_row_add(struct stock_row_body *row, const struct stock *stock, bool clamp)
+static void stock_row_add(struct stock_row_body *row, const struct stock *stock, int64_t available)
 {
     row->on_hand += stock->on_hand;
-    row->available += clamp && stock->available < 0 ? 0 : stock->available;
+    row->available += available;
     row->pooled += stock->pooled;
     row->reserved_for_orders += stock->reserved;
     row->committed += stock->committed;
@@ -23,11 +23,12 @@ static void stock_row_fill(const struct engine *engine, uint32_t index, uint32_t
     row->currency = sku->currency;
     row->price = sku->price;
     if (warehouse != 0) {
-        stock_row_add(row, stock_at(engine, stock_find(engine, index, warehouse)), false);
+        const struct stock *stock = stock_at(engine, stock_find(engine, index, warehouse));
+        stock_row_add(row, stock, stock->available);
         return;
     }
     for (uint32_t at = sku->stocks; at != 0; at = stock_at(engine, at)->next)
-        stock_row_add(row, stock_at(engine, at), true);
+        stock_row_add(row, stock_at(engine, at), source_gives(engine, 0, at));
 }
 
 enum outcome handle_stock_get(struct engine *engine, struct command *command)

@@ -10,6 +10,8 @@
 #include "engine/refund.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
+#include "engine/warehouse.h"
+#include "engine/zone.h"
 
 enum { AHEAD = 32 };
 
@@ -77,6 +79,16 @@ static uint64_t payment_index_hash(const struct engine *engine, uint32_t record)
 {
     const struct payment *payment = payment_at(engine, record);
     return payment_hash(engine, payment->event, payment->provider);
+}
+
+static uint64_t warehouse_index_hash(const struct engine *engine, uint32_t record)
+{
+    return warehouse_hash(engine, warehouse_at(engine, record)->warehouse);
+}
+
+static uint64_t zone_index_hash(const struct engine *engine, uint32_t record)
+{
+    return zone_hash(engine, zone_at(engine, record)->zone);
 }
 
 /* How each index takes a record. */

@@ -14,7 +14,10 @@ enum ledger_kind {
     LEDGER_EXPIRE, /* - */
 };
 
-enum { PIECE_IS_FIXED = 1 }; /* the request named this warehouse for it */
+enum {
+    PIECE_IS_FIXED = 1,   /* the request named this warehouse for it */
+    PIECE_ZONE_SHIFT = 8, /* the zone of the request stands from here on */
+};
 
 /* Flags of an order: how it was placed, where its parts are, and what has happened to it. */
 enum {
@@ -31,6 +34,14 @@ enum { DEADLINE_CHUNK_ORDERS = 13, KEY_REPLY_SIZE = 32 };
 
 struct deadline_orders {
     uint32_t at[DEADLINE_CHUNK_ORDERS];
+};
+
+struct zone_costs {
+    int64_t at[ZONE_WAREHOUSES_MAX];
+};
+
+struct zone_warehouses {
+    uint32_t at[ZONE_WAREHOUSES_MAX];
 };
 
 struct key_reply {

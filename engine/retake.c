@@ -13,6 +13,7 @@
 #include "engine/piece_list.h"
 #include "engine/source.h"
 #include "engine/tally.h"
+#include "engine/zone.h"
 
 /* Plans the pieces from where they were; false when not all of it is there. */
 static bool plan_same_places(const struct engine *engine, struct plan *plan,
@@ -34,7 +35,9 @@ static void plan_request(const struct engine *engine, const struct order *order,
 {
     struct plan *plan = &retake->plan;
     retake->body = (struct order_place_body){.line_count = order->line_count,
-                                             .allocation = order_allocation(order)};
+                                             .allocation = order_allocation(order),
+                                             .zone = order_zone(engine, order)};
+    plan->zone = retake->body.zone != 0 ? zone_find(engine, retake->body.zone) : 0;
     for (uint16_t i = 0; i < order->line_count; i++) {
         struct line line = order_line(engine, order, i);
         plan->skus[i] = line.sku;
@@ -110,7 +113,7 @@ bool retake_judge(struct engine *engine, uint32_t index, struct retake *retake)
         points += points_coming_back(engine, order);
     retake->plan.sale = order->sale;
     retake->plan.returning = is_held ? index : 0;
-    retake->plan.fixed_warehouse = 0;
+    retake->plan.fixed_warehouse = retake->plan.zone = 0;
     retake->plan.piece_count = 0;
     return stock_is_there(engine, order, retake) && limits_allow(engine, order) &&
            money_at(engine, order->money)->points_used <= points;
@@ -179,6 +182,7 @@ void retake_write(struct engine *engine, uint32_t index, const struct retake *re
         write_elsewhere(engine, index, &retake->plan);
     else
         write_same_places(engine, index, &retake->plan);
+    warehouses_enter(engine, index);
     order_tally(engine, index);
     points_hold(engine, index, money_at(engine, order_at(engine, index)->money)->points_used);
     order_commit(engine, index);

@@ -103,7 +103,7 @@ static enum outcome check_pool(struct engine *engine, uint32_t sale, const struc
     change->pool = sale == 0 ? 0 : pool_find(engine, sale, change->stock);
     const struct pool *pool = pool_at(engine, change->pool);
     const struct stock *stock = stock_at(engine, change->stock);
-    int64_t available = stock->available > 0 ? stock->available : 0;
+    int64_t available = stock_available(stock);
     change->delta = (int64_t)row->quantity - (pool->left + pool->taken);
     if (row->quantity < pool->taken)
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, row->sku, pool->taken);

@@ -12,6 +12,7 @@
 #include "engine/keys.h"
 #include "engine/order.h"
 #include "engine/stock.h"
+#include "engine/warehouse.h"
 
 enum way { WAY_SHIP, WAY_DELIVER, WAY_RETURN };
 
@@ -261,9 +262,13 @@ static enum outcome ship(struct engine *engine, struct command *command, enum wa
         return reject_keys_full(engine);
 
     uint8_t state = state_after(engine, order, way, &load);
-    write_load(engine, index, way, &load);
     if (way == WAY_SHIP)
+        warehouses_leave(engine, index);
+    write_load(engine, index, way, &load);
+    if (way == WAY_SHIP) {
+        warehouses_enter(engine, index);
         write_departure(engine, index, &load);
+    }
     order_enter(engine, index, state);
     write_parcel(engine, index, body, way, &load);
     order_status_reply(engine, index,
@@ -339,6 +344,20 @@ static enum outcome plan_return(struct engine *engine, const struct order *order
     return OUTCOME_OK;
 }
 
+/* Warehouses that nothing was ever in. */
+static uint32_t count_new_warehouses(const struct engine *engine, const struct arrivals *arrivals)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < arrivals->count; i++) {
+        uint32_t warehouse = arrivals->at[i].warehouse;
+        uint32_t first = 0;
+        while (arrivals->at[first].warehouse != warehouse)
+            first++;
+        count += first == i && warehouse_find(engine, warehouse) == 0;
+    }
+    return count;
+}
+
 static enum outcome check_arrivals(struct engine *engine, const struct arrivals *arrivals,
                                    const struct load *load)
 {
@@ -353,6 +372,8 @@ static enum outcome check_arrivals(struct engine *engine, const struct arrivals 
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
     if (arena_room(&engine->stocks) < arrivals->count_new)
         return REJECT_FULL(engine, stocks);
+    if (arena_room(&engine->warehouses) < count_new_warehouses(engine, arrivals))
+        return REJECT_FULL(engine, warehouses);
     return OUTCOME_OK;
 }
 

@@ -4,6 +4,7 @@
 #define TILL_ENGINE_SOURCE_H
 
 #include "engine/stock.h"
+#include "engine/warehouse.h"
 
 /* The pool of a sale (its index) for a stock; 0: there is none. */
 static inline uint32_t pool_find(const struct engine *engine, uint32_t sale, uint32_t stock)
@@ -25,11 +26,22 @@ static inline uint32_t stock_source(const struct engine *engine, uint32_t sale, 
     return pool_find(engine, sale, stock);
 }
 
-/* Units that can be taken from there. */
+/* Units that are there to be taken. */
+static inline int64_t source_left(const struct engine *engine, uint32_t pool, uint32_t stock)
+{
+    int64_t left = pool != 0 ? pool_at(engine, pool)->left : stock_at(engine, stock)->available;
+    return left > 0 ? left : 0;
+}
+
+/* A warehouse that is not ONLINE gives none of them, whatever is left. */
+static inline bool stock_is_shut(const struct engine *engine, uint32_t stock)
+{
+    return warehouse_is_shut(engine, stock_at(engine, stock)->warehouse);
+}
+
 static inline int64_t source_gives(const struct engine *engine, uint32_t pool, uint32_t stock)
 {
-    int64_t gives = pool != 0 ? pool_at(engine, pool)->left : stock_at(engine, stock)->available;
-    return gives > 0 ? gives : 0;
+    return stock_is_shut(engine, stock) ? 0 : source_left(engine, pool, stock);
 }
 
 static inline int64_t stock_gives(const struct engine *engine, uint32_t sale, uint32_t stock)

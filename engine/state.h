@@ -76,6 +76,7 @@ struct engine {
     uint64_t settled_count; /* payments that were parked before */
     uint64_t refund_order_count;
     uint64_t rejected_count;
+    uint32_t warehouses_shut; /* that are not ONLINE: most often none is, and nobody looks */
 
     uint64_t terms_generation; /* raised by each change of what terms are judged by */
     struct offers *offers;

@@ -1,8 +1,8 @@
 /* SKUs, and their stock in each warehouse.
  *
  * available + pooled + reserved + committed + unsellable = on_hand holds after every change, and
- * on_hand changes here, and in ship.c where units leave and come back (what orders do beside only
- * moves units between the parts).
+ * on_hand changes here, in stock_move.c, and in ship.c where units leave and come back (what orders
+ * do beside only moves units between the parts).
  *
  * No sum leaves its range: on_hand is at most QUANTITY_MAX in one place, and STOCK_TOTAL_MAX in
  * all. Units are promised only while available is above zero, and what comes back unfit is looked
@@ -14,6 +14,7 @@
 
 #include "engine/keys.h"
 #include "engine/order_parts.h"
+#include "engine/warehouse.h"
 
 uint32_t name_hash(const struct engine *engine, const struct name *name)
 {
@@ -101,6 +102,15 @@ enum outcome handle_sku_put(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
+enum outcome stock_check_room(struct engine *engine, uint32_t stock, uint32_t warehouse)
+{
+    if (stock == 0 && arena_room(&engine->stocks) == 0)
+        return REJECT_FULL(engine, stocks);
+    if (stock == 0 && !warehouse_has_room(engine, warehouse))
+        return REJECT_FULL(engine, warehouses);
+    return OUTCOME_OK;
+}
+
 uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
 {
     uint32_t index = arena_take(&engine->stocks, 1);
@@ -113,6 +123,7 @@ uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse)
     stock->next = *place;
     *place = index;
     index_insert(&engine->stock_index, hash_words(engine, sku, warehouse), index);
+    warehouse_add(engine, warehouse);
     return index;
 }
 
@@ -154,8 +165,7 @@ static void list_concerned(const struct engine *engine, struct command *command,
         command->sink->cursor += size;
 }
 
-static void stock_level_reply(const struct engine *engine, uint32_t index,
-                              struct stock_level_body *reply)
+void stock_level_reply(const struct engine *engine, uint32_t index, struct stock_level_body *reply)
 {
     const struct stock *stock = stock_at(engine, index);
     reply->seq = engine->seq;
@@ -194,15 +204,15 @@ enum outcome handle_stock_adjust(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_NOT_FOUND, body->sku, 0);
     uint32_t index = stock_find(engine, sku, body->warehouse);
     const struct stock *stock = stock_at(engine, index);
-    int64_t available = stock->available > 0 ? stock->available : 0;
     if (body->delta > QUANTITY_MAX - stock->on_hand)
         return reject(engine, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
     if (body->delta > STOCK_TOTAL_MAX - engine->on_hand_total)
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
-    if (body->delta < -available)
+    if (body->delta < -stock_available(stock))
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
-    if (index == 0 && arena_room(&engine->stocks) == 0)
-        return REJECT_FULL(engine, stocks);
+    enum outcome outcome = stock_check_room(engine, index, body->warehouse);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (!key_accept(engine))
         return reject_keys_full(engine);
 
@@ -219,6 +229,8 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
         return reject_field(engine, stock_set_field_on_hand);
     if (body->warehouse == 0)
         return reject_field(engine, stock_set_field_warehouse);
+    if ((body->flags & stock_flags_DISCARD) != 0)
+        return reject_field(engine, stock_set_field_flags);
     uint32_t sku = sku_find(engine, body->sku);
     if (sku == 0)
         return reject(engine, OUTCOME_NOT_FOUND, body->sku, 0);
@@ -230,8 +242,9 @@ enum outcome handle_stock_set(struct engine *engine, struct command *command)
         return reject(engine, OUTCOME_STOCK_BELOW_RESERVED, body->sku, stock_promised(stock));
     if (body->on_hand - stock->on_hand > STOCK_TOTAL_MAX - engine->on_hand_total)
         return reject(engine, OUTCOME_OVERFLOW, 0, STOCK_TOTAL_MAX);
-    if (index == 0 && arena_room(&engine->stocks) == 0)
-        return REJECT_FULL(engine, stocks);
+    enum outcome outcome = stock_check_room(engine, index, body->warehouse);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (!key_accept(engine))
         return reject_keys_full(engine);
 

@@ -26,12 +26,20 @@ uint32_t sku_find_name(const struct engine *engine, const struct name *name);
 /* The stock of a SKU (its index) in a warehouse (its number); 0: there is none. */
 uint32_t stock_find(const struct engine *engine, uint32_t sku, uint32_t warehouse);
 
-/* Adds that stock, linked into its SKU's list by ascending warehouse; the caller has checked for
- * room. */
+/* Is there room for the pair of a SKU and a warehouse, where it is not there yet (0)? OK, or the
+ * CAPACITY rejection. stock_add then adds it, linked into its SKU's list by ascending warehouse. */
+enum outcome stock_check_room(struct engine *engine, uint32_t stock, uint32_t warehouse);
 uint32_t stock_add(struct engine *engine, uint32_t sku, uint32_t warehouse);
 
-/* Units that are in the warehouse and may not be promised again. */
+/* Units that are in the warehouse and may not be promised again; those that may. */
 int64_t stock_promised(const struct stock *stock);
+
+static inline int64_t stock_available(const struct stock *stock)
+{
+    return stock->available > 0 ? stock->available : 0;
+}
+
+void stock_level_reply(const struct engine *engine, uint32_t stock, struct stock_level_body *reply);
 
 /* A digest with a stock's numbers mixed in. */
 static inline uint64_t stock_mixed(uint64_t digest, const struct stock *stock, uint32_t index)

@@ -1,5 +1,6 @@
 /* The numbers that are kept beside the records, made anew from them: how many orders are in each
- * state, what is reserved so that they can end, all stock together, and everybody's points.
+ * state, what is reserved so that they can end, warehouses that are shut, all stock together, and
+ * everybody's points.
  *
  * What is decided relies on them without looking: room that was reserved is there, points that a
  * customer has are in the lots. So they are checked before a loaded state decides anything, and by
@@ -11,6 +12,7 @@
 #include "engine/invariants.h"
 #include "engine/memory.h"
 #include "engine/order_parts.h"
+#include "engine/warehouse.h"
 
 struct totals {
     const struct engine *engine;
@@ -110,6 +112,16 @@ static bool check_counts(struct totals *totals)
                        totals->parked);
 }
 
+static bool check_warehouses(struct totals *totals)
+{
+    const struct engine *engine = totals->engine;
+    uint64_t shut = 0;
+    for (uint32_t i = 1; i <= engine->warehouses.count; i++)
+        shut += warehouse_at(engine, i)->state != warehouse_state_ONLINE;
+    return check_count(totals, INVARIANT_warehouse_shut, SCALAR_warehouses_shut,
+                       engine->warehouses_shut, shut);
+}
+
 /* Each part by itself: no sum over some of the stocks is larger. */
 static bool check_stocks(struct totals *totals)
 {
@@ -118,6 +130,9 @@ static bool check_stocks(struct totals *totals)
     for (uint32_t i = 1; i <= engine->stocks.count; i++) {
         const struct stock *stock = stock_at(engine, i);
         report_look(&totals->report, TABLE_stocks, i);
+        if (warehouse_find(engine, stock->warehouse) == 0)
+            return report_violated(&totals->report, INVARIANT_record_refers,
+                                   "warehouse %u has no record", stock->warehouse);
         report_add(&totals->report, &sums[0], stock->on_hand);
         report_add(&totals->report, &sums[1], stock->available > 0 ? stock->available : 0);
         report_add(&totals->report, &sums[2], stock->pooled);
@@ -198,7 +213,8 @@ bool engine_check_totals(const struct engine *engine, char *error, size_t error_
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
     bool hold = sums_init(&totals) && sum_orders(&totals) && check_counts(&totals) &&
-                check_stocks(&totals) && check_lots(&totals) && check_customers(&totals);
+                check_warehouses(&totals) && check_stocks(&totals) && check_lots(&totals) &&
+                check_customers(&totals);
     sums_deinit(&totals);
     return hold;
 }

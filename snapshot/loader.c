@@ -299,12 +299,20 @@ static enum loaded chunks_load(struct loading *loading, uint64_t bytes_total)
     return read == IMAGE_READ_END ? LOADED : say_read(loading, read);
 }
 
+/* Is it of a schema without warehouses, so that they are added? */
+static bool lacks_warehouses(const struct loading *loading)
+{
+    return loading->reader.header.fixed.schema < table_info(TABLE_warehouses)->since;
+}
+
 /* The end carries the checksum of the state that the image shows: the same one, as long as the
  * records are laid out as they were, since what is zero adds nothing to it. Over records that were
- * moved it is another one. */
+ * moved or added it is another one. */
 static enum loaded sum_compare(struct loading *loading)
 {
     uint64_t sum = 0;
+    if (lacks_warehouses(loading))
+        return LOADED;
     for (uint32_t i = 0; i < loading->reader.header.fixed.table_count; i++) {
         if (!loading->sources[i].is_same)
             return LOADED;
@@ -318,15 +326,18 @@ static enum loaded sum_compare(struct loading *loading)
 
 static enum loaded records_check(struct loading *loading)
 {
-    const struct engine *engine = loading->loader->engine;
+    struct engine *engine = loading->loader->engine;
     char error[LOADER_ERROR_SIZE / 2];
-    engine_rebuild(loading->loader->engine);
-    if (!engine_upgrade(loading->loader->engine, loading->reader.header.fixed.schema))
+    engine_rebuild(engine);
+    if (!engine_upgrade(engine, loading->reader.header.fixed.schema))
         return say(loading, LOAD_REFUSED, "no memory to bring it to this till's schema");
-    if (engine_check_bounds(engine, error, sizeof error) &&
-        engine_check_totals(engine, error, sizeof error)) {
+    bool is_sound = engine_check_bounds(engine, error, sizeof error);
+    if (is_sound && lacks_warehouses(loading) &&
+        !engine_add_warehouses(engine, error, sizeof error))
+        return say(loading, LOAD_REFUSED, "%s", error);
+    if (is_sound && engine_check_totals(engine, error, sizeof error)) {
         enum loaded loaded = sum_compare(loading);
-        engine_rewind(loading->loader->engine);
+        engine_rewind(engine);
         return loaded;
     }
     return say(loading, LOAD_DAMAGED, "forged or damaged, though its checksums are right: %s",

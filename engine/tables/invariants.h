@@ -28,6 +28,8 @@ INVARIANT(1, 3, stock_total, "on_hand of all stock is what its records make, at 
 INVARIANT(2, 1, stock_reserved, "reserved = sum over PENDING orders")
 INVARIANT(2, 2, stock_committed, "committed = sum over sold orders, what is shipped left out")
 INVARIANT(2, 3, stock_pooled, "pooled = sum over the sales' pools")
+INVARIANT(2, 4, warehouse_promised, "orders and units promised from a warehouse are as counted")
+INVARIANT(2, 5, warehouse_shut, "warehouses that are not ONLINE are as many as counted")
 
 INVARIANT(3, 1, line_allocated, "allocated <= quantity of a line")
 INVARIANT(3, 2, line_piece, "a piece is of a line of its order, and of that line's SKU")
@@ -65,7 +67,8 @@ INVARIANT(8, 1, order_once, "one order per order id")
 INVARIANT(8, 2, payment_once, "one effect per provider and payment event")
 INVARIANT(8, 3, key_once, "one effect per key, in the order in which keys came")
 INVARIANT(8, 4, customer_once, "one customer per customer id")
-INVARIANT(8, 5, number_once, "one record per SKU, name, (SKU, warehouse), sale, pool and count")
+INVARIANT(8, 5, number_once,
+          "one record per SKU, name, (SKU, warehouse), warehouse, zone, sale, pool and count")
 INVARIANT(8, 6, refund_once, "one effect per refund id")
 
 INVARIANT(9, 1, history_whole, "one step per version, by ascending seq, the newest into the state")

@@ -324,6 +324,88 @@ FIELD(order_id, 1, id, order, 1, "an order")
 SHAPE_END(order_id)
 REQUIRED(order_id, order)
 
+SHAPE(stock_transfer)
+FIELD(stock_transfer, 1, key, key, 3, "idempotency key")
+FIELD(stock_transfer, 2, sku, sku, 3, "a known SKU")
+FIELD(stock_transfer, 3, stock, quantity, 3, "units that are available in `from`, 1 or more")
+FIELD(stock_transfer, 4, warehouse, from, 3, "not zero")
+FIELD(stock_transfer, 5, warehouse, to, 3, "another one, not zero")
+SHAPE_END(stock_transfer)
+REQUIRED(stock_transfer, key)
+REQUIRED(stock_transfer, sku)
+REQUIRED(stock_transfer, quantity)
+REQUIRED(stock_transfer, from)
+REQUIRED(stock_transfer, to)
+
+SHAPE(stock_transfer_reply)
+FIELD(stock_transfer_reply, 1, u64, seq, 3, "position of the change in the log")
+FIELD(stock_transfer_reply, 2, count, level_count, 3, "two: `from`, then `to`")
+FIELD(stock_transfer_reply, 3, zero16, reserved, 3, "")
+FIELD(stock_transfer_reply, 4, zero32, reserved2, 3, "")
+SHAPE_END(stock_transfer_reply)
+
+SHAPE(level)
+FIELD(level, 1, warehouse, warehouse, 3, "its number")
+FIELD(level, 2, zero32, reserved, 3, "")
+FIELD(level, 3, stock, on_hand, 3, "after the change; of an answer that is REPLAYED, now")
+FIELD(level, 4, stock, available, 3, "as on_hand")
+SHAPE_END(level)
+
+SHAPE(stock_unsellable)
+FIELD(stock_unsellable, 1, key, key, 3, "idempotency key")
+FIELD(stock_unsellable, 2, sku, sku, 3, "a known SKU")
+FIELD(stock_unsellable, 3, stock, delta, 3,
+      "from available to unsellable; negative takes from unsellable")
+FIELD(stock_unsellable, 4, warehouse, warehouse, 3, "not zero")
+FIELD(stock_unsellable, 5, stock_flags, flags, 3,
+      "DISCARD: what is taken from unsellable leaves the warehouse, else it becomes available")
+FIELD(stock_unsellable, 6, zero16, reserved, 3, "")
+SHAPE_END(stock_unsellable)
+REQUIRED(stock_unsellable, key)
+REQUIRED(stock_unsellable, sku)
+REQUIRED(stock_unsellable, delta)
+REQUIRED(stock_unsellable, warehouse)
+
+SHAPE(warehouse_put)
+FIELD(warehouse_put, 1, key, key, 3, "idempotency key")
+FIELD(warehouse_put, 2, warehouse, warehouse, 3, "not zero")
+FIELD(warehouse_put, 3, warehouse_state, state, 3,
+      "ONLINE, or DRAINING or OFFLINE: it takes no new orders")
+FIELD(warehouse_put, 4, zero8, reserved, 3, "")
+FIELD(warehouse_put, 5, zero16, reserved2, 3, "")
+SHAPE_END(warehouse_put)
+REQUIRED(warehouse_put, key)
+REQUIRED(warehouse_put, warehouse)
+REQUIRED(warehouse_put, state)
+
+SHAPE(warehouse_put_reply)
+FIELD(warehouse_put_reply, 1, u64, seq, 3, "position of the change in the log")
+FIELD(warehouse_put_reply, 2, u64, orders, 3, "that hold units there, or have them to be shipped")
+FIELD(warehouse_put_reply, 3, stock, units, 3, "promised to them: reserved and committed")
+FIELD(warehouse_put_reply, 4, warehouse_state, state, 3, "after the change")
+FIELD(warehouse_put_reply, 5, zero8, reserved, 3, "")
+FIELD(warehouse_put_reply, 6, zero16, reserved2, 3, "")
+FIELD(warehouse_put_reply, 7, zero32, reserved3, 3, "")
+SHAPE_END(warehouse_put_reply)
+
+SHAPE(zone_put)
+FIELD(zone_put, 1, key, key, 3, "idempotency key")
+FIELD(zone_put, 2, zone, zone, 3, "not zero")
+FIELD(zone_put, 3, zero8, reserved, 3, "")
+FIELD(zone_put, 4, count, warehouse_count, 3,
+      "up to 32, in place of those that it had; without any it gives nothing")
+FIELD(zone_put, 5, zero32, reserved2, 3, "")
+SHAPE_END(zone_put)
+REQUIRED(zone_put, key)
+REQUIRED(zone_put, zone)
+
+SHAPE(zone_warehouse)
+FIELD(zone_warehouse, 1, warehouse, warehouse, 3, "not zero, and not twice")
+FIELD(zone_warehouse, 2, zero32, reserved, 3, "")
+FIELD(zone_warehouse, 3, money, cost, 3, "of sending from there, 0 to 10^15: the cheapest is first")
+SHAPE_END(zone_warehouse)
+REQUIRED(zone_warehouse, warehouse)
+
 SHAPE(stock_get)
 FIELD(stock_get, 1, name, name, 1, "a SKU's name, answered first; empty for none")
 FIELD(stock_get, 2, count, item_count, 1, "up to 64 with the name")
@@ -448,8 +530,8 @@ FIELD(order_place, 7, currency, currency, 1,
 FIELD(order_place, 8, count, line_count, 1, "1 to 32")
 FIELD(order_place, 9, allocation, allocation, 1,
       "SINGLE: one warehouse for the order, the first that can; RANK: from the warehouses by "
-      "ascending number; EXPLICIT: each line's own")
-FIELD(order_place, 10, zero8, reserved, 1, "")
+      "ascending number; EXPLICIT: each line's own; CHEAPEST: from those of the zone, by cost")
+FIELD(order_place, 11, zone, zone, 3, "with CHEAPEST a known zone, else 0")
 SHAPE_END(order_place)
 REQUIRED(order_place, order)
 REQUIRED(order_place, customer)
@@ -955,6 +1037,16 @@ MESSAGE(53, order_parcels, "order.parcels", QUERY, read, FREE, 3, order_page, no
 MESSAGE(63, order_money, "order.money", QUERY, read, FREE, 3, order_page, none, 0,
         order_money_reply, refund, REFUND_ROWS_MAX,
         "an order's money and points, and its refunds, page by page")
+MESSAGE(40, stock_transfer, "stock.transfer", COMMAND, stock, KEYED_ROWS, 3, stock_transfer, none,
+        0, stock_transfer_reply, level, 2, "moves units from one warehouse to another")
+MESSAGE(41, stock_unsellable, "stock.unsellable", COMMAND, stock, KEYED, 3, stock_unsellable, none,
+        0, stock_level, order_id, CONCERNED_ORDERS_MAX,
+        "sets units aside that are damaged, brings them back, or discards them")
+MESSAGE(42, warehouse_put, "warehouse.put", COMMAND, stock, KEYED, 3, warehouse_put, none, 0,
+        warehouse_put_reply, none, 0, "lets a warehouse take orders, or no new ones")
+MESSAGE(43, zone_put, "zone.put", COMMAND, stock, KEYED, 3, zone_put, zone_warehouse,
+        ZONE_WAREHOUSES_MAX, seq_reply, none, 0,
+        "the warehouses that a zone is sent to from, and what that costs")
 
 #undef SHAPE
 #undef FIELD

@@ -417,6 +417,28 @@ MEMBER(epoch, 3, uint64_t, previous, none, 2, "checksum of the last block before
 MEMBER(epoch, 4, uint64_t, time_us, none, 2, "when it began")
 RECORD_END(epoch)
 
+/* A warehouse that has, or had, stock, or was put. It counts what is promised from it in a record
+ * of its own, which changes with every order: this one is what orders are judged by. */
+RECORD(warehouse)
+MEMBER(warehouse, 1, uint32_t, warehouse, none, 3, "its number")
+MEMBER(warehouse, 2, uint8_t, state, none, 3, "warehouse_state")
+MEMBER(warehouse, 3, uint8_t, zero, none, 3, "")
+MEMBER(warehouse, 4, uint16_t, zero2, none, 3, "")
+RECORD_END(warehouse)
+
+RECORD(warehouse_promise)
+MEMBER(warehouse_promise, 1, uint64_t, orders, none, 3, "that have units there, not shipped")
+MEMBER(warehouse_promise, 2, uint64_t, units, none, 3, "reserved and committed in all of its stock")
+RECORD_END(warehouse_promise)
+
+/* Where a zone is sent to from, by ascending cost, then number. */
+RECORD(zone)
+MEMBER(zone, 1, struct zone_costs, costs, none, 3, "of each warehouse")
+MEMBER(zone, 2, struct zone_warehouses, warehouses, none, 3, "their numbers")
+MEMBER(zone, 3, uint32_t, zone, none, 3, "its number")
+MEMBER(zone, 4, uint32_t, count, none, 3, "warehouses that it has; the rest is zero")
+RECORD_END(zone)
+
 /* Tables and what belongs to them. */
 
 TABLE(1, ARENA, skus, sku, skus, 1, "what is sold")
@@ -444,6 +466,10 @@ TABLE(18, POOL, payments, payment, payments, 1, "payment events with their first
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
 TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
 TABLE(21, BESIDE, piece_links, piece_link, pieces, 3, "links of the pieces of those orders")
+TABLE(24, ARENA, warehouses, warehouse, warehouses, 3, "warehouses, and whether they take orders")
+TABLE(25, ARENA, warehouse_promises, warehouse_promise, warehouses, 3,
+      "what is promised from each warehouse")
+TABLE(26, ARENA, zones, zone, zones, 3, "warehouses of zones, with their costs")
 
 LINK(tally, customer)
 LINK(lot, next)
@@ -471,9 +497,13 @@ ID_INDEX(customer_index, customer_ids)
 INDEX(order_index, orders)
 INDEX(payment_index, payments)
 INDEX(refund_index, refunds)
+INDEX(warehouse_index, warehouses)
+INDEX(zone_index, zones)
 
 TERMS(skus)
 TERMS(sales)
+TERMS(warehouses)
+TERMS(zones)
 
 SCALAR(1, STATE, seq, seq, 1, "of the last change")
 SCALAR(2, STATE, digest, digest, 1, "after it")
@@ -555,6 +585,7 @@ SCALAR(117, STATE, fulfilments_free_count, fulfilments.free_count, 3, "records i
 SCALAR(105, STATE, refunds_free, refunds_free, 3, "the record that was given back last")
 SCALAR(106, STATE, refunds_free_count, refunds_free_count, 3, "records given back")
 SCALAR(107, STATE, settled_count, settled_count, 3, "payment events that were parked")
+SCALAR(120, STATE, warehouses_shut, warehouses_shut, 3, "warehouses that are not ONLINE")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
@@ -580,6 +611,8 @@ CAPACITY(19, accounts, 2u << 20, "orders that were shipped, refunded or settled"
 CAPACITY(20, fulfilments, 2u << 20, "allocations of orders that were shipped or refunded by lines")
 CAPACITY(21, parcels, 4u << 20, "parcels shipped and parcels delivered")
 CAPACITY(22, refunds, 1u << 20, "refunds of the orders in memory")
+CAPACITY(23, warehouses, 4u << 10, "warehouses")
+CAPACITY(24, zones, 255, "zones")
 
 #undef RECORD
 #undef MEMBER

@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 
-enum { TIME_START_US = 1000000000, EURO = 978, DOLLAR = 840, RECENT = 24 };
+enum { TIME_START_US = 1000000000, EURO = 978, DOLLAR = 840, RECENT = 24, ZONES = 3 };
 
 struct generator {
     const struct profile *profile;
@@ -28,7 +28,9 @@ struct generator {
     [MESSAGE_epoch_begin] = 3, [MESSAGE_order_ship] = 12, [MESSAGE_order_deliver] = 8,             \
     [MESSAGE_order_return] = 8, [MESSAGE_order_parcels] = 2, [MESSAGE_refund_begin] = 16,          \
     [MESSAGE_refund_finish] = 12, [MESSAGE_refund_get] = 2, [MESSAGE_order_money] = 4,             \
-    [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2
+    [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2,                          \
+    [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3,       \
+    [MESSAGE_warehouse_put] = 3, [MESSAGE_zone_put] = 2
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -312,6 +314,63 @@ static void make_stock_set(struct generator *generator)
         body->flags = stock_flags_ALLOW_DEFICIT;
 }
 
+static void make_stock_transfer(struct generator *generator)
+{
+    struct stock_transfer_body *body = body_start(generator, sizeof *body);
+    body->key = fresh_id(generator);
+    body->sku = any_sku(generator);
+    body->from = any_warehouse(generator);
+    body->to = any_warehouse(generator);
+    body->quantity = (int64_t)small(generator, generator->profile->stock_max / 2 + 1);
+}
+
+static void make_stock_unsellable(struct generator *generator)
+{
+    struct stock_unsellable_body *body = body_start(generator, sizeof *body);
+    body->key = fresh_id(generator);
+    body->sku = any_sku(generator);
+    body->warehouse = any_warehouse(generator);
+    body->delta = (int64_t)small(generator, generator->profile->stock_max / 4 + 1);
+    if (chance(generator, 60))
+        body->delta = -body->delta;
+    if (body->delta < 0 && chance(generator, 40))
+        body->flags = stock_flags_DISCARD;
+}
+
+/* Mostly one that is shut is opened again, so that orders find most warehouses open. */
+static void make_warehouse_put(struct generator *generator)
+{
+    struct warehouse_put_body *body = body_start(generator, sizeof *body);
+    const struct model *model = generator->model;
+    body->key = fresh_id(generator);
+    body->warehouse = any_warehouse(generator);
+    body->state = (uint8_t)(1 + below(generator, 3));
+    for (int i = 0; i < model->warehouses.count && chance(generator, 80); i++) {
+        if (model->warehouses.items[i].state == warehouse_state_ONLINE)
+            continue;
+        body->warehouse = model->warehouses.items[i].warehouse;
+        body->state = warehouse_state_ONLINE;
+        break;
+    }
+}
+
+static void make_zone_put(struct generator *generator)
+{
+    struct zone_put_body *body = body_start(generator, sizeof *body);
+    uint32_t warehouses = generator->profile->warehouses;
+    uint32_t warehouse = any_warehouse(generator);
+    body->key = fresh_id(generator);
+    body->zone = (uint8_t)(1 + below(generator, ZONES));
+    if (chance(generator, 95))
+        body->warehouse_count = (uint16_t)(1 + below(generator, warehouses));
+    for (int i = 0; i < body->warehouse_count; i++) {
+        struct zone_warehouse_body *row = body_row(generator, sizeof *row);
+        warehouse = 1 + (warehouse + !chance(generator, 2)) % (warehouses + 1);
+        row->warehouse = warehouse;
+        row->cost = (int64_t)below(generator, 4);
+    }
+}
+
 static void make_stock_get(struct generator *generator)
 {
     struct stock_get_body *body = body_start(generator, sizeof *body);
@@ -437,7 +496,9 @@ static void make_order_place(struct generator *generator)
     body->flags = (uint16_t)(below(generator, 8) & below(generator, 8));
     if (chance(generator, 10))
         body->currency = chance(generator, 80) ? EURO : DOLLAR;
-    body->allocation = (uint8_t)below(generator, 3);
+    body->allocation = (uint8_t)below(generator, 4);
+    if (body->allocation == allocation_CHEAPEST)
+        body->zone = (uint8_t)(1 + below(generator, ZONES));
     uint32_t lines = 1;
     if (chance(generator, generator->profile->lines_many))
         lines = 1 + (uint32_t)below(generator, generator->profile->lines_max);
@@ -751,7 +812,11 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_sku_put] = make_sku_put,
     [MESSAGE_stock_adjust] = make_stock_adjust,
     [MESSAGE_stock_set] = make_stock_set,
+    [MESSAGE_stock_transfer] = make_stock_transfer,
+    [MESSAGE_stock_unsellable] = make_stock_unsellable,
     [MESSAGE_stock_get] = make_stock_get,
+    [MESSAGE_warehouse_put] = make_warehouse_put,
+    [MESSAGE_zone_put] = make_zone_put,
     [MESSAGE_sale_put] = make_sale_put,
     [MESSAGE_sale_open] = make_sale_change,
     [MESSAGE_sale_pause] = make_sale_change,
@@ -872,7 +937,9 @@ static uint16_t opening_message(const struct generator *generator, int index)
     index -= (int)(profile->skus * profile->warehouses);
     if (index < 6 * sales)
         return index < 3 * sales ? MESSAGE_sale_put : MESSAGE_sale_open;
-    return index < 6 * sales + 6 ? MESSAGE_points_credit : 0;
+    if (index < 6 * sales + 6)
+        return MESSAGE_points_credit;
+    return index < 6 * sales + 6 + 2 * ZONES ? MESSAGE_zone_put : 0;
 }
 
 /* Decides the request with the model, so that later requests fit the state, and adds it. */

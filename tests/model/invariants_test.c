@@ -14,6 +14,7 @@
 #include "engine/state.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
+#include "engine/zone.h"
 #include "tests/model/shop.h"
 #include "tests/test.h"
 
@@ -614,15 +615,131 @@ static struct report_place break_sku_name(struct engine *engine)
 
 static bool stock_is_last(const struct engine *engine, uint32_t index)
 {
-    return stock_at(engine, index)->next == 0 && stock_at(engine, index)->warehouse < UINT32_MAX;
+    return stock_at(engine, index)->next == 0 &&
+           stock_at(engine, index)->warehouse < UINT32_MAX - 1;
 }
 
+/* In a warehouse of which nothing else is known. */
 static struct report_place break_warehouse(struct engine *engine)
 {
     uint32_t stock = find(engine, engine->stocks.count, stock_is_last);
     if (stock != 0)
-        stock_edit(engine, stock)->warehouse = UINT32_MAX;
+        stock_edit(engine, stock)->warehouse = UINT32_MAX - 1;
     return record(TABLE_stocks, stock);
+}
+
+/* In the last warehouse, where nobody finds it. */
+static struct report_place break_stock_number(struct engine *engine)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 1; i <= engine->warehouses.count; i++) {
+        if (warehouse_at(engine, i)->warehouse > last)
+            last = warehouse_at(engine, i)->warehouse;
+    }
+    for (uint32_t i = 1; i <= engine->stocks.count; i++) {
+        if (!stock_is_last(engine, i) || stock_at(engine, i)->warehouse == last)
+            continue;
+        stock_edit(engine, i)->warehouse = last;
+        return record(TABLE_stocks, i);
+    }
+    return nothing;
+}
+
+/* A second record of a warehouse. */
+static struct report_place break_warehouse_number(struct engine *engine)
+{
+    uint32_t index = arena_take(&engine->warehouses, 1);
+    arena_take(&engine->warehouse_promises, 1);
+    *warehouse_edit(engine, index) = (struct warehouse){
+        .warehouse = warehouse_at(engine, 1)->warehouse, .state = warehouse_state_ONLINE};
+    return record(TABLE_warehouses, index);
+}
+
+static struct report_place break_warehouse_state(struct engine *engine)
+{
+    warehouse_edit(engine, 1)->state = warehouse_state_OFFLINE + 1;
+    return record(TABLE_warehouses, 1);
+}
+
+static struct report_place break_orders_promised(struct engine *engine)
+{
+    warehouse_promise_edit(engine, 1)->orders++;
+    return record(TABLE_warehouse_promises, 1);
+}
+
+static struct report_place break_units_promised(struct engine *engine)
+{
+    warehouse_promise_edit(engine, 1)->units++;
+    return record(TABLE_warehouse_promises, 1);
+}
+
+static struct report_place break_shut(struct engine *engine)
+{
+    engine->warehouses_shut++;
+    return number(SCALAR_warehouses_shut);
+}
+
+static bool zone_has_two(const struct engine *engine, uint32_t index)
+{
+    return zone_at(engine, index)->count == 2;
+}
+
+static struct report_place break_zone_order(struct engine *engine)
+{
+    uint32_t zone = find(engine, engine->zones.count, zone_has_two);
+    if (zone != 0)
+        zone_edit(engine, zone)->costs.at[0] = zone_at(engine, zone)->costs.at[1] + 1;
+    return record(TABLE_zones, zone);
+}
+
+static struct report_place break_zone_end(struct engine *engine)
+{
+    uint32_t zone = find(engine, engine->zones.count, zone_has_two);
+    if (zone != 0)
+        zone_edit(engine, zone)->costs.at[2] = 1;
+    return record(TABLE_zones, zone);
+}
+
+static struct report_place break_zone_warehouse(struct engine *engine)
+{
+    uint32_t zone = find(engine, engine->zones.count, zone_has_two);
+    struct zone *terms = zone_edit(engine, zone);
+    if (zone != 0) {
+        terms->warehouses.at[1] = terms->warehouses.at[0];
+        terms->costs.at[1] = terms->costs.at[0] + 1;
+    }
+    return record(TABLE_zones, zone);
+}
+
+static struct report_place break_zone_number(struct engine *engine)
+{
+    if (engine->zones.count == 0)
+        return nothing;
+    uint32_t index = arena_take(&engine->zones, 1);
+    *zone_edit(engine, index) = (struct zone){.zone = zone_at(engine, 1)->zone};
+    return record(TABLE_zones, index);
+}
+
+static bool order_is_cheapest(const struct engine *engine, uint32_t index)
+{
+    return order_allocation(order_at(engine, index)) == allocation_CHEAPEST;
+}
+
+static struct report_place break_order_zone(struct engine *engine)
+{
+    uint32_t order = find(engine, engine->orders.count, order_is_cheapest);
+    if (order != 0)
+        order_pieces_edit(engine, order_edit(engine, order))->flags &= (1u << PIECE_ZONE_SHIFT) - 1;
+    return record(TABLE_orders, order);
+}
+
+/* Of a zone that was never put. */
+static struct report_place break_order_zone_number(struct engine *engine)
+{
+    uint32_t order = find(engine, engine->orders.count, order_is_cheapest);
+    if (order != 0)
+        order_pieces_edit(engine, order_edit(engine, order))->flags = UINT8_MAX << PIECE_ZONE_SHIFT;
+    return zone_find(engine, UINT8_MAX) == 0 ? record(TABLE_orders, order) : nothing;
 }
 
 static struct report_place break_sale_number(struct engine *engine)
@@ -875,7 +992,7 @@ static const struct {
     {INVARIANT_customer_once, break_customer_id},
     {INVARIANT_number_once, break_sku_number},
     {INVARIANT_number_once, break_sku_name},
-    {INVARIANT_number_once, break_warehouse},
+    {INVARIANT_number_once, break_stock_number},
     {INVARIANT_number_once, break_sale_number},
     {INVARIANT_number_once, break_pool_number},
     {INVARIANT_number_once, break_tally_number},
@@ -895,6 +1012,18 @@ static const struct {
     {INVARIANT_epoch_order, break_epoch_seq},
     {INVARIANT_epoch_order, break_epoch_to_come},
     {INVARIANT_epoch_order, break_epoch_time},
+    {INVARIANT_record_refers, break_warehouse},
+    {INVARIANT_number_once, break_warehouse_number},
+    {INVARIANT_record_range, break_warehouse_state},
+    {INVARIANT_warehouse_promised, break_orders_promised},
+    {INVARIANT_warehouse_promised, break_units_promised},
+    {INVARIANT_warehouse_shut, break_shut},
+    {INVARIANT_record_range, break_zone_order},
+    {INVARIANT_record_zero, break_zone_end},
+    {INVARIANT_number_once, break_zone_warehouse},
+    {INVARIANT_number_once, break_zone_number},
+    {INVARIANT_record_range, break_order_zone},
+    {INVARIANT_record_refers, break_order_zone_number},
 };
 
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };

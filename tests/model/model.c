@@ -110,7 +110,7 @@ static bool key_may_be_none(uint16_t number)
 }
 
 /* True when the key alone decides the request. */
-static bool key_decides(const struct model *model, const struct model_request *request,
+static bool key_decides(struct model *model, const struct model_request *request,
                         struct model_reply *reply)
 {
     struct id key;
@@ -136,6 +136,8 @@ static bool key_decides(const struct model *model, const struct model_request *r
             const struct stock_set_body *body = request->body;
             model_answer_orders_concerned(model, reply, body->sku, body->warehouse);
         }
+        if (request->number == MESSAGE_stock_transfer)
+            model_answer_levels(model, reply, request->body);
         return true;
     }
     return false;
@@ -239,7 +241,11 @@ static const struct {
     [MESSAGE_sku_put] = {model_sku_put, true},
     [MESSAGE_stock_adjust] = {model_stock_adjust, true},
     [MESSAGE_stock_set] = {model_stock_set, true},
+    [MESSAGE_stock_transfer] = {model_stock_transfer, true},
+    [MESSAGE_stock_unsellable] = {model_stock_unsellable, true},
     [MESSAGE_stock_get] = {model_stock_get, false},
+    [MESSAGE_warehouse_put] = {model_warehouse_put, true},
+    [MESSAGE_zone_put] = {model_zone_put, true},
     [MESSAGE_sale_put] = {model_sale_put, true},
     [MESSAGE_sale_open] = {model_sale_open, true},
     [MESSAGE_sale_pause] = {model_sale_pause, true},

@@ -32,13 +32,13 @@ struct model_stock {
     uint64_t sku;
     uint32_t warehouse;
     int64_t on_hand;
+    int64_t unsellable;
 
     /* Summed up by model_sum_stock. */
     int64_t available;
     int64_t pooled;
     int64_t reserved;
     int64_t committed;
-    int64_t unsellable; /* is what came back unfit */
 };
 
 struct model_sale {
@@ -172,6 +172,17 @@ struct model_key {
     uint16_t number;
 };
 
+struct model_warehouse {
+    uint32_t warehouse;
+    uint8_t state;
+};
+
+struct model_zone {
+    uint8_t zone;
+    int count;
+    struct zone_warehouse_body rows[ZONE_WAREHOUSES_MAX];
+};
+
 struct model_epoch {
     struct epoch_begin_body body;
     uint64_t seq;
@@ -196,6 +207,8 @@ struct model_epoch {
     LIST(struct model_payment, payments)                                                           \
     LIST(struct model_key, keys)                                                                   \
     LIST(struct model_epoch, epochs)                                                               \
+    LIST(struct model_warehouse, warehouses)                                                       \
+    LIST(struct model_zone, zones)                                                                 \
     LIST(uint8_t, bytes)
 
 /* A list: items, how many there are, and how many fit before it must grow. */
@@ -269,6 +282,13 @@ int model_find_stock(const struct model *model, uint64_t sku, uint32_t warehouse
 int model_find_sale(const struct model *model, uint32_t sale);
 int model_find_pool(const struct model *model, uint32_t sale, uint64_t sku, uint32_t warehouse);
 int model_find_order(const struct model *model, struct id order);
+int model_find_zone(const struct model *model, uint8_t zone);
+
+/* Is the warehouse not ONLINE? One that was never put is. */
+bool model_is_shut(const struct model *model, uint32_t warehouse);
+
+/* The warehouses of a zone, the cheapest first; returns how many. */
+int model_zone_warehouses(const struct model *model, int zone, uint32_t *warehouses);
 
 /* For the parts of the model.
  *
@@ -339,6 +359,7 @@ bool model_is_too_much(const struct model *model, int64_t more);
 typedef void model_handler(struct model *model, const struct model_request *request,
                            struct model_reply *reply);
 model_handler model_sku_put, model_stock_adjust, model_stock_set, model_stock_get;
+model_handler model_stock_transfer, model_stock_unsellable, model_warehouse_put, model_zone_put;
 model_handler model_sale_put, model_sale_open, model_sale_pause, model_sale_close;
 model_handler model_points_credit, model_points_balance;
 model_handler model_order_place, model_payment_event, model_order_cancel;
@@ -351,5 +372,9 @@ model_handler model_order_ship, model_order_deliver, model_order_return, model_o
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */
 void model_answer_orders_concerned(const struct model *model, struct model_reply *reply,
                                    uint64_t sku, uint32_t warehouse);
+
+/* Both warehouses of a transfer as they are now, as rows of its reply. */
+void model_answer_levels(struct model *model, struct model_reply *reply,
+                         const struct stock_transfer_body *body);
 
 #endif

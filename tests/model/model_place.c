@@ -19,7 +19,7 @@ struct draft_piece {
 struct draft {
     const struct order_place_body *body;
     const struct line_body *lines;
-    uint32_t warehouses[MODEL_WAREHOUSES_MAX]; /* all warehouses, ascending */
+    uint32_t warehouses[MODEL_WAREHOUSES_MAX]; /* that may give, in their order */
     int warehouse_count;
     struct draft_piece pieces[DRAFT_PIECES_MAX];
     int piece_count;
@@ -45,6 +45,8 @@ static unsigned invalid_field(const struct order_place_body *body, const struct 
         return order_place_field_currency;
     if (body->line_count == 0)
         return order_place_field_line_count;
+    if (body->allocation == allocation_CHEAPEST ? body->zone == 0 : body->zone != 0)
+        return order_place_field_zone;
     for (int i = 0; i < body->line_count; i++) {
         if (lines[i].quantity == 0)
             return ROW_FIELD + line_field_quantity;
@@ -126,9 +128,16 @@ static bool prices_are_right(const struct model *model, struct draft *draft,
     return true;
 }
 
+/* All warehouses by number; with CHEAPEST those of the zone, by cost. */
 static void list_warehouses(const struct model *model, struct draft *draft)
 {
     uint32_t last = 0;
+    if (draft->body->allocation == allocation_CHEAPEST) {
+        int zone = model_find_zone(model, draft->body->zone);
+        if (zone != MODEL_NONE)
+            draft->warehouse_count = model_zone_warehouses(model, zone, draft->warehouses);
+        return;
+    }
     for (;;) {
         uint32_t next = 0;
         for (int i = 0; i < model->stocks.count; i++) {
@@ -228,6 +237,31 @@ static void fill_from_single(const struct model *model, struct draft *draft)
     fill_all_from(model, draft, best);
 }
 
+/* CHEAPEST: the first that fills the order; else as by rank. */
+static void fill_from_zone(const struct model *model, struct draft *draft)
+{
+    for (int w = 0; w < draft->warehouse_count; w++) {
+        if (!may_be_the_single(draft, draft->warehouses[w]))
+            continue;
+        fill_all_from(model, draft, draft->warehouses[w]);
+        if (first_unfilled(draft) == MODEL_NONE)
+            return;
+    }
+    draft->piece_count = 0;
+    memset(draft->allocated, 0, sizeof draft->allocated);
+    fill_by_rank(model, draft);
+}
+
+static void fill(const struct model *model, struct draft *draft)
+{
+    if (draft->body->allocation == allocation_SINGLE)
+        fill_from_single(model, draft);
+    else if (draft->body->allocation == allocation_CHEAPEST)
+        fill_from_zone(model, draft);
+    else
+        fill_by_rank(model, draft);
+}
+
 /* SINGLE: the most of the line's SKU that any one warehouse could give. */
 static int64_t remaining_in_single(const struct model *model, const struct draft *draft, int line)
 {
@@ -290,10 +324,7 @@ bool model_allocate_again(struct model *model, int index)
     for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
         lines[model->pieces.items[p].line].quantity += (uint32_t)model->pieces.items[p].quantity;
     list_warehouses(model, &draft);
-    if (body->allocation == allocation_SINGLE)
-        fill_from_single(model, &draft);
-    else
-        fill_by_rank(model, &draft);
+    fill(model, &draft);
     if (first_unfilled(&draft) != MODEL_NONE || draft.piece_count > ORDER_PIECES_MAX)
         return false;
     for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
@@ -312,15 +343,29 @@ bool model_allocate_again(struct model *model, int index)
     return true;
 }
 
+static bool places_are_right(const struct model *model, const struct draft *draft,
+                             struct model_reply *reply)
+{
+    uint8_t zone = draft->body->zone;
+    if (zone != 0 && model_find_zone(model, zone) == MODEL_NONE) {
+        model_reject(model, reply, OUTCOME_NOT_FOUND, zone, 0);
+        return false;
+    }
+    for (int i = 0; i < draft->body->line_count; i++) {
+        if (model_is_shut(model, draft->lines[i].warehouse)) {
+            model_reject(model, reply, OUTCOME_WAREHOUSE_OFFLINE, draft->lines[i].warehouse, 0);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool stock_is_there(const struct model *model, struct draft *draft,
                            struct model_reply *reply)
 {
     bool is_single = draft->body->allocation == allocation_SINGLE;
     bool is_partial = (draft->body->flags & place_flags_PARTIAL) != 0;
-    if (is_single)
-        fill_from_single(model, draft);
-    else
-        fill_by_rank(model, draft);
+    fill(model, draft);
     int line = first_unfilled(draft);
     if (is_partial && draft->piece_count == 0) {
         model_reject(model, reply, OUTCOME_SOLD_OUT, draft->lines[0].sku, 0);
@@ -527,8 +572,9 @@ void model_order_place(struct model *model, const struct model_request *request,
     model_sum_stock(model);
     list_warehouses(model, &draft);
     if (!sale_is_open(model, draft.body->sale, reply) || !prices_are_right(model, &draft, reply) ||
-        !stock_is_there(model, &draft, reply) || !limits_allow(model, &draft, reply) ||
-        !total_is_in_range(model, &draft, reply) || !points_are_right(model, &draft, reply))
+        !places_are_right(model, &draft, reply) || !stock_is_there(model, &draft, reply) ||
+        !limits_allow(model, &draft, reply) || !total_is_in_range(model, &draft, reply) ||
+        !points_are_right(model, &draft, reply))
         return;
     model_accept(model, reply);
     place(model, &draft, request, reply);

@@ -1,8 +1,8 @@
 /* The model's SKUs and stock.
  *
- * on_hand is what was set and adjusted; everything else about a (SKU, warehouse) is summed up from
- * the orders and the pools whenever it is needed. So giving back needs no code: an order that has
- * ended is no longer part of the sum. */
+ * on_hand and unsellable are what was set, adjusted and moved; everything else about a (SKU,
+ * warehouse) is summed up from the orders and the pools whenever it is needed. So giving back needs
+ * no code: an order that has ended is no longer part of the sum. */
 #include <string.h>
 
 #include "tests/model/model.h"
@@ -78,7 +78,7 @@ static int64_t clamped(int64_t amount)
 int64_t model_could_give(const struct model *model, uint32_t sale, uint64_t sku, uint32_t warehouse)
 {
     int stock = model_find_stock(model, sku, warehouse);
-    if (stock == MODEL_NONE)
+    if (stock == MODEL_NONE || model_is_shut(model, warehouse))
         return 0;
     int pool = model_find_pool(model, sale, sku, warehouse);
     int of_sale = model_find_sale(model, sale);
@@ -152,15 +152,27 @@ int model_stock_comes_to_be(struct model *model, uint64_t sku, uint32_t warehous
     return model->stocks.count - 1;
 }
 
+static struct model_stock *stock_pair(struct model *model, uint64_t sku, uint32_t warehouse)
+{
+    int index = model_stock_comes_to_be(model, sku, warehouse);
+    return &model->stocks.items[index];
+}
+
+static void answer_level(struct model *model, struct model_reply *reply,
+                         const struct model_stock *stock)
+{
+    model_sum_stock(model);
+    struct stock_level_body *level = model_answer(model, reply, sizeof *level);
+    level->on_hand = stock->on_hand;
+    level->available = stock->available;
+}
+
 static void stock_becomes(struct model *model, struct model_reply *reply, uint64_t sku,
                           uint32_t warehouse, int64_t on_hand)
 {
-    int index = model_stock_comes_to_be(model, sku, warehouse);
-    model->stocks.items[index].on_hand = on_hand;
-    model_sum_stock(model);
-    struct stock_level_body *level = model_answer(model, reply, sizeof *level);
-    level->on_hand = on_hand;
-    level->available = model->stocks.items[index].available;
+    struct model_stock *stock = stock_pair(model, sku, warehouse);
+    stock->on_hand = on_hand;
+    answer_level(model, reply, stock);
 }
 
 void model_stock_adjust(struct model *model, const struct model_request *request,
@@ -238,6 +250,8 @@ void model_stock_set(struct model *model, const struct model_request *request,
         invalid = stock_set_field_on_hand;
     else if (body->warehouse == 0)
         invalid = stock_set_field_warehouse;
+    else if ((body->flags & stock_flags_DISCARD) != 0)
+        invalid = stock_set_field_flags;
     if (invalid != 0) {
         model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
         return;
@@ -264,6 +278,106 @@ void model_stock_set(struct model *model, const struct model_request *request,
     model_answer_orders_concerned(model, reply, body->sku, body->warehouse);
 }
 
+void model_answer_levels(struct model *model, struct model_reply *reply,
+                         const struct stock_transfer_body *body)
+{
+    const uint32_t warehouses[] = {body->from, body->to};
+    struct stock_transfer_reply_body *answer = (struct stock_transfer_reply_body *)reply->words;
+    model_sum_stock(model);
+    reply->size = sizeof *answer;
+    answer->level_count = 2;
+    for (int i = 0; i < 2; i++) {
+        int stock = model_find_stock(model, body->sku, warehouses[i]);
+        struct level_body *row = model_answer_row(reply, sizeof *row);
+        row->warehouse = warehouses[i];
+        row->on_hand = model->stocks.items[stock].on_hand;
+        row->available = model->stocks.items[stock].available;
+    }
+}
+
+static unsigned invalid_transfer(const struct stock_transfer_body *body)
+{
+    if (body->sku == 0)
+        return stock_transfer_field_sku;
+    if (body->quantity <= 0 || body->quantity > QUANTITY_MAX)
+        return stock_transfer_field_quantity;
+    if (body->from == 0)
+        return stock_transfer_field_from;
+    return body->to == 0 || body->to == body->from ? stock_transfer_field_to : 0;
+}
+
+void model_stock_transfer(struct model *model, const struct model_request *request,
+                          struct model_reply *reply)
+{
+    const struct stock_transfer_body *body = request->body;
+    unsigned invalid = invalid_transfer(body);
+    if (invalid != 0) {
+        model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
+        return;
+    }
+    if (model_find_sku(model, body->sku) == MODEL_NONE) {
+        model_reject(model, reply, OUTCOME_NOT_FOUND, body->sku, 0);
+        return;
+    }
+    struct model_stock from = stock_as_is(model, body->sku, body->from);
+    struct model_stock to = stock_as_is(model, body->sku, body->to);
+    if (clamped(from.available) < body->quantity) {
+        model_reject(model, reply, OUTCOME_INSUFFICIENT_STOCK, body->sku, clamped(from.available));
+        return;
+    }
+    if ((wide)to.on_hand + body->quantity > QUANTITY_MAX) {
+        model_reject(model, reply, OUTCOME_OVERFLOW, 0, QUANTITY_MAX);
+        return;
+    }
+    model_accept(model, reply);
+    stock_pair(model, body->sku, body->from)->on_hand -= body->quantity;
+    stock_pair(model, body->sku, body->to)->on_hand += body->quantity;
+    model_answer(model, reply, sizeof(struct stock_transfer_reply_body));
+    model_answer_levels(model, reply, body);
+}
+
+static unsigned invalid_unsellable(const struct stock_unsellable_body *body)
+{
+    if (body->sku == 0)
+        return stock_unsellable_field_sku;
+    if (body->delta == 0)
+        return stock_unsellable_field_delta;
+    if (body->warehouse == 0)
+        return stock_unsellable_field_warehouse;
+    bool is_right = body->flags == 0 || (body->flags == stock_flags_DISCARD && body->delta < 0);
+    return is_right ? 0 : stock_unsellable_field_flags;
+}
+
+void model_stock_unsellable(struct model *model, const struct model_request *request,
+                            struct model_reply *reply)
+{
+    const struct stock_unsellable_body *body = request->body;
+    unsigned invalid = invalid_unsellable(body);
+    if (invalid != 0) {
+        model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
+        return;
+    }
+    if (model_find_sku(model, body->sku) == MODEL_NONE) {
+        model_reject(model, reply, OUTCOME_NOT_FOUND, body->sku, 0);
+        return;
+    }
+    struct model_stock stock = stock_as_is(model, body->sku, body->warehouse);
+    int64_t most = body->delta > 0 ? clamped(stock.available) : stock.unsellable;
+    if (body->flags == stock_flags_DISCARD && most > stock.on_hand)
+        most = stock.on_hand;
+    wide asked = body->delta > 0 ? (wide)body->delta : -(wide)body->delta;
+    if (asked > most) {
+        model_reject(model, reply, OUTCOME_INSUFFICIENT_STOCK, body->sku, most);
+        return;
+    }
+    model_accept(model, reply);
+    struct model_stock *pair = stock_pair(model, body->sku, body->warehouse);
+    pair->unsellable += body->delta;
+    if (body->flags == stock_flags_DISCARD)
+        pair->on_hand += body->delta;
+    answer_level(model, reply, pair);
+}
+
 static void answer_stock(const struct model *model, struct model_reply *reply, int sku,
                          uint32_t warehouse)
 {
@@ -277,7 +391,11 @@ static void answer_stock(const struct model *model, struct model_reply *reply, i
         if (stock->sku != row->sku || (warehouse != 0 && stock->warehouse != warehouse))
             continue;
         row->on_hand += stock->on_hand;
-        row->available += warehouse == 0 ? clamped(stock->available) : stock->available;
+        bool gives = !model_is_shut(model, stock->warehouse);
+        if (warehouse != 0)
+            row->available += stock->available;
+        else
+            row->available += gives ? clamped(stock->available) : 0;
         row->pooled += stock->pooled;
         row->reserved_for_orders += stock->reserved;
         row->committed += stock->committed;

@@ -1029,3 +1029,203 @@ TEST(late_success_on_a_hold_that_has_just_ended_counts_what_it_still_holds)
     CHECK_EQUAL(order_piece(0)->warehouse, 2);
     script_end();
 }
+
+static uint16_t transfer(int64_t quantity, uint32_t from, uint32_t to)
+{
+    struct stock_transfer_body body = {
+        .key = id(++keys), .sku = 1, .quantity = quantity, .from = from, .to = to};
+    return ask(MESSAGE_stock_transfer, &body, sizeof body);
+}
+
+static const struct level_body *level(int index)
+{
+    return (const struct level_body *)((const struct stock_transfer_reply_body *)reply.words + 1) +
+           index;
+}
+
+static uint16_t set_aside(int64_t delta, uint16_t flags)
+{
+    struct stock_unsellable_body body = {
+        .key = id(++keys), .sku = 1, .delta = delta, .warehouse = 1, .flags = flags};
+    return ask(MESSAGE_stock_unsellable, &body, sizeof body);
+}
+
+static const struct warehouse_put_reply_body *put_warehouse(uint32_t warehouse, uint8_t state)
+{
+    struct warehouse_put_body body = {.key = id(++keys), .warehouse = warehouse, .state = state};
+    CHECK_EQUAL(ask(MESSAGE_warehouse_put, &body, sizeof body), OUTCOME_OK);
+    return (const struct warehouse_put_reply_body *)reply.words;
+}
+
+/* Zone 4, of two warehouses. */
+static void put_zone(uint32_t first, int64_t first_cost, uint32_t second, int64_t second_cost)
+{
+    struct {
+        struct zone_put_body fixed;
+        struct zone_warehouse_body rows[2];
+    } body = {
+        .fixed = {.key = id(++keys), .zone = 4, .warehouse_count = 2},
+        .rows = {{.warehouse = first, .cost = first_cost},
+                 {.warehouse = second, .cost = second_cost}},
+    };
+    CHECK_EQUAL(ask(MESSAGE_zone_put, &body, sizeof body), OUTCOME_OK);
+}
+
+TEST(transfer_moves_what_is_available_and_nothing_else)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 8);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1), .customer = id(9)},
+                    .lines = {{.sku = 1, .quantity = 3, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(transfer(6, 1, 2), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 5);
+    CHECK_EQUAL(transfer(5, 1, 2), OUTCOME_OK);
+    CHECK_EQUAL(level(0)->on_hand, 3);
+    CHECK_EQUAL(level(0)->available, 0);
+    CHECK_EQUAL(level(1)->on_hand, 5);
+    CHECK_EQUAL(level(1)->available, 5);
+    add_stock(1, 3, QUANTITY_MAX);
+    CHECK_EQUAL(transfer(1, 2, 3), OUTCOME_OVERFLOW);
+    check_rejection(0, QUANTITY_MAX);
+    CHECK_EQUAL(transfer(1, 2, 2), OUTCOME_INVALID);
+    check_rejection(stock_transfer_field_to, 0);
+    /* What comes back is in the warehouse that it was taken from. */
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(transfer(3, 1, 2), OUTCOME_OK);
+    script_end();
+}
+
+TEST(unsellable_units_come_back_or_are_discarded)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 8);
+    CHECK_EQUAL(set_aside(9, 0), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 8);
+    CHECK_EQUAL(set_aside(5, 0), OUTCOME_OK);
+    const struct stock_level_body *stock = (const struct stock_level_body *)reply.words;
+    CHECK_EQUAL(stock->on_hand, 8);
+    CHECK_EQUAL(stock->available, 3);
+    CHECK_EQUAL(set_aside(-1, 0), OUTCOME_OK);
+    CHECK_EQUAL(stock->on_hand, 8);
+    CHECK_EQUAL(stock->available, 4);
+    CHECK_EQUAL(set_aside(-3, stock_flags_DISCARD), OUTCOME_OK);
+    CHECK_EQUAL(stock->on_hand, 5);
+    CHECK_EQUAL(stock->available, 4);
+    CHECK_EQUAL(set_aside(-2, stock_flags_DISCARD), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 1);
+    CHECK_EQUAL(set_aside(1, stock_flags_DISCARD), OUTCOME_INVALID);
+    check_rejection(stock_unsellable_field_flags, 0);
+    script_end();
+}
+
+TEST(warehouse_that_is_shut_gives_nothing_and_counts_what_it_has_promised)
+{
+    script_start();
+    put_sku(1, 10);
+    put_sku(2, 20);
+    add_stock(1, 1, 5);
+    add_stock(2, 1, 5);
+    add_stock(1, 2, 2);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9)},
+        .lines = {{.sku = 1, .quantity = 1, .price = 10}, {.sku = 2, .quantity = 2, .price = 20}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    placing.fixed.order = id(2);
+    placing.fixed.flags = place_flags_PAID;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_DRAINING)->orders, 2);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_OFFLINE)->units, 6);
+
+    placing.fixed.order = id(3);
+    CHECK_EQUAL(place(placing), OUTCOME_SOLD_OUT);
+    check_rejection(2, 0);
+    placing.lines[1].sku = 0;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 2);
+    placing.fixed.order = id(4);
+    placing.lines[0].warehouse = 1;
+    CHECK_EQUAL(place(placing), OUTCOME_WAREHOUSE_OFFLINE);
+    check_rejection(1, 0);
+
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->orders, 1);
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->units, 4);
+    script_end();
+}
+
+TEST(cheapest_takes_one_parcel_where_it_can)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 4);
+    add_stock(1, 2, 3);
+    add_stock(1, 3, 9);
+    put_zone(1, 500, 2, 200);
+    struct placing placing = {
+        .fixed = {.order = id(1), .customer = id(9), .allocation = allocation_CHEAPEST, .zone = 4},
+        .lines = {{.sku = 1, .quantity = 4, .price = 10}},
+    };
+    /* The cheaper one has 3, the other all. */
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(placed()->take_count, 1);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    placing.fixed.order = id(2);
+    placing.lines[0].quantity = 8;
+    CHECK_EQUAL(place(placing), OUTCOME_INSUFFICIENT_STOCK);
+    check_rejection(1, 7);
+    placing.lines[0].quantity = 6;
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 2);
+    CHECK_EQUAL(take(0)->quantity, 3);
+    CHECK_EQUAL(take(1)->warehouse, 1);
+    CHECK_EQUAL(take(1)->quantity, 3);
+
+    placing.fixed.order = id(3);
+    placing.lines[0] = (struct line_body){.sku = 1, .quantity = 1, .warehouse = 3, .price = 10};
+    CHECK_EQUAL(place(placing), OUTCOME_SOLD_OUT);
+    check_rejection(1, 0);
+    placing.fixed.zone = 5;
+    CHECK_EQUAL(place(placing), OUTCOME_NOT_FOUND);
+    check_rejection(5, 0);
+    placing.fixed.zone = 0;
+    CHECK_EQUAL(place(placing), OUTCOME_INVALID);
+    check_rejection(order_place_field_zone, 0);
+    script_end();
+}
+
+TEST(late_success_takes_from_the_zone_as_it_is_by_then)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 2);
+    add_stock(1, 2, 1);
+    add_stock(1, 3, 1);
+    put_zone(1, 100, 2, 200);
+    CHECK_EQUAL(place((struct placing){
+                    .fixed = {.order = id(1),
+                              .customer = id(9),
+                              .hold = 1,
+                              .allocation = allocation_CHEAPEST,
+                              .zone = 4},
+                    .lines = {{.sku = 1, .quantity = 2, .price = 10}},
+                }),
+                OUTCOME_OK);
+    CHECK_EQUAL(take(0)->warehouse, 1);
+    put_warehouse(1, warehouse_state_OFFLINE);
+    put_zone(3, 100, 2, 200);
+    now += SECOND;
+    CHECK_EQUAL(pay(1, 1, 20, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(put_warehouse(3, warehouse_state_ONLINE)->units, 1);
+    CHECK_EQUAL(put_warehouse(2, warehouse_state_ONLINE)->orders, 1);
+    CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->orders, 0);
+    script_end();
+}

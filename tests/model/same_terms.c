@@ -1,11 +1,12 @@
 /* Orders of the same terms, with changes between them.
  *
  * What may be remembered of an order is what it was judged by, so that is what changes here: the
- * SKU's price, currency and name; the warehouses that it is in, and how many units are there; the
- * sale's state, window, hold, limits and pools; the time; and how many units other orders, late
- * payments, and orders that end, take and give back. In a calm part of a sequence only what orders
- * themselves change does, so that whole batches are decided on what is known. Written from
- * docs/rules.md: it knows nothing of how the engine remembers. */
+ * SKU's price, currency and name; the warehouses that it is in, how many units are there, and
+ * whether these take orders; the zone's warehouses; the sale's state, window, hold, limits and
+ * pools; the time; and how many units other orders, late payments, and orders that end, take and
+ * give back. In a calm part of a sequence only what orders themselves change does, so that whole
+ * batches are decided on what is known. Written from docs/rules.md: it knows nothing of how the
+ * engine remembers. */
 #include "tests/model/same_terms.h"
 
 #include <string.h>
@@ -201,6 +202,10 @@ static void kind_draw(struct generator *generator, struct kind *kind)
         kind->place.allocation = allocation_RANK;
     else if (one_in(generator, 6))
         kind->place.allocation = allocation_EXPLICIT;
+    else if (one_in(generator, 6))
+        kind->place.allocation = allocation_CHEAPEST;
+    if (kind->place.allocation == allocation_CHEAPEST)
+        kind->place.zone = 1;
     if (kind->place.allocation == allocation_EXPLICIT && !one_in(generator, 10))
         kind->line.warehouse = any_warehouse(generator);
 }
@@ -288,6 +293,49 @@ static void stock_set_add(struct generator *generator)
     if (stock != MODEL_NONE)
         body->expected = generator->model->stocks.items[stock].on_hand;
     add(generator, MESSAGE_stock_set);
+}
+
+/* From one warehouse to another, which may be the first that it has anything of the SKU. */
+static void transfer_add(struct generator *generator)
+{
+    struct stock_transfer_body *body = body_start(generator, sizeof *body);
+    body->key = fresh_id(generator);
+    body->sku = any_sku(generator);
+    body->from = any_warehouse(generator);
+    body->to = any_warehouse(generator);
+    body->quantity = 1 + (int64_t)below(generator, generator->stock_max);
+    add(generator, MESSAGE_stock_transfer);
+}
+
+/* Most are open: one that is shut is opened before another one is shut. */
+static void warehouse_add(struct generator *generator)
+{
+    struct warehouse_put_body *body = body_start(generator, sizeof *body);
+    body->key = fresh_id(generator);
+    body->warehouse = any_warehouse(generator);
+    body->state = one_in(generator, 2) ? warehouse_state_DRAINING : warehouse_state_OFFLINE;
+    for (uint32_t warehouse = 1; warehouse <= WAREHOUSES; warehouse++) {
+        if (!model_is_shut(generator->model, warehouse))
+            continue;
+        body->warehouse = warehouse;
+        body->state = warehouse_state_ONLINE;
+    }
+    add(generator, MESSAGE_warehouse_put);
+}
+
+static void zone_add(struct generator *generator)
+{
+    struct zone_put_body *body = body_start(generator, sizeof *body);
+    uint32_t first = any_warehouse(generator);
+    body->key = fresh_id(generator);
+    body->zone = 1;
+    body->warehouse_count = (uint16_t)below(generator, WAREHOUSES);
+    for (uint32_t i = 0; i < body->warehouse_count; i++) {
+        struct zone_warehouse_body *row = body_row(generator, sizeof *row);
+        row->warehouse = 1 + (first + i) % WAREHOUSES;
+        row->cost = (int64_t)below(generator, 3);
+    }
+    add(generator, MESSAGE_zone_put);
 }
 
 static void pools_add(struct generator *generator, struct sale_put_body *body)
@@ -410,7 +458,8 @@ static void other_add(struct generator *generator)
         order_change_add, payment_add,    extend_add,    credit_add,    expire_add,
         repeat_add,       stock_less_add, sku_edit_add,  sku_edit_add,  stock_more_add,
         stock_more_add,   stock_set_add,  sale_edit_add, sale_edit_add, sale_open_add,
-        sale_open_add,    sale_stop_add,
+        sale_open_add,    sale_stop_add,  transfer_add,  warehouse_add, warehouse_add,
+        zone_add,
     };
     enum { CALM = 7, OTHERS = sizeof others / sizeof others[0] };
     others[below(generator, generator->is_calm ? CALM : OTHERS)](generator);

@@ -23,8 +23,8 @@ HOLD_SECONDS_MAX = 20 * 365 * 24 * 3600
 # A file, a line of it, and what is put before that line.
 ROWS = [
     ("engine/tables/messages.h", "SHAPE_END(order_place)", f"""
-FIELD(order_place, 11, u32, gift, {NUMBER}, "made up")
-FIELD(order_place, 12, zero32, reserved2, {NUMBER}, "")
+FIELD(order_place, 12, u32, gift, {NUMBER}, "made up")
+FIELD(order_place, 13, zero32, reserved2, {NUMBER}, "")
 """),
     ("engine/tables/messages.h", "SHAPE_END(line)",
      f'FIELD(line, 5, u64, note, {NUMBER}, "made up")'),

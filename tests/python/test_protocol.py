@@ -132,7 +132,7 @@ def every_message_does_its_work(run):
         def told(reply, **fields):
             expect(reply, "OK", **fields)
 
-        told(call("tables"), table_count=18)
+        told(call("tables"), table_count=20)
         told(call("sku.put", key=key(), sku=7, price=1999, currency=USD, name="shoe"), seq=1)
         told(call("stock.adjust", key=key(), sku=7, delta=10, warehouse=1), seq=2, on_hand=10,
              available=10, order_count=0)
@@ -175,7 +175,19 @@ def every_message_does_its_work(run):
         check_equal([level["available"] for level in levels], [9, 4], "available")
         told(call("sale.close", key=key(), sale=3), state="CLOSED")
         check_equal(stock_of(client, 7, 1)["available"], 10, "available after the sale")
-        told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=2, expired=1,
+        moved = call("stock.transfer", key=key(), sku=7, quantity=3, **{"from": 1, "to": 2})
+        check_equal([(level["warehouse"], level["on_hand"], level["available"])
+                     for level in moved.rows], [(1, 7, 7), (2, 8, 8)], "levels")
+        told(call("stock.unsellable", key=key(), sku=7, delta=1, warehouse=2), on_hand=8,
+             available=7)
+        told(call("warehouse.put", key=key(), warehouse=1, state="DRAINING"), state="DRAINING",
+             orders=0, units=0)
+        call("zone.put", key=key(), zone=200,
+             rows=[{"warehouse": 2, "cost": 490}, {"warehouse": 1, "cost": 350}])
+        placed = call("order.place", order=key(), customer=customer, allocation="CHEAPEST",
+                      zone=200, rows=[line(7, 1, 1999)])
+        check_equal(placed.rows[0]["warehouse"], 2, "the warehouse that takes orders")
+        told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=3, expired=1,
              cancelled=1, payments=1, refund_orders=1)
         asked = call("snapshot")
         deadline = time.monotonic() + 30
@@ -210,6 +222,7 @@ def wrong_values_are_rejected_and_change_nothing(run):
             expect(client.call("order.place", order=order, customer=customer, currency=USD,
                                rows=[line(1, 1, 100)]), "OK")
         expect(client.call("hold.release", key=key(), order=ended), "OK")
+        expect(client.call("warehouse.put", key=key(), warehouse=9, state="OFFLINE"), "OK")
         payment = {"provider": 1, "status": "SUCCESS", "currency": USD}
         expect(client.call("payment.event", event=event, order=paid, amount=100, **payment), "OK")
         before = client.call("stats").body
@@ -275,6 +288,19 @@ def wrong_values_are_rejected_and_change_nothing(run):
         place("INVALID", [line(1, 0, 100)])
         place("INVALID", [line(1, 1, -1)])
         place("INVALID", [line(1, 1, 100)], allocation="EXPLICIT")
+        place("INVALID", [line(1, 1, 100)], subject=11, allocation="CHEAPEST")
+        place("INVALID", [line(1, 1, 100)], subject=11, zone=5)
+        place("NOT_FOUND", [line(1, 1, 100)], subject=5, allocation="CHEAPEST", zone=5)
+        place("WAREHOUSE_OFFLINE", [line(1, 1, 100), line(1, 1, 100, 9)], subject=9,
+              allocation="RANK")
+        reject("INVALID", "stock.transfer", subject=5, key=key(), sku=1, quantity=1,
+               **{"from": 1, "to": 1})
+        reject("INSUFFICIENT_STOCK", "stock.transfer", subject=1, key=key(), sku=1, quantity=99,
+               **{"from": 1, "to": 2})
+        reject("INSUFFICIENT_STOCK", "stock.unsellable", subject=1, value=0, key=key(), sku=1,
+               delta=-1, warehouse=1)
+        reject("INVALID", "zone.put", subject=256 + 1, key=key(), zone=5,
+               rows=[{"warehouse": 1, "cost": 0}, {"warehouse": 1, "cost": 0}])
         place("INVALID", [line(1, 1, 100, 1), line(1, 1, 100, 2)])
         place("IDEM_MISMATCH", [line(1, 2, 100)], order=pending)
         place("NOT_FOUND", [line(1, 1, 100)], 8, sale=8)
@@ -375,6 +401,14 @@ def a_command_sent_again_is_answered_again(run):
         ("stock.adjust", {"key": key(), "sku": 1, "delta": 50, "warehouse": 1}, {"delta": 51}),
         ("stock.set", {"key": key(), "sku": 1, "expected": 50, "on_hand": 40, "warehouse": 1},
          {"on_hand": 41}),
+        ("stock.adjust", {"key": key(), "sku": 1, "delta": 9, "warehouse": 3}, {"delta": 8}),
+        ("stock.transfer", {"key": key(), "sku": 1, "quantity": 2, "from": 3, "to": 4},
+         {"quantity": 3}),
+        ("stock.unsellable", {"key": key(), "sku": 1, "delta": 1, "warehouse": 1},
+         {"delta": 2}),
+        ("warehouse.put", {"key": key(), "warehouse": 3, "state": "OFFLINE"}, {"state": "ONLINE"}),
+        ("zone.put", {"key": key(), "zone": 1, "rows": [{"warehouse": 3, "cost": 5}]},
+         {"zone": 2}),
         ("sale.put", {"key": key(), "sale": 1}, {"hold": 60}),
         ("sale.open", {"key": key(), "sale": 1}, {"sale": 2}),
         ("sale.pause", {"key": key(), "sale": 1}, {"sale": 2}),

@@ -15,6 +15,10 @@ VALUES = {
     "sku.put": {"sku": 9, "currency": USD},
     "stock.adjust": {"key": 1, "sku": 1, "delta": 5, "warehouse": 1},
     "stock.set": {"sku": 2, "warehouse": 1},
+    "stock.transfer": {"key": 1, "sku": 1, "quantity": 5, "from": 1, "to": 2},
+    "stock.unsellable": {"key": 1, "sku": 1, "delta": 5, "warehouse": 1},
+    "warehouse.put": {"key": 1, "warehouse": 1, "state": "OFFLINE"},
+    "zone.put": {"key": 1, "zone": 5},
     "stock.get": {},
     "sale.put": {"key": 1, "sale": 5},
     "sale.open": {"key": 1, "sale": 1},
@@ -40,6 +44,7 @@ VALUES = {
 # What these do depends on other servers.
 MEMBERS = {"replicas", "member.seal", "member.promote", "member.follow"}
 ROWS = {
+    "zone.put": {"warehouse": 1},
     "stock.get": {"sku": 1},
     "sale.put": {"sku": 1, "warehouse": 1},
     "order.place": {"sku": 3, "quantity": 1},

@@ -47,7 +47,7 @@ def check_accepted(run, *changes, schema=SCHEMA, recorded=RECORDED):
 
 
 NEW_FIELD = (MESSAGES, "SHAPE_END(order_place)",
-             f'FIELD(order_place, 11, u64, gift, {NEXT}, "")\nSHAPE_END(order_place)')
+             f'FIELD(order_place, 12, u64, gift, {NEXT}, "")\nSHAPE_END(order_place)')
 
 
 @test
@@ -108,7 +108,7 @@ def a_field_that_is_moved_is_refused(run):
 @test
 def a_number_or_a_key_used_twice_is_refused(run):
     for path, old, new in (
-            (MESSAGES, *NEW_FIELD[1:2], NEW_FIELD[2].replace("11", "9")),
+            (MESSAGES, *NEW_FIELD[1:2], NEW_FIELD[2].replace("12", "9")),
             (TABLES, "RECORD_END(sale)", f'MEMBER(sale, 3, uint64_t, gift, none, {NEXT}, "")\n'
              "RECORD_END(sale)"),
             (FIELDS, "FLAGS(place_flags)", "NAMED(order_state, 8, LOST)\nFLAGS(place_flags)"),
@@ -148,8 +148,8 @@ def a_recorded_schema_is_not_gone_back_behind(run):
 
 @test
 def reserved_bytes_may_be_given_a_meaning_and_their_number_is_not_used_again(run):
-    old = 'FIELD(order_place, 10, zero8, reserved, 1, "")'
-    check_accepted(run, (MESSAGES, old, f'FIELD(order_place, 11, u8x, gift, {NEXT}, "")'),
+    old = 'FIELD(sale_reply, 3, zero8, reserved, 1, "")'
+    check_accepted(run, (MESSAGES, old, f'FIELD(sale_reply, 6, u8x, gift, {NEXT}, "")'),
                    (FIELDS, "FIELD_TYPE(zero8,", "FIELD_TYPE(u8x, uint8_t, UNSIGNED, ':')\n"
                     "FIELD_TYPE(zero8,"), schema=NEXT)
     old = 'FIELD(stock_adjust, 5, zero32, reserved, 1, "")'

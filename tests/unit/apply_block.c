@@ -35,6 +35,8 @@ static struct engine *engine_made(void)
                                            .fulfilments = 4,
                                            .parcels = 4,
                                            .refunds = 4,
+                                           .warehouses = 8,
+                                           .zones = 4,
                                            .stocks = 128,
                                            .sales = 8,
                                            .pools = 8,

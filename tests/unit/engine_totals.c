@@ -49,7 +49,7 @@ TEST(stock_of_all_warehouses_together_is_bounded)
     enum { PLACES = STOCK_TOTAL_MAX / QUANTITY_MAX };
     char error[ERROR_SIZE];
     struct engine_options options = engine_options_default;
-    options.stocks = PLACES + 8;
+    options.stocks = options.warehouses = PLACES + 8;
     options.keys = KEYS;
     engine = engine_create(&options, error, sizeof error);
     CHECK(engine != NULL);

@@ -95,6 +95,17 @@ struct fulfilment *order_fulfilments_edit(struct engine *engine, uint32_t index)
     return fulfilments;
 }
 
+void order_fulfilments_replace(struct engine *engine, uint32_t index,
+                               const struct fulfilment *fulfilments, uint32_t count)
+{
+    uint32_t count_before = order_pieces(engine, order_at(engine, index)).count;
+    memset(order_fulfilments_edit(engine, index), 0, count_before * sizeof fulfilments[0]);
+    uint32_t first = arena_take(&engine->fulfilments, count);
+    TILL_ASSERT(first != 0);
+    memcpy(fulfilment_new(engine, first), fulfilments, count * sizeof fulfilments[0]);
+    order_account_edit(engine, index)->fulfilments = first;
+}
+
 void fulfilment_digest(struct engine *engine, const struct fulfilment *fulfilment)
 {
     digest_mix(engine, (uint64_t)fulfilment->shipped << 32 | fulfilment->delivered,

@@ -469,6 +469,19 @@ static enum invariant check_order(struct bounds *bounds, uint32_t index)
     return invariant != INVARIANT_holds ? invariant : check_history(bounds, order);
 }
 
+/* A piece that no order has any more: one that was reallocated left it, and it stays in the list of
+ * its stock. */
+static enum invariant check_left_piece(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    uint32_t order = piece_at(engine, index)->order;
+    if (is_claimed(bounds, CLAIM_pieces, index) || !is_one_of(order, &engine->orders) ||
+        (order_at(engine, order)->flags & ORDER_IS_MOVED) == 0)
+        return INVARIANT_holds;
+    claim(bounds, CLAIM_pieces, index);
+    return check_piece(bounds, piece_at(engine, index), order);
+}
+
 static enum invariant check_line(struct bounds *bounds, uint32_t index)
 {
     const struct line *line = line_at(bounds->engine, index);
@@ -513,8 +526,10 @@ static enum invariant check_account(struct bounds *bounds, uint32_t index)
 static enum invariant check_fulfilment(struct bounds *bounds, uint32_t index)
 {
     const struct fulfilment *fulfilment = fulfilment_at(bounds->engine, index);
-    return !is_one_of(fulfilment->order, &bounds->engine->orders) ? INVARIANT_record_refers
-                                                                  : INVARIANT_holds;
+    bool is_left = fulfilment->order == 0; /* by an order that was reallocated */
+    return !is_left && !is_one_of(fulfilment->order, &bounds->engine->orders)
+               ? INVARIANT_record_refers
+               : INVARIANT_holds;
 }
 
 static enum invariant check_parcel(struct bounds *bounds, uint32_t index)
@@ -621,7 +636,7 @@ static const struct {
     {TABLE_accounts, check_account}, {TABLE_fulfilments, check_fulfilment},
     {TABLE_parcels, check_parcel},   {TABLE_refunds, check_refund},
     {TABLE_orders, check_order},     {TABLE_payments, check_payment},
-    {TABLE_epochs, check_epoch},
+    {TABLE_epochs, check_epoch},     {TABLE_pieces, check_left_piece},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it
@@ -890,6 +905,7 @@ static bool check_free_lists(struct bounds *bounds)
 static bool may_be_unclaimed(const struct engine *engine, enum claim claim, uint32_t record)
 {
     return (claim == CLAIM_lots && lot_at(engine, record)->linked == 0) ||
+           (claim == CLAIM_fulfilments && fulfilment_at(engine, record)->order == 0) ||
            (claim == CLAIM_order_places && !order_is_inline(order_at(engine, record)));
 }
 

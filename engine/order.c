@@ -28,11 +28,13 @@
 
 struct piece *order_pieces_edit(struct engine *engine, struct order *order)
 {
-    if (order_is_inline(order))
+    bool is_moved = (order->flags & ORDER_IS_MOVED) != 0;
+    if (!is_moved && order_is_inline(order))
         return &order->parts.piece;
-    for (uint32_t i = 1; i < order->piece_count; i++)
-        keep(engine->keeper, TABLE_pieces, order->parts.pieces + i);
-    return piece_edit(engine, order->parts.pieces);
+    uint32_t first = is_moved ? money_at(engine, order->money)->pieces : order->parts.pieces;
+    for (uint32_t i = 1; i < order_pieces(engine, order).count; i++)
+        keep(engine->keeper, TABLE_pieces, first + i);
+    return piece_edit(engine, first);
 }
 
 int64_t order_money_due(const struct engine *engine, const struct order *order)
@@ -216,8 +218,7 @@ void order_commit(struct engine *engine, uint32_t index)
         points_spend(engine, index);
 }
 
-static void piece_give_back(struct engine *engine, const struct order *order,
-                            const struct piece *piece)
+void piece_give_back(struct engine *engine, const struct order *order, const struct piece *piece)
 {
     struct stock *stock = stock_edit(engine, piece->stock);
     if (order->state == order_state_PENDING)
@@ -233,7 +234,6 @@ static void piece_give_back(struct engine *engine, const struct order *order,
     } else {
         stock->available += piece->quantity;
     }
-    piece_tally(engine, order, piece, -1);
     stock_digest(engine, piece->stock);
 }
 
@@ -255,8 +255,10 @@ void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
     const struct order *order = order_at(engine, index);
     struct pieces pieces = order_pieces(engine, order);
     TILL_ASSERT(order->state == order_state_PENDING || order->state == order_state_CONFIRMED);
-    for (uint32_t i = 0; i < pieces.count; i++)
+    for (uint32_t i = 0; i < pieces.count; i++) {
         piece_give_back(engine, order, &pieces.first[i]);
+        piece_tally(engine, order, &pieces.first[i], -1);
+    }
     if (order->state == order_state_PENDING)
         points_release(engine, index);
     else

@@ -38,6 +38,10 @@ void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 /* Stock from reserved to committed, points from held to spent: the order is sold. */
 void order_commit(struct engine *engine, uint32_t order);
 
+/* Units of a PENDING or sold order, unshipped ones, go back to where they were taken from; they
+ * still count for their customer's limits. */
+void piece_give_back(struct engine *engine, const struct order *order, const struct piece *piece);
+
 /* Everything that a PENDING or CONFIRMED order holds or has goes back, and it enters a state that
  * holds nothing. */
 void order_give_back(struct engine *engine, uint32_t order, uint8_t state);

@@ -39,12 +39,13 @@ static void plan_request(const struct engine *engine, const struct order *order,
         plan->skus[i] = line.sku;
         retake->lines[i] = (struct line_body){.sku = sku_at(engine, line.sku)->sku};
     }
-    for (uint32_t i = 0; i < pieces->count; i++) {
-        const struct piece *piece = &pieces->first[i];
-        struct line_body *line = &retake->lines[piece->line];
-        line->quantity += piece->quantity;
+    for (uint32_t i = 0; i < pieces->count; i++)
+        retake->lines[pieces->first[i].line].quantity += pieces->first[i].quantity;
+    struct pieces placed = order_pieces_placed(engine, order);
+    for (uint32_t i = 0; i < placed.count; i++) {
+        const struct piece *piece = &placed.first[i];
         if ((piece->flags & PIECE_IS_FIXED) != 0)
-            line->warehouse = stock_at(engine, piece->stock)->warehouse;
+            retake->lines[piece->line].warehouse = stock_at(engine, piece->stock)->warehouse;
     }
 }
 

@@ -95,6 +95,22 @@ struct fulfilment *order_fulfilments_edit(struct engine *engine, uint32_t index)
     return fulfilments;
 }
 
+void order_fulfilments_replace(struct engine *engine, uint32_t index,
+                               const struct fulfilment *fulfilments, uint32_t count)
+{
+    struct account *account = order_account_edit(engine, index);
+    if (account->fulfilments != 0)
+        runs_give(&engine->fulfilments, account->fulfilments,
+                  order_pieces(engine, order_at(engine, index)).count);
+    account->fulfilments = runs_take(&engine->fulfilments, count);
+    TILL_ASSERT(account->fulfilments != 0);
+    struct fulfilment *first = fulfilment_new(engine, account->fulfilments);
+    for (uint32_t i = 0; i < count; i++) {
+        first[i] = fulfilments[i];
+        first[i].order = index;
+    }
+}
+
 void fulfilment_digest(struct engine *engine, const struct fulfilment *fulfilment)
 {
     digest_mix(engine, (uint64_t)fulfilment->shipped << 32 | fulfilment->delivered,

@@ -34,6 +34,11 @@ enum outcome fulfilments_check_room(struct engine *engine, const struct order *o
 struct account *order_account_edit(struct engine *engine, uint32_t order);
 struct fulfilment *order_fulfilments_edit(struct engine *engine, uint32_t order);
 
+/* The order, which has fulfilments, gets other pieces: so many, with these fulfilments. Called
+ * before it has them. */
+void order_fulfilments_replace(struct engine *engine, uint32_t order,
+                               const struct fulfilment *fulfilments, uint32_t count);
+
 /* Every change of a fulfilment ends with this. */
 void fulfilment_digest(struct engine *engine, const struct fulfilment *fulfilment);
 

@@ -107,7 +107,7 @@ static enum outcome reject_short(struct engine *engine, const struct plan *plan,
     return plan_reject_remaining(engine, plan->lines[line].sku, line_remaining(engine, plan, line));
 }
 
-static enum outcome reject_pieces(struct engine *engine)
+enum outcome plan_reject_pieces(struct engine *engine)
 {
     return reject(engine, OUTCOME_CAPACITY, CAPACITY_pieces, ORDER_PIECES_MAX);
 }
@@ -124,7 +124,7 @@ static enum outcome allocate_ranked(struct engine *engine, struct plan *plan)
             const struct stock *stock = stock_at(engine, at);
             bool usable = wanted == 0 || wanted == stock->warehouse;
             if (usable && !plan_take(engine, plan, i, at, &missing))
-                return reject_pieces(engine);
+                return plan_reject_pieces(engine);
             at = stock->next;
         }
         if (missing > 0 && !partial)
@@ -286,7 +286,7 @@ static enum outcome allocate_cheapest(struct engine *engine, struct plan *plan)
         for (unsigned j = 0; j < count && missing > 0; j++) {
             uint32_t stock = zone_stock(engine, plan, i, j);
             if (stock != 0 && !plan_take(engine, plan, i, stock, &missing))
-                return reject_pieces(engine);
+                return plan_reject_pieces(engine);
         }
         if (missing > 0 && !partial)
             return reject_short(engine, plan, i);

@@ -47,6 +47,8 @@ static void read_all(struct wanted *wanted)
 static_assert(
     offsetof(struct order_ship_body, order) == offsetof(struct order_change_body, order) &&
         offsetof(struct order_return_body, order) == offsetof(struct order_change_body, order) &&
+        offsetof(struct order_reallocate_body, order) ==
+            offsetof(struct order_change_body, order) &&
         offsetof(struct refund_begin_body, order) == offsetof(struct order_change_body, order),
     "as in order_change");
 static_assert(offsetof(struct order_page_body, order) == offsetof(struct order_id_body, order),
@@ -65,6 +67,7 @@ static struct id order_of(const struct command *command)
     case MESSAGE_order_ship:
     case MESSAGE_order_deliver:
     case MESSAGE_order_return:
+    case MESSAGE_order_reallocate:
     case MESSAGE_refund_begin:
         return ((const struct order_change_body *)command->body)->order;
     case MESSAGE_hold_extend:

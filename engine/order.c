@@ -22,6 +22,7 @@
 #include "engine/account.h"
 #include "engine/keys.h"
 #include "engine/payment.h"
+#include "engine/piece_list.h"
 #include "engine/points.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
@@ -30,11 +31,13 @@
 
 struct piece *order_pieces_edit(struct engine *engine, struct order *order)
 {
-    if (order_is_inline(order))
+    bool is_moved = (order->flags & ORDER_IS_MOVED) != 0;
+    if (!is_moved && order_is_inline(order))
         return &order->parts.piece;
-    for (uint32_t i = 1; i < order->piece_count; i++)
-        keep(engine->keeper, TABLE_pieces, order->parts.pieces + i);
-    return piece_edit(engine, order->parts.pieces);
+    uint32_t first = is_moved ? money_at(engine, order->money)->pieces : order->parts.pieces;
+    for (uint32_t i = 1; i < order_pieces(engine, order).count; i++)
+        keep(engine->keeper, TABLE_pieces, first + i);
+    return piece_edit(engine, first);
 }
 
 int64_t order_money_due(const struct engine *engine, const struct order *order)
@@ -85,6 +88,35 @@ struct money *order_money_edit(struct engine *engine, uint32_t index)
             payments_gather(engine, index);
     }
     return money_edit(engine, order->money);
+}
+
+/* The pieces of an earlier move. */
+static void pieces_forget(struct engine *engine, const struct money *money)
+{
+    for (uint32_t i = 0; i < money->piece_count; i++)
+        piece_remove(engine, (money->pieces + i) | PIECE_IN_ARENA);
+    runs_give(&engine->pieces, money->pieces, money->piece_count);
+}
+
+void order_move(struct engine *engine, uint32_t index, const struct piece *pieces, uint32_t count)
+{
+    struct order *order = order_edit(engine, index);
+    struct money *money = order_money_edit(engine, index);
+    if ((order->flags & ORDER_IS_MOVED) != 0)
+        pieces_forget(engine, money);
+    order->flags |= ORDER_IS_MOVED;
+    money->pieces = runs_take(&engine->pieces, count);
+    money->piece_count = count;
+    TILL_ASSERT(money->pieces != 0);
+    for (uint32_t i = 0; i < count; i++) {
+        struct piece *piece = piece_new(engine, money->pieces + i);
+        *piece = pieces[i];
+        piece->order = index;
+        piece_push(engine, stock_edit(engine, piece->stock), piece,
+                   (money->pieces + i) | PIECE_IN_ARENA);
+        digest_mix(engine, (uint64_t)piece->stock << 32 | piece->quantity,
+                   (uint64_t)index << 32 | piece->line);
+    }
 }
 
 /* How many versions a jump passes. */
@@ -220,8 +252,7 @@ void order_commit(struct engine *engine, uint32_t index)
         points_spend(engine, index);
 }
 
-static void piece_give_back(struct engine *engine, const struct order *order,
-                            const struct piece *piece)
+void piece_give_back(struct engine *engine, const struct order *order, const struct piece *piece)
 {
     struct stock *stock = stock_edit(engine, piece->stock);
     if (order->state == order_state_PENDING)
@@ -237,7 +268,6 @@ static void piece_give_back(struct engine *engine, const struct order *order,
     } else {
         stock->available += piece->quantity;
     }
-    piece_tally(engine, order, piece, -1);
     stock_digest(engine, piece->stock);
 }
 
@@ -259,8 +289,10 @@ void order_give_back(struct engine *engine, uint32_t index, uint8_t state)
     const struct order *order = order_at(engine, index);
     struct pieces pieces = order_pieces(engine, order);
     TILL_ASSERT(order->state == order_state_PENDING || order->state == order_state_CONFIRMED);
-    for (uint32_t i = 0; i < pieces.count; i++)
+    for (uint32_t i = 0; i < pieces.count; i++) {
         piece_give_back(engine, order, &pieces.first[i]);
+        piece_tally(engine, order, &pieces.first[i], -1);
+    }
     warehouses_leave(engine, index);
     if (order->state == order_state_PENDING)
         points_release(engine, index);

@@ -27,6 +27,10 @@ uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t versio
 struct piece *order_pieces_edit(struct engine *engine, struct order *order);
 struct money *order_money_edit(struct engine *engine, uint32_t order);
 
+/* The order has these pieces from now on, in a run of its money's own; those of an earlier move are
+ * given back. The caller has checked for room, and moves the units. */
+void order_move(struct engine *engine, uint32_t order, const struct piece *pieces, uint32_t count);
+
 /* The step of one of its versions. */
 struct step_body order_step_at(const struct engine *engine, const struct order *order,
                                uint32_t version);
@@ -37,6 +41,10 @@ void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 
 /* Stock from reserved to committed, points from held to spent: the order is sold. */
 void order_commit(struct engine *engine, uint32_t order);
+
+/* Units of a PENDING or sold order, unshipped ones, go back to where they were taken from; they
+ * still count for their customer's limits. */
+void piece_give_back(struct engine *engine, const struct order *order, const struct piece *piece);
 
 /* Everything that a PENDING or CONFIRMED order holds or has goes back, and it enters a state that
  * holds nothing. */

@@ -41,6 +41,9 @@ struct plan {
  * and SINGLE, place.c has a shorter way. */
 enum outcome plan_allocate(struct engine *engine, struct plan *plan);
 
+/* CAPACITY: more pieces than an order may have. */
+enum outcome plan_reject_pieces(struct engine *engine);
+
 /* SOLD_OUT or INSUFFICIENT_STOCK. */
 enum outcome plan_reject_remaining(struct engine *engine, uint64_t sku, int64_t remaining);
 

@@ -25,7 +25,7 @@ enum {
     ORDER_BORN_PAID = 2, /* money that was due is captured from the placing on */
     ORDER_IS_INLINE = 4,
     ORDER_IS_TOLD = 8,    /* an event has confirmed the payment that it was placed with */
-    ORDER_IS_MOVED = 16,  /* a late payment took it from other places: its money has the pieces */
+    ORDER_IS_MOVED = 16,  /* it was taken from other places since: its money has the pieces */
     ORDER_HAS_LOOSE = 32, /* events, but no money that lists them: payment_loose finds them */
     ORDER_ALLOCATION_SHIFT = 6,
 };

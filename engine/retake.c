@@ -10,7 +10,6 @@
 
 #include "engine/handlers.h"
 #include "engine/order.h"
-#include "engine/piece_list.h"
 #include "engine/source.h"
 #include "engine/tally.h"
 #include "engine/zone.h"
@@ -43,12 +42,13 @@ static void plan_request(const struct engine *engine, const struct order *order,
         plan->skus[i] = line.sku;
         retake->lines[i] = (struct line_body){.sku = sku_at(engine, line.sku)->sku};
     }
-    for (uint32_t i = 0; i < pieces->count; i++) {
-        const struct piece *piece = &pieces->first[i];
-        struct line_body *line = &retake->lines[piece->line];
-        line->quantity += piece->quantity;
+    for (uint32_t i = 0; i < pieces->count; i++)
+        retake->lines[pieces->first[i].line].quantity += pieces->first[i].quantity;
+    struct pieces placed = order_pieces_placed(engine, order);
+    for (uint32_t i = 0; i < placed.count; i++) {
+        const struct piece *piece = &placed.first[i];
         if ((piece->flags & PIECE_IS_FIXED) != 0)
-            line->warehouse = stock_at(engine, piece->stock)->warehouse;
+            retake->lines[piece->line].warehouse = stock_at(engine, piece->stock)->warehouse;
     }
 }
 
@@ -143,24 +143,17 @@ enum outcome retake_check_room(struct engine *engine, uint32_t index, const stru
 /* New pieces for what is taken from other places, as planned. */
 static void write_elsewhere(struct engine *engine, uint32_t index, const struct plan *plan)
 {
-    struct order *order = order_edit(engine, index);
-    struct money *money = order_money_edit(engine, index);
-    money->pieces = runs_take(&engine->pieces, plan->piece_count);
-    money->piece_count = plan->piece_count;
-    order->flags |= ORDER_IS_MOVED;
+    struct piece pieces[ORDER_PIECES_MAX];
     for (uint32_t i = 0; i < plan->piece_count; i++) {
         const struct planned_piece *planned = &plan->pieces[i];
-        uint32_t place = money->pieces + i;
-        struct stock *stock = stock_edit(engine, planned->stock);
-        struct piece *piece = piece_new(engine, place);
-        *piece = (struct piece){.stock = planned->stock,
-                                .quantity = planned->quantity,
-                                .order = index,
-                                .pool = planned->pool,
-                                .line = (uint16_t)planned->line};
-        piece_push(engine, stock, piece, place | PIECE_IN_ARENA);
-        stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
+        pieces[i] = (struct piece){.stock = planned->stock,
+                                   .quantity = planned->quantity,
+                                   .pool = planned->pool,
+                                   .line = (uint16_t)planned->line};
+        stock_take(engine, stock_edit(engine, planned->stock), planned->stock, planned->pool,
+                   planned->quantity);
     }
+    order_move(engine, index, pieces, plan->piece_count);
 }
 
 /* The same pieces once more, from whatever its sale takes them from at this time. */

@@ -672,6 +672,20 @@ FIELD(step, 5, money_state, money, 1, "entered, or kept")
 FIELD(step, 6, zero16, reserved, 1, "")
 SHAPE_END(step)
 
+SHAPE(order_reallocate)
+FIELD(order_reallocate, 1, key, key, 3, "idempotency key")
+FIELD(order_reallocate, 2, id, order, 3, "a known order")
+FIELD(order_reallocate, 3, warehouse, warehouse, 3, "that its unshipped units are to leave; 0: each that is not ONLINE")
+FIELD(order_reallocate, 4, warehouse, to, 3, "EXPLICIT: the one to take from instead")
+FIELD(order_reallocate, 5, allocation, allocation, 3,
+      "RANK: from the others by ascending number; EXPLICIT: from one")
+FIELD(order_reallocate, 6, zero8, reserved, 3, "")
+FIELD(order_reallocate, 7, zero16, reserved2, 3, "")
+FIELD(order_reallocate, 8, zero32, reserved3, 3, "")
+SHAPE_END(order_reallocate)
+REQUIRED(order_reallocate, key)
+REQUIRED(order_reallocate, order)
+
 SHAPE(order_ship)
 FIELD(order_ship, 1, key, key, 3, "idempotency key")
 FIELD(order_ship, 2, id, order, 3, "a known order")
@@ -1014,6 +1028,8 @@ MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply
         "how full each table is")
 MESSAGE(37, epoch_begin, "epoch.begin", INTERNAL, server, FREE, 2, epoch_begin, none, 0, seq_reply,
         none, 0, "the first change of a new primary: what follows is of the next epoch")
+MESSAGE(44, order_reallocate, "order.reallocate", COMMAND, order, KEYED, 3, order_reallocate, none,
+        0, order_status, none, 0, "takes unshipped units from other warehouses, all or nothing")
 MESSAGE(45, order_ship, "order.ship", COMMAND, order, KEYED, 3, order_ship, units, ORDER_PIECES_MAX,
         order_status, none, 0, "units leave their warehouses")
 MESSAGE(46, order_deliver, "order.deliver", COMMAND, order, KEYED, 3, order_ship, units,

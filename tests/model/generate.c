@@ -28,7 +28,7 @@ struct generator {
     [MESSAGE_epoch_begin] = 3, [MESSAGE_order_ship] = 12, [MESSAGE_order_deliver] = 8,             \
     [MESSAGE_order_return] = 8, [MESSAGE_order_parcels] = 2, [MESSAGE_refund_begin] = 16,          \
     [MESSAGE_refund_finish] = 12, [MESSAGE_refund_get] = 2, [MESSAGE_order_money] = 4,             \
-    [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2,                          \
+    [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2, [MESSAGE_order_reallocate] = 6,                          \
     [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3,       \
     [MESSAGE_warehouse_put] = 3, [MESSAGE_zone_put] = 2
 
@@ -597,6 +597,22 @@ static void make_order_deliver(struct generator *generator)
     make_order_move(generator, 1u << order_state_PARTIALLY_SHIPPED | 1u << order_state_SHIPPED);
 }
 
+static void make_order_reallocate(struct generator *generator)
+{
+    struct order_reallocate_body *body = body_start(generator, sizeof *body);
+    const struct model_order *order =
+        any_order_in(generator, 1u << order_state_PENDING | 1u << order_state_CONFIRMED |
+                                    1u << order_state_PARTIALLY_SHIPPED);
+    body->key = fresh_id(generator);
+    body->order = order == NULL || chance(generator, 3) ? any_order(generator) : order->order;
+    body->warehouse = order == NULL ? 1 : any_place(generator, order);
+    if (chance(generator, 20))
+        body->warehouse = 0;
+    body->allocation = chance(generator, 60) ? allocation_RANK : allocation_EXPLICIT;
+    if (body->allocation == allocation_EXPLICIT)
+        body->to = any_warehouse(generator);
+}
+
 static void make_order_return(struct generator *generator)
 {
     struct order_return_body *body = body_start(generator, sizeof *body);
@@ -831,6 +847,7 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_hold_expire] = make_hold_expire,
     [MESSAGE_order_get] = make_order_query,
     [MESSAGE_order_history] = make_order_history,
+    [MESSAGE_order_reallocate] = make_order_reallocate,
     [MESSAGE_order_ship] = make_order_ship,
     [MESSAGE_order_deliver] = make_order_deliver,
     [MESSAGE_order_return] = make_order_return,

@@ -260,6 +260,7 @@ static const struct {
     [MESSAGE_hold_expire] = {model_hold_expire, false},
     [MESSAGE_order_get] = {model_order_get, false},
     [MESSAGE_order_history] = {model_order_history, false},
+    [MESSAGE_order_reallocate] = {model_order_reallocate, true},
     [MESSAGE_order_ship] = {model_order_ship, true},
     [MESSAGE_order_deliver] = {model_order_deliver, true},
     [MESSAGE_order_return] = {model_order_return, true},

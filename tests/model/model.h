@@ -367,6 +367,7 @@ model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;
 model_handler model_refund_begin, model_refund_finish, model_refund_get, model_order_money;
 model_handler model_payment_settle, model_payment_get;
+model_handler model_order_reallocate;
 model_handler model_order_ship, model_order_deliver, model_order_return, model_order_parcels;
 
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */

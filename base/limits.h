@@ -20,6 +20,7 @@
 #define STOCK_ITEMS_MAX      64
 #define SALE_POOLS_MAX       64
 #define HISTORY_ROWS_MAX     64
+#define POINTS_ROWS_MAX      64 /* lots, or entries of the ledger, in one page */
 #define CONCERNED_ORDERS_MAX 32
 #define TABLES_MAX           64  /* capacities */
 #define REPLICAS_MAX         16  /* that follow one server */

@@ -260,8 +260,10 @@ static enum invariant check_entry(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct ledger_entry *entry = ledger_entry_at(engine, index);
-    if (!is_past(bounds, entry->seq, entry->time_us) || !is_within(entry->points, 1, POINTS_MAX) ||
-        entry->kind < LEDGER_CREDIT || entry->kind > LEDGER_EXPIRE)
+    int64_t least = entry->kind == ledger_kind_ADJUST ? -POINTS_MAX : 1;
+    if (!is_past(bounds, entry->seq, entry->time_us) || entry->points == 0 ||
+        !is_within(entry->points, least, POINTS_MAX) || entry->kind < ledger_kind_CREDIT ||
+        entry->kind > ledger_kind_ADJUST)
         return INVARIANT_record_range;
     if (entry_customer(engine, index) == 0 || entry->order > engine->orders.count)
         return INVARIANT_record_refers;

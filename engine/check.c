@@ -31,6 +31,7 @@ struct check {
     int64_t *parked;
     int64_t *ledger;    /* by customer */
     bool *has_deadline; /* by order */
+    bool *lot_has_deadline;
 };
 
 /* The transitions of order.c's drawing, those that leave the state as it is included: to which
@@ -192,11 +193,21 @@ static bool check_history(struct check *check, const struct order *order)
 static void note_deadline(void *context, uint64_t bucket_us, bool is_far, uint32_t entry)
 {
     struct check *check = context;
+    const struct engine *engine = check->engine;
     uint32_t index = deadline_record(entry);
-    if (deadline_timer(entry) != TIMER_hold || index > check->engine->orders.count)
-        return;
-    uint64_t deadline_us = order_at(check->engine, index)->deadline_us;
-    check->has_deadline[index] |=
+    uint64_t deadline_us = 0;
+    bool *has_deadline = NULL;
+    switch (deadline_timer(entry)) {
+    case TIMER_hold:
+        deadline_us = order_at(engine, index)->deadline_us;
+        has_deadline = check->has_deadline;
+        break;
+    default:
+        deadline_us = lot_at(engine, index)->expires_us;
+        has_deadline = check->lot_has_deadline;
+        break;
+    }
+    has_deadline[index] |=
         is_far ? bucket_us <= deadline_us : bucket_us == deadline_bucket_us(deadline_us);
 }
 
@@ -218,6 +229,20 @@ static bool check_order(struct check *check, uint32_t index)
     if (order_has(order) && !sum_pieces(check, order))
         return false;
     return check_order_money(check, index);
+}
+
+/* One whose time had passed when its deadline was set again has that in a later bucket. */
+static bool check_lots(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->lots.count; i++) {
+        const struct lot *lot = lot_at(engine, i);
+        report_look(&check->report, TABLE_lots, i);
+        if (lot->linked != 0 && lot_is_timed(engine, lot) && !lot_has_expired(engine, lot) &&
+            !check->lot_has_deadline[i])
+            return report_broken(&check->report, INVARIANT_lot_deadline);
+    }
+    return true;
 }
 
 static bool check_orders(struct check *check)
@@ -361,12 +386,9 @@ static void sum_ledger(struct check *check)
     const struct engine *engine = check->engine;
     for (uint32_t i = 1; i <= engine->ledger.count; i++) {
         const struct ledger_entry *entry = ledger_entry_at(engine, i);
-        int64_t sign = entry->kind == LEDGER_CREDIT || entry->kind == LEDGER_RETURN  ? 1
-                       : entry->kind == LEDGER_SPEND || entry->kind == LEDGER_EXPIRE ? -1
-                                                                                     : 0;
         report_look(&check->report, TABLE_ledger, i);
         report_add(&check->report, &check->ledger[lot_at(engine, entry->lot)->customer],
-                   sign * entry->points);
+                   ledger_balance_change(entry));
     }
 }
 
@@ -408,7 +430,8 @@ static bool sums_init(struct check *check)
         made &= *all[i].sums != NULL;
     }
     check->has_deadline = calloc(engine->orders.count + 1u, sizeof(bool));
-    made &= check->has_deadline != NULL;
+    check->lot_has_deadline = calloc(engine->lots.count + 1u, sizeof(bool));
+    made &= check->has_deadline != NULL && check->lot_has_deadline != NULL;
     return made || report_no_memory(&check->report);
 }
 
@@ -423,6 +446,7 @@ static void sums_deinit(struct check *check)
     free(check->parked);
     free(check->ledger);
     free(check->has_deadline);
+    free(check->lot_has_deadline);
 }
 
 static bool check_meaning(const struct engine *engine, char *error, size_t error_size)
@@ -433,8 +457,8 @@ static bool check_meaning(const struct engine *engine, char *error, size_t error
     };
     bool holds = sums_init(&check) && check_keys(&check) && check_payments(&check) &&
                  check_sales(&check) && check_skus(&check) && check_orders(&check) &&
-                 check_pools(&check) && check_tallies(&check) && check_stocks(&check) &&
-                 check_customers(&check);
+                 check_lots(&check) && check_pools(&check) && check_tallies(&check) &&
+                 check_stocks(&check) && check_customers(&check);
     sums_deinit(&check);
     return holds;
 }

@@ -267,7 +267,9 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
         return REJECT_FULL(engine, deadlines);
     struct points_need need = plan->need;
     if (confirmed)
-        need.lots = 0;
+        need.lots = need.deadlines = 0;
+    else
+        need.deadlines += 1; /* the hold's */
     return need.takes > 0 ? check_points_room(engine, &need) : OUTCOME_OK;
 }
 
@@ -447,7 +449,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     plan.customer_hash = command->customer_hash;
     plan.sale = plan.customer = plan.fixed_warehouse = plan.returning = 0;
     plan.tallies_new = 0;
-    plan.need.takes = 0;
+    plan.need = (struct points_need){.takes = 0};
     plan.points_used = plan.points_value = 0;
     plan.piece_count = 0;
     enum outcome outcome = check_body(engine, plan.body, plan.lines);

@@ -7,6 +7,7 @@
 #include "engine/image.h"
 #include "engine/memory.h"
 #include "engine/payment.h"
+#include "engine/points.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
 
@@ -159,6 +160,7 @@ void engine_rebuild(struct engine *engine)
 #define TABLE(number, KIND, name, ...) REBUILD_##KIND(name)
 #include "engine/tables/tables.h"
     deadlines_rebuild(&engine->deadlines);
+    deadlines_keep(&engine->deadlines, lots_deadlines_kept(engine));
     engine->terms_generation++;
 }
 

@@ -5,15 +5,6 @@
 
 #include "engine/messages.h"
 
-enum ledger_kind {
-    LEDGER_CREDIT = 1, /* + */
-    LEDGER_HOLD,
-    LEDGER_RELEASE,
-    LEDGER_SPEND,  /* - */
-    LEDGER_RETURN, /* + */
-    LEDGER_EXPIRE, /* - */
-};
-
 enum { PIECE_IS_FIXED = 1 }; /* the request named this warehouse for it */
 
 /* Flags of an order: how it was placed, where its parts are, and what has happened to it. */

@@ -132,7 +132,7 @@ enum outcome retake_check_room(struct engine *engine, uint32_t index, const stru
     struct points_need need = points_needed(engine, order->customer, points);
     need.takes += takes;
     need.entries += takes;
-    need.lots = 0;
+    need.lots = need.deadlines = 0;
     return check_points_room(engine, &need);
 }
 

@@ -18,6 +18,7 @@ struct totals {
     int64_t *left; /* by customer: in lots, held of lots, spent by CONFIRMED orders */
     int64_t *held_of;
     int64_t *spent;
+    uint64_t lots_to_sweep; /* that expire, with something left */
     uint64_t states[order_state_CANCELLED + 1];
     uint64_t refund_orders;
     uint64_t parked;
@@ -70,6 +71,15 @@ static bool sum_orders(struct totals *totals)
     return true;
 }
 
+static void count_lots(struct totals *totals)
+{
+    const struct engine *engine = totals->engine;
+    for (uint32_t i = 1; i <= engine->lots.count; i++) {
+        const struct lot *lot = lot_at(engine, i);
+        totals->lots_to_sweep += engine->lots_timed && lot->linked && lot->expires_us != UINT64_MAX;
+    }
+}
+
 /* A number that is kept, and what the records make it. */
 static bool check_count(struct totals *totals, enum invariant invariant, enum engine_scalar scalar,
                         uint64_t kept, uint64_t counted)
@@ -96,7 +106,7 @@ static bool check_counts(struct totals *totals)
     return check_count(totals, INVARIANT_end_reserved, SCALAR_steps_reserved,
                        engine->steps_reserved, totals->extended) &&
            check_count(totals, INVARIANT_end_reserved, SCALAR_ledger_reserved,
-                       engine->ledger_reserved, 2 * totals->takes_held) &&
+                       engine->ledger_reserved, 2 * totals->takes_held + totals->lots_to_sweep) &&
            check_count(totals, INVARIANT_end_reserved, SCALAR_lots_reserved, engine->lots_reserved,
                        totals->takes_expiring) &&
            check_count(totals, INVARIANT_money_counts, SCALAR_refund_order_count,
@@ -190,6 +200,7 @@ bool engine_check_totals(const struct engine *engine, char *error, size_t error_
         .engine = engine,
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
+    count_lots(&totals);
     bool hold = sums_init(&totals) && sum_orders(&totals) && check_counts(&totals) &&
                 check_stocks(&totals) && check_lots(&totals) && check_customers(&totals);
     sums_deinit(&totals);

@@ -27,6 +27,8 @@ static bool decide_waiting(struct apply *apply)
         return true;
     for (uint32_t i = 0; i < count && apply->observe != NULL; i++)
         apply->observe(apply->context, &commands[i]);
+    if (!engine_follow(apply->engine, apply->waiting.schema, apply->error, sizeof apply->error))
+        return false;
     engine_decide_fetched(apply->engine, apply->waiting.time_us, commands, count);
     for (uint32_t i = 0; i < count; i++) {
         const struct command *command = &commands[i];
@@ -77,6 +79,7 @@ bool apply_batch(struct apply *apply, struct batch *batch)
     apply->waiting.commands = batch->commands + known;
     apply->waiting.time_us = batch->time_us;
     apply->waiting.count = count;
+    apply->waiting.schema = batch->schema;
     return true;
 }
 

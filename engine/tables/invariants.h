@@ -45,6 +45,7 @@ INVARIANT(5, 4, points_held, "points held of a lot = sum over PENDING orders")
 INVARIANT(5, 5, points_spent, "points spent by a customer = sum over CONFIRMED orders")
 INVARIANT(5, 6, points_taken, "points taken of lots = points used, of a PENDING or CONFIRMED order")
 INVARIANT(5, 7, points_owner, "points are taken of lots of the order's customer")
+INVARIANT(5, 8, lot_deadline, "a lot that expires has its deadline to come")
 
 INVARIANT(6, 1, order_total, "total = sum of allocated quantity x price")
 INVARIANT(6, 2, points_value, "points value = points used at the order's rate, at most its total")
@@ -64,7 +65,7 @@ INVARIANT(8, 5, number_once, "one record per SKU, name, (SKU, warehouse), sale, 
 INVARIANT(9, 1, history_whole, "one step per version, by ascending seq, the newest into the state")
 INVARIANT(9, 2, history_legal, "an order makes only legal transitions")
 INVARIANT(9, 3, hold_deadline, "a PENDING order has its deadline to come")
-INVARIANT(9, 4, end_reserved, "steps, ledger entries and lots that PENDING orders need are kept")
+INVARIANT(9, 4, end_reserved, "steps, ledger entries and lots are kept for all that ends by itself")
 INVARIANT(9, 5, order_counts, "orders of each state are as many as are counted")
 
 INVARIANT(10, 1, time_order, "jumps <= time of the last change <= time, and within range like seq")

@@ -434,6 +434,62 @@ FIELD(points_balance_reply, 5, time, next_expiry, 1, "when the first lot expires
 FIELD(points_balance_reply, 6, points, expiring, 1, "available points that go then")
 SHAPE_END(points_balance_reply)
 
+SHAPE(points_adjust)
+FIELD(points_adjust, 1, key, key, 3, "idempotency key")
+FIELD(points_adjust, 2, id, customer, 3, "added when it is not known yet and is given points")
+FIELD(points_adjust, 3, points, delta, 3,
+      "added as a lot; negative: taken, first what expires first")
+FIELD(points_adjust, 4, time, expires, 3, "of the lot that is added; 0: never")
+FIELD(points_adjust, 5, name, reason, 3, "kept in the log")
+SHAPE_END(points_adjust)
+REQUIRED(points_adjust, key)
+REQUIRED(points_adjust, customer)
+REQUIRED(points_adjust, delta)
+REQUIRED(points_adjust, reason)
+
+SHAPE(points_page)
+FIELD(points_page, 1, id, customer, 3, "a known customer")
+FIELD(points_page, 2, id, cursor, 3, "zero: from the first row on; else the `next` of a page")
+SHAPE_END(points_page)
+REQUIRED(points_page, customer)
+
+SHAPE(points_lots_reply)
+FIELD(points_lots_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(points_lots_reply, 2, id, next, 3, "zero: there are no more; else ask again with this cursor")
+FIELD(points_lots_reply, 3, count, lot_count, 3, "what expires first comes first, 64 at most")
+FIELD(points_lots_reply, 4, zero16, reserved, 3, "")
+FIELD(points_lots_reply, 5, zero32, reserved2, 3, "")
+SHAPE_END(points_lots_reply)
+
+SHAPE(lot)
+FIELD(lot, 1, points, left, 3, "that may be spent")
+FIELD(lot, 2, points, held, 3, "of this lot, by PENDING orders")
+FIELD(lot, 3, time, expires, 3, "0: never")
+FIELD(lot, 4, u64, granted, 3, "position in the log of the change that made it; 0: not known")
+SHAPE_END(lot)
+
+SHAPE(points_ledger_reply)
+FIELD(points_ledger_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(points_ledger_reply, 2, id, next, 3,
+      "zero: there are no more; else ask again with this cursor")
+FIELD(points_ledger_reply, 3, count, entry_count, 3, "the newest first, 64 at most")
+FIELD(points_ledger_reply, 4, zero16, reserved, 3, "")
+FIELD(points_ledger_reply, 5, zero32, reserved2, 3, "")
+SHAPE_END(points_ledger_reply)
+
+SHAPE(entry)
+FIELD(entry, 1, u64, seq, 3, "position of the change in the log")
+FIELD(entry, 2, time, time, 3, "of the change")
+FIELD(entry, 3, points, balance, 3, "what it added to the balance; below zero: took from it")
+FIELD(entry, 4, points, available, 3, "what it added to what may be spent, or took from it")
+FIELD(entry, 5, id, order, 3, "whose points these are; zero: none's")
+FIELD(entry, 6, time, expires, 3, "of the lot; 0: never")
+FIELD(entry, 7, ledger_kind, kind, 3, "why")
+FIELD(entry, 8, zero8, reserved, 3, "")
+FIELD(entry, 9, zero16, reserved2, 3, "")
+FIELD(entry, 10, zero32, reserved3, 3, "")
+SHAPE_END(entry)
+
 SHAPE(order_place)
 FIELD(order_place, 1, id, order, 1, "the order's id and its idempotency key")
 FIELD(order_place, 2, id, customer, 1, "added when it is not known yet")
@@ -709,6 +765,13 @@ MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply
         "how full each table is")
 MESSAGE(37, epoch_begin, "epoch.begin", INTERNAL, server, FREE, 2, epoch_begin, none, 0, seq_reply,
         none, 0, "the first change of a new primary: what follows is of the next epoch")
+MESSAGE(54, points_adjust, "points.adjust", COMMAND, points, KEYED, 3, points_adjust, none, 0,
+        points_credit_reply, none, 0, "corrects a customer's points by hand")
+MESSAGE(55, points_lots, "points.lots", QUERY, read, FREE, 3, points_page, none, 0,
+        points_lots_reply, lot, POINTS_ROWS_MAX, "a customer's lots, page by page")
+MESSAGE(56, points_ledger, "points.ledger", QUERY, read, FREE, 3, points_page, none, 0,
+        points_ledger_reply, entry, POINTS_ROWS_MAX,
+        "every movement of a customer's points, page by page")
 
 #undef SHAPE
 #undef FIELD

@@ -24,6 +24,7 @@ struct generator {
     [MESSAGE_sku_put] = 2, [MESSAGE_stock_adjust] = (stock_adjust), [MESSAGE_stock_set] = 4,       \
     [MESSAGE_stock_get] = 4, [MESSAGE_sale_put] = 4, [MESSAGE_sale_open] = 3,                      \
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
+    [MESSAGE_points_lots] = 3, [MESSAGE_points_ledger] = 4, [MESSAGE_points_adjust] = 5,           \
     [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
     [MESSAGE_epoch_begin] = 3
 
@@ -397,6 +398,44 @@ static void make_points_credit(struct generator *generator)
     }
 }
 
+static void make_points_adjust(struct generator *generator)
+{
+    make_points_credit(generator);
+    struct points_credit_body credit;
+    memcpy(&credit, generator->body, sizeof credit);
+    struct points_adjust_body *body = body_start(generator, sizeof *body);
+    body->key = credit.key;
+    body->customer = credit.customer;
+    body->delta = credit.points;
+    body->expires = credit.expires;
+    snprintf(body->reason.bytes, sizeof body->reason.bytes, "complaint");
+    if (chance(generator, 40))
+        return;
+    int64_t available = model_points_available(generator->model, body->customer);
+    body->expires = 0;
+    body->delta = -(int64_t)below(generator, (uint64_t)available + 2);
+}
+
+/* A page of a customer's lots or ledger; its cursor is that of any row, of whoever's. */
+static void make_points_page(struct generator *generator)
+{
+    const struct model *model = generator->model;
+    struct points_page_body *body = body_start(generator, sizeof *body);
+    body->customer = any_customer(generator);
+    if (model->entries.count == 0 || chance(generator, 40))
+        return;
+    uint64_t at = below(generator, (uint64_t)model->entries.count);
+    body->customer = model->entries.items[at].customer;
+    body->cursor = (struct id){.high = model->entries.items[at].body.seq, .low = at + 1};
+    if (chance(generator, 50)) {
+        at = below(generator, (uint64_t)model->lots.count);
+        uint64_t expires = model->lots.items[at].expires;
+        body->cursor = (struct id){.high = expires == 0 ? UINT64_MAX : expires, .low = at + 1};
+    }
+    if (chance(generator, 5))
+        body->customer = any_customer(generator);
+}
+
 static void make_points_balance(struct generator *generator)
 {
     struct points_balance_body *body = body_start(generator, sizeof *body);
@@ -544,6 +583,9 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_sale_close] = make_sale_change,
     [MESSAGE_points_credit] = make_points_credit,
     [MESSAGE_points_balance] = make_points_balance,
+    [MESSAGE_points_adjust] = make_points_adjust,
+    [MESSAGE_points_lots] = make_points_page,
+    [MESSAGE_points_ledger] = make_points_page,
     [MESSAGE_order_place] = make_order_place,
     [MESSAGE_payment_event] = make_payment_event,
     [MESSAGE_order_cancel] = make_order_change,

@@ -334,7 +334,7 @@ static struct report_place break_points_spent(struct engine *engine)
 static bool entry_is_small_credit(const struct engine *engine, uint32_t index)
 {
     const struct ledger_entry *entry = ledger_entry_at(engine, index);
-    return entry->kind == LEDGER_CREDIT && entry->points < POINTS_MAX;
+    return entry->kind == ledger_kind_CREDIT && entry->points < POINTS_MAX;
 }
 
 static struct report_place break_ledger(struct engine *engine)
@@ -384,6 +384,26 @@ static struct report_place break_take_owner(struct engine *engine)
         return record(TABLE_orders, order);
     }
     return nothing;
+}
+
+/* The last of its customer's list, of which nothing came back late, expires in the near future. */
+static bool lot_may_be_moved(const struct engine *engine, uint32_t index)
+{
+    const struct lot *lot = lot_at(engine, index);
+    bool is_origin = false;
+    for (uint32_t i = 1; i <= engine->lots.count; i++)
+        is_origin |= lot_at(engine, i)->origin == index;
+    return lot->linked != 0 && lot->next == 0 && lot->origin == 0 && !is_origin &&
+           lot->expires_us > engine->time_us &&
+           lot->expires_us < engine->time_us + 86400 * US_PER_SECOND;
+}
+
+static struct report_place break_lot_deadline(struct engine *engine)
+{
+    uint32_t lot = find(engine, engine->lots.count, lot_may_be_moved);
+    if (lot != 0)
+        lot_edit(engine, lot)->expires_us += 2 * US_PER_SECOND;
+    return record(TABLE_lots, lot);
 }
 
 static bool order_has_lines(const struct engine *engine, uint32_t index)
@@ -778,6 +798,7 @@ static const struct {
     {INVARIANT_points_spent, break_points_spent},
     {INVARIANT_points_taken, break_points_used},
     {INVARIANT_points_owner, break_take_owner},
+    {INVARIANT_lot_deadline, break_lot_deadline},
     {INVARIANT_order_total, break_total},
     {INVARIANT_points_value, break_points_value},
     {INVARIANT_points_value, break_points_value_max},

@@ -64,6 +64,12 @@ struct model_lot {
     uint64_t expires; /* 0: never */
     uint64_t last;    /* no point of it is valid from then on, whichever lot it is in by then */
     int64_t free;     /* neither held nor spent; worth nothing once expired */
+    uint64_t granted; /* seq of the change that made it */
+};
+
+struct model_entry {
+    struct id customer;
+    struct entry_body body;
 };
 
 /* Points of a lot that an order holds or has spent; 0 once they have come back. */
@@ -114,9 +120,14 @@ struct model_step {
 };
 
 /* A deadline that was set; it is kept until hold.expire has handled it. */
+enum model_deadline_kind { DEADLINE_OF_HOLD, DEADLINE_OF_LOT };
+
 struct model_deadline {
-    int order;
+    enum model_deadline_kind kind;
+    int item; /* the order, or the lot */
     uint64_t time;
+    uint64_t bucket; /* the quarter-second that it stands in, or if is_aside the 2^36 us */
+    bool is_aside;   /* to be set again when the time comes nearer */
 };
 
 struct model_payment {
@@ -149,6 +160,7 @@ struct model_epoch {
     LIST(struct model_pool, pools)                                                                 \
     LIST(struct model_customer, customers)                                                         \
     LIST(struct model_lot, lots)                                                                   \
+    LIST(struct model_entry, entries)                                                              \
     LIST(struct model_point_take, point_takes)                                                     \
     LIST(struct model_order, orders)                                                               \
     LIST(struct line_body, lines)                                                                  \
@@ -260,7 +272,17 @@ bool model_allocate_again(struct model *model, int order);
 void model_customer_comes_to_be(struct model *model, struct id customer);
 int64_t model_points_available(const struct model *model, struct id customer);
 void model_points_take(struct model *model, int order, int64_t points);
-void model_points_give_back(struct model *model, int order);
+void model_points_spend(struct model *model, int order);
+void model_points_give_back(struct model *model, int order, uint8_t kind);
+bool model_points_sweep_one(struct model *model, struct id customer);
+void model_points_sweep(struct model *model, struct id customer);
+int64_t model_points_owned(const struct model *model, struct id customer);
+void model_lot_add(struct model *model, struct model_lot lot, int64_t points);
+void model_lot_use(struct model *model, int lot, int order, uint8_t kind, int64_t points);
+void model_entry_add(struct model *model, uint8_t kind, int lot, int order, int64_t balance,
+                     int64_t available);
+int model_lot_next(const struct model *model, struct id customer);
+struct model_customer *model_customer(struct model *model, struct id customer);
 
 /* Would `quantities` of `skus` (in line order) break a limit of the sale for this customer? Returns
  * the SKU (0: the sale's limit) and what is left. */
@@ -271,14 +293,18 @@ bool model_limit_is_broken(const struct model *model, uint32_t sale, struct id c
 /* Adds a version and a step to an order. */
 void model_add_step(struct model *model, int order);
 uint8_t model_money_state(const struct model_order *order);
-void model_set_deadline(struct model *model, int order, uint64_t time);
+void model_set_deadline(struct model *model, enum model_deadline_kind kind, int item,
+                        uint64_t time);
 bool model_order_is_live(const struct model_order *order);
+bool model_hold_has_ended(const struct model *model, const struct model_order *order);
+void model_expire(struct model *model, int order);
 
 typedef void model_handler(struct model *model, const struct model_request *request,
                            struct model_reply *reply);
 model_handler model_sku_put, model_stock_adjust, model_stock_set, model_stock_get;
 model_handler model_sale_put, model_sale_open, model_sale_pause, model_sale_close;
-model_handler model_points_credit, model_points_balance;
+model_handler model_points_credit, model_points_balance, model_points_adjust;
+model_handler model_points_lots, model_points_ledger;
 model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;

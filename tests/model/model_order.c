@@ -11,8 +11,6 @@
 
 #include "tests/model/model.h"
 
-enum { QUARTER_SECOND_BITS = 18 };
-
 int model_find_order(const struct model *model, struct id order)
 {
     for (int i = 0; i < model->orders.count; i++) {
@@ -55,12 +53,6 @@ void model_add_step(struct model *model, int index)
     };
 }
 
-void model_set_deadline(struct model *model, int order, uint64_t time)
-{
-    model->orders.items[order].hold_ends = time;
-    *MODEL_ADD(&model->deadlines) = (struct model_deadline){order, time};
-}
-
 /* The order that the request names in this field; MODEL_NONE when there is none, which has been
  * answered. */
 static int find_named(const struct model *model, struct id order, unsigned field,
@@ -85,7 +77,7 @@ static void answer_status(const struct model *model, struct model_reply *reply, 
     answer->refund_due = order->refund_due;
 }
 
-static bool hold_has_ended(const struct model *model, const struct model_order *order)
+bool model_hold_has_ended(const struct model *model, const struct model_order *order)
 {
     return order->state == order_state_PENDING && order->hold_ends <= model->now;
 }
@@ -93,11 +85,12 @@ static bool hold_has_ended(const struct model *model, const struct model_order *
 /* Ends the order as EXPIRED, FAILED or CANCELLED; the caller adds the step. */
 static void end_order(struct model *model, int index, uint8_t state)
 {
+    bool was_sold = model->orders.items[index].state == order_state_CONFIRMED;
     model->orders.items[index].state = state;
-    model_points_give_back(model, index);
+    model_points_give_back(model, index, was_sold ? ledger_kind_RETURN : ledger_kind_RELEASE);
 }
 
-static void expire(struct model *model, int index)
+void model_expire(struct model *model, int index)
 {
     end_order(model, index, order_state_EXPIRED);
     model_add_step(model, index);
@@ -160,6 +153,7 @@ static bool take_again(struct model *model, int index)
     }
     order->state = order_state_CONFIRMED;
     model_points_take(model, index, order->points_used);
+    model_points_spend(model, index);
     return true;
 }
 
@@ -207,7 +201,7 @@ static bool is_right(const struct model_order *order, const struct payment_event
 static bool is_to_be_parked(const struct model *model, const struct model_order *order,
                             const struct payment_event_body *body)
 {
-    bool is_in_time = order->state == order_state_PENDING && !hold_has_ended(model, order);
+    bool is_in_time = order->state == order_state_PENDING && !model_hold_has_ended(model, order);
     if (body->status != payment_status_SUCCESS)
         return false;
     return is_in_time ? !is_right(order, body) : body->currency != order->currency;
@@ -219,10 +213,12 @@ static void apply_success(struct model *model, int index, const struct payment_e
     struct model_order *order = &model->orders.items[index];
     bool may_retake = order->state == order_state_EXPIRED || order->state == order_state_FAILED;
     order->captured += body->amount;
-    if (order->state == order_state_PENDING)
+    if (order->state == order_state_PENDING) {
         order->state = order_state_CONFIRMED;
-    else if (!may_retake || !is_right(order, body) || !take_again(model, index))
+        model_points_spend(model, index);
+    } else if (!may_retake || !is_right(order, body) || !take_again(model, index)) {
         order->refund_due += body->amount;
+    }
 }
 
 static bool sale_fails_at_once(const struct model *model, uint32_t sale)
@@ -257,8 +253,8 @@ void model_payment_event(struct model *model, const struct model_request *reques
         return;
     }
     model_accept(model, reply);
-    if (hold_has_ended(model, order))
-        expire(model, index);
+    if (model_hold_has_ended(model, order))
+        model_expire(model, index);
     if (is_word)
         model->orders.items[index].awaits_word = false;
     else if (is_success && !is_parked)
@@ -289,7 +285,7 @@ void model_order_cancel(struct model *model, const struct model_request *request
     if (index == MODEL_NONE)
         return;
     struct model_order *order = &model->orders.items[index];
-    uint8_t state = hold_has_ended(model, order) ? order_state_EXPIRED : order->state;
+    uint8_t state = model_hold_has_ended(model, order) ? order_state_EXPIRED : order->state;
     if (state != order_state_PENDING && state != order_state_CONFIRMED) {
         model_reject(model, reply, OUTCOME_BAD_TRANSITION, state, 0);
         return;
@@ -309,7 +305,7 @@ static int find_pending(const struct model *model, struct id id, unsigned field,
     if (index == MODEL_NONE)
         return MODEL_NONE;
     const struct model_order *order = &model->orders.items[index];
-    if (order->state == order_state_EXPIRED || hold_has_ended(model, order)) {
+    if (order->state == order_state_EXPIRED || model_hold_has_ended(model, order)) {
         model_reject(model, reply, OUTCOME_HOLD_EXPIRED, 0, (int64_t)order->hold_ends);
         return MODEL_NONE;
     }
@@ -338,7 +334,8 @@ void model_hold_extend(struct model *model, const struct model_request *request,
     uint64_t cap = order->placed + hold_max * US_PER_SECOND;
     model_accept(model, reply);
     uint64_t wanted = asked < cap ? asked : cap;
-    model_set_deadline(model, index, cap > model->now ? wanted : order->hold_ends);
+    model->orders.items[index].hold_ends = cap > model->now ? wanted : order->hold_ends;
+    model_set_deadline(model, DEADLINE_OF_HOLD, index, order->hold_ends);
     model_add_step(model, index);
     answer_status(model, reply, index);
 }
@@ -351,83 +348,9 @@ void model_hold_release(struct model *model, const struct model_request *request
     if (index == MODEL_NONE)
         return;
     model_accept(model, reply);
-    expire(model, index);
+    model_expire(model, index);
     model->orders.items[index].hold_ends = model->now;
     answer_status(model, reply, index);
-}
-
-/* A deadline is due when its quarter-second has wholly passed. */
-static bool is_due(const struct model_deadline *deadline, uint64_t now)
-{
-    return deadline->time >> QUARTER_SECOND_BITS < now >> QUARTER_SECOND_BITS;
-}
-
-uint64_t model_holds_due(const struct model *model, uint64_t now)
-{
-    uint64_t due = 0;
-    for (int i = 0; i < model->deadlines.count; i++)
-        due += is_due(&model->deadlines.items[i], now);
-    return due;
-}
-
-uint64_t model_next_due(const struct model *model)
-{
-    uint64_t next = UINT64_MAX;
-    for (int i = 0; i < model->deadlines.count; i++) {
-        uint64_t quarter = model->deadlines.items[i].time >> QUARTER_SECOND_BITS;
-        uint64_t due = (quarter + 1) << QUARTER_SECOND_BITS;
-        if (due < next)
-            next = due;
-    }
-    return next;
-}
-
-/* The due deadline that hold.expire handles next: in the oldest quarter-second, the one that was
- * set first. MODEL_NONE when none is due. */
-static int next_due(const struct model *model)
-{
-    int next = MODEL_NONE;
-    for (int i = 0; i < model->deadlines.count; i++) {
-        const struct model_deadline *deadline = &model->deadlines.items[i];
-        if (is_due(deadline, model->now) &&
-            (next == MODEL_NONE || deadline->time >> QUARTER_SECOND_BITS <
-                                       model->deadlines.items[next].time >> QUARTER_SECOND_BITS))
-            next = i;
-    }
-    return next;
-}
-
-static struct model_deadline deadline_remove(struct model *model, int index)
-{
-    struct model_deadline removed = model->deadlines.items[index];
-    model->deadlines.count--;
-    memmove(model->deadlines.items + index, model->deadlines.items + index + 1,
-            (size_t)(model->deadlines.count - index) * sizeof removed);
-    return removed;
-}
-
-void model_hold_expire(struct model *model, const struct model_request *request,
-                       struct model_reply *reply)
-{
-    const struct hold_expire_body *body = request->body;
-    if (body->holds == 0 || body->holds > HOLDS_PER_EXPIRE_MAX) {
-        model_reject(model, reply, OUTCOME_INVALID, hold_expire_field_holds, 0);
-        return;
-    }
-    if (next_due(model) == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
-        return;
-    }
-    model_accept(model, reply);
-    for (uint32_t i = 0; i < body->holds; i++) {
-        int next = next_due(model);
-        if (next == MODEL_NONE)
-            break;
-        struct model_deadline deadline = deadline_remove(model, next);
-        if (hold_has_ended(model, &model->orders.items[deadline.order]))
-            expire(model, deadline.order);
-    }
-    model_answer(model, reply, sizeof(struct seq_reply_body));
 }
 
 /* One row of order.get; piece is NULL for a line that got nothing. */

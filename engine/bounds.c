@@ -32,7 +32,8 @@
     CLAIM(order_places, orders, orders, "its piece is not in its stock's list")                    \
     CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
     CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
-    CLAIM(lots, lots, lots, "it is not in its customer's list")
+    CLAIM(lots, lots, lots, "it is not in its customer's list")                                    \
+    CLAIM(earnings, earnings, earnings, "it is neither an order's nor free")
 
 #define CLAIM_ENUM(name, table, arena, text) CLAIM_##name,
 enum claim { CLAIMS(CLAIM_ENUM) CLAIM_COUNT };
@@ -140,6 +141,12 @@ static enum invariant check_stock(struct bounds *bounds, uint32_t index)
     return check_place(bounds, stock->pieces, index);
 }
 
+/* Of what is earned: by a sale, an order, or the shop. */
+static bool terms_are_valid(uint32_t earn_points, uint32_t earn_money, uint32_t return_window_s)
+{
+    return (earn_points == 0) == (earn_money == 0) && return_window_s <= RETURN_WINDOW_MAX_S;
+}
+
 static enum invariant check_sale(struct bounds *bounds, uint32_t index)
 {
     const struct sale *sale = sale_at(bounds->engine, index);
@@ -149,6 +156,8 @@ static enum invariant check_sale(struct bounds *bounds, uint32_t index)
     if (sale->opens_us > TIME_US_MAX ||
         (sale->closes_us > TIME_US_MAX && sale->closes_us != UINT64_MAX) || sale->hold_s == 0 ||
         sale->hold_s > sale->hold_max_s || sale->hold_max_s > HOLD_MAX_S)
+        return INVARIANT_record_range;
+    if (!terms_are_valid(sale->earn_points, sale->earn_money, sale->return_window_s))
         return INVARIANT_record_range;
     if (sale->points_max < 0 || sale->points_share > POINTS_SHARE_WHOLE ||
         (sale->rate_points == 0) != (sale->rate_money == 0))
@@ -202,7 +211,8 @@ static enum invariant check_customer(struct bounds *bounds, uint32_t index)
     const struct customer *customer = customer_at(engine, index);
     if (!is_within(customer->spendable, 0, POINTS_MAX) ||
         !is_within(customer->held, 0, POINTS_MAX) || !is_within(customer->spent, 0, POINTS_MAX) ||
-        customer->spendable + customer->held + customer->spent > POINTS_MAX)
+        !is_within(customer->promised, 0, POINTS_MAX) || customer->owed < 0 ||
+        customer->spendable + customer->held + customer->spent + customer->promised > POINTS_MAX)
         return INVARIANT_points_range;
     if (id_is_zero(customer_id_at(engine, index)->id))
         return INVARIANT_record_range;
@@ -263,7 +273,7 @@ static enum invariant check_entry(struct bounds *bounds, uint32_t index)
     int64_t least = entry->kind == ledger_kind_ADJUST ? -POINTS_MAX : 1;
     if (!is_past(bounds, entry->seq, entry->time_us) || entry->points == 0 ||
         !is_within(entry->points, least, POINTS_MAX) || entry->kind < ledger_kind_CREDIT ||
-        entry->kind > ledger_kind_ADJUST)
+        entry->kind > ledger_kind_CLAWBACK)
         return INVARIANT_record_range;
     if (entry_customer(engine, index) == 0 || entry->order > engine->orders.count)
         return INVARIANT_record_refers;
@@ -342,6 +352,8 @@ static enum invariant check_order_money(struct bounds *bounds, const struct orde
         return INVARIANT_record_refers;
     if (money->points_value > order->total)
         return INVARIANT_points_value;
+    if (money->earning != 0 && !claim(bounds, CLAIM_earnings, money->earning))
+        return INVARIANT_record_refers;
     for (uint32_t at = money->takes; at != 0; at = point_take_at(bounds->engine, at)->next) {
         if (!claim(bounds, CLAIM_point_takes, at))
             return INVARIANT_record_list;
@@ -413,6 +425,29 @@ static enum invariant check_money(struct bounds *bounds, uint32_t index)
     return INVARIANT_holds;
 }
 
+static enum invariant check_earning(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct earning *earning = earning_at(engine, index);
+    if (!is_within(earning->earned, 1, POINTS_MAX) ||
+        !is_within(earning->promised, 0, earning->earned) ||
+        !is_within(earning->granted, 0, earning->earned) ||
+        !is_within(earning->taken_back, 0, earning->earned) ||
+        !is_within(earning->owed, 0, earning->taken_back) ||
+        !is_within(earning->settled, 0, earning->granted) || earning->earn_money == 0 ||
+        !terms_are_valid(earning->earn_points, earning->earn_money, earning->return_window_s) ||
+        earning->ends_us > engine->time_us + earning->return_window_s * US_PER_SECOND)
+        return INVARIANT_record_range;
+    if (!is_one_of(earning->order, &engine->orders))
+        return INVARIANT_record_refers;
+    const struct order *order = order_at(engine, earning->order);
+    if (order->money == 0 || order->money > engine->moneys.count ||
+        money_at(engine, order->money)->earning != index ||
+        (earning->lot != 0 && lot_at(engine, earning->lot)->order != earning->order))
+        return INVARIANT_earning_owner;
+    return INVARIANT_holds;
+}
+
 static enum invariant check_step(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
@@ -471,11 +506,14 @@ static const struct {
     enum engine_table table;
     enum invariant (*check)(struct bounds *bounds, uint32_t index);
 } tables[] = {
-    {TABLE_skus, check_sku},     {TABLE_stocks, check_stock},     {TABLE_sales, check_sale},
-    {TABLE_pools, check_pool},   {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
-    {TABLE_lots, check_lot},     {TABLE_ledger, check_entry},     {TABLE_steps, check_step},
-    {TABLE_moneys, check_money}, {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
-    {TABLE_orders, check_order}, {TABLE_payments, check_payment}, {TABLE_epochs, check_epoch},
+    {TABLE_skus, check_sku},         {TABLE_stocks, check_stock},
+    {TABLE_sales, check_sale},       {TABLE_pools, check_pool},
+    {TABLE_tallies, check_tally},    {TABLE_customers, check_customer},
+    {TABLE_lots, check_lot},         {TABLE_ledger, check_entry},
+    {TABLE_steps, check_step},       {TABLE_moneys, check_money},
+    {TABLE_point_takes, check_take}, {TABLE_lines, check_line},
+    {TABLE_orders, check_order},     {TABLE_payments, check_payment},
+    {TABLE_epochs, check_epoch},     {TABLE_earnings, check_earning},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it
@@ -776,6 +814,15 @@ static bool check_time(struct bounds *bounds)
            report_broken(&bounds->report, INVARIANT_time_order);
 }
 
+/* What orders without a sale earn. */
+static bool check_terms(struct bounds *bounds)
+{
+    const struct engine *engine = bounds->engine;
+    report_look_number(&bounds->report, SCALAR_earn_points);
+    return terms_are_valid(engine->earn_points, engine->earn_money, engine->return_window_s) ||
+           report_broken(&bounds->report, INVARIANT_record_range);
+}
+
 static bool claims_init(struct bounds *bounds)
 {
     bool is_made = true;
@@ -796,9 +843,10 @@ bool engine_check_bounds(const struct engine *engine, char *error, size_t error_
         .engine = engine,
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
-    bool holds = claims_init(&bounds) && check_time(&bounds) && check_nones(&bounds) &&
-                 check_all_rows(&bounds) && check_tables(&bounds) && check_keys(&bounds) &&
-                 check_deadlines(&bounds) && check_free_lists(&bounds) && check_claims(&bounds);
+    bool holds = claims_init(&bounds) && check_time(&bounds) && check_terms(&bounds) &&
+                 check_nones(&bounds) && check_all_rows(&bounds) && check_tables(&bounds) &&
+                 check_keys(&bounds) && check_deadlines(&bounds) && check_free_lists(&bounds) &&
+                 check_claims(&bounds);
     for (unsigned i = 0; i < CLAIM_COUNT; i++)
         free(bounds.claimed[i]);
     return holds;

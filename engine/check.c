@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "engine/earning.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
@@ -32,6 +33,7 @@ struct check {
     int64_t *ledger;    /* by customer */
     bool *has_deadline; /* by order */
     bool *lot_has_deadline;
+    bool *earning_has_deadline;
 };
 
 /* The transitions of order.c's drawing, those that leave the state as it is included: to which
@@ -202,9 +204,13 @@ static void note_deadline(void *context, uint64_t bucket_us, bool is_far, uint32
         deadline_us = order_at(engine, index)->deadline_us;
         has_deadline = check->has_deadline;
         break;
-    default:
+    case TIMER_lot_expiry:
         deadline_us = lot_at(engine, index)->expires_us;
         has_deadline = check->lot_has_deadline;
+        break;
+    default:
+        deadline_us = earning_at(engine, index)->ends_us;
+        has_deadline = check->earning_has_deadline;
         break;
     }
     has_deadline[index] |=
@@ -241,6 +247,41 @@ static bool check_lots(struct check *check)
         if (lot->linked != 0 && lot_is_timed(engine, lot) && !lot_has_expired(engine, lot) &&
             !check->lot_has_deadline[i])
             return report_broken(&check->report, INVARIANT_lot_deadline);
+        const struct money *money = money_at(engine, order_at(engine, lot->order)->money);
+        if (lot->order != 0 && earning_at(engine, money->earning)->lot != i)
+            return report_broken(&check->report, INVARIANT_earning_owner);
+    }
+    return true;
+}
+
+/* What was promised is there, in its parts; what was not taken back is what the money is worth that
+ * is kept. That a lot's points are spendable, spent, expired or taken back say the invariants of
+ * lots and of the ledger. */
+static bool check_earnings(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->earnings.count; i++) {
+        const struct earning *earning = earning_at(engine, i);
+        const struct order *order = order_at(engine, earning->order);
+        int64_t before = earning->earned - earning->promised - earning->granted;
+        report_look(&check->report, TABLE_earnings, i);
+        if (earning->order == 0)
+            continue;
+        if (before < 0 || before > earning->taken_back ||
+            (earning->promised > 0 && (earning->granted > 0 || before != earning->taken_back)))
+            return report_violated(&check->report, INVARIANT_earning_parts,
+                                   "%" PRId64 " promised, %" PRId64 " granted, %" PRId64
+                                   " taken back of %" PRId64 " earned",
+                                   earning->promised, earning->granted, earning->taken_back,
+                                   earning->earned);
+        int64_t entitled = earning_entitled(earning, earning_kept(engine, order));
+        if (earning->earned - earning->taken_back != entitled)
+            return report_violated(&check->report, INVARIANT_earning_kept,
+                                   "%" PRId64 " taken back of %" PRId64 ", and %" PRId64 " are due",
+                                   earning->taken_back, earning->earned, entitled);
+        if (earning->promised > 0 && earning->ends_us > engine->time_us &&
+            !check->earning_has_deadline[i])
+            return report_broken(&check->report, INVARIANT_earning_deadline);
     }
     return true;
 }
@@ -431,7 +472,9 @@ static bool sums_init(struct check *check)
     }
     check->has_deadline = calloc(engine->orders.count + 1u, sizeof(bool));
     check->lot_has_deadline = calloc(engine->lots.count + 1u, sizeof(bool));
-    made &= check->has_deadline != NULL && check->lot_has_deadline != NULL;
+    check->earning_has_deadline = calloc(engine->earnings.count + 1u, sizeof(bool));
+    made &= check->has_deadline != NULL && check->lot_has_deadline != NULL &&
+            check->earning_has_deadline != NULL;
     return made || report_no_memory(&check->report);
 }
 
@@ -447,6 +490,7 @@ static void sums_deinit(struct check *check)
     free(check->ledger);
     free(check->has_deadline);
     free(check->lot_has_deadline);
+    free(check->earning_has_deadline);
 }
 
 static bool check_meaning(const struct engine *engine, char *error, size_t error_size)
@@ -457,8 +501,8 @@ static bool check_meaning(const struct engine *engine, char *error, size_t error
     };
     bool holds = sums_init(&check) && check_keys(&check) && check_payments(&check) &&
                  check_sales(&check) && check_skus(&check) && check_orders(&check) &&
-                 check_lots(&check) && check_pools(&check) && check_tallies(&check) &&
-                 check_stocks(&check) && check_customers(&check);
+                 check_lots(&check) && check_earnings(&check) && check_pools(&check) &&
+                 check_tallies(&check) && check_stocks(&check) && check_customers(&check);
     sums_deinit(&check);
     return holds;
 }

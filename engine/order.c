@@ -17,6 +17,7 @@
  * hold, a step is kept in reserve. */
 #include "engine/order.h"
 
+#include "engine/earning.h"
 #include "engine/keys.h"
 #include "engine/points.h"
 #include "engine/stock.h"
@@ -246,6 +247,7 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
         return REJECT_FULL(engine, steps);
     if (confirmed) {
         struct points_need need = points_return_needed(engine, order);
+        earning_need_changed(engine, order, 0, &need);
         enum outcome outcome = check_points_room(engine, &need);
         if (outcome != OUTCOME_OK)
             return outcome;
@@ -257,6 +259,7 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     if (money->captured > money->refund_due)
         order_refund_due_add(engine, index, money->captured - money->refund_due);
     order_give_back(engine, index, order_state_CANCELLED);
+    earning_changed(engine, index);
     order_status_reply(engine, index,
                        reply_begin(engine, command, sizeof(struct order_status_body)));
     return OUTCOME_OK;

@@ -8,6 +8,7 @@
  * do, before anything is done. */
 #include "engine/payment.h"
 
+#include "engine/earning.h"
 #include "engine/handlers.h"
 #include "engine/order.h"
 #include "engine/retake.h"
@@ -103,10 +104,12 @@ static void payment_apply(struct engine *engine, uint32_t index, enum effect eff
         money_capture(engine, index, amount);
         order_commit(engine, index);
         order_enter(engine, index, order_state_CONFIRMED);
+        earning_promise(engine, index);
         break;
     case EFFECT_RETAKE:
         money_capture(engine, index, amount);
         retake_write(engine, index, retake);
+        earning_promise(engine, index);
         break;
     case EFFECT_REFUND:
         money_capture(engine, index, amount);
@@ -132,7 +135,12 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
         return REJECT_FULL(engine, steps);
     if (order->money == 0 && arena_room(&engine->moneys) == 0)
         return REJECT_FULL(engine, moneys);
-    return effect == EFFECT_RETAKE ? retake_check_room(engine, index, retake) : OUTCOME_OK;
+    if (effect == EFFECT_RETAKE)
+        return retake_check_room(engine, index, retake);
+    struct points_need need = {.takes = 0};
+    if (effect == EFFECT_CONFIRM)
+        earning_need(engine, order->sale, order_money_due(engine, order), &need);
+    return check_points_room(engine, &need);
 }
 
 /* The answer that this event got first. */

@@ -3,6 +3,7 @@
  * Everything is judged on a plan, in docs/rules.md's order, before anything is written: what is
  * refused leaves no trace, and refusing is the fastest path. The plan then becomes the order. */
 
+#include "engine/earning.h"
 #include "engine/handlers.h"
 #include "engine/order.h"
 #include "engine/plan.h"
@@ -266,11 +267,13 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
     if (!confirmed && !deadlines_has_room(&engine->deadlines))
         return REJECT_FULL(engine, deadlines);
     struct points_need need = plan->need;
-    if (confirmed)
-        need.lots = need.deadlines = 0;
-    else
+    if (!confirmed) {
         need.deadlines += 1; /* the hold's */
-    return need.takes > 0 ? check_points_room(engine, &need) : OUTCOME_OK;
+    } else {
+        need.lots = need.deadlines = 0;
+        earning_need(engine, plan->sale, plan->total - plan->points_value, &need);
+    }
+    return need.takes + need.earnings > 0 ? check_points_room(engine, &need) : OUTCOME_OK;
 }
 
 static uint32_t write_lines(struct engine *engine, const struct plan *plan)
@@ -379,6 +382,7 @@ static void write_effects(struct engine *engine, const struct plan *plan, uint32
     order->state = order_state_CONFIRMED;
     order->flags |= (uint8_t)(ORDER_BORN_CONFIRMED | (due > 0 ? ORDER_BORN_PAID : 0));
     engine->orders_by_state[order_state_CONFIRMED]++;
+    earning_promise(engine, index);
 }
 
 /* The answer as first decided; everything in it stays as it was placed. */

@@ -1,5 +1,5 @@
-/* Customers and their points: lots, what orders hold of them, and the ledger. Pages of lots
- * and ledger are in points_pages.c.
+/* Customers and their points: lots, what orders hold of them, and the ledger. What orders earn is
+ * in earning.c, pages of lots and ledger are in points_pages.c.
  *
  *                 points_hold            points_spend
  *   lot.left  --------------------> held -------------> spent
@@ -12,9 +12,9 @@
  * deadline is run (lot_expiry.c), or before that by a command that takes or adds points. Points
  * that come back after their lot's expiry have a time of their own, so they get a lot of their own.
  *
- * spendable + held + spent is at most POINTS_MAX for every customer: only what a credit or a
- * correction adds raises the sum, and each sweeps first and looks at all three. So no sum of points
- * can leave its range, whatever comes back.
+ * spendable + held + spent + promised is at most POINTS_MAX for every customer: only what a credit,
+ * a correction or a promise adds raises the sum, and each sweeps first and looks at all four. So no
+ * sum of points can leave its range, whatever comes back.
  *
  * What ends by itself must find room. For every held take two ledger entries are kept in reserve
  * (that it came back, and that it expired with that, or will from its lot), and a lot with its
@@ -240,6 +240,8 @@ enum outcome check_points_room(struct engine *engine, const struct points_need *
         return REJECT_FULL(engine, ledger);
     if (deadlines_room(&engine->deadlines) < need->deadlines)
         return REJECT_FULL(engine, deadlines);
+    if (earning_room(engine) < need->earnings)
+        return REJECT_FULL(engine, earnings);
     return OUTCOME_OK;
 }
 
@@ -392,7 +394,7 @@ void points_return(struct engine *engine, uint32_t order)
 int64_t points_owned(const struct engine *engine, uint32_t customer)
 {
     const struct customer *owner = customer_at(engine, customer);
-    return points_available(engine, customer) + owner->held + owner->spent;
+    return points_available(engine, customer) + owner->held + owner->spent + owner->promised;
 }
 
 /* The expired lots, which stand at the head of the list. */

@@ -38,7 +38,8 @@ static inline uint32_t lots_deadlines_kept(const struct engine *engine)
 /* What an entry of the ledger added to the balance, and to what may be spent. */
 static inline int64_t ledger_balance_change(const struct ledger_entry *entry)
 {
-    bool takes = entry->kind == ledger_kind_SPEND || entry->kind == ledger_kind_EXPIRE;
+    bool takes = entry->kind == ledger_kind_SPEND || entry->kind == ledger_kind_EXPIRE ||
+                 entry->kind == ledger_kind_CLAWBACK;
     bool moves = entry->kind == ledger_kind_HOLD || entry->kind == ledger_kind_RELEASE;
     return moves ? 0 : takes ? -entry->points : entry->points;
 }
@@ -55,7 +56,7 @@ static inline int64_t ledger_available_change(const struct ledger_entry *entry)
 /* Points that the customer may spend now. */
 int64_t points_available(const struct engine *engine, uint32_t customer);
 
-/* All that a customer has, or may get back. */
+/* All that a customer has, or may get back or is promised. */
 int64_t points_owned(const struct engine *engine, uint32_t customer);
 
 /* Points that a PENDING order would give back now, without those that would expire with that. */
@@ -67,6 +68,7 @@ struct points_need {
     uint32_t lots;    /* new lots, now or kept for later */
     uint32_t entries; /* ledger entries beside those of the takes, now or kept for later */
     uint32_t deadlines;
+    uint32_t earnings;
 };
 
 /* What it takes to hold so many points, which are there, and to give them back again. */

@@ -42,6 +42,8 @@ enum outcome handle_points_balance(struct engine *engine, struct command *comman
     reply->held = customer->held;
     reply->available = points_available(engine, index);
     reply->balance = reply->available + reply->held;
+    reply->promised = customer->promised;
+    reply->owed = customer->owed;
     answer_expiring(engine, index, reply);
     return OUTCOME_OK;
 }
@@ -105,7 +107,8 @@ enum outcome handle_points_lots(struct engine *engine, struct command *command)
         rows[count++] = (struct lot_body){.left = lot->left,
                                           .held = lot->held,
                                           .expires = shown_us(lot->expires_us),
-                                          .granted = lot->seq};
+                                          .granted = lot->seq,
+                                          .order = order_at(engine, lot->order)->id};
         last = lot_cursor(engine, at);
     }
     struct points_lots_reply_body *reply =

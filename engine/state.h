@@ -60,7 +60,7 @@ struct engine {
     /* What ends by itself still needs to end, whatever else fills the tables. PENDING orders: a
      * step, once the one inside of the order is taken; two ledger entries for each of their point
      * takes; a lot for each of those whose lot may have expired by then. Lots that expire: a ledger
-     * entry. Each lot comes with a deadline. */
+     * entry. Promised points: a lot, and three ledger entries. Each lot comes with a deadline. */
     uint32_t steps_reserved;
     uint32_t ledger_reserved;
     uint32_t lots_reserved;
@@ -68,6 +68,14 @@ struct engine {
     /* Every lot that expires has a deadline. Schemas before the third swept a lot when it was next
      * touched, and so does what replays their logs: engine_follow. */
     uint8_t lots_timed;
+
+    int64_t owed_forgotten; /* part of what customers owe, of orders that are not in memory */
+
+    /* What orders without a sale earn. */
+    uint32_t earn_points;
+    uint32_t earn_money;
+    uint32_t return_window_s;
+    uint32_t earn_life_s;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
     int64_t on_hand_total; /* of all stocks: no sum over some of them is larger */

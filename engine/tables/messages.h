@@ -376,6 +376,12 @@ FIELD(sale_put, 12, quantity, customer_sale_max, 1, "units in all per customer; 
 FIELD(sale_put, 13, sale_flags, flags, 1, "FAIL_AT_ONCE: a failed payment fails the order")
 FIELD(sale_put, 14, count, pool_count, 1, "up to 64; pools not named stay as they are")
 FIELD(sale_put, 15, zero32, reserved, 1, "")
+FIELD(sale_put, 16, u32, earn_points, 3, "this many points are earned ...")
+FIELD(sale_put, 17, u32, earn_money, 3, "... by this many minor units paid; both 0: none")
+FIELD(sale_put, 18, seconds, return_window, 3,
+      "earned points may be spent this long after the delivery, or the confirmation where nothing "
+      "is shipped")
+FIELD(sale_put, 19, seconds, earn_life, 3, "and expire this long after that; 0: never")
 SHAPE_END(sale_put)
 REQUIRED(sale_put, key)
 REQUIRED(sale_put, sale)
@@ -432,6 +438,8 @@ FIELD(points_balance_reply, 3, points, held, 1, "by PENDING orders")
 FIELD(points_balance_reply, 4, points, available, 1, "balance less held")
 FIELD(points_balance_reply, 5, time, next_expiry, 1, "when the first lot expires; 0: never")
 FIELD(points_balance_reply, 6, points, expiring, 1, "available points that go then")
+FIELD(points_balance_reply, 7, points, promised, 3, "earned, by orders whose return window is open")
+FIELD(points_balance_reply, 8, points, owed, 3, "taken from what is earned next")
 SHAPE_END(points_balance_reply)
 
 SHAPE(points_adjust)
@@ -446,6 +454,15 @@ REQUIRED(points_adjust, key)
 REQUIRED(points_adjust, customer)
 REQUIRED(points_adjust, delta)
 REQUIRED(points_adjust, reason)
+
+SHAPE(points_terms)
+FIELD(points_terms, 1, key, key, 3, "idempotency key")
+FIELD(points_terms, 2, u32, earn_points, 3, "orders without a sale earn this many points ...")
+FIELD(points_terms, 3, u32, earn_money, 3, "... by this many minor units paid; both 0: none")
+FIELD(points_terms, 4, seconds, return_window, 3, "as of sale.put")
+FIELD(points_terms, 5, seconds, earn_life, 3, "as of sale.put")
+SHAPE_END(points_terms)
+REQUIRED(points_terms, key)
 
 SHAPE(points_page)
 FIELD(points_page, 1, id, customer, 3, "a known customer")
@@ -466,6 +483,7 @@ FIELD(lot, 1, points, left, 3, "that may be spent")
 FIELD(lot, 2, points, held, 3, "of this lot, by PENDING orders")
 FIELD(lot, 3, time, expires, 3, "0: never")
 FIELD(lot, 4, u64, granted, 3, "position in the log of the change that made it; 0: not known")
+FIELD(lot, 5, id, order, 3, "that earned it; zero: none")
 SHAPE_END(lot)
 
 SHAPE(points_ledger_reply)
@@ -772,6 +790,8 @@ MESSAGE(55, points_lots, "points.lots", QUERY, read, FREE, 3, points_page, none,
 MESSAGE(56, points_ledger, "points.ledger", QUERY, read, FREE, 3, points_page, none, 0,
         points_ledger_reply, entry, POINTS_ROWS_MAX,
         "every movement of a customer's points, page by page")
+MESSAGE(57, points_terms, "points.terms", COMMAND, points, KEYED, 3, points_terms, none, 0,
+        seq_reply, none, 0, "what orders without a sale earn from now on")
 
 #undef SHAPE
 #undef FIELD

@@ -25,8 +25,8 @@ struct generator {
     [MESSAGE_stock_get] = 4, [MESSAGE_sale_put] = 4, [MESSAGE_sale_open] = 3,                      \
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
     [MESSAGE_points_lots] = 3, [MESSAGE_points_ledger] = 4, [MESSAGE_points_adjust] = 5,           \
-    [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
-    [MESSAGE_epoch_begin] = 3
+    [MESSAGE_points_terms] = 2, [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5,              \
+    [MESSAGE_stats] = 3, [MESSAGE_epoch_begin] = 3
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -324,6 +324,42 @@ static void make_stock_get(struct generator *generator)
     }
 }
 
+/* What is earned, and when: mostly soon enough to see it happen. */
+struct terms {
+    uint32_t points;
+    uint32_t money;
+    uint32_t window;
+    uint32_t life;
+};
+
+static struct terms any_terms(struct generator *generator)
+{
+    static const uint32_t rates[][2] = {{1, 1}, {1, 10}, {3, 7}, {100, 1}, {UINT32_MAX, 1}};
+    uint32_t hold_max = generator->profile->hold_max;
+    struct terms terms = {0};
+    if (chance(generator, 30))
+        return terms;
+    size_t rate = below(generator, chance(generator, 90) ? 4 : sizeof rates / sizeof rates[0]);
+    terms.points = rates[rate][0];
+    terms.money = rates[rate][1];
+    if (chance(generator, 85))
+        terms.window = (uint32_t)small(generator, chance(generator, 90) ? hold_max : 30 * 86400);
+    if (chance(generator, 70))
+        terms.life = (uint32_t)small(generator, chance(generator, 80) ? 4 * hold_max : UINT32_MAX);
+    return terms;
+}
+
+static void make_points_terms(struct generator *generator)
+{
+    struct points_terms_body *body = body_start(generator, sizeof *body);
+    struct terms terms = any_terms(generator);
+    body->key = fresh_id(generator);
+    body->earn_points = terms.points;
+    body->earn_money = terms.money;
+    body->return_window = terms.window;
+    body->earn_life = terms.life;
+}
+
 static void make_sale_put(struct generator *generator)
 {
     static const uint32_t rates[][2] = {{1, 1},          {3, 7},          {7, 3},
@@ -345,6 +381,11 @@ static void make_sale_put(struct generator *generator)
     size_t rate = below(generator, sizeof rates / sizeof rates[0]);
     body->rate_points = rates[rate][0];
     body->rate_money = rates[rate][1];
+    struct terms terms = any_terms(generator);
+    body->earn_points = terms.points;
+    body->earn_money = terms.money;
+    body->return_window = terms.window;
+    body->earn_life = terms.life;
     body->points_share = shares[below(generator, sizeof shares / sizeof shares[0])];
     body->points_max = chance(generator, 30) ? (int64_t)small(generator, 3000) : 0;
     body->customer_sku_max = chance(generator, 25) ? (uint32_t)small(generator, 12) : 0;
@@ -586,6 +627,7 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_points_adjust] = make_points_adjust,
     [MESSAGE_points_lots] = make_points_page,
     [MESSAGE_points_ledger] = make_points_page,
+    [MESSAGE_points_terms] = make_points_terms,
     [MESSAGE_order_place] = make_order_place,
     [MESSAGE_payment_event] = make_payment_event,
     [MESSAGE_order_cancel] = make_order_change,

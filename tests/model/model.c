@@ -249,6 +249,7 @@ static const struct {
     [MESSAGE_points_adjust] = {model_points_adjust, true},
     [MESSAGE_points_lots] = {model_points_lots, false},
     [MESSAGE_points_ledger] = {model_points_ledger, false},
+    [MESSAGE_points_terms] = {model_points_terms, true},
     [MESSAGE_order_place] = {model_order_place, false},
     [MESSAGE_payment_event] = {model_payment_event, false},
     [MESSAGE_order_cancel] = {model_order_cancel, true},

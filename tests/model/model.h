@@ -57,6 +57,7 @@ struct model_pool {
 
 struct model_customer {
     struct id customer;
+    int64_t owed; /* taken back when it was not there any more */
 };
 
 struct model_lot {
@@ -65,11 +66,26 @@ struct model_lot {
     uint64_t last;    /* no point of it is valid from then on, whichever lot it is in by then */
     int64_t free;     /* neither held nor spent; worth nothing once expired */
     uint64_t granted; /* seq of the change that made it */
+    int order;        /* that earned it, or MODEL_NONE */
 };
 
 struct model_entry {
     struct id customer;
     struct entry_body body;
+};
+
+/* What an order earns, by the terms of its confirmation. */
+struct model_earning {
+    uint32_t points;
+    uint32_t money;
+    uint32_t return_window;
+    uint32_t life;
+    int64_t earned;
+    int64_t promised;
+    int64_t granted;
+    int64_t taken_back;
+    uint64_t ends;
+    int lot; /* of those granted */
 };
 
 /* Points of a lot that an order holds or has spent; 0 once they have come back. */
@@ -93,6 +109,7 @@ struct model_order {
     uint32_t sale;
     uint32_t version;
     uint32_t parked;
+    struct model_earning earning;
     bool awaits_word; /* placed as PAID, and no event has confirmed that payment yet */
     int line_first;
     int line_count;
@@ -120,7 +137,7 @@ struct model_step {
 };
 
 /* A deadline that was set; it is kept until hold.expire has handled it. */
-enum model_deadline_kind { DEADLINE_OF_HOLD, DEADLINE_OF_LOT };
+enum model_deadline_kind { DEADLINE_OF_HOLD, DEADLINE_OF_LOT, DEADLINE_OF_WINDOW };
 
 struct model_deadline {
     enum model_deadline_kind kind;
@@ -187,6 +204,7 @@ struct model {
     uint64_t changed; /* time of the last accepted command */
     uint64_t jumped;  /* sum of the jumps: the part of time_us that nothing has shown to pass */
     uint64_t rejected;
+    struct points_terms_body terms; /* what orders without a sale earn */
 };
 
 /* The time by which keys age. */
@@ -284,6 +302,11 @@ void model_entry_add(struct model *model, uint8_t kind, int lot, int order, int6
 int model_lot_next(const struct model *model, struct id customer);
 struct model_customer *model_customer(struct model *model, struct id customer);
 
+/* What orders earn: at the confirmation, when money goes back, when the window ends. */
+void model_earning_begin(struct model *model, int order);
+void model_earning_change(struct model *model, int order);
+void model_earning_end(struct model *model, int order);
+
 /* Would `quantities` of `skus` (in line order) break a limit of the sale for this customer? Returns
  * the SKU (0: the sale's limit) and what is left. */
 bool model_limit_is_broken(const struct model *model, uint32_t sale, struct id customer, int count,
@@ -304,7 +327,7 @@ typedef void model_handler(struct model *model, const struct model_request *requ
 model_handler model_sku_put, model_stock_adjust, model_stock_set, model_stock_get;
 model_handler model_sale_put, model_sale_open, model_sale_pause, model_sale_close;
 model_handler model_points_credit, model_points_balance, model_points_adjust;
-model_handler model_points_lots, model_points_ledger;
+model_handler model_points_lots, model_points_ledger, model_points_terms;
 model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;

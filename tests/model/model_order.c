@@ -218,7 +218,9 @@ static void apply_success(struct model *model, int index, const struct payment_e
         model_points_spend(model, index);
     } else if (!may_retake || !is_right(order, body) || !take_again(model, index)) {
         order->refund_due += body->amount;
+        return;
     }
+    model_earning_begin(model, index);
 }
 
 static bool sale_fails_at_once(const struct model *model, uint32_t sale)
@@ -293,6 +295,7 @@ void model_order_cancel(struct model *model, const struct model_request *request
     model_accept(model, reply);
     end_order(model, index, order_state_CANCELLED);
     order->refund_due = order->captured;
+    model_earning_change(model, index);
     model_add_step(model, index);
     answer_status(model, reply, index);
 }

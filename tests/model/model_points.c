@@ -166,6 +166,7 @@ void model_points_give_back(struct model *model, int order, uint8_t kind)
             model->lots.items[take->lot].free += points;
         } else if (model->now < lot.last) {
             lot.expires = day_later < lot.last ? day_later : lot.last;
+            lot.order = MODEL_NONE;
             model_lot_add(model, lot, points);
             to = model->lots.count - 1;
         } else {
@@ -190,9 +191,21 @@ static wide points_taken(const struct model *model, struct id customer)
     return taken;
 }
 
+/* What the customer's orders are still promised. */
+static wide points_promised(const struct model *model, struct id customer)
+{
+    wide promised = 0;
+    for (int i = 0; i < model->orders.count; i++) {
+        if (id_equal(model->orders.items[i].customer, customer))
+            promised += model->orders.items[i].earning.promised;
+    }
+    return promised;
+}
+
 int64_t model_points_owned(const struct model *model, struct id customer)
 {
-    return (int64_t)(model_points_available(model, customer) + points_taken(model, customer));
+    return (int64_t)(model_points_available(model, customer) + points_taken(model, customer) +
+                     points_promised(model, customer));
 }
 
 static bool expiry_is_right(const struct model *model, uint64_t expires)
@@ -225,6 +238,7 @@ static void change(struct model *model, uint8_t kind, struct id customer, int64_
             .customer = customer,
             .expires = expires,
             .last = expires == 0 ? 0 : expires + POINTS_GRACE_MAX_US,
+            .order = MODEL_NONE,
         };
         model_lot_add(model, lot, points);
         model_entry_add(model, kind, model->lots.count - 1, MODEL_NONE, points, points);
@@ -285,7 +299,8 @@ void model_points_balance(struct model *model, const struct model_request *reque
         model_reject(model, reply, OUTCOME_INVALID, points_balance_field_customer, 0);
         return;
     }
-    if (model_customer(model, body->customer) == NULL) {
+    const struct model_customer *customer = model_customer(model, body->customer);
+    if (customer == NULL) {
         model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
         return;
     }
@@ -293,6 +308,8 @@ void model_points_balance(struct model *model, const struct model_request *reque
     answer->held = points_held(model, body->customer);
     answer->available = model_points_available(model, body->customer);
     answer->balance = answer->available + answer->held;
+    answer->promised = (int64_t)points_promised(model, body->customer);
+    answer->owed = customer->owed;
     for (int i = 0; i < model->lots.count; i++) {
         const struct model_lot *lot = &model->lots.items[i];
         if (!id_equal(lot->customer, body->customer) || lot_has_expired(model, lot) ||
@@ -378,6 +395,8 @@ void model_points_lots(struct model *model, const struct model_request *request,
         row->held = held_of(model, at);
         row->expires = lot->expires;
         row->granted = lot->granted;
+        if (lot->order != MODEL_NONE)
+            row->order = model->orders.items[lot->order].order;
         answer->lot_count++;
     }
 }

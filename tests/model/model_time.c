@@ -122,7 +122,9 @@ static uint64_t ends(const struct model *model, const struct model_deadline *dea
     if (deadline->kind == DEADLINE_OF_LOT)
         return model->lots.items[deadline->item].expires;
     const struct model_order *order = &model->orders.items[deadline->item];
-    return order->state == order_state_PENDING ? order->hold_ends : 0;
+    if (deadline->kind == DEADLINE_OF_HOLD)
+        return order->state == order_state_PENDING ? order->hold_ends : 0;
+    return order->earning.promised > 0 ? order->earning.ends : 0;
 }
 
 static void handle(struct model *model, const struct model_deadline *deadline)
@@ -135,8 +137,10 @@ static void handle(struct model *model, const struct model_deadline *deadline)
     } else if (deadline->kind == DEADLINE_OF_HOLD) {
         if (model_hold_has_ended(model, &model->orders.items[item]))
             model_expire(model, item);
-    } else {
+    } else if (deadline->kind == DEADLINE_OF_LOT) {
         (void)model_points_sweep_one(model, model->lots.items[item].customer);
+    } else {
+        model_earning_end(model, item);
     }
 }
 

@@ -77,6 +77,7 @@ struct play_options play_options_for(int count)
         .payments = n,
         .keys = n,
         .epochs = n,
+        .earnings = n,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;

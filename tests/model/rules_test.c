@@ -1170,6 +1170,16 @@ TEST(late_success_on_a_hold_that_has_just_ended_counts_what_it_still_holds)
     script_end();
 }
 
+static void set_terms(uint32_t points, uint32_t money, uint32_t window, uint32_t life)
+{
+    struct points_terms_body body = {.key = id(++keys),
+                                     .earn_points = points,
+                                     .earn_money = money,
+                                     .return_window = window,
+                                     .earn_life = life};
+    CHECK_EQUAL(ask(MESSAGE_points_terms, &body, sizeof body), OUTCOME_OK);
+}
+
 static uint16_t adjust(uint64_t customer, int64_t delta, uint64_t expires)
 {
     struct points_adjust_body body = {.key = id(++keys),
@@ -1234,6 +1244,165 @@ static struct id lots_next(void)
 static struct id ledger_next(void)
 {
     return ((const struct points_ledger_reply_body *)reply.words)->next;
+}
+
+TEST(earned_points_are_promised_and_come_when_the_return_window_closes)
+{
+    shop_with_stock();
+    set_terms(3, 7, 14 * 86400, 365 * 86400);
+    buy(1, 0, 5, 0);
+    /* floor(50 x 3 / 7) = 21 */
+    CHECK_EQUAL(balance(9)->promised, 21);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    now += 14 * 86400ULL * SECOND - 1;
+    expire_holds();
+    CHECK_EQUAL(balance(9)->promised, 21);
+    pass(1);
+    CHECK_EQUAL(balance(9)->promised, 0);
+    CHECK_EQUAL(balance(9)->available, 21);
+    const struct lot_body *lot = lots(9, (struct id){0});
+    CHECK_EQUAL(lot_count(), 1);
+    CHECK_EQUAL(lot->left, 21);
+    CHECK_EQUAL(lot->expires, now + 365ULL * 86400 * SECOND);
+    CHECK(id_equal(lot->order, id(1)));
+    const struct entry_body *entry = ledger(9, (struct id){0});
+    CHECK_EQUAL(entry->kind, ledger_kind_EARN);
+    CHECK_EQUAL(entry->balance, 21);
+    CHECK_EQUAL(entry->available, 21);
+    script_end();
+}
+
+TEST(earned_points_are_of_the_money_that_was_paid)
+{
+    shop_with_stock();
+    CHECK_EQUAL(credit(9, 30, 0), OUTCOME_OK);
+    set_terms(1, 1, 60, 0);
+    buy(1, 0, 5, 30);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    /* A second payment is due back at once, and a late one of an ended order is not. */
+    CHECK_EQUAL(pay(1, 1, 20, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(pay(2, 1, 20, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 20);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    struct placing placing = {.fixed = {.order = id(2), .customer = id(9), .hold = 1},
+                              .lines = {{.sku = 1, .quantity = 4, .price = 10}}};
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    pass(2);
+    CHECK_EQUAL(pay(3, 2, 40, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(balance(9)->promised, 60);
+    script_end();
+}
+
+TEST(earned_points_follow_the_terms_of_the_confirmation)
+{
+    shop_with_stock();
+    struct sale_put_body terms = {
+        .sale = 5, .earn_points = 2, .earn_money = 1, .return_window = 100};
+    open_sale(terms);
+    set_terms(7, 1, 1, 0);
+    buy(1, 5, 1, 0);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    terms.key = id(++keys);
+    terms.earn_points = terms.earn_money = terms.return_window = 0;
+    CHECK_EQUAL(ask(MESSAGE_sale_put, &terms, sizeof terms), OUTCOME_OK);
+    buy(2, 5, 1, 0);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    pass(99);
+    CHECK_EQUAL(balance(9)->available, 0);
+    pass(2);
+    CHECK_EQUAL(balance(9)->available, 20);
+    CHECK_EQUAL(balance(9)->next_expiry, 0);
+    script_end();
+}
+
+TEST(cancelled_before_its_window_closes_an_order_earns_nothing)
+{
+    shop_with_stock();
+    set_terms(1, 1, 100, 0);
+    buy(1, 0, 5, 0);
+    CHECK_EQUAL(balance(9)->promised, 50);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->promised, 0);
+    pass(200);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(balance(9)->owed, 0);
+    ledger(9, (struct id){0});
+    CHECK_EQUAL(((const struct points_ledger_reply_body *)reply.words)->entry_count, 0);
+    script_end();
+}
+
+TEST(earned_points_are_taken_back_from_their_own_lot_first)
+{
+    shop_with_stock();
+    set_terms(1, 1, 10, 1000);
+    CHECK_EQUAL(credit(9, 30, now + 500 * SECOND), OUTCOME_OK);
+    CHECK_EQUAL(credit(9, 30, 0), OUTCOME_OK);
+    buy(1, 0, 5, 0);
+    pass(11);
+    CHECK_EQUAL(balance(9)->available, 110);
+    /* 45 are spent: the 30 that expire first, then 15 of the earned ones. */
+    set_terms(0, 0, 0, 0);
+    buy(2, 0, 5, 45);
+    CHECK_EQUAL(balance(9)->available, 65);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 15);
+    CHECK_EQUAL(balance(9)->owed, 0);
+    const struct entry_body *entries = ledger(9, (struct id){0});
+    CHECK_EQUAL(entries[0].kind, ledger_kind_CLAWBACK);
+    CHECK_EQUAL(entries[0].balance, -15);
+    CHECK_EQUAL(entries[0].expires, 0);
+    CHECK_EQUAL(entries[1].kind, ledger_kind_CLAWBACK);
+    CHECK_EQUAL(entries[1].balance, -35);
+    CHECK(id_equal(entries[1].order, id(1)));
+    script_end();
+}
+
+TEST(what_cannot_be_taken_back_is_owed_and_settled_by_what_is_earned_next)
+{
+    shop_with_stock();
+    set_terms(1, 1, 10, 0);
+    buy(1, 0, 5, 0);
+    pass(11);
+    buy(2, 0, 4, 40);
+    CHECK_EQUAL(balance(9)->available, 10);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 0);
+    CHECK_EQUAL(balance(9)->owed, 40);
+    /* A credit does not settle it, ... */
+    CHECK_EQUAL(credit(9, 100, 0), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->owed, 40);
+    /* ... and what is earned does, as far as it reaches. */
+    buy(3, 0, 3, 0);
+    buy(4, 0, 3, 0);
+    pass(5);
+    CHECK_EQUAL(balance(9)->promised, 60);
+    pass(6);
+    CHECK_EQUAL(balance(9)->owed, 0);
+    CHECK_EQUAL(balance(9)->available, 120);
+    const struct entry_body *entries = ledger(9, (struct id){0});
+    CHECK_EQUAL(entries[0].kind, ledger_kind_CLAWBACK);
+    CHECK_EQUAL(entries[0].balance, -10);
+    CHECK_EQUAL(entries[1].kind, ledger_kind_EARN);
+    CHECK_EQUAL(entries[2].balance, -30);
+    script_end();
+}
+
+TEST(nobody_earns_more_than_a_customer_may_have)
+{
+    shop_with_stock();
+    set_terms(1, 1, 10, 0);
+    CHECK_EQUAL(credit(9, POINTS_MAX - 30, 0), OUTCOME_OK);
+    buy(1, 0, 5, 0);
+    CHECK_EQUAL(balance(9)->promised, 30);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    pass(11);
+    CHECK_EQUAL(balance(9)->available, POINTS_MAX);
+    /* What was not earned is not taken back. */
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, POINTS_MAX - 30);
+    script_end();
 }
 
 TEST(lots_expire_when_their_time_comes_however_far_it_is)

@@ -143,6 +143,8 @@ def set_up_orders(server):
             client.call("hold.extend", key=20 + order, order=order, hold=1000)
             client.call("hold.extend", key=30 + order, order=order, hold=2000)
         client.call("order.cancel", key=40, order=3)
+        client.call("points.terms", key=41, earn_points=1, earn_money=1, return_window=1000)
+        client.call("order.place", order=99, customer=7, flags="PAID", rows=[line])
 
 
 def folder_with_two(run):
@@ -173,6 +175,7 @@ FORGERIES = [
     ("lots", 1, 24, "I", 2**32 - 1),     # its customer
     ("ledger", 1, 28, "I", 2**32 - 1),   # its lot
     ("moneys", 1, 40, "I", 2**32 - 1),   # the first of the points taken
+    ("earnings", 1, 56, "I", 2**31),     # its order
     ("steps", 1, 16, "I", 1),            # the step before it: itself
     ("pools", 1, 20, "I", 2**32 - 1),    # its stock
 ]

@@ -132,7 +132,7 @@ def every_message_does_its_work(run):
         def told(reply, **fields):
             expect(reply, "OK", **fields)
 
-        told(call("tables"), table_count=18)
+        told(call("tables"), table_count=19)
         told(call("sku.put", key=key(), sku=7, price=1999, currency=USD, name="shoe"), seq=1)
         told(call("stock.adjust", key=key(), sku=7, delta=10, warehouse=1), seq=2, on_hand=10,
              available=10, order_count=0)
@@ -177,6 +177,10 @@ def every_message_does_its_work(run):
         levels = call("stock.get", name="shoe", rows=[{"sku": 7, "warehouse": 1}]).rows
         check_equal([level["on_hand"] for level in levels], [15, 10], "on_hand")
         check_equal([level["available"] for level in levels], [9, 4], "available")
+        call("points.terms", key=key(), earn_points=1, earn_money=10, return_window=60)
+        call("order.place", order=key(), customer=customer, flags="PAID",
+             rows=[line(7, 1, 1999, 2)])
+        told(call("points.balance", customer=customer), balance=500, promised=199, owed=0)
         lots = call("points.lots", customer=customer).rows
         check_equal([lot["left"] for lot in lots], [400, 100], "lots")
         entries = call("points.ledger", customer=customer).rows
@@ -184,7 +188,7 @@ def every_message_does_its_work(run):
                     ["RETURN", "SPEND", "HOLD", "ADJUST", "ADJUST", "CREDIT"], "the ledger")
         told(call("sale.close", key=key(), sale=3), state="CLOSED")
         check_equal(stock_of(client, 7, 1)["available"], 10, "available after the sale")
-        told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=2, expired=1,
+        told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=3, expired=1,
              cancelled=1, payments=1, refund_orders=1)
         asked = call("snapshot")
         deadline = time.monotonic() + 30

@@ -25,6 +25,7 @@ VALUES = {
     "points.adjust": {"key": 1, "customer": 7, "delta": 5, "reason": "goodwill"},
     "points.lots": {"customer": 7},
     "points.ledger": {"customer": 7},
+    "points.terms": {"key": 1},
     "order.place": {"order": 5, "customer": 7},
     "payment.event": {"event": 1, "order": 1, "provider": 1, "status": "FAILURE", "currency": USD},
     "order.cancel": {"key": 1, "order": 1},

@@ -79,6 +79,7 @@ static struct engine *engine_made(void)
 {
     const struct engine_options options = {.skus = 64,
                                            .epochs = 4,
+                                           .earnings = 4,
                                            .stocks = 64,
                                            .sales = 8,
                                            .pools = 8,

@@ -29,6 +29,7 @@ struct engine_options shop_log_options(void)
         .payments = 8192,
         .keys = 8192,
         .epochs = 64,
+        .earnings = 64,
     };
 }
 

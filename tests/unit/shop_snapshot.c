@@ -16,6 +16,7 @@ static struct engine *engine_made(void)
     char error[256];
     const struct engine_options options = {.skus = 8,
                                            .epochs = 4,
+                                           .earnings = 4,
                                            .stocks = 16,
                                            .sales = 8,
                                            .pools = 8,

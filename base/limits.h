@@ -23,6 +23,7 @@
 #define HISTORY_ROWS_MAX     64
 #define PARCEL_ROWS_MAX      64
 #define REFUND_ROWS_MAX      64
+#define POINTS_ROWS_MAX      64 /* lots, or entries of the ledger, in one page */
 #define CONCERNED_ORDERS_MAX 32
 #define TABLES_MAX           64  /* capacities */
 #define REPLICAS_MAX         16  /* that follow one server */
@@ -52,7 +53,8 @@
 #define KEY_RETENTION_US     (24ULL * 3600 * US_PER_SECOND)
 #define POINTS_GRACE_US      (24ULL * 3600 * US_PER_SECOND)     /* after a late return, */
 #define POINTS_GRACE_MAX_US  (7ULL * 24 * 3600 * US_PER_SECOND) /* at most, after their expiry */
-#define HOLDS_PER_EXPIRE_MAX 4096 /* holds that one hold.expire may end */
+#define RETURN_WINDOW_MAX_S  (10 * 366 * 24 * 3600) /* before earned points may be spent */
+#define HOLDS_PER_EXPIRE_MAX 4096                   /* holds that one hold.expire may end */
 
 /* How the log's time follows the machine's clocks, see net/clock.h. */
 #define CLOCK_SLEW     20                   /* at most one part in so many faster or slower */

@@ -332,7 +332,8 @@ static const char *const capacities[] = {
     "--skus",     "4k",   "--stocks",      "8k",   "--tallies", "512k", "--customers", "256k",
     "--lots",     "16k",  "--ledger",      "256k", "--orders",  "256k", "--lines",     "256k",
     "--pieces",   "256k", "--point-takes", "64k",  "--moneys",  "256k", "--steps",     "512k",
-    "--payments", "256k", "--deadlines",   "256k", "--keys",    "64k",  NULL,
+    "--payments", "256k", "--deadlines",   "256k", "--keys",    "64k",  "--earnings",  "4k",
+    NULL,
 };
 
 /* Runs the demo in a scratch folder of its own. */

@@ -39,12 +39,13 @@
     CLAIM(piece_places, pieces, pieces.records, "it is not in its stock's list")                   \
     CLAIM(order_places, orders, orders, "its piece is not in its stock's list")                    \
     CLAIM(accounts, accounts, accounts, "it is neither an order's nor free")                       \
-    CLAIM(fulfilments, fulfilments, fulfilments.records, "it is neither an order's nor free")       \
+    CLAIM(fulfilments, fulfilments, fulfilments.records, "it is neither an order's nor free")      \
     CLAIM(parcels, parcels, parcels, "it is neither an order's nor free")                          \
     CLAIM(refunds, refunds, refunds, "it is neither an order's nor free")                          \
     CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
     CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
-    CLAIM(lots, lots, lots, "it is neither in its customer's list nor free")
+    CLAIM(lots, lots, lots, "it is neither in its customer's list nor free")                       \
+    CLAIM(earnings, earnings, earnings, "it is neither an order's nor free")
 
 #define CLAIM_ENUM(name, table, arena, text) CLAIM_##name,
 enum claim { CLAIMS(CLAIM_ENUM) CLAIM_COUNT };
@@ -156,6 +157,12 @@ static enum invariant check_stock(struct bounds *bounds, uint32_t index)
     return check_place(bounds, stock->pieces, index, 0);
 }
 
+/* Of what is earned: by a sale, an order, or the shop. */
+static bool terms_are_valid(uint32_t earn_points, uint32_t earn_money, uint32_t return_window_s)
+{
+    return (earn_points == 0) == (earn_money == 0) && return_window_s <= RETURN_WINDOW_MAX_S;
+}
+
 static enum invariant check_sale(struct bounds *bounds, uint32_t index)
 {
     const struct sale *sale = sale_at(bounds->engine, index);
@@ -165,6 +172,8 @@ static enum invariant check_sale(struct bounds *bounds, uint32_t index)
     if (sale->opens_us > TIME_US_MAX ||
         (sale->closes_us > TIME_US_MAX && sale->closes_us != UINT64_MAX) || sale->hold_s == 0 ||
         sale->hold_s > sale->hold_max_s || sale->hold_max_s > HOLD_MAX_S)
+        return INVARIANT_record_range;
+    if (!terms_are_valid(sale->earn_points, sale->earn_money, sale->return_window_s))
         return INVARIANT_record_range;
     if (sale->points_max < 0 || sale->points_share > POINTS_SHARE_WHOLE ||
         (sale->rate_points == 0) != (sale->rate_money == 0))
@@ -218,7 +227,8 @@ static enum invariant check_customer(struct bounds *bounds, uint32_t index)
     const struct customer *customer = customer_at(engine, index);
     if (!is_within(customer->spendable, 0, POINTS_MAX) ||
         !is_within(customer->held, 0, POINTS_MAX) || !is_within(customer->spent, 0, POINTS_MAX) ||
-        customer->spendable + customer->held + customer->spent > POINTS_MAX)
+        !is_within(customer->promised, 0, POINTS_MAX) || customer->owed < 0 ||
+        customer->spendable + customer->held + customer->spent + customer->promised > POINTS_MAX)
         return INVARIANT_points_range;
     if (id_is_zero(customer_id_at(engine, index)->id))
         return INVARIANT_record_range;
@@ -276,8 +286,10 @@ static enum invariant check_entry(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
     const struct ledger_entry *entry = ledger_entry_at(engine, index);
-    if (!is_past(bounds, entry->seq, entry->time_us) || !is_within(entry->points, 1, POINTS_MAX) ||
-        entry->kind < LEDGER_CREDIT || entry->kind > LEDGER_EXPIRE)
+    int64_t least = entry->kind == ledger_kind_ADJUST ? -POINTS_MAX : 1;
+    if (!is_past(bounds, entry->seq, entry->time_us) || entry->points == 0 ||
+        !is_within(entry->points, least, POINTS_MAX) || entry->kind < ledger_kind_CREDIT ||
+        entry->kind > ledger_kind_CLAWBACK)
         return INVARIANT_record_range;
     if (entry_customer(engine, index) == 0 || entry->order > engine->orders.count)
         return INVARIANT_record_refers;
@@ -455,6 +467,8 @@ static enum invariant check_order_money(struct bounds *bounds, const struct orde
         if (payment_at(bounds->engine, money->payments)->order != index)
             return INVARIANT_record_refers;
     }
+    if (money->earning != 0 && !claim(bounds, CLAIM_earnings, money->earning))
+        return INVARIANT_record_refers;
     for (uint32_t at = money->takes; at != 0; at = point_take_at(bounds->engine, at)->next) {
         if (!claim(bounds, CLAIM_point_takes, at))
             return INVARIANT_record_list;
@@ -585,6 +599,29 @@ static enum invariant check_refund(struct bounds *bounds, uint32_t index)
     return INVARIANT_holds;
 }
 
+static enum invariant check_earning(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct earning *earning = earning_at(engine, index);
+    if (!is_within(earning->earned, 1, POINTS_MAX) ||
+        !is_within(earning->promised, 0, earning->earned) ||
+        !is_within(earning->granted, 0, earning->earned) ||
+        !is_within(earning->taken_back, 0, earning->earned) ||
+        !is_within(earning->owed, 0, earning->taken_back) ||
+        !is_within(earning->settled, 0, earning->granted) || earning->earn_money == 0 ||
+        !terms_are_valid(earning->earn_points, earning->earn_money, earning->return_window_s) ||
+        earning->ends_us > engine->time_us + earning->return_window_s * US_PER_SECOND)
+        return INVARIANT_record_range;
+    if (!is_one_of(earning->order, &engine->orders))
+        return INVARIANT_record_refers;
+    const struct order *order = order_at(engine, earning->order);
+    if (order->money == 0 || order->money > engine->moneys.count ||
+        money_at(engine, order->money)->earning != index ||
+        (earning->lot != 0 && lot_at(engine, earning->lot)->order != earning->order))
+        return INVARIANT_earning_owner;
+    return INVARIANT_holds;
+}
+
 static enum invariant check_step(struct bounds *bounds, uint32_t index)
 {
     const struct engine *engine = bounds->engine;
@@ -690,7 +727,7 @@ static const struct {
     {TABLE_parcels, check_parcel},   {TABLE_refunds, check_refund},
     {TABLE_orders, check_order},     {TABLE_payments, check_payment},
     {TABLE_epochs, check_epoch},     {TABLE_warehouses, check_warehouse},
-    {TABLE_zones, check_zone},
+    {TABLE_zones, check_zone},       {TABLE_earnings, check_earning},
 };
 
 /* What the row of a member alone says of it: a reference is below the count of the table that it
@@ -1060,6 +1097,15 @@ static bool check_time(struct bounds *bounds)
            report_broken(&bounds->report, INVARIANT_time_order);
 }
 
+/* What orders without a sale earn. */
+static bool check_terms(struct bounds *bounds)
+{
+    const struct engine *engine = bounds->engine;
+    report_look_number(&bounds->report, SCALAR_earn_points);
+    return terms_are_valid(engine->earn_points, engine->earn_money, engine->return_window_s) ||
+           report_broken(&bounds->report, INVARIANT_record_range);
+}
+
 static bool claims_init(struct bounds *bounds)
 {
     bool is_made = true;
@@ -1080,9 +1126,10 @@ bool engine_check_bounds(const struct engine *engine, char *error, size_t error_
         .engine = engine,
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
-    bool holds = claims_init(&bounds) && check_time(&bounds) && check_nones(&bounds) &&
-                 check_all_rows(&bounds) && check_tables(&bounds) && check_keys(&bounds) &&
-                 check_deadlines(&bounds) && check_free_lists(&bounds) && check_claims(&bounds);
+    bool holds = claims_init(&bounds) && check_time(&bounds) && check_terms(&bounds) &&
+                 check_nones(&bounds) && check_all_rows(&bounds) && check_tables(&bounds) &&
+                 check_keys(&bounds) && check_deadlines(&bounds) && check_free_lists(&bounds) &&
+                 check_claims(&bounds);
     for (unsigned i = 0; i < CLAIM_COUNT; i++)
         free(bounds.claimed[i]);
     return holds;

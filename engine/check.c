@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "engine/account.h"
+#include "engine/earning.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
@@ -39,6 +40,8 @@ struct check {
     int64_t *units;     /* and how many */
     uint32_t *last;     /* by warehouse: the order that was counted last */
     bool *has_deadline; /* by order */
+    bool *lot_has_deadline;
+    bool *earning_has_deadline;
 };
 
 /* The transitions of order.c's drawing, those that leave the state as it is included: to which
@@ -239,11 +242,25 @@ static bool check_history(struct check *check, const struct order *order)
 static void note_deadline(void *context, uint64_t bucket_us, bool is_far, uint32_t entry)
 {
     struct check *check = context;
+    const struct engine *engine = check->engine;
     uint32_t index = deadline_record(entry);
-    if (deadline_timer(entry) != TIMER_hold || index > check->engine->orders.count)
-        return;
-    uint64_t deadline_us = order_at(check->engine, index)->deadline_us;
-    check->has_deadline[index] |=
+    uint64_t deadline_us = 0;
+    bool *has_deadline = NULL;
+    switch (deadline_timer(entry)) {
+    case TIMER_hold:
+        deadline_us = order_at(engine, index)->deadline_us;
+        has_deadline = check->has_deadline;
+        break;
+    case TIMER_lot_expiry:
+        deadline_us = lot_at(engine, index)->expires_us;
+        has_deadline = check->lot_has_deadline;
+        break;
+    default:
+        deadline_us = earning_at(engine, index)->ends_us;
+        has_deadline = check->earning_has_deadline;
+        break;
+    }
+    has_deadline[index] |=
         is_far ? bucket_us <= deadline_us : bucket_us == deadline_bucket_us(deadline_us);
 }
 
@@ -267,6 +284,55 @@ static bool check_order(struct check *check, uint32_t index)
     if (order_has_pieces(order) && !sum_pieces(check, order, index))
         return false;
     return check_order_money(check, index);
+}
+
+/* One whose time had passed when its deadline was set again has that in a later bucket. */
+static bool check_lots(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->lots.count; i++) {
+        const struct lot *lot = lot_at(engine, i);
+        report_look(&check->report, TABLE_lots, i);
+        if (lot->linked != 0 && lot_is_timed(engine, lot) && !lot_has_expired(engine, lot) &&
+            !check->lot_has_deadline[i])
+            return report_broken(&check->report, INVARIANT_lot_deadline);
+        const struct money *money = money_at(engine, order_at(engine, lot->order)->money);
+        if (lot->order != 0 && earning_at(engine, money->earning)->lot != i)
+            return report_broken(&check->report, INVARIANT_earning_owner);
+    }
+    return true;
+}
+
+/* What was promised is there, in its parts; what was not taken back is what the money is worth that
+ * is kept. That a lot's points are spendable, spent, expired or taken back say the invariants of
+ * lots and of the ledger. */
+static bool check_earnings(struct check *check)
+{
+    const struct engine *engine = check->engine;
+    for (uint32_t i = 1; i <= engine->earnings.count; i++) {
+        const struct earning *earning = earning_at(engine, i);
+        const struct order *order = order_at(engine, earning->order);
+        int64_t before = earning->earned - earning->promised - earning->granted;
+        report_look(&check->report, TABLE_earnings, i);
+        if (earning->order == 0)
+            continue;
+        if (before < 0 || before > earning->taken_back ||
+            (earning->promised > 0 && (earning->granted > 0 || before != earning->taken_back)))
+            return report_violated(&check->report, INVARIANT_earning_parts,
+                                   "%" PRId64 " promised, %" PRId64 " granted, %" PRId64
+                                   " taken back of %" PRId64 " earned",
+                                   earning->promised, earning->granted, earning->taken_back,
+                                   earning->earned);
+        int64_t entitled = earning_entitled(earning, order_kept(engine, order));
+        if (earning->earned - earning->taken_back != entitled)
+            return report_violated(&check->report, INVARIANT_earning_kept,
+                                   "%" PRId64 " taken back of %" PRId64 ", and %" PRId64 " are due",
+                                   earning->taken_back, earning->earned, entitled);
+        if (earning->promised > 0 && earning->ends_us > engine->time_us &&
+            !check->earning_has_deadline[i])
+            return report_broken(&check->report, INVARIANT_earning_deadline);
+    }
+    return true;
 }
 
 static bool check_orders(struct check *check)
@@ -460,12 +526,9 @@ static void sum_ledger(struct check *check)
         if (table_record_is_free(engine, TABLE_ledger, i))
             continue;
         const struct ledger_entry *entry = ledger_entry_at(engine, i);
-        int64_t sign = entry->kind == LEDGER_CREDIT || entry->kind == LEDGER_RETURN  ? 1
-                       : entry->kind == LEDGER_SPEND || entry->kind == LEDGER_EXPIRE ? -1
-                                                                                     : 0;
         report_look(&check->report, TABLE_ledger, i);
         report_add(&check->report, &check->ledger[lot_at(engine, entry->lot)->customer],
-                   sign * entry->points);
+                   ledger_balance_change(entry));
     }
 }
 
@@ -509,7 +572,10 @@ static bool sums_init(struct check *check)
     }
     check->has_deadline = calloc(engine->orders.count + 1u, sizeof(bool));
     check->last = calloc(engine->warehouses.count + 1u, sizeof(uint32_t));
-    made &= check->has_deadline != NULL && check->last != NULL;
+    check->lot_has_deadline = calloc(engine->lots.count + 1u, sizeof(bool));
+    check->earning_has_deadline = calloc(engine->earnings.count + 1u, sizeof(bool));
+    made &= check->has_deadline != NULL && check->last != NULL && check->lot_has_deadline != NULL &&
+            check->earning_has_deadline != NULL;
     return made || report_no_memory(&check->report);
 }
 
@@ -527,6 +593,8 @@ static void sums_deinit(struct check *check)
     free(check->units);
     free(check->last);
     free(check->has_deadline);
+    free(check->lot_has_deadline);
+    free(check->earning_has_deadline);
 }
 
 static bool check_meaning(const struct engine *engine, char *error, size_t error_size)
@@ -537,9 +605,9 @@ static bool check_meaning(const struct engine *engine, char *error, size_t error
     };
     bool holds = sums_init(&check) && check_keys(&check) && check_payments(&check) &&
                  check_refunds(&check) && check_sales(&check) && check_skus(&check) &&
-                 check_orders(&check) && check_pools(&check) && check_tallies(&check) &&
-                 check_stocks(&check) && check_warehouses(&check) &&
-                 check_zones(&check) && check_customers(&check);
+                 check_orders(&check) && check_lots(&check) && check_earnings(&check) &&
+                 check_pools(&check) && check_tallies(&check) && check_stocks(&check) &&
+                 check_warehouses(&check) && check_zones(&check) && check_customers(&check);
     sums_deinit(&check);
     return holds;
 }

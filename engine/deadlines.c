@@ -81,8 +81,10 @@ static uint32_t chunks_for(uint32_t capacity)
 
 bool deadlines_init(struct deadlines *deadlines, uint32_t capacity)
 {
-    *deadlines = (struct deadlines){
-        .capacity = capacity, .bucket_uncounted = UINT64_MAX, .open_number = UINT64_MAX};
+    *deadlines = (struct deadlines){.capacity = capacity,
+                                    .limit = capacity,
+                                    .bucket_uncounted = UINT64_MAX,
+                                    .open_number = UINT64_MAX};
     bool chunks =
         arena_init(&deadlines->chunks, sizeof(struct deadline_chunk), chunks_for(capacity));
     deadlines->buckets = memory_map(deadlines_buckets_bytes());

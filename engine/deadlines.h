@@ -74,6 +74,7 @@ struct deadlines {
     uint64_t due_count;
     uint32_t chunks_free;
     uint32_t capacity;
+    uint32_t limit; /* the capacity less what is kept for deadlines that must be set some day */
     struct keeper *keeper; /* of the snapshot being written; NULL: none is */
 
     /* The near bucket that was last set a deadline in, and its last chunk: most that follow go to
@@ -97,10 +98,21 @@ static inline uint64_t deadlines_count(const struct deadlines *deadlines)
     return deadlines->near.count + deadlines->far.count;
 }
 
-/* May one more be set? */
+/* May one more be set, and how many may? */
 static inline bool deadlines_has_room(const struct deadlines *deadlines)
 {
-    return deadlines_count(deadlines) < deadlines->capacity;
+    return deadlines_count(deadlines) < deadlines->limit;
+}
+
+static inline uint64_t deadlines_room(const struct deadlines *deadlines)
+{
+    return deadlines_has_room(deadlines) ? deadlines->limit - deadlines_count(deadlines) : 0;
+}
+
+/* Keeps room for so many, in all. */
+static inline void deadlines_keep(struct deadlines *deadlines, uint32_t count)
+{
+    deadlines->limit = count < deadlines->capacity ? deadlines->capacity - count : 0;
 }
 
 /* Sets a deadline; now_us is the engine's time. One that has passed is due at once. */

@@ -84,6 +84,12 @@ void engine_fetch(struct engine *engine, struct command *commands, uint32_t coun
 void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct command *commands,
                            uint32_t count);
 
+/* What is decided from now on is decided by the rules of this schema, which are those of today
+ * unless a log of an older one is decided again: it says in each block by which. Rules only become
+ * newer, with what has to be made for them, at the same place of the log each time. False: there is
+ * no room for that, and error names the option. */
+bool engine_follow(struct engine *engine, uint32_t schema, char *error, size_t error_size);
+
 /* Answers a command that is not decided, for a reason outside of the engine: a rejection without
  * numbers, which shows the changes up to seq. */
 void engine_refuse(struct command *command, enum outcome outcome, uint64_t seq);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/memory.h"
+#include "engine/points.h"
 
 static uint32_t ring_slots_used(const struct memory_ring *ring)
 {
@@ -143,10 +144,10 @@ enum engine_load engine_load_begin(struct engine *engine,
         return ENGINE_LOAD_LARGE;
     if (!has_room_to_end(engine, error, error_size))
         return ENGINE_LOAD_LARGE;
-    if (deadlines_count(&engine->deadlines) > engine->deadlines.capacity) {
+    uint64_t deadlines = deadlines_count(&engine->deadlines) + lots_deadlines_kept(engine);
+    if (deadlines > engine->deadlines.capacity) {
         snprintf(error, error_size, "it has %llu deadlines, and there is room for %u",
-                 (unsigned long long)deadlines_count(&engine->deadlines),
-                 engine->deadlines.capacity);
+                 (unsigned long long)deadlines, engine->deadlines.capacity);
         return ENGINE_LOAD_LARGE;
     }
     memcpy(engine->loaded_capacity, counts->capacity, sizeof engine->loaded_capacity);

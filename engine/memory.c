@@ -267,6 +267,7 @@ static bool tables_init(struct engine *engine)
     bool all = deadlines_init(&engine->deadlines, engine->options.deadlines);
     engine->offers = calloc(1, sizeof *engine->offers);
     engine->terms_generation = 1;
+    engine->lots_timed = 1;
     all &= engine->offers != NULL;
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
@@ -434,7 +435,7 @@ static uint64_t table_used(const struct engine *engine, const struct capacity_in
     case CAPACITY_ledger:
         return used + engine->ledger_reserved;
     case CAPACITY_deadlines:
-        return deadlines_count(&engine->deadlines);
+        return engine->deadlines.capacity - deadlines_room(&engine->deadlines);
     case CAPACITY_keys:
         return keys_kept(engine);
     default:

@@ -20,6 +20,7 @@
 #include "engine/order.h"
 
 #include "engine/account.h"
+#include "engine/earning.h"
 #include "engine/keys.h"
 #include "engine/payment.h"
 #include "engine/piece_list.h"
@@ -345,6 +346,7 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     if (confirmed) {
         struct points_need need =
             points_return_needed(engine, order, order_points_unrefunded(engine, order));
+        earning_need_changed(engine, order, 0, &need);
         enum outcome outcome = check_points_room(engine, &need);
         if (outcome != OUTCOME_OK)
             return outcome;
@@ -355,6 +357,7 @@ enum outcome handle_order_cancel(struct engine *engine, struct command *command)
     if (order_kept(engine, order) > 0)
         order_refund_due_add(engine, index, order_kept(engine, order));
     order_give_back(engine, index, order_state_CANCELLED);
+    earning_changed(engine, index);
     order_status_reply(engine, index,
                        reply_begin(engine, command, sizeof(struct order_status_body)));
     return OUTCOME_OK;

@@ -9,6 +9,7 @@
 #include "engine/payment.h"
 
 #include "engine/account.h"
+#include "engine/earning.h"
 #include "engine/keys.h"
 #include "engine/order.h"
 #include "engine/retake.h"
@@ -177,10 +178,12 @@ static void payment_apply(struct engine *engine, uint32_t index, enum effect eff
         money_capture(engine, index, amount);
         order_commit(engine, index);
         order_enter(engine, index, order_state_CONFIRMED);
+        earning_promise(engine, index);
         break;
     case EFFECT_RETAKE:
         money_capture(engine, index, amount);
         retake_write(engine, index, retake);
+        earning_promise(engine, index);
         break;
     case EFFECT_REFUND:
         money_capture(engine, index, amount);
@@ -206,7 +209,12 @@ static enum outcome check_room(struct engine *engine, uint32_t index, enum effec
         return REJECT_FULL(engine, steps);
     if (order->money == 0 && money_room(engine) == 0)
         return REJECT_FULL(engine, moneys);
-    return effect == EFFECT_RETAKE ? retake_check_room(engine, index, retake) : OUTCOME_OK;
+    if (effect == EFFECT_RETAKE)
+        return retake_check_room(engine, index, retake);
+    struct points_need need = {.takes = 0};
+    if (effect == EFFECT_CONFIRM)
+        earning_need(engine, order->sale, order_money_due(engine, order), &need);
+    return check_points_room(engine, &need);
 }
 
 /* The answer that this event got first. */
@@ -342,12 +350,14 @@ static enum outcome settle_check_room(struct engine *engine, uint32_t index, enu
     const struct order *order = order_at(engine, index);
     if (effect != EFFECT_CONFIRM && !order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
-    enum outcome outcome = OUTCOME_OK;
-    if (effect == EFFECT_CONFIRM || effect == EFFECT_RETAKE)
-        outcome = account_check_room(engine, order);
+    if (effect != EFFECT_CONFIRM && effect != EFFECT_RETAKE)
+        return OUTCOME_OK;
+    enum outcome outcome = account_check_room(engine, order);
     if (outcome == OUTCOME_OK && effect == EFFECT_RETAKE)
-        outcome = retake_check_room(engine, index, retake);
-    return outcome;
+        return retake_check_room(engine, index, retake);
+    struct points_need need = {.takes = 0};
+    earning_need(engine, order->sale, order_money_due(engine, order), &need);
+    return outcome == OUTCOME_OK ? check_points_room(engine, &need) : outcome;
 }
 
 static void write_settlement(struct engine *engine, uint32_t known, uint8_t settlement)

@@ -3,6 +3,7 @@
  * Everything is judged on a plan, in docs/rules.md's order, before anything is written: what is
  * refused leaves no trace, and refusing is the fastest path. The plan then becomes the order. */
 
+#include "engine/earning.h"
 #include "engine/handlers.h"
 #include "engine/order.h"
 #include "engine/piece_list.h"
@@ -289,9 +290,13 @@ static enum outcome check_room(struct engine *engine, const struct plan *plan)
     if (!confirmed && !deadlines_has_room(&engine->deadlines))
         return REJECT_FULL(engine, deadlines);
     struct points_need need = plan->need;
-    if (confirmed)
-        need.lots = 0;
-    return need.takes > 0 ? check_points_room(engine, &need) : OUTCOME_OK;
+    if (!confirmed) {
+        need.deadlines += 1; /* the hold's */
+    } else {
+        need.lots = need.deadlines = 0;
+        earning_need(engine, plan->sale, plan->total - plan->points_value, &need);
+    }
+    return need.takes + need.earnings > 0 ? check_points_room(engine, &need) : OUTCOME_OK;
 }
 
 static uint32_t write_lines(struct engine *engine, const struct plan *plan)
@@ -335,13 +340,12 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
     for (unsigned i = 0; i < plan->piece_count; i++, place++) {
         const struct planned_piece *planned = &plan->pieces[i];
         struct stock *stock = stock_edit(engine, planned->stock);
-        pieces[i] =
-            (struct piece){.stock = planned->stock,
-                           .quantity = planned->quantity,
-                           .order = plan->is_inline ? 0 : index,
-                           .pool = planned->pool,
-                           .line = (uint16_t)planned->line,
-                           .flags = plan_piece_flags(plan, planned->line)};
+        pieces[i] = (struct piece){.stock = planned->stock,
+                                   .quantity = planned->quantity,
+                                   .order = plan->is_inline ? 0 : index,
+                                   .pool = planned->pool,
+                                   .line = (uint16_t)planned->line,
+                                   .flags = plan_piece_flags(plan, planned->line)};
         piece_push(engine, stock, &pieces[i], place);
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
@@ -406,6 +410,7 @@ static void write_effects(struct engine *engine, const struct plan *plan, uint32
     order->state = order_state_CONFIRMED;
     order->flags |= (uint8_t)(ORDER_BORN_CONFIRMED | (due > 0 ? ORDER_BORN_PAID : 0));
     engine->orders_by_state[order_state_CONFIRMED]++;
+    earning_promise(engine, index);
 }
 
 /* The answer as first decided; everything in it stays as it was placed. */
@@ -476,7 +481,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     plan.customer_hash = command->customer_hash;
     plan.sale = plan.customer = plan.fixed_warehouse = plan.zone = plan.returning = 0;
     plan.tallies_new = 0;
-    plan.need.takes = 0;
+    plan.need = (struct points_need){.takes = 0};
     plan.points_used = plan.points_value = 0;
     plan.piece_count = 0;
     enum outcome outcome = check_body(engine, plan.body, plan.lines);

@@ -1,4 +1,5 @@
-/* Customers and their points: lots, what orders hold of them, and the ledger.
+/* Customers and their points: lots, what orders hold of them, and the ledger. What orders earn is
+ * in earning.c, pages of lots and ledger are in points_pages.c.
  *
  *                 points_hold            points_spend
  *   lot.left  --------------------> held -------------> spent
@@ -7,17 +8,22 @@
  *       +------------------------------------------------+
  *
  * A customer's list holds the lots with something left, by ascending expiry. A lot that has
- * expired counts as empty wherever it is looked at; it is swept, with its ledger entry, by the
- * next command that takes or credits points. Points that come back after their lot's expiry have a
- * time of their own, so they get a lot of their own.
+ * expired counts as empty wherever it is looked at; it is swept, with its ledger entry, when its
+ * deadline is run (lot_expiry.c), or before that by a command that takes or adds points. Points
+ * that come back after their lot's expiry have a time of their own, so they get a lot of their own.
  *
- * spendable + held + spent is at most POINTS_MAX for every customer: only a credit raises the sum,
- * and it sweeps first and looks at all three. So no sum of points can leave its range, whatever
- * comes back. For every held take two ledger entries are kept in reserve (that it came back, and
- * that it expired with that), and a lot when its own may expire: an order can always end. */
+ * spendable + held + spent + promised is at most POINTS_MAX for every customer: only what a credit,
+ * a correction or a promise adds raises the sum, and each sweeps first and looks at all four. So no
+ * sum of points can leave its range, whatever comes back.
+ *
+ * What ends by itself must find room. For every held take two ledger entries are kept in reserve
+ * (that it came back, and that it expired with that, or will from its lot), and a lot with its
+ * deadline when its own may expire; for every lot in a list that may expire, the entry of its
+ * sweep. */
 #include "engine/points.h"
 
 #include "engine/keys.h"
+#include "engine/timers.h"
 
 enum { LEDGER_ENTRIES_PER_TAKE = 2 };
 
@@ -31,11 +37,6 @@ uint32_t customer_add(struct engine *engine, struct id id, uint32_t hash)
     return index;
 }
 
-static bool lot_has_expired(const struct engine *engine, const struct lot *lot)
-{
-    return lot->expires_us <= engine->time_us;
-}
-
 static uint32_t ledger_room(const struct engine *engine)
 {
     return ledger_entry_room(engine) - engine->ledger_reserved;
@@ -46,8 +47,13 @@ static uint32_t lots_room(const struct engine *engine)
     return lot_room(engine) - engine->lots_reserved;
 }
 
-static void ledger_add(struct engine *engine, enum ledger_kind kind, uint32_t lot, uint32_t order,
-                       int64_t points)
+void lots_reserve(struct engine *engine, int32_t change)
+{
+    engine->lots_reserved += (uint32_t)change;
+    deadlines_keep(&engine->deadlines, lots_deadlines_kept(engine));
+}
+
+void ledger_add(struct engine *engine, uint8_t kind, uint32_t lot, uint32_t order, int64_t points)
 {
     struct customer *customer = customer_edit(engine, lot_at(engine, lot)->customer);
     uint32_t index = ledger_entry_alloc(engine);
@@ -79,6 +85,7 @@ static void lot_link(struct engine *engine, uint32_t index)
     lot->next = *place;
     lot->linked = 1;
     *place = index;
+    engine->ledger_reserved += lot_is_timed(engine, lot);
 }
 
 static void lot_unlink(struct engine *engine, uint32_t index)
@@ -90,16 +97,39 @@ static void lot_unlink(struct engine *engine, uint32_t index)
     *place = lot->next;
     lot->next = 0;
     lot->linked = 0;
+    engine->ledger_reserved -= lot_is_timed(engine, lot);
+}
+
+void lot_take(struct engine *engine, uint32_t index, int64_t points)
+{
+    struct lot *lot = lot_edit(engine, index);
+    lot->left -= points;
+    customer_edit(engine, lot->customer)->spendable -= points;
+    if (lot->left == 0)
+        lot_unlink(engine, index);
 }
 
 /* An expired lot loses what is left in it. */
 static void lot_sweep(struct engine *engine, uint32_t index)
 {
-    struct lot *lot = lot_edit(engine, index);
-    lot_unlink(engine, index);
-    ledger_add(engine, LEDGER_EXPIRE, index, 0, lot->left);
-    customer_edit(engine, lot->customer)->spendable -= lot->left;
-    lot->left = 0;
+    int64_t left = lot_at(engine, index)->left;
+    lot_take(engine, index, left);
+    ledger_add(engine, ledger_kind_EXPIRE, index, 0, left);
+}
+
+bool points_sweep_one(struct engine *engine, uint32_t customer)
+{
+    uint32_t index = customer_at(engine, customer)->lots;
+    if (index == 0 || !lot_has_expired(engine, lot_at(engine, index)))
+        return false;
+    lot_sweep(engine, index);
+    return true;
+}
+
+void points_sweep(struct engine *engine, uint32_t customer)
+{
+    while (points_sweep_one(engine, customer)) {
+    }
 }
 
 int64_t points_available(const struct engine *engine, uint32_t customer)
@@ -113,11 +143,6 @@ int64_t points_available(const struct engine *engine, uint32_t customer)
         index = lot->next;
     }
     return available;
-}
-
-static bool lot_may_expire(const struct lot *lot)
-{
-    return lot->expires_us != UINT64_MAX;
 }
 
 /* The time from which on points of this lot that come back are lost. */
@@ -138,6 +163,12 @@ static uint64_t grace_ends_us(const struct engine *engine, const struct lot *lot
     return ends_us < last_us ? ends_us : last_us;
 }
 
+/* The entry of a sweep, unless it is kept already. */
+static uint32_t sweep_entries(const struct engine *engine)
+{
+    return engine->lots_timed ? 0 : 1;
+}
+
 /* Counts the takes, the lots that may have expired by the time that their points come back, and the
  * entries for sweeping those that have expired already. */
 struct points_need points_needed(const struct engine *engine, uint32_t customer, int64_t points)
@@ -146,7 +177,7 @@ struct points_need points_needed(const struct engine *engine, uint32_t customer,
     for (uint32_t index = customer_at(engine, customer)->lots; index != 0 && points > 0;) {
         const struct lot *lot = lot_at(engine, index);
         if (lot_has_expired(engine, lot)) {
-            need.entries++;
+            need.entries += sweep_entries(engine);
         } else {
             need.takes++;
             need.lots += lot_may_expire(lot);
@@ -154,6 +185,7 @@ struct points_need points_needed(const struct engine *engine, uint32_t customer,
         }
         index = lot->next;
     }
+    need.deadlines = engine->lots_timed ? need.lots : 0;
     return need;
 }
 
@@ -181,7 +213,22 @@ struct points_need points_return_needed(const struct engine *engine, const struc
         points -= take->points;
         at = take->next;
     }
+    need.deadlines = engine->lots_timed ? need.lots : 0;
     return need;
+}
+
+uint32_t points_takes_from(const struct engine *engine, uint32_t customer, int64_t points)
+{
+    uint32_t count = 0;
+    for (uint32_t index = customer_at(engine, customer)->lots; index != 0 && points > 0;) {
+        const struct lot *lot = lot_at(engine, index);
+        if (!lot_has_expired(engine, lot)) {
+            count++;
+            points -= lot->left;
+        }
+        index = lot->next;
+    }
+    return count;
 }
 
 enum outcome check_points_room(struct engine *engine, const struct points_need *need)
@@ -193,6 +240,10 @@ enum outcome check_points_room(struct engine *engine, const struct points_need *
         return REJECT_FULL(engine, lots);
     if (ledger_room(engine) < entries)
         return REJECT_FULL(engine, ledger);
+    if (deadlines_room(&engine->deadlines) < need->deadlines)
+        return REJECT_FULL(engine, deadlines);
+    if (earning_room(engine) < need->earnings)
+        return REJECT_FULL(engine, earnings);
     return OUTCOME_OK;
 }
 
@@ -219,19 +270,15 @@ uint32_t points_take_count(const struct engine *engine, const struct order *orde
 static uint32_t hold_from_lot(struct engine *engine, uint32_t order, uint32_t index, int64_t points)
 {
     struct lot *lot = lot_edit(engine, index);
-    struct customer *customer = customer_edit(engine, lot->customer);
-    lot->left -= points;
+    lot_take(engine, index, points);
     lot->held += points;
-    customer->spendable -= points;
-    customer->held += points;
+    customer_edit(engine, lot->customer)->held += points;
     uint32_t take = point_take_alloc(engine);
     TILL_ASSERT(take != 0);
     *point_take_new(engine, take) = (struct point_take){.points = points, .lot = index};
     engine->ledger_reserved += LEDGER_ENTRIES_PER_TAKE;
-    engine->lots_reserved += lot_may_expire(lot);
-    ledger_add(engine, LEDGER_HOLD, index, order, points);
-    if (lot->left == 0)
-        lot_unlink(engine, index);
+    lots_reserve(engine, lot_may_expire(lot));
+    ledger_add(engine, ledger_kind_HOLD, index, order, points);
     return take;
 }
 
@@ -239,15 +286,13 @@ void points_hold(struct engine *engine, uint32_t order, int64_t points)
 {
     uint32_t customer = order_at(engine, order)->customer;
     uint32_t *place = &money_edit(engine, order_at(engine, order)->money)->takes;
+    if (points > 0)
+        points_sweep(engine, customer);
     while (points > 0) {
         uint32_t index = customer_at(engine, customer)->lots;
         TILL_ASSERT(index != 0);
-        const struct lot *lot = lot_at(engine, index);
-        if (lot_has_expired(engine, lot)) {
-            lot_sweep(engine, index);
-            continue;
-        }
-        int64_t part = lot->left < points ? lot->left : points;
+        int64_t left = lot_at(engine, index)->left;
+        int64_t part = left < points ? left : points;
         *place = hold_from_lot(engine, order, index, part);
         place = &point_take_edit(engine, *place)->next;
         points -= part;
@@ -263,11 +308,15 @@ static void lot_fill(struct engine *engine, uint32_t index, int64_t points)
         lot_link(engine, index);
 }
 
-static uint32_t lot_add(struct engine *engine, const struct lot *lot, int64_t points)
+uint32_t lot_add(struct engine *engine, const struct lot *lot, int64_t points)
 {
     uint32_t index = lot_alloc(engine);
     TILL_ASSERT(index != 0);
-    *lot_new(engine, index) = *lot;
+    struct lot *added = lot_new(engine, index);
+    *added = *lot;
+    added->seq = engine->lots_timed ? engine->seq : 0;
+    if (lot_is_timed(engine, added))
+        timer_set(engine, TIMER_lot_expiry, index, added->expires_us);
     lot_fill(engine, index, points);
     return index;
 }
@@ -275,7 +324,7 @@ static uint32_t lot_add(struct engine *engine, const struct lot *lot, int64_t po
 /* Points of an order come back: to their lot, or when that has expired to one of their own, which
  * the grace period ends. What comes back after the last moment of all expires with that. */
 static void take_give_back(struct engine *engine, uint32_t order, const struct point_take *take,
-                           enum ledger_kind kind)
+                           uint8_t kind)
 {
     const struct lot *lot = lot_at(engine, take->lot);
     uint32_t index = take->lot;
@@ -290,7 +339,7 @@ static void take_give_back(struct engine *engine, uint32_t order, const struct p
     }
     ledger_add(engine, kind, index, order, take->points);
     if (ends_us <= engine->time_us)
-        ledger_add(engine, LEDGER_EXPIRE, index, order, take->points);
+        ledger_add(engine, ledger_kind_EXPIRE, index, order, take->points);
 }
 
 /* The points of a take are held no longer. */
@@ -300,7 +349,7 @@ static void take_end(struct engine *engine, const struct point_take *take)
     lot->held -= take->points;
     customer_edit(engine, lot->customer)->held -= take->points;
     engine->ledger_reserved -= LEDGER_ENTRIES_PER_TAKE;
-    engine->lots_reserved -= lot_may_expire(lot);
+    lots_reserve(engine, -(int32_t)lot_may_expire(lot));
 }
 
 void points_release(struct engine *engine, uint32_t order)
@@ -311,7 +360,7 @@ void points_release(struct engine *engine, uint32_t order)
     for (uint32_t index = money->takes; index != 0;) {
         const struct point_take *take = point_take_at(engine, index);
         take_end(engine, take);
-        take_give_back(engine, order, take, LEDGER_RELEASE);
+        take_give_back(engine, order, take, ledger_kind_RELEASE);
         index = take->next;
     }
     takes_free(engine, money);
@@ -324,7 +373,7 @@ void points_spend(struct engine *engine, uint32_t order)
         const struct point_take *take = point_take_at(engine, index);
         take_end(engine, take);
         customer_edit(engine, spender->customer)->spent += take->points;
-        ledger_add(engine, LEDGER_SPEND, take->lot, order, take->points);
+        ledger_add(engine, ledger_kind_SPEND, take->lot, order, take->points);
         index = take->next;
     }
 }
@@ -339,7 +388,7 @@ void points_return(struct engine *engine, uint32_t order, int64_t points)
         struct point_take part = *take;
         part.points = take->points < points ? take->points : points;
         customer_edit(engine, spender->customer)->spent -= part.points;
-        take_give_back(engine, order, &part, LEDGER_RETURN);
+        take_give_back(engine, order, &part, ledger_kind_RETURN);
         points -= part.points;
         take->points -= part.points;
         if (take->points > 0)
@@ -349,7 +398,13 @@ void points_return(struct engine *engine, uint32_t order, int64_t points)
     }
 }
 
-/* What a credit sweeps first: the expired lots, which stand at the head of the list. */
+int64_t points_owned(const struct engine *engine, uint32_t customer)
+{
+    const struct customer *owner = customer_at(engine, customer);
+    return points_available(engine, customer) + owner->held + owner->spent + owner->promised;
+}
+
+/* The expired lots, which stand at the head of the list. */
 static uint32_t expired_count(const struct engine *engine, uint32_t customer)
 {
     uint32_t count = 0;
@@ -363,21 +418,56 @@ static uint32_t expired_count(const struct engine *engine, uint32_t customer)
     return count;
 }
 
-static void sweep_expired(struct engine *engine, uint32_t customer)
+/* Points that a command adds for a customer, who may be a new one (0). */
+static enum outcome check_addition(struct engine *engine, uint32_t customer, int64_t points,
+                                   uint64_t expires)
 {
-    for (;;) {
+    if (points_owned(engine, customer) > POINTS_MAX - points)
+        return reject(engine, OUTCOME_OVERFLOW, 0, POINTS_MAX);
+    if (customer == 0 && arena_room(&engine->customers) == 0)
+        return REJECT_FULL(engine, customers);
+    bool is_timed = expires != 0 && engine->lots_timed;
+    uint32_t sweeps = expired_count(engine, customer) * sweep_entries(engine);
+    struct points_need need = {.lots = 1, .entries = 1 + is_timed + sweeps, .deadlines = is_timed};
+    return check_points_room(engine, &need);
+}
+
+static void points_add(struct engine *engine, uint8_t kind, uint32_t customer, int64_t points,
+                       uint64_t expires)
+{
+    points_sweep(engine, customer);
+    struct lot lot = {.expires_us = expires != 0 ? expires : UINT64_MAX, .customer = customer};
+    ledger_add(engine, kind, lot_add(engine, &lot, points), 0, points);
+}
+
+/* Takes points that are there, first those that expire first. */
+static void points_remove(struct engine *engine, uint32_t customer, int64_t points)
+{
+    points_sweep(engine, customer);
+    while (points > 0) {
         uint32_t index = customer_at(engine, customer)->lots;
-        if (index == 0 || !lot_has_expired(engine, lot_at(engine, index)))
-            return;
-        lot_sweep(engine, index);
+        int64_t left = lot_at(engine, index)->left;
+        int64_t part = left < points ? left : points;
+        lot_take(engine, index, part);
+        ledger_add(engine, ledger_kind_ADJUST, index, 0, -part);
+        points -= part;
     }
 }
 
-/* All that a customer has, or may get back. */
-static int64_t points_owned(const struct engine *engine, uint32_t customer)
+/* May this be the expiry of a lot that is added? */
+static bool expiry_is_valid(const struct engine *engine, uint64_t expires)
 {
-    const struct customer *owner = customer_at(engine, customer);
-    return points_available(engine, customer) + owner->held + owner->spent;
+    return expires == 0 || (expires > engine->time_us && expires <= TIME_US_MAX);
+}
+
+static enum outcome points_credit_reply(struct engine *engine, struct command *command,
+                                        uint32_t customer)
+{
+    struct points_credit_reply_body *reply = reply_begin(engine, command, sizeof *reply);
+    reply->seq = engine->seq;
+    reply->available = points_available(engine, customer);
+    reply->balance = reply->available + customer_at(engine, customer)->held;
+    return OUTCOME_OK;
 }
 
 enum outcome handle_points_credit(struct engine *engine, struct command *command)
@@ -387,16 +477,11 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
         return reject_field(engine, points_credit_field_customer);
     if (body->points < 1 || body->points > POINTS_MAX)
         return reject_field(engine, points_credit_field_points);
-    if (body->expires != 0 && (body->expires <= engine->time_us || body->expires > TIME_US_MAX))
+    if (!expiry_is_valid(engine, body->expires))
         return reject_field(engine, points_credit_field_expires);
     uint32_t hash = hash_id(engine, body->customer);
     uint32_t index = customer_find(engine, body->customer, hash);
-    if (points_owned(engine, index) > POINTS_MAX - body->points)
-        return reject(engine, OUTCOME_OVERFLOW, 0, POINTS_MAX);
-    if (index == 0 && arena_room(&engine->customers) == 0)
-        return REJECT_FULL(engine, customers);
-    struct points_need need = {.lots = 1, .entries = 1 + expired_count(engine, index)};
-    enum outcome outcome = check_points_room(engine, &need);
+    enum outcome outcome = check_addition(engine, index, body->points, body->expires);
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!key_accept(engine))
@@ -404,40 +489,48 @@ enum outcome handle_points_credit(struct engine *engine, struct command *command
 
     if (index == 0)
         index = customer_add(engine, body->customer, hash);
-    sweep_expired(engine, index);
-    struct lot credit = {.expires_us = body->expires != 0 ? body->expires : UINT64_MAX,
-                         .customer = index};
-    ledger_add(engine, LEDGER_CREDIT, lot_add(engine, &credit, body->points), 0, body->points);
-    struct points_credit_reply_body *reply = reply_begin(engine, command, sizeof *reply);
-    reply->seq = engine->seq;
-    reply->available = points_available(engine, index);
-    reply->balance = reply->available + customer_at(engine, index)->held;
-    return OUTCOME_OK;
+    points_add(engine, ledger_kind_CREDIT, index, body->points, body->expires);
+    return points_credit_reply(engine, command, index);
 }
 
-enum outcome handle_points_balance(struct engine *engine, struct command *command)
+static enum outcome check_removal(struct engine *engine, uint32_t customer, int64_t points)
 {
-    const struct points_balance_body *body = command->body;
-    if (id_is_zero(body->customer))
-        return reject_field(engine, points_balance_field_customer);
-    uint32_t index = customer_find(engine, body->customer, hash_id(engine, body->customer));
-    if (index == 0)
+    if (customer == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
-    struct points_balance_reply_body *reply = reply_begin(engine, command, sizeof *reply);
-    reply->seq = engine->seq;
-    reply->held = customer_at(engine, index)->held;
-    reply->available = points_available(engine, index);
-    reply->balance = reply->available + reply->held;
-    uint64_t next_us = UINT64_MAX;
-    for (uint32_t at = customer_at(engine, index)->lots; at != 0; at = lot_at(engine, at)->next) {
-        const struct lot *lot = lot_at(engine, at);
-        if (lot_has_expired(engine, lot))
-            continue;
-        if (lot->expires_us > next_us || lot->expires_us == UINT64_MAX)
-            break;
-        next_us = lot->expires_us;
-        reply->expiring += lot->left;
-    }
-    reply->next_expiry = next_us == UINT64_MAX ? 0 : next_us;
-    return OUTCOME_OK;
+    int64_t available = points_available(engine, customer);
+    if (available < points)
+        return reject(engine, OUTCOME_INSUFFICIENT_POINTS, 0, available);
+    struct points_need need = {.entries = points_takes_from(engine, customer, points) +
+                                          expired_count(engine, customer) * sweep_entries(engine)};
+    return check_points_room(engine, &need);
+}
+
+enum outcome handle_points_adjust(struct engine *engine, struct command *command)
+{
+    const struct points_adjust_body *body = command->body;
+    int64_t delta = body->delta;
+    if (id_is_zero(body->customer))
+        return reject_field(engine, points_adjust_field_customer);
+    if (delta == 0 || delta < -POINTS_MAX || delta > POINTS_MAX)
+        return reject_field(engine, points_adjust_field_delta);
+    if (!expiry_is_valid(engine, body->expires) || (delta < 0 && body->expires != 0))
+        return reject_field(engine, points_adjust_field_expires);
+    if (body->reason.bytes[0] == '\0')
+        return reject_field(engine, points_adjust_field_reason);
+    uint32_t hash = hash_id(engine, body->customer);
+    uint32_t index = customer_find(engine, body->customer, hash);
+    enum outcome outcome = delta > 0 ? check_addition(engine, index, delta, body->expires)
+                                     : check_removal(engine, index, -delta);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (!key_accept(engine))
+        return reject_keys_full(engine);
+
+    if (index == 0)
+        index = customer_add(engine, body->customer, hash);
+    if (delta > 0)
+        points_add(engine, ledger_kind_ADJUST, index, delta, body->expires);
+    else
+        points_remove(engine, index, -delta);
+    return points_credit_reply(engine, command, index);
 }

@@ -102,7 +102,7 @@ static enum outcome plan_lines(struct engine *engine, const struct order *order,
 
 /* Lays out the line's pieces that stay; returns the units refunded by lines of those that leave. */
 static uint32_t layout_staying(const struct engine *engine, const struct order *order,
-                                  unsigned line, const struct order_reallocate_body *body,
+                               unsigned line, const struct order_reallocate_body *body,
                                struct layout *layout)
 {
     struct pieces pieces = order_pieces(engine, order);

@@ -7,6 +7,7 @@
 #include "engine/image.h"
 #include "engine/memory.h"
 #include "engine/payment.h"
+#include "engine/points.h"
 #include "engine/refund.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
@@ -194,6 +195,7 @@ void engine_rebuild(struct engine *engine)
 #include "engine/tables/tables.h"
     rebuild_loose(engine);
     deadlines_rebuild(&engine->deadlines);
+    deadlines_keep(&engine->deadlines, lots_deadlines_kept(engine));
     engine->terms_generation++;
 }
 

@@ -5,15 +5,6 @@
 
 #include "engine/messages.h"
 
-enum ledger_kind {
-    LEDGER_CREDIT = 1, /* + */
-    LEDGER_HOLD,
-    LEDGER_RELEASE,
-    LEDGER_SPEND,  /* - */
-    LEDGER_RETURN, /* + */
-    LEDGER_EXPIRE, /* - */
-};
-
 enum {
     PIECE_IS_FIXED = 1,   /* the request named this warehouse for it */
     PIECE_ZONE_SHIFT = 8, /* the zone of the request stands from here on */

@@ -16,6 +16,7 @@
 #include "engine/refund.h"
 
 #include "engine/account.h"
+#include "engine/earning.h"
 #include "engine/handlers.h"
 #include "engine/layout.h"
 #include "engine/order.h"
@@ -144,12 +145,19 @@ static enum outcome plan_refund(struct engine *engine, const struct order *order
 }
 
 static enum outcome begin_check_room(struct engine *engine, const struct order *order,
-                                     const struct refund_begin_body *body)
+                                     const struct refund_begin_body *body,
+                                     const struct refund_plan *plan)
 {
+    struct points_need need = {.takes = 0};
     if (refund_room(engine) == 0)
         return REJECT_FULL(engine, refunds);
     if (!order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
+    if (body->kind != refund_kind_DUE)
+        earning_need_changed(engine, order, order_kept(engine, order) - plan->amount, &need);
+    enum outcome outcome = check_points_room(engine, &need);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     return body->kind == refund_kind_LINES ? fulfilments_check_room(engine, order)
                                            : account_check_room(engine, order);
 }
@@ -249,12 +257,14 @@ enum outcome handle_refund_begin(struct engine *engine, struct command *command)
     const struct order *order = order_at(engine, index);
     outcome = plan_refund(engine, order, body, &plan);
     if (outcome == OUTCOME_OK)
-        outcome = begin_check_room(engine, order, body);
+        outcome = begin_check_room(engine, order, body, &plan);
     if (outcome != OUTCOME_OK)
         return outcome;
 
     engine_accept(engine);
     write_begin(engine, index, body->kind, &plan);
+    if (body->kind != refund_kind_DUE)
+        earning_changed(engine, index);
     order_step(engine, index);
     begin_reply(engine, command, refund_add(engine, index, body, &plan, fingerprint));
     return OUTCOME_OK;

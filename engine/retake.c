@@ -8,6 +8,7 @@
  * since they answer its placing; units from other places get pieces of their own. */
 #include "engine/retake.h"
 
+#include "engine/earning.h"
 #include "engine/handlers.h"
 #include "engine/order.h"
 #include "engine/source.h"
@@ -128,15 +129,14 @@ enum outcome retake_check_room(struct engine *engine, uint32_t index, const stru
     if (order->sale != 0 && sale_at(engine, order->sale)->counted &&
         tally_room(engine) < order->line_count + 1u)
         return REJECT_FULL(engine, tallies);
-    if (points == 0)
-        return OUTCOME_OK;
     /* A hold that has just ended gives its points back first, to lots that may then be needed too;
      * what is taken is spent at once: what comes back of it asks for room then. */
     uint32_t takes = points_take_count(engine, order);
     struct points_need need = points_needed(engine, order->customer, points);
     need.takes += takes;
     need.entries += takes;
-    need.lots = 0;
+    need.lots = need.deadlines = 0;
+    earning_need(engine, order->sale, order_money_due(engine, order), &need);
     return check_points_room(engine, &need);
 }
 

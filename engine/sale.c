@@ -39,6 +39,10 @@ static struct sale sale_terms(const struct sale_put_body *body)
         .customer_sku_max = body->customer_sku_max,
         .customer_sale_max = body->customer_sale_max,
         .flags = body->flags,
+        .earn_points = body->earn_points,
+        .earn_money = body->earn_money,
+        .return_window_s = body->return_window,
+        .earn_life_s = body->earn_life,
         .counted = body->customer_sku_max != 0 || body->customer_sale_max != 0,
     };
 }
@@ -66,6 +70,11 @@ static enum outcome check_terms(struct engine *engine, const struct sale_put_bod
     if ((body->rate_points == 0) != (body->rate_money == 0))
         return reject_field(engine, body->rate_points == 0 ? sale_put_field_rate_points
                                                            : sale_put_field_rate_money);
+    if ((body->earn_points == 0) != (body->earn_money == 0))
+        return reject_field(engine, body->earn_points == 0 ? sale_put_field_earn_points
+                                                           : sale_put_field_earn_money);
+    if (body->return_window > RETURN_WINDOW_MAX_S)
+        return reject_field(engine, sale_put_field_return_window);
     return OUTCOME_OK;
 }
 

@@ -9,6 +9,7 @@
  * sold: they count in their sale, for its pools and its limits, as they did before, and so do those
  * that come back. */
 #include "engine/account.h"
+#include "engine/earning.h"
 #include "engine/keys.h"
 #include "engine/order.h"
 #include "engine/stock.h"
@@ -227,13 +228,17 @@ static void write_parcel(struct engine *engine, uint32_t index, const struct ord
     digest_mix(engine, checksum64(&body->tracking, sizeof body->tracking), body->courier);
 }
 
-static enum outcome ship_check_room(struct engine *engine, const struct order *order)
+static enum outcome ship_check_room(struct engine *engine, const struct order *order, uint8_t state)
 {
+    struct points_need need = {.takes = 0};
+    if (state == order_state_DELIVERED)
+        earning_need_delivered(engine, order, &need);
     if (!order_has_step_room(engine, order))
         return REJECT_FULL(engine, steps);
     if (parcel_room(engine) == 0)
         return REJECT_FULL(engine, parcels);
-    return fulfilments_check_room(engine, order);
+    enum outcome outcome = check_points_room(engine, &need);
+    return outcome == OUTCOME_OK ? fulfilments_check_room(engine, order) : outcome;
 }
 
 /* order.ship and order.deliver, which differ in what they move. */
@@ -254,14 +259,14 @@ static enum outcome ship(struct engine *engine, struct command *command, enum wa
         return order_reject_state(engine, order);
     if (outcome == OUTCOME_OK && way == WAY_SHIP)
         outcome = check_on_hand(engine, order, &load);
+    uint8_t state = outcome == OUTCOME_OK ? state_after(engine, order, way, &load) : 0;
     if (outcome == OUTCOME_OK)
-        outcome = ship_check_room(engine, order);
+        outcome = ship_check_room(engine, order, state);
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!key_accept(engine))
         return reject_keys_full(engine);
 
-    uint8_t state = state_after(engine, order, way, &load);
     if (way == WAY_SHIP)
         warehouses_leave(engine, index);
     write_load(engine, index, way, &load);
@@ -271,6 +276,8 @@ static enum outcome ship(struct engine *engine, struct command *command, enum wa
     }
     order_enter(engine, index, state);
     write_parcel(engine, index, body, way, &load);
+    if (state == order_state_DELIVERED)
+        earning_delivered(engine, index);
     order_status_reply(engine, index,
                        reply_begin(engine, command, sizeof(struct order_status_body)));
     return OUTCOME_OK;

@@ -62,12 +62,25 @@ struct engine {
 #undef TABLE_MEMBER_CHUNKS
     struct deadlines deadlines;
 
-    /* What PENDING orders still need to end, whatever else fills the tables: a step, once the one
-     * inside of the order is taken; two ledger entries for each of their point takes; a lot for
-     * each of those whose lot may have expired by then. */
+    /* What ends by itself still needs to end, whatever else fills the tables. PENDING orders: a
+     * step, once the one inside of the order is taken; two ledger entries for each of their point
+     * takes; a lot for each of those whose lot may have expired by then. Lots that expire: a ledger
+     * entry. Promised points: a lot, and three ledger entries. Each lot comes with a deadline. */
     uint32_t steps_reserved;
     uint32_t ledger_reserved;
     uint32_t lots_reserved;
+
+    /* Every lot that expires has a deadline. Schemas before the third swept a lot when it was next
+     * touched, and so does what replays their logs: engine_follow. */
+    uint8_t lots_timed;
+
+    int64_t owed_forgotten; /* part of what customers owe, of orders that are not in memory */
+
+    /* What orders without a sale earn. */
+    uint32_t earn_points;
+    uint32_t earn_money;
+    uint32_t return_window_s;
+    uint32_t earn_life_s;
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
     uint64_t orders_forgotten;

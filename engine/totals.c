@@ -21,6 +21,10 @@ struct totals {
     int64_t *left; /* by customer: in lots, held of lots, spent by CONFIRMED orders */
     int64_t *held_of;
     int64_t *spent;
+    int64_t *promised;
+    int64_t owed;           /* by all customers, as their orders make it */
+    uint64_t earnings_open; /* of which something is promised */
+    uint64_t lots_to_sweep; /* that expire, with something left */
     uint64_t states[order_state_CANCELLED + 1];
     uint64_t refund_orders;
     uint64_t parked;
@@ -77,6 +81,28 @@ static bool sum_orders(struct totals *totals)
     return true;
 }
 
+static bool sum_earnings(struct totals *totals)
+{
+    const struct engine *engine = totals->engine;
+    totals->owed = engine->owed_forgotten;
+    for (uint32_t i = 1; i <= engine->earnings.count; i++) {
+        const struct earning *earning = earning_at(engine, i);
+        uint32_t customer = order_at(engine, earning->order)->customer;
+        report_look(&totals->report, TABLE_earnings, i);
+        totals->earnings_open += earning->promised > 0;
+        report_add(&totals->report, &totals->promised[customer], earning->promised);
+        report_add(&totals->report, &totals->owed, earning->owed);
+        report_add(&totals->report, &totals->owed, -earning->settled);
+        if (earning->lot != 0 && lot_at(engine, earning->lot)->customer != customer)
+            return report_broken(&totals->report, INVARIANT_earning_owner);
+    }
+    for (uint32_t i = 1; i <= engine->lots.count; i++) {
+        const struct lot *lot = lot_at(engine, i);
+        totals->lots_to_sweep += engine->lots_timed && lot->linked && lot->expires_us != UINT64_MAX;
+    }
+    return report_sums_hold(&totals->report);
+}
+
 /* A number that is kept, and what the records make it. */
 static bool check_count(struct totals *totals, enum invariant invariant, enum engine_scalar scalar,
                         uint64_t kept, uint64_t counted)
@@ -102,10 +128,11 @@ static bool check_counts(struct totals *totals)
     }
     return check_count(totals, INVARIANT_end_reserved, SCALAR_steps_reserved,
                        engine->steps_reserved, totals->extended) &&
-           check_count(totals, INVARIANT_end_reserved, SCALAR_ledger_reserved,
-                       engine->ledger_reserved, 2 * totals->takes_held) &&
+           check_count(
+               totals, INVARIANT_end_reserved, SCALAR_ledger_reserved, engine->ledger_reserved,
+               2 * totals->takes_held + totals->lots_to_sweep + 3 * totals->earnings_open) &&
            check_count(totals, INVARIANT_end_reserved, SCALAR_lots_reserved, engine->lots_reserved,
-                       totals->takes_expiring) &&
+                       totals->takes_expiring + totals->earnings_open) &&
            check_count(totals, INVARIANT_money_counts, SCALAR_refund_order_count,
                        engine->refund_order_count, totals->refund_orders) &&
            check_count(totals, INVARIANT_money_counts, SCALAR_parked_count, engine->parked_count,
@@ -169,6 +196,7 @@ static bool check_lots(struct totals *totals)
 static bool check_customers(struct totals *totals)
 {
     const struct engine *engine = totals->engine;
+    int64_t owed = 0;
     for (uint32_t i = 1; i <= engine->customers.count; i++) {
         const struct customer *customer = customer_at(engine, i);
         report_look(&totals->report, TABLE_customers, i);
@@ -182,8 +210,18 @@ static bool check_customers(struct totals *totals)
             return report_violated(&totals->report, INVARIANT_points_spent,
                                    "%" PRId64 " spent, its orders %" PRId64, customer->spent,
                                    totals->spent[i]);
+        if (customer->promised != totals->promised[i])
+            return report_violated(&totals->report, INVARIANT_points_promised,
+                                   "%" PRId64 " promised, its orders make %" PRId64,
+                                   customer->promised, totals->promised[i]);
+        report_add(&totals->report, &owed, customer->owed);
     }
-    return true;
+    if (!report_sums_hold(&totals->report))
+        return false;
+    report_look_number(&totals->report, SCALAR_owed_forgotten);
+    return owed == totals->owed ||
+           report_violated(&totals->report, INVARIANT_points_owed,
+                           "%" PRId64 " owed, the orders make %" PRId64, owed, totals->owed);
 }
 
 static bool sums_init(struct totals *totals)
@@ -193,8 +231,9 @@ static bool sums_init(struct totals *totals)
     totals->left = calloc(engine->customers.count + 1u, sizeof(int64_t));
     totals->held_of = calloc(engine->customers.count + 1u, sizeof(int64_t));
     totals->spent = calloc(engine->customers.count + 1u, sizeof(int64_t));
+    totals->promised = calloc(engine->customers.count + 1u, sizeof(int64_t));
     bool is_made = totals->held != NULL && totals->left != NULL && totals->held_of != NULL &&
-                   totals->spent != NULL;
+                   totals->spent != NULL && totals->promised != NULL;
     return is_made || report_no_memory(&totals->report);
 }
 
@@ -204,6 +243,7 @@ static void sums_deinit(struct totals *totals)
     free(totals->left);
     free(totals->held_of);
     free(totals->spent);
+    free(totals->promised);
 }
 
 bool engine_check_totals(const struct engine *engine, char *error, size_t error_size)
@@ -212,9 +252,9 @@ bool engine_check_totals(const struct engine *engine, char *error, size_t error_
         .engine = engine,
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
-    bool hold = sums_init(&totals) && sum_orders(&totals) && check_counts(&totals) &&
-                check_warehouses(&totals) && check_stocks(&totals) && check_lots(&totals) &&
-                check_customers(&totals);
+    bool hold = sums_init(&totals) && sum_orders(&totals) && sum_earnings(&totals) &&
+                check_counts(&totals) && check_warehouses(&totals) && check_stocks(&totals) &&
+                check_lots(&totals) && check_customers(&totals);
     sums_deinit(&totals);
     return hold;
 }

@@ -88,16 +88,12 @@ bool trace_next_stock(const struct engine *engine, uint64_t sku, uint32_t *curso
 bool trace_next_movement(const struct engine *engine, struct id customer, uint32_t *cursor,
                          struct trace_movement *movement)
 {
-    static const char *const kinds[] = {
-        [LEDGER_CREDIT] = "CREDIT", [LEDGER_HOLD] = "HOLD",     [LEDGER_RELEASE] = "RELEASE",
-        [LEDGER_SPEND] = "SPEND",   [LEDGER_RETURN] = "RETURN", [LEDGER_EXPIRE] = "EXPIRE",
-    };
     uint32_t owner = find_customer(engine, customer);
     *cursor = *cursor != 0 ? ledger_entry_at(engine, *cursor)->previous
                            : customer_at(engine, owner)->ledger;
     const struct ledger_entry *entry = ledger_entry_at(engine, *cursor);
     *movement = (struct trace_movement){
-        .kind = entry->kind < sizeof kinds / sizeof kinds[0] ? kinds[entry->kind] : NULL,
+        .kind = named_value_name(FIELD_ledger_kind, entry->kind),
         .points = entry->points,
         .expires_us = lot_at(engine, entry->lot)->expires_us,
         .order = order_at(engine, entry->order)->id,

@@ -56,8 +56,12 @@ static bool decide_waiting(struct apply *apply)
     uint32_t count = apply->waiting.count;
     bool is_observed = apply->observe != NULL || apply->decided != NULL;
     apply->waiting.count = 0;
+    if (count == 0)
+        return true;
+    if (!engine_follow(apply->engine, apply->waiting.schema, apply->error, sizeof apply->error))
+        return false;
     if (!is_observed)
-        return count == 0 || decide(apply, commands, count);
+        return decide(apply, commands, count);
     for (uint32_t i = 0; i < count; i++) {
         if (!decide_observed(apply, &commands[i]))
             return false;
@@ -97,6 +101,7 @@ bool apply_batch(struct apply *apply, struct batch *batch)
     apply->waiting.commands = batch->commands + known;
     apply->waiting.time_us = batch->time_us;
     apply->waiting.count = count;
+    apply->waiting.schema = batch->schema;
     return true;
 }
 

@@ -35,6 +35,7 @@ struct apply {
         struct command *commands;
         uint64_t time_us;
         uint32_t count;
+        uint32_t schema;
     } waiting; /* private: for its memory, while the next batch is decoded */
 };
 

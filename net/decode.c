@@ -69,6 +69,7 @@ void decoder_fill(struct decoder *decoder, struct batch *batch)
     TILL_ASSERT(decoder->has_more);
     batch->seq_first = decoder->seq_next;
     batch->time_us = decoder->command.time_us;
+    batch->schema = decoder->columns.schema;
     batch->count = batch->body_words = 0;
     do {
         batch_add(batch, &decoder->command);

@@ -15,6 +15,7 @@ struct batch {
     uint64_t time_us;
     uint32_t count;
     uint32_t body_words;
+    uint32_t schema; /* by whose rules they were decided */
     struct command commands[BATCH_COMMANDS_MAX];
     uint64_t bodies[BATCH_COMMANDS_MAX * (FRAME_SIZE_MAX / 8)]; /* one behind the other */
 };

@@ -18,6 +18,7 @@
 #include "base/address.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/schema.h"
 #include "net/admin.h"
 #include "net/link.h"
 #include "net/plant.h"
@@ -312,6 +313,8 @@ bool members_begin(struct server *server, struct id snapshot_shop)
     } else if (shop->epoch_sealed > wal_epoch(server->wal) && !is_promoted) {
         members->role = MEMBER_FENCED;
     } else {
+        if (!engine_follow(server->engine, SCHEMA, server->error, sizeof server->error))
+            return false;
         epoch_begin(server, is_promoted ? shop->epoch_sealed : 0);
         members->seq_recovered = members->is_epoch_due ? 0 : wal_seq_durable(server->wal);
         members->role = may_serve(server) ? MEMBER_SERVING : MEMBER_WAITING;
@@ -755,6 +758,10 @@ enum outcome admin_member_promote(struct server *server, const void *request, vo
     changed.flags = (changed.flags & ~(uint32_t)(SHOP_REPLICA | SHOP_NEW)) | SHOP_PROMOTED;
     if (shop_change(server, &changed) < 0)
         return reject(server, reply, OUTCOME_STORAGE_FULL, 0);
+    if (!engine_follow(server->engine, SCHEMA, server->error, sizeof server->error)) {
+        members_stop(server, server->error);
+        return member_tell(server, reply);
+    }
     members->primary = (struct text){{0}};
     epoch_begin(server, promote->epoch);
     timekeeping_take_over(server);

@@ -37,7 +37,7 @@ CAPACITIES = {
     "skus": "1k", "stocks": "2k", "sales": "64", "pools": "1k", "tallies": "4k",
     "customers": "4k", "lots": "4k", "ledger": "8k", "orders": "4k", "lines": "4k",
     "pieces": "4k", "point-takes": "4k", "moneys": "4k", "steps": "8k", "deadlines": "4k",
-    "payments": "4k", "keys": "4k",
+    "payments": "4k", "keys": "4k", "earnings": "4k",
 }
 
 

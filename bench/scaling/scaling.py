@@ -35,6 +35,7 @@ EXPIRE_SKU = 1
 EXPIRE_PRICE = 100
 EXPIRE_UNITS = 10**9
 EXPIRE_FILL_RATE = 250 * 1000  # orders a second that are placed at least
+CREDIT_RATE = 100 * 1000  # lots a second that are made at least
 EXPIRE_LEAD_S = 2.6  # from the start of a bench, warm-up and all, to when all holds have ended
 EXPIRE_SECONDS = 3
 EXPIRE_BATCH = 1024
@@ -230,6 +231,24 @@ def place_holds(server, count, ends_at):
             check_placed(client, len(numbers))
 
 
+def credit_lots(server, count, expires_at):
+    """Gives count customers a lot each, all of which expire within the second before expires_at."""
+    number = PROTOCOL.messages["points.credit"].number
+    with Client(("127.0.0.1", server.port)) as client:
+        batch = min(EXPIRE_BATCH, client.in_flight_max)
+        expires = int(expires_at * 10**6)
+        body = encode_body("points.credit", [], key=1, customer=1, points=100, expires=expires)
+        frame = encode_frame(number, 1, body)
+        head, tail = frame[:16], frame[48:]  # around the key and the customer
+        for first in range(0, count, batch):
+            numbers = range(first + 1, min(first + batch, count) + 1)
+            ids = (one.to_bytes(16, "little") for one in numbers)
+            client.send(b"".join(head + one + one + tail for one in ids))
+            check_placed(client, len(numbers))
+            if time.time() > expires_at - 1:
+                raise Failed(f"only {first:,} lots could be made before they were to expire")
+
+
 def check_placed(client, count):
     """Every reply is OK, and all are of one size."""
     data = client.received
@@ -239,7 +258,7 @@ def check_placed(client, count):
         client.read()
     size = int.from_bytes(data[:4], "little")
     if any(data[6::size]) or any(data[7::size]) or len(data) != count * size:
-        raise Failed("an order was not placed")
+        raise Failed("one was not accepted")
     data.clear()
 
 
@@ -277,12 +296,45 @@ def measure_expiry(scaling, count):
         return result
 
 
+def measure_lots(scaling, count):
+    """A load during which `count` lots of points, each of another customer, expire within one
+    second."""
+    server = Till(scaling.folder, scaling.build)
+    server.orders = count + (EXPIRE_SECONDS + 2) * RATE_MAX
+    room = count + EXPIRE_BATCH  # a part of the keys is kept for operators
+    server.arguments = (*server.arguments, "--lots", room, "--keys", 2 * room)
+    server.arguments += ("--ledger", 2 * room)
+    server.load_options = ("--warm-up", 1)
+    with server:
+        expires_at = time.time() + EXPIRE_LEAD_S + 1 + count / CREDIT_RATE
+        credit_lots(server, count, expires_at)
+        time.sleep(max(0, expires_at - EXPIRE_LEAD_S - time.time()))
+        result = server.measure(64, 64, EXPIRE_SECONDS)
+        used = {row["name"]: row["used"] for row in tables_of(server)}
+        if used["ledger"] != 2 * count:
+            raise Failed(f"{2 * count - used['ledger']:,} of {count:,} lots did not expire")
+        return result
+
+
+def tables_of(server):
+    with Client(("127.0.0.1", server.port)) as client:
+        return client.call("tables").rows
+
+
 def expiries_curve(scaling):
-    title = f"Orders in {EXPIRE_SECONDS} seconds, in one of which N holds end"
+    expiry_curve(scaling, "expiries", "holds end", measure_expiry)
+
+
+def lots_curve(scaling):
+    expiry_curve(scaling, "lots", "lots expire", measure_lots)
+
+
+def expiry_curve(scaling, name, what, measure):
+    title = f"Orders in {EXPIRE_SECONDS} seconds, in one of which N {what}"
     print_head(title, "N", "orders/s", "p50 us", "p99 us", "p99.9 us", "max us")
     points = []
     for count in (0, 10 * 1000, 100 * 1000, MILLION, 2 * MILLION):
-        result = attempt(f"expiries {count:,}", lambda: measure_expiry(scaling, count))
+        result = attempt(f"{name} {count:,}", lambda: measure(scaling, count))
         add_point(points, count / MILLION, result)
         cells = [result, "", "", "", ""]
         if not isinstance(result, str):
@@ -290,8 +342,8 @@ def expiries_curve(scaling):
             cells = [f"{result[name]:,.0f}" for name in names]
         print_row(count, *cells)
     print()
-    x_title = "million holds that end in one second"
-    scaling.plot("expiries", title, x_title, {"till": points}, log_x=False)
+    x_title = f"million {what} in one second"
+    scaling.plot(name, title, x_title, {"till": points}, log_x=False)
 
 
 def memory_curve(scaling):
@@ -357,6 +409,7 @@ CURVES = {
     "customers": customers_curve,
     "lines": lines_curve,
     "expiries": expiries_curve,
+    "lots": lots_curve,
     "memory": memory_curve,
     "recovery": recovery_curve,
 }

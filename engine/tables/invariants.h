@@ -50,6 +50,9 @@ INVARIANT(5, 4, points_held, "points held of a lot = sum over PENDING orders")
 INVARIANT(5, 5, points_spent, "points spent by a customer = sum over sold orders")
 INVARIANT(5, 6, points_taken, "points taken of lots = points used, of a PENDING or sold order")
 INVARIANT(5, 7, points_owner, "points are taken of lots of the order's customer")
+INVARIANT(5, 8, lot_deadline, "a lot that expires has its deadline to come")
+INVARIANT(5, 9, points_promised, "points promised to a customer = sum over the orders that earn")
+INVARIANT(5, 10, points_owed, "what customers owe = what their orders could not take back, in all")
 
 INVARIANT(6, 1, order_total, "total = sum of allocated quantity x price")
 INVARIANT(6, 2, points_value, "points value = points used at the order's rate, at most its total")
@@ -74,11 +77,17 @@ INVARIANT(8, 6, refund_once, "one effect per refund id")
 INVARIANT(9, 1, history_whole, "one step per version, by ascending seq, the newest into the state")
 INVARIANT(9, 2, history_legal, "an order makes only legal transitions")
 INVARIANT(9, 3, hold_deadline, "a PENDING order has its deadline to come")
-INVARIANT(9, 4, end_reserved, "steps, ledger entries and lots that PENDING orders need are kept")
+INVARIANT(9, 4, end_reserved, "steps, ledger entries and lots are kept for all that ends by itself")
 INVARIANT(9, 5, order_counts, "orders of each state are as many as are counted")
 
 INVARIANT(10, 1, time_order, "jumps <= time of the last change <= time, and within range like seq")
 INVARIANT(10, 2, epoch_order,
           "epochs ascend from 2 on, as do their first changes; none is yet to come")
+
+INVARIANT(13, 1, earning_parts, "promised + granted + taken back before = earned, of each order")
+INVARIANT(13, 2, earning_kept, "earned less what was taken back is what the money kept is worth")
+INVARIANT(13, 3, earning_owner,
+          "an earning is its order's, and its lot that of the order's customer")
+INVARIANT(13, 4, earning_deadline, "an open return window has its deadline to come")
 
 #undef INVARIANT

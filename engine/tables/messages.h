@@ -458,6 +458,12 @@ FIELD(sale_put, 12, quantity, customer_sale_max, 1, "units in all per customer; 
 FIELD(sale_put, 13, sale_flags, flags, 1, "FAIL_AT_ONCE: a failed payment fails the order")
 FIELD(sale_put, 14, count, pool_count, 1, "up to 64; pools not named stay as they are")
 FIELD(sale_put, 15, zero32, reserved, 1, "")
+FIELD(sale_put, 16, u32, earn_points, 3, "this many points are earned ...")
+FIELD(sale_put, 17, u32, earn_money, 3, "... by this many minor units paid; both 0: none")
+FIELD(sale_put, 18, seconds, return_window, 3,
+      "earned points may be spent this long after the delivery, or the confirmation where nothing "
+      "is shipped")
+FIELD(sale_put, 19, seconds, earn_life, 3, "and expire this long after that; 0: never")
 SHAPE_END(sale_put)
 REQUIRED(sale_put, key)
 REQUIRED(sale_put, sale)
@@ -514,7 +520,75 @@ FIELD(points_balance_reply, 3, points, held, 1, "by PENDING orders")
 FIELD(points_balance_reply, 4, points, available, 1, "balance less held")
 FIELD(points_balance_reply, 5, time, next_expiry, 1, "when the first lot expires; 0: never")
 FIELD(points_balance_reply, 6, points, expiring, 1, "available points that go then")
+FIELD(points_balance_reply, 7, points, promised, 3, "earned, by orders whose return window is open")
+FIELD(points_balance_reply, 8, points, owed, 3, "taken from what is earned next")
 SHAPE_END(points_balance_reply)
+
+SHAPE(points_adjust)
+FIELD(points_adjust, 1, key, key, 3, "idempotency key")
+FIELD(points_adjust, 2, id, customer, 3, "added when it is not known yet and is given points")
+FIELD(points_adjust, 3, points, delta, 3,
+      "added as a lot; negative: taken, first what expires first")
+FIELD(points_adjust, 4, time, expires, 3, "of the lot that is added; 0: never")
+FIELD(points_adjust, 5, name, reason, 3, "kept in the log")
+SHAPE_END(points_adjust)
+REQUIRED(points_adjust, key)
+REQUIRED(points_adjust, customer)
+REQUIRED(points_adjust, delta)
+REQUIRED(points_adjust, reason)
+
+SHAPE(points_terms)
+FIELD(points_terms, 1, key, key, 3, "idempotency key")
+FIELD(points_terms, 2, u32, earn_points, 3, "orders without a sale earn this many points ...")
+FIELD(points_terms, 3, u32, earn_money, 3, "... by this many minor units paid; both 0: none")
+FIELD(points_terms, 4, seconds, return_window, 3, "as of sale.put")
+FIELD(points_terms, 5, seconds, earn_life, 3, "as of sale.put")
+SHAPE_END(points_terms)
+REQUIRED(points_terms, key)
+
+SHAPE(points_page)
+FIELD(points_page, 1, id, customer, 3, "a known customer")
+FIELD(points_page, 2, id, cursor, 3, "zero: from the first row on; else the `next` of a page")
+SHAPE_END(points_page)
+REQUIRED(points_page, customer)
+
+SHAPE(points_lots_reply)
+FIELD(points_lots_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(points_lots_reply, 2, id, next, 3, "zero: there are no more; else ask again with this cursor")
+FIELD(points_lots_reply, 3, count, lot_count, 3, "what expires first comes first, 64 at most")
+FIELD(points_lots_reply, 4, zero16, reserved, 3, "")
+FIELD(points_lots_reply, 5, zero32, reserved2, 3, "")
+SHAPE_END(points_lots_reply)
+
+SHAPE(lot)
+FIELD(lot, 1, points, left, 3, "that may be spent")
+FIELD(lot, 2, points, held, 3, "of this lot, by PENDING orders")
+FIELD(lot, 3, time, expires, 3, "0: never")
+FIELD(lot, 4, u64, granted, 3, "position in the log of the change that made it; 0: not known")
+FIELD(lot, 5, id, order, 3, "that earned it; zero: none")
+SHAPE_END(lot)
+
+SHAPE(points_ledger_reply)
+FIELD(points_ledger_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(points_ledger_reply, 2, id, next, 3,
+      "zero: there are no more; else ask again with this cursor")
+FIELD(points_ledger_reply, 3, count, entry_count, 3, "the newest first, 64 at most")
+FIELD(points_ledger_reply, 4, zero16, reserved, 3, "")
+FIELD(points_ledger_reply, 5, zero32, reserved2, 3, "")
+SHAPE_END(points_ledger_reply)
+
+SHAPE(entry)
+FIELD(entry, 1, u64, seq, 3, "position of the change in the log")
+FIELD(entry, 2, time, time, 3, "of the change")
+FIELD(entry, 3, points, balance, 3, "what it added to the balance; below zero: took from it")
+FIELD(entry, 4, points, available, 3, "what it added to what may be spent, or took from it")
+FIELD(entry, 5, id, order, 3, "whose points these are; zero: none's")
+FIELD(entry, 6, time, expires, 3, "of the lot; 0: never")
+FIELD(entry, 7, ledger_kind, kind, 3, "why")
+FIELD(entry, 8, zero8, reserved, 3, "")
+FIELD(entry, 9, zero16, reserved2, 3, "")
+FIELD(entry, 10, zero32, reserved3, 3, "")
+SHAPE_END(entry)
 
 SHAPE(order_place)
 FIELD(order_place, 1, id, order, 1, "the order's id and its idempotency key")
@@ -675,7 +749,8 @@ SHAPE_END(step)
 SHAPE(order_reallocate)
 FIELD(order_reallocate, 1, key, key, 3, "idempotency key")
 FIELD(order_reallocate, 2, id, order, 3, "a known order")
-FIELD(order_reallocate, 3, warehouse, warehouse, 3, "that its unshipped units are to leave; 0: each that is not ONLINE")
+FIELD(order_reallocate, 3, warehouse, warehouse, 3,
+      "that its unshipped units are to leave; 0: each that is not ONLINE")
 FIELD(order_reallocate, 4, warehouse, to, 3, "EXPLICIT: the one to take from instead")
 FIELD(order_reallocate, 5, allocation, allocation, 3,
       "RANK: from the others by ascending number; EXPLICIT: from one")
@@ -1063,6 +1138,15 @@ MESSAGE(42, warehouse_put, "warehouse.put", COMMAND, stock, KEYED, 3, warehouse_
 MESSAGE(43, zone_put, "zone.put", COMMAND, stock, KEYED, 3, zone_put, zone_warehouse,
         ZONE_WAREHOUSES_MAX, seq_reply, none, 0,
         "the warehouses that a zone is sent to from, and what that costs")
+MESSAGE(54, points_adjust, "points.adjust", COMMAND, points, KEYED, 3, points_adjust, none, 0,
+        points_credit_reply, none, 0, "corrects a customer's points by hand")
+MESSAGE(55, points_lots, "points.lots", QUERY, read, FREE, 3, points_page, none, 0,
+        points_lots_reply, lot, POINTS_ROWS_MAX, "a customer's lots, page by page")
+MESSAGE(56, points_ledger, "points.ledger", QUERY, read, FREE, 3, points_page, none, 0,
+        points_ledger_reply, entry, POINTS_ROWS_MAX,
+        "every movement of a customer's points, page by page")
+MESSAGE(57, points_terms, "points.terms", COMMAND, points, KEYED, 3, points_terms, none, 0,
+        seq_reply, none, 0, "what orders without a sale earn from now on")
 
 #undef SHAPE
 #undef FIELD

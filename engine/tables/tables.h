@@ -158,6 +158,10 @@ MEMBER(sale, 16, uint8_t, has_orders, none, 1, "1: one at least was placed in it
 MEMBER(sale, 17, uint8_t, zero, none, 1, "")
 MEMBER(sale, 18, uint16_t, zero2, none, 1, "")
 MEMBER(sale, 19, uint32_t, zero3, none, 1, "")
+MEMBER(sale, 20, uint32_t, earn_points, none, 3, "so many points are earned ...")
+MEMBER(sale, 21, uint32_t, earn_money, none, 3, "... by so many minor units that were paid")
+MEMBER(sale, 22, uint32_t, return_window_s, none, 3, "from when they may be spent, in seconds")
+MEMBER(sale, 23, uint32_t, earn_life_s, none, 3, "how long they may, in seconds; 0: ever")
 RECORD_END(sale)
 
 /* What a sale may give of a stock: size = left + taken; stock.pooled sums the `left`s. */
@@ -187,14 +191,16 @@ MEMBER(customer, 2, int64_t, held, none, 1, "sum of `held` over lots")
 MEMBER(customer, 3, int64_t, spent, none, 1, "by CONFIRMED orders; cancelled, they bring them back")
 MEMBER(customer, 4, uint32_t, lots, lots, 1, "by ascending expiry; only those with points")
 MEMBER(customer, 5, uint32_t, ledger, ledger, 1, "newest entry")
+MEMBER(customer, 6, int64_t, promised, none, 3, "earned by orders whose return window is open")
+MEMBER(customer, 7, int64_t, owed, none, 3, "taken back when there was nothing left to take")
 RECORD_END(customer)
 
 RECORD(customer_id)
 MEMBER(customer_id, 1, struct id, id, none, 1, "of the customer with the same index")
 RECORD_END(customer_id)
 
-/* Points of one credit, or what came back of one that had expired by then. Its expiry never
- * changes. */
+/* Points of one credit, or that one order earned, or what came back of a lot that had expired by
+ * then. Its expiry never changes. */
 RECORD(lot)
 MEMBER(lot, 1, int64_t, left, none, 1, "points that may be spent")
 MEMBER(lot, 2, int64_t, held, none, 1, "points held by PENDING orders")
@@ -204,12 +210,15 @@ MEMBER(lot, 5, uint32_t, next, lots, 1, "of the same customer")
 MEMBER(lot, 6, uint32_t, linked, none, 1, "1 while in its customer's list")
 MEMBER(lot, 7, uint32_t, origin, lots, 1,
        "the credit's lot that it came back of, too late; 0: a credit")
+MEMBER(lot, 8, uint64_t, seq, none, 3, "of the change that made it; 0: not known")
+MEMBER(lot, 9, uint32_t, order, orders, 3, "that earned it; 0: none")
+MEMBER(lot, 10, uint32_t, zero, none, 3, "")
 RECORD_END(lot)
 
 RECORD(ledger_entry)
 MEMBER(ledger_entry, 1, uint64_t, seq, none, 1, "of the change")
 MEMBER(ledger_entry, 2, uint64_t, time_us, none, 1, "of the change")
-MEMBER(ledger_entry, 3, int64_t, points, none, 1, "how many")
+MEMBER(ledger_entry, 3, int64_t, points, none, 1, "how many; below zero: an ADJUST that took them")
 MEMBER(ledger_entry, 4, uint32_t, order, orders, 1, "0: none")
 MEMBER(ledger_entry, 5, uint32_t, lot, lots, 1, "the lot whose points moved")
 MEMBER(ledger_entry, 6, uint32_t, previous, ledger, 1, "of the same customer")
@@ -294,7 +303,7 @@ MEMBER(money, 11, uint32_t, piece_count, none, 1, "of those")
 MEMBER(money, 20, uint32_t, payments, payments, 3, "newest event of the order")
 MEMBER(money, 13, uint32_t, account, accounts, 3,
        "what happened since the order was sold; 0: nothing")
-MEMBER(money, 14, uint32_t, earning, none, 3, "points that the order earns; 0: none")
+MEMBER(money, 14, uint32_t, earning, earnings, 3, "points that the order earns; 0: none")
 RECORD_END(money)
 
 /* What has happened to an order since it was sold: shipped, returned, refunded. Made by the first
@@ -357,6 +366,26 @@ MEMBER(refund, 12, uint8_t, state, none, 3, "refund_state")
 MEMBER(refund, 13, uint16_t, zero, none, 3, "")
 MEMBER(refund, 14, uint32_t, zero2, none, 3, "")
 RECORD_END(refund)
+
+/* Points that an order earns, from its confirmation on, by the terms of that moment:
+ * promised + granted + what was taken back before the window closed = earned. */
+RECORD(earning)
+MEMBER(earning, 1, int64_t, earned, none, 3, "promised when the order was confirmed")
+MEMBER(earning, 2, int64_t, promised, none, 3, "still promised; 0: the window is closed")
+MEMBER(earning, 3, int64_t, granted, none, 3, "that a lot was made of when it closed")
+MEMBER(earning, 4, int64_t, taken_back, none, 3, "for money that was paid back, before and after")
+MEMBER(earning, 5, int64_t, owed, none, 3, "of these, what the customer did not have any more")
+MEMBER(earning, 6, int64_t, settled, none, 3, "of those granted, what went to older debts")
+MEMBER(earning, 7, uint64_t, ends_us, none, 3, "when the window closes; 0: waits for the delivery")
+MEMBER(earning, 8, uint32_t, order, orders, 3, "that earns them")
+MEMBER(earning, 9, uint32_t, lot, lots, 3, "of what was granted; 0: none")
+MEMBER(earning, 10, uint32_t, earn_points, none, 3, "so many points ...")
+MEMBER(earning, 11, uint32_t, earn_money, none, 3, "... by so many minor units that were paid")
+MEMBER(earning, 12, uint32_t, return_window_s, none, 3, "the window's length, in seconds")
+MEMBER(earning, 13, uint32_t, earn_life_s, none, 3, "the lot's, in seconds; 0: ever")
+MEMBER(earning, 14, uint32_t, next, earnings, 3, "in the free list")
+MEMBER(earning, 15, uint32_t, zero, none, 3, "")
+RECORD_END(earning)
 
 /* One of an order's versions after the second, which stand in the order. `jump` leads to an older
  * step, so that any version is found in a few leaps: see step_find. */
@@ -470,6 +499,7 @@ TABLE(24, ARENA, warehouses, warehouse, warehouses, 3, "warehouses, and whether 
 TABLE(25, ARENA, warehouse_promises, warehouse_promise, warehouses, 3,
       "what is promised from each warehouse")
 TABLE(26, ARENA, zones, zone, zones, 3, "warehouses of zones, with their costs")
+TABLE(27, POOL, earnings, earning, earnings, 3, "points that orders earn")
 
 LINK(tally, customer)
 LINK(lot, next)
@@ -482,6 +512,7 @@ LINK(payment, next)
 LINK(account, next)
 LINK(parcel, next)
 LINK(refund, next)
+LINK(earning, next)
 
 RUN(piece, next, quantity)
 RUN(line, price, quantity)
@@ -513,8 +544,8 @@ SCALAR(5, STATE, jumped_us, jumped_us, 1, "what jumps of the clock have added to
 SCALAR(6, STATE, point_takes_free, point_takes_free, 1, "the record that was given back last")
 SCALAR(7, STATE, point_takes_free_count, point_takes_free_count, 1, "records given back")
 SCALAR(8, STATE, steps_reserved, steps_reserved, 1, "steps that PENDING orders need to end")
-SCALAR(9, STATE, ledger_reserved, ledger_reserved, 1, "ledger entries that PENDING orders need")
-SCALAR(10, STATE, lots_reserved, lots_reserved, 1, "lots that PENDING orders may need")
+SCALAR(9, STATE, ledger_reserved, ledger_reserved, 1, "ledger entries that are kept for what ends")
+SCALAR(10, STATE, lots_reserved, lots_reserved, 1, "lots that are kept for what ends")
 SCALAR(11, STATE, orders_PENDING, orders_by_state[order_state_PENDING], 1, "orders in this state")
 SCALAR(12, STATE, orders_CONFIRMED, orders_by_state[order_state_CONFIRMED], 1,
        "orders in this state")
@@ -586,8 +617,18 @@ SCALAR(105, STATE, refunds_free, refunds_free, 3, "the record that was given bac
 SCALAR(106, STATE, refunds_free_count, refunds_free_count, 3, "records given back")
 SCALAR(107, STATE, settled_count, settled_count, 3, "payment events that were parked")
 SCALAR(120, STATE, warehouses_shut, warehouses_shut, 3, "warehouses that are not ONLINE")
+SCALAR(130, STATE, lots_timed, lots_timed, 3, "1: every lot that expires has a deadline")
+SCALAR(131, STATE, earnings_free, earnings_free, 3, "the record that was given back last")
+SCALAR(132, STATE, earnings_free_count, earnings_free_count, 3, "records given back")
+SCALAR(133, STATE, owed_forgotten, owed_forgotten, 3, "owed for orders that are not in memory")
+SCALAR(134, STATE, earn_points, earn_points, 3, "without a sale so many points are earned ...")
+SCALAR(135, STATE, earn_money, earn_money, 3, "... by so many minor units that were paid")
+SCALAR(136, STATE, return_window_s, return_window_s, 3, "of orders without a sale")
+SCALAR(137, STATE, earn_life_s, earn_life_s, 3, "of orders without a sale")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
+TIMER(2, lot_expiry, lots, 3, "points that expire")
+TIMER(3, earning, earnings, 3, "the return window of an order that earns points")
 
 CAPACITY(1, skus, 64u << 10, "SKUs")
 CAPACITY(2, stocks, 128u << 10, "(SKU, warehouse) pairs")
@@ -603,7 +644,7 @@ CAPACITY(11, pieces, 1u << 20, "allocations of orders that have more than one")
 CAPACITY(12, point_takes, 512u << 10, "points taken from a lot by an order")
 CAPACITY(13, moneys, 2u << 20, "orders with points or payments")
 CAPACITY(14, steps, 2u << 20, "transitions of orders after their first")
-CAPACITY(15, deadlines, 4u << 20, "deadlines of holds, extensions counted")
+CAPACITY(15, deadlines, 4u << 20, "deadlines of holds, extensions counted, and of points")
 CAPACITY(16, payments, 2u << 20, "payment events of the orders in memory")
 CAPACITY(17, keys, 1u << 20, "idempotency keys in the last 24 hours")
 CAPACITY(18, epochs, 4u << 10, "epochs, one for each promotion, ever")
@@ -613,6 +654,7 @@ CAPACITY(21, parcels, 4u << 20, "parcels shipped and parcels delivered")
 CAPACITY(22, refunds, 1u << 20, "refunds of the orders in memory")
 CAPACITY(23, warehouses, 4u << 10, "warehouses")
 CAPACITY(24, zones, 255, "zones")
+CAPACITY(25, earnings, 512u << 10, "orders that earn points")
 
 #undef RECORD
 #undef MEMBER

@@ -28,9 +28,10 @@ struct generator {
     [MESSAGE_epoch_begin] = 3, [MESSAGE_order_ship] = 12, [MESSAGE_order_deliver] = 8,             \
     [MESSAGE_order_return] = 8, [MESSAGE_order_parcels] = 2, [MESSAGE_refund_begin] = 16,          \
     [MESSAGE_refund_finish] = 12, [MESSAGE_refund_get] = 2, [MESSAGE_order_money] = 4,             \
-    [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2, [MESSAGE_order_reallocate] = 6,                          \
-    [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3,       \
-    [MESSAGE_warehouse_put] = 3, [MESSAGE_zone_put] = 2
+    [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2, [MESSAGE_order_reallocate] = 6,       \
+    [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3, [MESSAGE_warehouse_put] = 3,     \
+    [MESSAGE_zone_put] = 2, [MESSAGE_points_lots] = 3, [MESSAGE_points_ledger] = 4,                \
+    [MESSAGE_points_adjust] = 5, [MESSAGE_points_terms] = 2
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -385,6 +386,42 @@ static void make_stock_get(struct generator *generator)
     }
 }
 
+/* What is earned, and when: mostly soon enough to see it happen. */
+struct terms {
+    uint32_t points;
+    uint32_t money;
+    uint32_t window;
+    uint32_t life;
+};
+
+static struct terms any_terms(struct generator *generator)
+{
+    static const uint32_t rates[][2] = {{1, 1}, {1, 10}, {3, 7}, {100, 1}, {UINT32_MAX, 1}};
+    uint32_t hold_max = generator->profile->hold_max;
+    struct terms terms = {0};
+    if (chance(generator, 30))
+        return terms;
+    size_t rate = below(generator, chance(generator, 90) ? 4 : sizeof rates / sizeof rates[0]);
+    terms.points = rates[rate][0];
+    terms.money = rates[rate][1];
+    if (chance(generator, 85))
+        terms.window = (uint32_t)small(generator, chance(generator, 90) ? hold_max : 30 * 86400);
+    if (chance(generator, 70))
+        terms.life = (uint32_t)small(generator, chance(generator, 80) ? 4 * hold_max : UINT32_MAX);
+    return terms;
+}
+
+static void make_points_terms(struct generator *generator)
+{
+    struct points_terms_body *body = body_start(generator, sizeof *body);
+    struct terms terms = any_terms(generator);
+    body->key = fresh_id(generator);
+    body->earn_points = terms.points;
+    body->earn_money = terms.money;
+    body->return_window = terms.window;
+    body->earn_life = terms.life;
+}
+
 static void make_sale_put(struct generator *generator)
 {
     static const uint32_t rates[][2] = {{1, 1},          {3, 7},          {7, 3},
@@ -406,6 +443,11 @@ static void make_sale_put(struct generator *generator)
     size_t rate = below(generator, sizeof rates / sizeof rates[0]);
     body->rate_points = rates[rate][0];
     body->rate_money = rates[rate][1];
+    struct terms terms = any_terms(generator);
+    body->earn_points = terms.points;
+    body->earn_money = terms.money;
+    body->return_window = terms.window;
+    body->earn_life = terms.life;
     body->points_share = shares[below(generator, sizeof shares / sizeof shares[0])];
     body->points_max = chance(generator, 30) ? (int64_t)small(generator, 3000) : 0;
     body->customer_sku_max = chance(generator, 25) ? (uint32_t)small(generator, 12) : 0;
@@ -457,6 +499,44 @@ static void make_points_credit(struct generator *generator)
         uint64_t lot = below(generator, (uint64_t)generator->model->lots.count);
         body->expires = generator->model->lots.items[lot].expires;
     }
+}
+
+static void make_points_adjust(struct generator *generator)
+{
+    make_points_credit(generator);
+    struct points_credit_body credit;
+    memcpy(&credit, generator->body, sizeof credit);
+    struct points_adjust_body *body = body_start(generator, sizeof *body);
+    body->key = credit.key;
+    body->customer = credit.customer;
+    body->delta = credit.points;
+    body->expires = credit.expires;
+    snprintf(body->reason.bytes, sizeof body->reason.bytes, "complaint");
+    if (chance(generator, 40))
+        return;
+    int64_t available = model_points_available(generator->model, body->customer);
+    body->expires = 0;
+    body->delta = -(int64_t)below(generator, (uint64_t)available + 2);
+}
+
+/* A page of a customer's lots or ledger; its cursor is that of any row, of whoever's. */
+static void make_points_page(struct generator *generator)
+{
+    const struct model *model = generator->model;
+    struct points_page_body *body = body_start(generator, sizeof *body);
+    body->customer = any_customer(generator);
+    if (model->entries.count == 0 || chance(generator, 40))
+        return;
+    uint64_t at = below(generator, (uint64_t)model->entries.count);
+    body->customer = model->entries.items[at].customer;
+    body->cursor = (struct id){.high = model->entries.items[at].body.seq, .low = at + 1};
+    if (chance(generator, 50)) {
+        at = below(generator, (uint64_t)model->lots.count);
+        uint64_t expires = model->lots.items[at].expires;
+        body->cursor = (struct id){.high = expires == 0 ? UINT64_MAX : expires, .low = at + 1};
+    }
+    if (chance(generator, 5))
+        body->customer = any_customer(generator);
 }
 
 static void make_points_balance(struct generator *generator)
@@ -839,6 +919,10 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_sale_close] = make_sale_change,
     [MESSAGE_points_credit] = make_points_credit,
     [MESSAGE_points_balance] = make_points_balance,
+    [MESSAGE_points_adjust] = make_points_adjust,
+    [MESSAGE_points_lots] = make_points_page,
+    [MESSAGE_points_ledger] = make_points_page,
+    [MESSAGE_points_terms] = make_points_terms,
     [MESSAGE_order_place] = make_order_place,
     [MESSAGE_payment_event] = make_payment_event,
     [MESSAGE_order_cancel] = make_order_change,

@@ -362,7 +362,7 @@ static struct report_place break_points_below_zero(struct engine *engine)
 static bool points_have_room(const struct engine *engine, uint32_t index)
 {
     const struct customer *customer = customer_at(engine, index);
-    return customer->spendable + customer->held + customer->spent < POINTS_MAX;
+    return customer->spendable + customer->held + customer->spent + customer->promised < POINTS_MAX;
 }
 
 static struct report_place break_points_lots(struct engine *engine)
@@ -384,7 +384,7 @@ static struct report_place break_points_spent(struct engine *engine)
 static bool entry_is_small_credit(const struct engine *engine, uint32_t index)
 {
     const struct ledger_entry *entry = ledger_entry_at(engine, index);
-    return entry->kind == LEDGER_CREDIT && entry->points < POINTS_MAX;
+    return entry->kind == ledger_kind_CREDIT && entry->points < POINTS_MAX;
 }
 
 static struct report_place break_ledger(struct engine *engine)
@@ -436,6 +436,94 @@ static struct report_place break_take_owner(struct engine *engine)
         return record(TABLE_orders, order);
     }
     return nothing;
+}
+
+static struct report_place break_promised(struct engine *engine)
+{
+    uint32_t customer = find(engine, engine->customers.count, points_have_room);
+    if (customer != 0)
+        customer_edit(engine, customer)->promised++;
+    return record(TABLE_customers, customer);
+}
+
+static struct report_place break_owed(struct engine *engine)
+{
+    if (engine->customers.count == 0)
+        return nothing;
+    customer_edit(engine, 1)->owed++;
+    return number(SCALAR_owed_forgotten);
+}
+
+/* The last of its customer's list, of which nothing came back late, expires in the near future. */
+static bool lot_may_be_moved(const struct engine *engine, uint32_t index)
+{
+    const struct lot *lot = lot_at(engine, index);
+    bool is_origin = false;
+    for (uint32_t i = 1; i <= engine->lots.count; i++)
+        is_origin |= lot_at(engine, i)->origin == index;
+    return lot->linked != 0 && lot->next == 0 && lot->origin == 0 && !is_origin &&
+           lot->expires_us > engine->time_us &&
+           lot->expires_us < engine->time_us + 86400 * US_PER_SECOND;
+}
+
+static struct report_place break_lot_deadline(struct engine *engine)
+{
+    uint32_t lot = find(engine, engine->lots.count, lot_may_be_moved);
+    if (lot != 0)
+        lot_edit(engine, lot)->expires_us += 2 * US_PER_SECOND;
+    return record(TABLE_lots, lot);
+}
+
+static bool earning_is_promised(const struct engine *engine, uint32_t index)
+{
+    return earning_at(engine, index)->promised > 0;
+}
+
+static bool window_ends_soon(const struct engine *engine, uint32_t index)
+{
+    const struct earning *earning = earning_at(engine, index);
+    return earning->promised > 0 && earning->ends_us > engine->time_us + 3 * US_PER_SECOND &&
+           earning->ends_us < engine->time_us + 86400 * US_PER_SECOND;
+}
+
+static struct report_place break_earning_parts(struct engine *engine)
+{
+    uint32_t earning = find(engine, engine->earnings.count, earning_is_promised);
+    if (earning != 0)
+        earning_edit(engine, earning)->granted = 1;
+    return record(TABLE_earnings, earning);
+}
+
+static struct report_place break_earning_deadline(struct engine *engine)
+{
+    uint32_t earning = find(engine, engine->earnings.count, window_ends_soon);
+    if (earning != 0)
+        earning_edit(engine, earning)->ends_us -= 2 * US_PER_SECOND;
+    return record(TABLE_earnings, earning);
+}
+
+static bool earning_has_more(const struct engine *engine, uint32_t index)
+{
+    const struct earning *earning = earning_at(engine, index);
+    return earning->granted > 0 && earning->taken_back < earning->earned;
+}
+
+static struct report_place break_earning_kept(struct engine *engine)
+{
+    uint32_t earning = find(engine, engine->earnings.count, earning_has_more);
+    if (earning != 0)
+        earning_edit(engine, earning)->taken_back++;
+    return record(TABLE_earnings, earning);
+}
+
+static struct report_place break_earning_owner(struct engine *engine)
+{
+    if (engine->earnings.count == 0 || earning_at(engine, 1)->order == 0 ||
+        engine->orders.count == 1)
+        return nothing;
+    struct earning *earning = earning_edit(engine, 1);
+    earning->order = earning->order % engine->orders.count + 1;
+    return record(TABLE_earnings, 1);
 }
 
 static bool order_has_lines(const struct engine *engine, uint32_t index)
@@ -973,6 +1061,13 @@ static const struct {
     {INVARIANT_points_spent, break_points_spent},
     {INVARIANT_points_taken, break_points_used},
     {INVARIANT_points_owner, break_take_owner},
+    {INVARIANT_points_promised, break_promised},
+    {INVARIANT_points_owed, break_owed},
+    {INVARIANT_lot_deadline, break_lot_deadline},
+    {INVARIANT_earning_parts, break_earning_parts},
+    {INVARIANT_earning_kept, break_earning_kept},
+    {INVARIANT_earning_owner, break_earning_owner},
+    {INVARIANT_earning_deadline, break_earning_deadline},
     {INVARIANT_order_total, break_total},
     {INVARIANT_points_value, break_points_value},
     {INVARIANT_points_value, break_points_value_max},

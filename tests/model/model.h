@@ -58,6 +58,7 @@ struct model_pool {
 
 struct model_customer {
     struct id customer;
+    int64_t owed; /* taken back when it was not there any more */
 };
 
 struct model_lot {
@@ -65,6 +66,27 @@ struct model_lot {
     uint64_t expires; /* 0: never */
     uint64_t last;    /* no point of it is valid from then on, whichever lot it is in by then */
     int64_t free;     /* neither held nor spent; worth nothing once expired */
+    uint64_t granted; /* seq of the change that made it */
+    int order;        /* that earned it, or MODEL_NONE */
+};
+
+struct model_entry {
+    struct id customer;
+    struct entry_body body;
+};
+
+/* What an order earns, by the terms of its confirmation. */
+struct model_earning {
+    uint32_t points;
+    uint32_t money;
+    uint32_t return_window;
+    uint32_t life;
+    int64_t earned;
+    int64_t promised;
+    int64_t granted;
+    int64_t taken_back;
+    uint64_t ends;
+    int lot; /* of those granted */
 };
 
 /* Points of a lot that an order holds or has spent; 0 once they have come back. */
@@ -96,6 +118,7 @@ struct model_order {
     uint32_t sale;
     uint32_t version;
     uint32_t parked;
+    struct model_earning earning;
     bool awaits_word; /* placed as PAID, and no event has confirmed that payment yet */
     int line_first;
     int line_count;
@@ -147,9 +170,14 @@ struct model_step {
 };
 
 /* A deadline that was set; it is kept until hold.expire has handled it. */
+enum model_deadline_kind { DEADLINE_OF_HOLD, DEADLINE_OF_LOT, DEADLINE_OF_WINDOW };
+
 struct model_deadline {
-    int order;
+    enum model_deadline_kind kind;
+    int item; /* the order, or the lot */
     uint64_t time;
+    uint64_t bucket; /* the quarter-second that it stands in, or if is_aside the 2^36 us */
+    bool is_aside;   /* to be set again when the time comes nearer */
 };
 
 struct model_payment {
@@ -196,6 +224,7 @@ struct model_epoch {
     LIST(struct model_pool, pools)                                                                 \
     LIST(struct model_customer, customers)                                                         \
     LIST(struct model_lot, lots)                                                                   \
+    LIST(struct model_entry, entries)                                                              \
     LIST(struct model_point_take, point_takes)                                                     \
     LIST(struct model_order, orders)                                                               \
     LIST(struct line_body, lines)                                                                  \
@@ -226,6 +255,7 @@ struct model {
     uint64_t changed; /* time of the last accepted command */
     uint64_t jumped;  /* sum of the jumps: the part of time_us that nothing has shown to pass */
     uint64_t rejected;
+    struct points_terms_body terms; /* what orders without a sale earn */
 };
 
 /* The time by which keys age. */
@@ -319,11 +349,27 @@ void model_customer_comes_to_be(struct model *model, struct id customer);
 int64_t model_points_available(const struct model *model, struct id customer);
 void model_points_take(struct model *model, int order, int64_t points);
 /* So many of the points that an order has taken come back, those first that it took first. */
-void model_points_give_back(struct model *model, int order, int64_t points);
+void model_points_give_back(struct model *model, int order, int64_t points, uint8_t kind);
 
 /* What comes back of an order, in points and money, when so much of its total is asked for. */
 int64_t model_points_share(const struct model_order *order, int64_t asked);
 int64_t model_money_share(const struct model_order *order, int64_t asked);
+void model_points_spend(struct model *model, int order);
+bool model_points_sweep_one(struct model *model, struct id customer);
+void model_points_sweep(struct model *model, struct id customer);
+int64_t model_points_owned(const struct model *model, struct id customer);
+void model_lot_add(struct model *model, struct model_lot lot, int64_t points);
+void model_lot_use(struct model *model, int lot, int order, uint8_t kind, int64_t points);
+void model_entry_add(struct model *model, uint8_t kind, int lot, int order, int64_t balance,
+                     int64_t available);
+int model_lot_next(const struct model *model, struct id customer);
+struct model_customer *model_customer(struct model *model, struct id customer);
+
+/* What orders earn: at the confirmation, when money goes back, when the window ends. */
+void model_earning_begin(struct model *model, int order);
+void model_earning_change(struct model *model, int order);
+void model_earning_delivered(struct model *model, int order);
+void model_earning_end(struct model *model, int order);
 
 /* Would `quantities` of `skus` (in line order) break a limit of the sale for this customer? Returns
  * the SKU (0: the sale's limit) and what is left. */
@@ -334,7 +380,8 @@ bool model_limit_is_broken(const struct model *model, uint32_t sale, struct id c
 /* Adds a version and a step to an order. */
 void model_add_step(struct model *model, int order);
 uint8_t model_money_state(const struct model_order *order);
-void model_set_deadline(struct model *model, int order, uint64_t time);
+void model_set_deadline(struct model *model, enum model_deadline_kind kind, int item,
+                        uint64_t time);
 bool model_order_is_live(const struct model_order *order);
 bool model_order_is_sold(const struct model_order *order);
 bool model_hold_has_ended(const struct model *model, const struct model_order *order);
@@ -361,7 +408,8 @@ typedef void model_handler(struct model *model, const struct model_request *requ
 model_handler model_sku_put, model_stock_adjust, model_stock_set, model_stock_get;
 model_handler model_stock_transfer, model_stock_unsellable, model_warehouse_put, model_zone_put;
 model_handler model_sale_put, model_sale_open, model_sale_pause, model_sale_close;
-model_handler model_points_credit, model_points_balance;
+model_handler model_points_credit, model_points_balance, model_points_adjust;
+model_handler model_points_lots, model_points_ledger, model_points_terms;
 model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;

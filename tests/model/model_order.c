@@ -11,8 +11,6 @@
 
 #include "tests/model/model.h"
 
-enum { QUARTER_SECOND_BITS = 18 };
-
 int model_find_order(const struct model *model, struct id order)
 {
     for (int i = 0; i < model->orders.count; i++) {
@@ -64,12 +62,6 @@ void model_add_step(struct model *model, int index)
     };
 }
 
-void model_set_deadline(struct model *model, int order, uint64_t time)
-{
-    model->orders.items[order].hold_ends = time;
-    *MODEL_ADD(&model->deadlines) = (struct model_deadline){order, time};
-}
-
 int model_named_order(const struct model *model, struct id order, unsigned field,
                       struct model_reply *reply)
 {
@@ -102,13 +94,15 @@ bool model_hold_has_ended(const struct model *model, const struct model_order *o
 static void end_order(struct model *model, int index, uint8_t state)
 {
     struct model_order *order = &model->orders.items[index];
+    bool was_sold = order->state == order_state_CONFIRMED;
     int64_t points = order->points_used - model_points_share(order, order->asked);
-    model_points_give_back(model, index, points);
-    if (order->state == order_state_CONFIRMED) {
+    order->state = state;
+    model_points_give_back(model, index, points,
+                           was_sold ? ledger_kind_RETURN : ledger_kind_RELEASE);
+    if (was_sold) {
         order->points_back += points;
         order->asked = order->total;
     }
-    order->state = state;
 }
 
 void model_expire(struct model *model, int index)
@@ -174,6 +168,7 @@ bool model_take_again(struct model *model, int index)
     }
     order->state = order_state_CONFIRMED;
     model_points_take(model, index, order->points_used);
+    model_points_spend(model, index);
     return true;
 }
 
@@ -233,10 +228,14 @@ static void apply_success(struct model *model, int index, const struct payment_e
     struct model_order *order = &model->orders.items[index];
     bool may_retake = order->state == order_state_EXPIRED || order->state == order_state_FAILED;
     order->captured += body->amount;
-    if (order->state == order_state_PENDING)
+    if (order->state == order_state_PENDING) {
         order->state = order_state_CONFIRMED;
-    else if (!may_retake || !is_right(order, body) || !model_take_again(model, index))
+        model_points_spend(model, index);
+    } else if (!may_retake || !is_right(order, body) || !model_take_again(model, index)) {
         order->refund_due += body->amount;
+        return;
+    }
+    model_earning_begin(model, index);
 }
 
 static bool sale_fails_at_once(const struct model *model, uint32_t sale)
@@ -313,6 +312,7 @@ void model_order_cancel(struct model *model, const struct model_request *request
     model_accept(model, reply);
     end_order(model, index, order_state_CANCELLED);
     order->refund_due = order->captured - order->refunded - order->refunding;
+    model_earning_change(model, index);
     model_add_step(model, index);
     model_answer_status(model, reply, index);
 }
@@ -354,7 +354,8 @@ void model_hold_extend(struct model *model, const struct model_request *request,
     uint64_t cap = order->placed + hold_max * US_PER_SECOND;
     model_accept(model, reply);
     uint64_t wanted = asked < cap ? asked : cap;
-    model_set_deadline(model, index, cap > model->now ? wanted : order->hold_ends);
+    model->orders.items[index].hold_ends = cap > model->now ? wanted : order->hold_ends;
+    model_set_deadline(model, DEADLINE_OF_HOLD, index, order->hold_ends);
     model_add_step(model, index);
     model_answer_status(model, reply, index);
 }
@@ -370,80 +371,6 @@ void model_hold_release(struct model *model, const struct model_request *request
     model_expire(model, index);
     model->orders.items[index].hold_ends = model->now;
     model_answer_status(model, reply, index);
-}
-
-/* A deadline is due when its quarter-second has wholly passed. */
-static bool is_due(const struct model_deadline *deadline, uint64_t now)
-{
-    return deadline->time >> QUARTER_SECOND_BITS < now >> QUARTER_SECOND_BITS;
-}
-
-uint64_t model_holds_due(const struct model *model, uint64_t now)
-{
-    uint64_t due = 0;
-    for (int i = 0; i < model->deadlines.count; i++)
-        due += is_due(&model->deadlines.items[i], now);
-    return due;
-}
-
-uint64_t model_next_due(const struct model *model)
-{
-    uint64_t next = UINT64_MAX;
-    for (int i = 0; i < model->deadlines.count; i++) {
-        uint64_t quarter = model->deadlines.items[i].time >> QUARTER_SECOND_BITS;
-        uint64_t due = (quarter + 1) << QUARTER_SECOND_BITS;
-        if (due < next)
-            next = due;
-    }
-    return next;
-}
-
-/* The due deadline that hold.expire handles next: in the oldest quarter-second, the one that was
- * set first. MODEL_NONE when none is due. */
-static int next_due(const struct model *model)
-{
-    int next = MODEL_NONE;
-    for (int i = 0; i < model->deadlines.count; i++) {
-        const struct model_deadline *deadline = &model->deadlines.items[i];
-        if (is_due(deadline, model->now) &&
-            (next == MODEL_NONE || deadline->time >> QUARTER_SECOND_BITS <
-                                       model->deadlines.items[next].time >> QUARTER_SECOND_BITS))
-            next = i;
-    }
-    return next;
-}
-
-static struct model_deadline deadline_remove(struct model *model, int index)
-{
-    struct model_deadline removed = model->deadlines.items[index];
-    model->deadlines.count--;
-    memmove(model->deadlines.items + index, model->deadlines.items + index + 1,
-            (size_t)(model->deadlines.count - index) * sizeof removed);
-    return removed;
-}
-
-void model_hold_expire(struct model *model, const struct model_request *request,
-                       struct model_reply *reply)
-{
-    const struct hold_expire_body *body = request->body;
-    if (body->holds == 0 || body->holds > HOLDS_PER_EXPIRE_MAX) {
-        model_reject(model, reply, OUTCOME_INVALID, hold_expire_field_holds, 0);
-        return;
-    }
-    if (next_due(model) == MODEL_NONE) {
-        model_reject(model, reply, OUTCOME_NOT_FOUND, 0, 0);
-        return;
-    }
-    model_accept(model, reply);
-    for (uint32_t i = 0; i < body->holds; i++) {
-        int next = next_due(model);
-        if (next == MODEL_NONE)
-            break;
-        struct model_deadline deadline = deadline_remove(model, next);
-        if (model_hold_has_ended(model, &model->orders.items[deadline.order]))
-            model_expire(model, deadline.order);
-    }
-    model_answer(model, reply, sizeof(struct seq_reply_body));
 }
 
 /* One row of order.get; piece is NULL for a line that got nothing. */

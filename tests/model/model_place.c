@@ -553,8 +553,12 @@ static void place(struct model *model, const struct draft *draft,
     model_customer_comes_to_be(model, body->customer);
     model_points_take(model, index, order.points_used);
     model_add_step(model, index);
-    if (order.state == order_state_PENDING)
-        model_set_deadline(model, index, order.hold_ends);
+    if (order.state == order_state_PENDING) {
+        model_set_deadline(model, DEADLINE_OF_HOLD, index, order.hold_ends);
+    } else {
+        model_points_spend(model, index);
+        model_earning_begin(model, index);
+    }
 }
 
 void model_order_place(struct model *model, const struct model_request *request,

@@ -155,6 +155,8 @@ static void begin(struct model *model, int index, const struct model_request *re
     if (body->kind == refund_kind_LINES)
         memcpy(model->pieces.items + order->piece_first, draft->pieces,
                (size_t)order->piece_count * sizeof draft->pieces[0]);
+    if (body->kind != refund_kind_DUE)
+        model_earning_change(model, index);
     model_add_step(model, index);
     struct refund_begin_reply_body *answer = model_answer(model, reply, sizeof *answer);
     answer->amount = draft->amount;
@@ -241,7 +243,7 @@ void model_refund_finish(struct model *model, const struct model_request *reques
     if (succeeds) {
         order->refunded += refund->amount;
         order->points_back += refund->points;
-        model_points_give_back(model, refund->order, refund->points);
+        model_points_give_back(model, refund->order, refund->points, ledger_kind_RETURN);
     } else {
         order->refund_due += refund->amount;
         order->points_due += refund->points;

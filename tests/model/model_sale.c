@@ -77,6 +77,12 @@ static unsigned invalid_field(const struct sale_put_body *body)
         return sale_put_field_rate_points;
     if (body->rate_points != 0 && body->rate_money == 0)
         return sale_put_field_rate_money;
+    if (body->earn_points == 0 && body->earn_money != 0)
+        return sale_put_field_earn_points;
+    if (body->earn_points != 0 && body->earn_money == 0)
+        return sale_put_field_earn_money;
+    if (body->return_window > RETURN_WINDOW_MAX_S)
+        return sale_put_field_return_window;
     return invalid_row_field(body);
 }
 

@@ -41,9 +41,11 @@ static bool is_confirmed(struct model *model, int index)
     if (order->state == order_state_EXPIRED || order->state == order_state_FAILED)
         return model_take_again(model, index);
     bool was_pending = order->state == order_state_PENDING;
-    if (was_pending)
-        order->state = order_state_CONFIRMED;
-    return was_pending;
+    if (!was_pending)
+        return false;
+    order->state = order_state_CONFIRMED;
+    model_points_spend(model, index);
+    return true;
 }
 
 static bool could_be_confirmed(const struct model *model, int index)
@@ -63,6 +65,7 @@ static void accept_payment(struct model *model, int index, int64_t amount)
         order->waived = order->money_due - amount;
     else
         order->refund_due += amount - order->money_due;
+    model_earning_begin(model, index);
 }
 
 static void refund_payment(struct model *model, int index, const struct payment_event_body *event)

@@ -173,6 +173,8 @@ static void ship_or_deliver(struct model *model, const struct model_request *req
                 .tracking = body->tracking,
             },
     };
+    if (order->state == order_state_DELIVERED)
+        model_earning_delivered(model, index);
     model_answer_status(model, reply, index);
 }
 

@@ -73,7 +73,7 @@ struct play_options play_options_for(int count)
         .point_takes = 16 * n,
         .moneys = n,
         .steps = 4 * n,
-        .deadlines = n,
+        .deadlines = 4 * n,
         .payments = n,
         .keys = n,
         .epochs = n,
@@ -83,6 +83,7 @@ struct play_options play_options_for(int count)
         .refunds = n,
         .warehouses = n,
         .zones = 255,
+        .earnings = n,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;
@@ -420,6 +421,9 @@ static void ask_both_everything(struct player *player)
     for (int i = 0; i < model->customers.count; i++) {
         struct points_balance_body customer = {model->customers.items[i].customer};
         ask_both(player, MESSAGE_points_balance, &customer, sizeof customer);
+        struct points_page_body page = {.customer = customer.customer};
+        ask_both(player, MESSAGE_points_lots, &page, sizeof page);
+        ask_both(player, MESSAGE_points_ledger, &page, sizeof page);
     }
     struct empty_body stats = {0};
     ask_both(player, MESSAGE_stats, &stats, sizeof stats);

@@ -1229,3 +1229,325 @@ TEST(late_success_takes_from_the_zone_as_it_is_by_then)
     CHECK_EQUAL(put_warehouse(1, warehouse_state_ONLINE)->orders, 0);
     script_end();
 }
+
+static void set_terms(uint32_t points, uint32_t money, uint32_t window, uint32_t life)
+{
+    struct points_terms_body body = {.key = id(++keys),
+                                     .earn_points = points,
+                                     .earn_money = money,
+                                     .return_window = window,
+                                     .earn_life = life};
+    CHECK_EQUAL(ask(MESSAGE_points_terms, &body, sizeof body), OUTCOME_OK);
+}
+
+static uint16_t adjust(uint64_t customer, int64_t delta, uint64_t expires)
+{
+    struct points_adjust_body body = {.key = id(++keys),
+                                      .customer = id(customer),
+                                      .delta = delta,
+                                      .expires = expires,
+                                      .reason = {"complaint"}};
+    return ask(MESSAGE_points_adjust, &body, sizeof body);
+}
+
+/* Customer 9 buys so many units of SKU 1, at 10, and pays with points and at once. */
+static void buy(uint64_t order, uint32_t sale, uint32_t quantity, int64_t points)
+{
+    struct placing placing = {
+        .fixed = {.order = id(order),
+                  .customer = id(9),
+                  .sale = sale,
+                  .points = points,
+                  .flags = place_flags_PAID},
+        .lines = {{.sku = 1, .quantity = quantity, .price = 10}},
+    };
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+}
+
+static void shop_with_stock(void)
+{
+    script_start();
+    put_sku(1, 10);
+    add_stock(1, 1, 1000);
+}
+
+static void pass(uint64_t seconds)
+{
+    now += seconds * SECOND;
+    expire_holds();
+}
+
+static const struct entry_body *ledger(uint64_t customer, struct id cursor)
+{
+    struct points_page_body body = {.customer = id(customer), .cursor = cursor};
+    CHECK_EQUAL(ask(MESSAGE_points_ledger, &body, sizeof body), OUTCOME_OK);
+    return (const struct entry_body *)((const struct points_ledger_reply_body *)reply.words + 1);
+}
+
+static const struct lot_body *lots(uint64_t customer, struct id cursor)
+{
+    struct points_page_body body = {.customer = id(customer), .cursor = cursor};
+    CHECK_EQUAL(ask(MESSAGE_points_lots, &body, sizeof body), OUTCOME_OK);
+    return (const struct lot_body *)((const struct points_lots_reply_body *)reply.words + 1);
+}
+
+static uint16_t lot_count(void)
+{
+    return ((const struct points_lots_reply_body *)reply.words)->lot_count;
+}
+
+static struct id lots_next(void)
+{
+    return ((const struct points_lots_reply_body *)reply.words)->next;
+}
+
+static struct id ledger_next(void)
+{
+    return ((const struct points_ledger_reply_body *)reply.words)->next;
+}
+
+TEST(earned_points_are_promised_and_come_when_the_return_window_closes)
+{
+    shop_with_stock();
+    set_terms(3, 7, 14 * 86400, 365 * 86400);
+    buy(1, 0, 5, 0);
+    /* floor(50 x 3 / 7) = 21 */
+    CHECK_EQUAL(balance(9)->promised, 21);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    now += 14 * 86400ULL * SECOND - 1;
+    expire_holds();
+    CHECK_EQUAL(balance(9)->promised, 21);
+    pass(1);
+    CHECK_EQUAL(balance(9)->promised, 0);
+    CHECK_EQUAL(balance(9)->available, 21);
+    const struct lot_body *lot = lots(9, (struct id){0});
+    CHECK_EQUAL(lot_count(), 1);
+    CHECK_EQUAL(lot->left, 21);
+    CHECK_EQUAL(lot->expires, now + 365ULL * 86400 * SECOND);
+    CHECK(id_equal(lot->order, id(1)));
+    const struct entry_body *entry = ledger(9, (struct id){0});
+    CHECK_EQUAL(entry->kind, ledger_kind_EARN);
+    CHECK_EQUAL(entry->balance, 21);
+    CHECK_EQUAL(entry->available, 21);
+    script_end();
+}
+
+TEST(earned_points_are_of_the_money_that_was_paid)
+{
+    shop_with_stock();
+    CHECK_EQUAL(credit(9, 30, 0), OUTCOME_OK);
+    set_terms(1, 1, 60, 0);
+    buy(1, 0, 5, 30);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    /* A second payment is due back at once, and a late one of an ended order is not. */
+    CHECK_EQUAL(pay(1, 1, 20, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(pay(2, 1, 20, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->refund_due, 20);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    struct placing placing = {.fixed = {.order = id(2), .customer = id(9), .hold = 1},
+                              .lines = {{.sku = 1, .quantity = 4, .price = 10}}};
+    CHECK_EQUAL(place(placing), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    pass(2);
+    CHECK_EQUAL(pay(3, 2, 40, payment_status_SUCCESS), OUTCOME_OK);
+    CHECK_EQUAL(status()->state, order_state_CONFIRMED);
+    CHECK_EQUAL(balance(9)->promised, 60);
+    script_end();
+}
+
+TEST(earned_points_follow_the_terms_of_the_confirmation)
+{
+    shop_with_stock();
+    struct sale_put_body terms = {
+        .sale = 5, .earn_points = 2, .earn_money = 1, .return_window = 100};
+    open_sale(terms);
+    set_terms(7, 1, 1, 0);
+    buy(1, 5, 1, 0);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    terms.key = id(++keys);
+    terms.earn_points = terms.earn_money = terms.return_window = 0;
+    CHECK_EQUAL(ask(MESSAGE_sale_put, &terms, sizeof terms), OUTCOME_OK);
+    buy(2, 5, 1, 0);
+    CHECK_EQUAL(balance(9)->promised, 20);
+    pass(99);
+    CHECK_EQUAL(balance(9)->available, 0);
+    pass(2);
+    CHECK_EQUAL(balance(9)->available, 20);
+    CHECK_EQUAL(balance(9)->next_expiry, 0);
+    script_end();
+}
+
+TEST(cancelled_before_its_window_closes_an_order_earns_nothing)
+{
+    shop_with_stock();
+    set_terms(1, 1, 100, 0);
+    buy(1, 0, 5, 0);
+    CHECK_EQUAL(balance(9)->promised, 50);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->promised, 0);
+    pass(200);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    CHECK_EQUAL(balance(9)->owed, 0);
+    ledger(9, (struct id){0});
+    CHECK_EQUAL(((const struct points_ledger_reply_body *)reply.words)->entry_count, 0);
+    script_end();
+}
+
+TEST(earned_points_are_taken_back_from_their_own_lot_first)
+{
+    shop_with_stock();
+    set_terms(1, 1, 10, 1000);
+    CHECK_EQUAL(credit(9, 30, now + 500 * SECOND), OUTCOME_OK);
+    CHECK_EQUAL(credit(9, 30, 0), OUTCOME_OK);
+    buy(1, 0, 5, 0);
+    pass(11);
+    CHECK_EQUAL(balance(9)->available, 110);
+    /* 45 are spent: the 30 that expire first, then 15 of the earned ones. */
+    set_terms(0, 0, 0, 0);
+    buy(2, 0, 5, 45);
+    CHECK_EQUAL(balance(9)->available, 65);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 15);
+    CHECK_EQUAL(balance(9)->owed, 0);
+    const struct entry_body *entries = ledger(9, (struct id){0});
+    CHECK_EQUAL(entries[0].kind, ledger_kind_CLAWBACK);
+    CHECK_EQUAL(entries[0].balance, -15);
+    CHECK_EQUAL(entries[0].expires, 0);
+    CHECK_EQUAL(entries[1].kind, ledger_kind_CLAWBACK);
+    CHECK_EQUAL(entries[1].balance, -35);
+    CHECK(id_equal(entries[1].order, id(1)));
+    script_end();
+}
+
+TEST(what_cannot_be_taken_back_is_owed_and_settled_by_what_is_earned_next)
+{
+    shop_with_stock();
+    set_terms(1, 1, 10, 0);
+    buy(1, 0, 5, 0);
+    pass(11);
+    buy(2, 0, 4, 40);
+    CHECK_EQUAL(balance(9)->available, 10);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 0);
+    CHECK_EQUAL(balance(9)->owed, 40);
+    /* A credit does not settle it, ... */
+    CHECK_EQUAL(credit(9, 100, 0), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->owed, 40);
+    /* ... and what is earned does, as far as it reaches. */
+    buy(3, 0, 3, 0);
+    buy(4, 0, 3, 0);
+    pass(5);
+    CHECK_EQUAL(balance(9)->promised, 60);
+    pass(6);
+    CHECK_EQUAL(balance(9)->owed, 0);
+    CHECK_EQUAL(balance(9)->available, 120);
+    const struct entry_body *entries = ledger(9, (struct id){0});
+    CHECK_EQUAL(entries[0].kind, ledger_kind_CLAWBACK);
+    CHECK_EQUAL(entries[0].balance, -10);
+    CHECK_EQUAL(entries[1].kind, ledger_kind_EARN);
+    CHECK_EQUAL(entries[2].balance, -30);
+    script_end();
+}
+
+TEST(nobody_earns_more_than_a_customer_may_have)
+{
+    shop_with_stock();
+    set_terms(1, 1, 10, 0);
+    CHECK_EQUAL(credit(9, POINTS_MAX - 30, 0), OUTCOME_OK);
+    buy(1, 0, 5, 0);
+    CHECK_EQUAL(balance(9)->promised, 30);
+    CHECK_EQUAL(credit(9, 1, 0), OUTCOME_OVERFLOW);
+    pass(11);
+    CHECK_EQUAL(balance(9)->available, POINTS_MAX);
+    /* What was not earned is not taken back. */
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, POINTS_MAX - 30);
+    script_end();
+}
+
+TEST(lots_expire_when_their_time_comes_however_far_it_is)
+{
+    static const uint64_t years = 40ULL * 366 * 86400;
+    shop_with_stock();
+    CHECK_EQUAL(credit(9, 10, now + 5 * SECOND), OUTCOME_OK);
+    CHECK_EQUAL(credit(9, 20, now + 30 * 86400ULL * SECOND), OUTCOME_OK);
+    CHECK_EQUAL(credit(9, 40, now + years * SECOND), OUTCOME_OK);
+    pass(6);
+    const struct entry_body *entry = ledger(9, (struct id){0});
+    CHECK_EQUAL(entry->kind, ledger_kind_EXPIRE);
+    CHECK_EQUAL(entry->balance, -10);
+    CHECK_EQUAL(entry->time, now);
+    pass(30 * 86400 - 60 * 60);
+    CHECK_EQUAL(balance(9)->balance, 60);
+    pass(60 * 60);
+    CHECK_EQUAL(ledger(9, (struct id){0})->balance, -20);
+    pass(years / 2);
+    pass(years / 2 - 31 * 86400);
+    CHECK_EQUAL(balance(9)->balance, 40);
+    pass(31 * 86400);
+    CHECK_EQUAL(ledger(9, (struct id){0})->balance, -40);
+    CHECK_EQUAL(balance(9)->balance, 0);
+    script_end();
+}
+
+TEST(adjusting_takes_what_expires_first_and_never_more_than_there_is)
+{
+    shop_with_stock();
+    CHECK_EQUAL(adjust(9, -5, 0), OUTCOME_NOT_FOUND);
+    CHECK_EQUAL(adjust(9, 50, 0), OUTCOME_OK);
+    CHECK_EQUAL(adjust(9, 30, now + 100 * SECOND), OUTCOME_OK);
+    CHECK_EQUAL(adjust(9, -5, now + 100 * SECOND), OUTCOME_INVALID);
+    CHECK_EQUAL(adjust(9, -81, 0), OUTCOME_INSUFFICIENT_POINTS);
+    check_rejection(0, 80);
+    CHECK_EQUAL(adjust(9, -40, 0), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->balance, 40);
+    const struct entry_body *entries = ledger(9, (struct id){0});
+    CHECK_EQUAL(entries[0].balance, -10);
+    CHECK_EQUAL(entries[1].balance, -30);
+    CHECK_EQUAL(entries[0].seq, entries[1].seq);
+    CHECK_EQUAL(entries[1].kind, ledger_kind_ADJUST);
+    CHECK_EQUAL(adjust(9, POINTS_MAX - 39, 0), OUTCOME_OVERFLOW);
+    script_end();
+}
+
+TEST(pages_of_points_stay_right_while_rows_come_and_go)
+{
+    enum { LOTS = 150 };
+    shop_with_stock();
+    for (uint64_t i = 1; i <= LOTS; i++)
+        CHECK_EQUAL(credit(9, (int64_t)i, now + (1000 + i) * SECOND), OUTCOME_OK);
+    lots(9, (struct id){0});
+    CHECK_EQUAL(lot_count(), POINTS_ROWS_MAX);
+    struct id next = lots_next();
+    /* The rows of the first page are spent, the cursor's among them, and others come before it. */
+    CHECK_EQUAL(adjust(9, -POINTS_ROWS_MAX * (POINTS_ROWS_MAX + 1) / 2, 0), OUTCOME_OK);
+    CHECK_EQUAL(credit(9, 1, now + 500 * SECOND), OUTCOME_OK);
+    CHECK_EQUAL(lots(9, next)->left, POINTS_ROWS_MAX + 1);
+    CHECK_EQUAL(lots(9, lots_next())->left, 2 * POINTS_ROWS_MAX + 1);
+    CHECK_EQUAL(lot_count(), LOTS - 2 * POINTS_ROWS_MAX);
+    CHECK(id_is_zero(lots_next()));
+
+    ledger(9, (struct id){0});
+    next = ledger_next();
+    uint64_t seq = ledger(9, next)->seq;
+    CHECK_EQUAL(credit(9, 7, 0), OUTCOME_OK);
+    CHECK_EQUAL(ledger(9, next)->seq, seq);
+    /* A cursor that was never given leads nowhere. */
+    ledger(9, (struct id){.high = 1, .low = 1000000});
+    CHECK_EQUAL(((const struct points_ledger_reply_body *)reply.words)->entry_count, 0);
+    script_end();
+}
+
+/* Its deadline stands aside at first, and is set again while all of its points are spent. */
+TEST(lot_that_is_empty_for_a_while_still_expires_when_its_time_comes)
+{
+    shop_with_stock();
+    CHECK_EQUAL(credit(9, 50, now + 30 * 86400ULL * SECOND), OUTCOME_OK);
+    buy(1, 0, 5, 50);
+    pass(29 * 86400 + 20 * 3600);
+    CHECK_EQUAL(change(MESSAGE_order_cancel, 1), OUTCOME_OK);
+    CHECK_EQUAL(balance(9)->available, 50);
+    pass(4 * 3600 + 1);
+    CHECK_EQUAL(ledger(9, (struct id){0})->kind, ledger_kind_EXPIRE);
+    script_end();
+}

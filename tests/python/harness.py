@@ -54,6 +54,7 @@ SMALL = {
     "deadlines": 800_000,
     "payments": 400_000,
     "keys": 400_000,
+    "earnings": 100_000,
 }
 
 # Taking 300 MB of tables at each start costs more than most tests; suites that test memory, or a

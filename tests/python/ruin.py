@@ -31,7 +31,8 @@ ORDERS_ASKED = 200  # of a server, besides the last ones
 CAPACITIES = {"skus": 64, "stocks": 256, "sales": 16, "pools": 64, "tallies": 64,
               "customers": 1024, "lots": 1024, "ledger": 4096, "orders": 65536, "lines": 65536,
               "pieces": 65536, "point-takes": 4096, "moneys": 65536, "steps": 65536,
-              "deadlines": 131072, "payments": 65536, "keys": 65536}
+              "deadlines": 131072, "payments": 65536, "keys": 65536,
+              "earnings": 4096}
 ROOM = [part for name, value in CAPACITIES.items() for part in (f"--{name}", str(value))]
 
 # Shares of the cases in which the more expensive checks are made.

@@ -126,9 +126,10 @@ class Image:
 
 
 def set_up_orders(server):
-    """Orders of every kind: with points, of several lines, paid, cancelled, in a sale."""
+    """Orders of every kind: with points, of several lines, paid, cancelled, in a sale; a zone."""
     set_up(server)
     with server.client() as client:
+        client.call("zone.put", key=9, zone=1, rows=[{"warehouse": 1, "cost": 5}])
         line = {"sku": 1, "quantity": 1, "price": 100}
         client.call("sale.put", key=10, sale=1, customer_sku_max=100, rate_points=1, rate_money=1,
                     points_share=10000, rows=[{"sku": 1, "quantity": 1000, "warehouse": 1}])
@@ -175,6 +176,9 @@ FORGERIES = [
     ("moneys", 1, 40, "I", 2**32 - 1),   # the first of the points taken
     ("steps", 1, 16, "I", 1),            # the step before it: itself
     ("pools", 1, 20, "I", 2**32 - 1),    # its stock
+    ("stocks", 1, 52, "I", 77),          # its warehouse, of which there is no record
+    ("warehouses", 1, 4, "B", 0),        # its state
+    ("zones", 1, 388, "I", 33),          # how many warehouses it has
 ]
 
 

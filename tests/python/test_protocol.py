@@ -132,7 +132,7 @@ def every_message_does_its_work(run):
         def told(reply, **fields):
             expect(reply, "OK", **fields)
 
-        told(call("tables"), table_count=20)
+        told(call("tables"), table_count=21)
         told(call("sku.put", key=key(), sku=7, price=1999, currency=USD, name="shoe"), seq=1)
         told(call("stock.adjust", key=key(), sku=7, delta=10, warehouse=1), seq=2, on_hand=10,
              available=10, order_count=0)
@@ -146,6 +146,10 @@ def every_message_does_its_work(run):
         told(call("sale.open", key=key(), sale=3), state="OPEN")
         told(call("points.credit", key=key(), customer=customer, points=500), balance=500,
              available=500)
+        told(call("points.adjust", key=key(), customer=customer, delta=100, reason="goodwill"),
+             balance=600)
+        told(call("points.adjust", key=key(), customer=customer, delta=-100, reason="a slip"),
+             balance=500)
         placed = call("order.place", order=order, customer=customer, points=300, sale=3,
                       currency=USD, rows=[line(7, 2, 1999)])
         told(placed, total=3998, points_used=300, points_value=300, money_due=3698,
@@ -173,6 +177,15 @@ def every_message_does_its_work(run):
         levels = call("stock.get", name="shoe", rows=[{"sku": 7, "warehouse": 1}]).rows
         check_equal([level["on_hand"] for level in levels], [15, 10], "on_hand")
         check_equal([level["available"] for level in levels], [9, 4], "available")
+        call("points.terms", key=key(), earn_points=1, earn_money=10, return_window=60)
+        call("order.place", order=key(), customer=customer, flags="PAID",
+             rows=[line(7, 1, 1999, 2)])
+        told(call("points.balance", customer=customer), balance=500, promised=199, owed=0)
+        lots = call("points.lots", customer=customer).rows
+        check_equal([lot["left"] for lot in lots], [400, 100], "lots")
+        entries = call("points.ledger", customer=customer).rows
+        check_equal([entry["kind"] for entry in entries],
+                    ["RETURN", "SPEND", "HOLD", "ADJUST", "ADJUST", "CREDIT"], "the ledger")
         told(call("sale.close", key=key(), sale=3), state="CLOSED")
         check_equal(stock_of(client, 7, 1)["available"], 10, "available after the sale")
         moved = call("stock.transfer", key=key(), sku=7, quantity=3, **{"from": 1, "to": 2})

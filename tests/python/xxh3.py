@@ -1,10 +1,10 @@
-"""XXH3-64 for inputs of 9 bytes and more, up to 128 with a seed: the checksum of frames, and of
-records.
+"""XXH3-64 for inputs of 4 bytes and more, not from 129 to 240 with a seed: the checksum of frames,
+and of records.
 
-A frame is 24 to 8192 bytes and a record 12 to 128, so the algorithm's special cases for shorter
-inputs are left out. Four ways remain: up to 16 bytes from both ends at once, up to 128 mixed in
-pairs from both ends, up to 240 bytes mixed in a row, and beyond that eight lanes over stripes of 64
-bytes, scrambled after each block of 1024.
+A frame is 24 to 8192 bytes and a record 8 and more, so the algorithm's special cases for shorter
+inputs are left out. Five ways remain: up to 8 bytes as one word, up to 16 from both ends at once,
+up to 128 mixed in pairs from both ends, up to 240 bytes mixed in a row, and beyond that eight lanes
+over stripes of 64 bytes, scrambled after each block of 1024.
 """
 
 import struct
@@ -28,6 +28,7 @@ PRIME64_3 = 0x165667B19E3779F9
 PRIME64_4 = 0x85EBCA77C2B2AE63
 PRIME64_5 = 0x27D4EB2F165667C5
 PRIME_MX1 = 0x165667919E3779F9
+PRIME_MX2 = 0x9FB21C651E98DF25
 
 STRIPE = 64
 STRIPES_PER_BLOCK = (len(SECRET) - STRIPE) // 8
@@ -55,6 +56,23 @@ def mix16(data, offset, secret_offset, seed=0):
     )
 
 
+def rotate(value, bits):
+    return (value << bits | value >> 64 - bits) & MASK
+
+
+def hash_4_to_8(data, seed=0):
+    low = seed & 0xFFFFFFFF
+    seed ^= int.from_bytes(low.to_bytes(4, "little"), "big") << 32
+    first = int.from_bytes(data[:4], "little")
+    last = int.from_bytes(data[-4:], "little")
+    h = last + (first << 32) ^ ((word(SECRET, 8) ^ word(SECRET, 16)) - seed & MASK)
+    h ^= rotate(h, 49) ^ rotate(h, 24)
+    h = h * PRIME_MX2 & MASK
+    h ^= (h >> 35) + len(data)
+    h = h * PRIME_MX2 & MASK
+    return h ^ h >> 28
+
+
 def hash_9_to_16(data, seed=0):
     low = word(data, 0) ^ ((word(SECRET, 24) ^ word(SECRET, 32)) + seed & MASK)
     high = word(data, len(data) - 8) ^ ((word(SECRET, 40) ^ word(SECRET, 48)) - seed & MASK)
@@ -80,9 +98,16 @@ def hash_129_to_240(data):
     return avalanche(total & MASK)
 
 
-def accumulate(lanes, stripe, secret_offset):
+def secret_of(seed):
+    """The one that a seed makes of it."""
+    words = struct.unpack(f"<{len(SECRET) // 8}Q", SECRET)
+    return struct.pack(f"<{len(words)}Q", *((value + (seed if i % 2 == 0 else -seed)) & MASK
+                                            for i, value in enumerate(words)))
+
+
+def accumulate(lanes, stripe, secret, secret_offset):
     values = struct.unpack("<8Q", stripe)
-    keys = struct.unpack_from("<8Q", SECRET, secret_offset)
+    keys = struct.unpack_from("<8Q", secret, secret_offset)
     for i in range(8):
         key = values[i] ^ keys[i]
         lanes[i ^ 1] += values[i]
@@ -91,37 +116,40 @@ def accumulate(lanes, stripe, secret_offset):
         lanes[i] &= MASK
 
 
-def scramble(lanes):
-    for i, key in enumerate(struct.unpack_from("<8Q", SECRET, len(SECRET) - STRIPE)):
+def scramble(lanes, secret):
+    for i, key in enumerate(struct.unpack_from("<8Q", secret, len(secret) - STRIPE)):
         lanes[i] = (lanes[i] ^ lanes[i] >> 47 ^ key) * PRIME32_1 & MASK
 
 
-def hash_long(data):
+def hash_long(data, seed=0):
     size = len(data)
+    secret = secret_of(seed)
     lanes = [PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3, PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1]
     # The last stripe is always taken from the end, whole or overlapping; a block that ends where
     # the data ends is scrambled no more.
     for i in range((size - 1) // STRIPE):
         if i > 0 and i % STRIPES_PER_BLOCK == 0:
-            scramble(lanes)
-        accumulate(lanes, data[STRIPE * i : STRIPE * (i + 1)], 8 * (i % STRIPES_PER_BLOCK))
+            scramble(lanes, secret)
+        accumulate(lanes, data[STRIPE * i : STRIPE * (i + 1)], secret, 8 * (i % STRIPES_PER_BLOCK))
     if (size - 1) // STRIPE % STRIPES_PER_BLOCK == 0:
-        scramble(lanes)
-    accumulate(lanes, data[size - STRIPE :], len(SECRET) - STRIPE - 7)
+        scramble(lanes, secret)
+    accumulate(lanes, data[size - STRIPE :], secret, len(secret) - STRIPE - 7)
     total = size * PRIME64_1
     for i in range(4):
-        total += fold(lanes[2 * i] ^ word(SECRET, 11 + 16 * i),
-                      lanes[2 * i + 1] ^ word(SECRET, 19 + 16 * i))
+        total += fold(lanes[2 * i] ^ word(secret, 11 + 16 * i),
+                      lanes[2 * i + 1] ^ word(secret, 19 + 16 * i))
     return avalanche(total & MASK)
 
 
 def xxh3_64(data, seed=0):
-    if len(data) < 9 or (seed != 0 and len(data) > 128):
+    if len(data) < 4 or (seed != 0 and 128 < len(data) <= 240):
         raise ValueError("no frame and no record is that")
+    if len(data) <= 8:
+        return hash_4_to_8(data, seed)
     if len(data) <= 16:
         return hash_9_to_16(data, seed)
     if len(data) <= 128:
         return hash_17_to_128(data, seed)
     if len(data) <= 240:
         return hash_129_to_240(data)
-    return hash_long(data)
+    return hash_long(data, seed)

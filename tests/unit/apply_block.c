@@ -37,6 +37,7 @@ static struct engine *engine_made(void)
                                            .refunds = 4,
                                            .warehouses = 8,
                                            .zones = 4,
+                                           .earnings = 4,
                                            .stocks = 128,
                                            .sales = 8,
                                            .pools = 8,

@@ -35,6 +35,7 @@ struct engine_options shop_log_options(void)
         .refunds = 64,
         .warehouses = 8,
         .zones = 4,
+        .earnings = 64,
     };
 }
 

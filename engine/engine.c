@@ -8,6 +8,7 @@
 #include "engine/fetch.h"
 #include "engine/keys.h"
 #include "engine/layout.h"
+#include "engine/lists.h"
 #include "engine/plant.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
@@ -170,9 +171,15 @@ void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct comman
     if (now_us > engine->time_us)
         engine->time_us = now_us;
     for (uint32_t i = 0; i < count; i++) {
-        i += offers_decide(engine, &commands[i], count - i);
-        if (i < count)
-            decide_one(engine, &commands[i]);
+        uint32_t run = offers_decide(engine, &commands[i], count - i);
+        if (engine->lists != NULL && run > 0)
+            lists_decided(engine, &commands[i], run);
+        i += run;
+        if (i == count)
+            break;
+        decide_one(engine, &commands[i]);
+        if (engine->lists != NULL)
+            lists_decided(engine, &commands[i], 1);
     }
 }
 

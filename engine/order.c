@@ -18,6 +18,7 @@
 #include "engine/order.h"
 
 #include "engine/keys.h"
+#include "engine/lists.h"
 #include "engine/points.h"
 #include "engine/stock.h"
 #include "engine/tally.h"
@@ -147,10 +148,13 @@ void order_enter(struct engine *engine, uint32_t index, uint8_t state)
     struct order *order = order_edit(engine, index);
     if (order->state == order_state_PENDING && order->version > 1)
         engine->steps_reserved--;
-    engine->orders_by_state[order->state]--;
+    uint8_t from_state = order->state;
+    engine->orders_by_state[from_state]--;
     engine->orders_by_state[state]++;
     order->state = state;
     order_step(engine, index);
+    if (engine->lists != NULL)
+        lists_entered(engine, index, from_state);
 }
 
 void order_commit(struct engine *engine, uint32_t index)
@@ -210,6 +214,8 @@ void order_refund_due_add(struct engine *engine, uint32_t index, int64_t amount)
         engine->refund_order_count++;
     money->refund_due += amount;
     digest_mix(engine, (uint64_t)money->refund_due, (uint64_t)money->captured ^ index);
+    if (engine->lists != NULL)
+        lists_refund_changed(engine, order_at(engine, index)->money);
 }
 
 void order_status_reply(const struct engine *engine, uint32_t index,

@@ -9,6 +9,7 @@
 #include "engine/payment.h"
 
 #include "engine/handlers.h"
+#include "engine/lists.h"
 #include "engine/order.h"
 #include "engine/retake.h"
 
@@ -61,14 +62,14 @@ uint32_t payment_find(const struct engine *engine, struct id event, uint32_t pro
     return index;
 }
 
-static struct payment *payment_add(struct engine *engine, struct id event, uint32_t provider)
+static uint32_t payment_add(struct engine *engine, struct id event, uint32_t provider)
 {
     uint32_t index = arena_take(&engine->payments, 1);
     TILL_ASSERT(index != 0);
     struct payment *payment = payment_new(engine, index);
     *payment = (struct payment){.event = event, .provider = provider, .time_us = engine->time_us};
     index_insert(&engine->payment_index, payment_hash(engine, event, provider), index);
-    return payment;
+    return index;
 }
 
 static void payment_digest(struct engine *engine, const struct payment *payment)
@@ -205,7 +206,8 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     if (ended)
         order_give_back(engine, index, order_state_EXPIRED);
     payment_apply(engine, index, effect, body->amount, &retake);
-    struct payment *payment = payment_add(engine, body->event, body->provider);
+    uint32_t added = payment_add(engine, body->event, body->provider);
+    struct payment *payment = payment_new(engine, added);
     payment->amount = body->amount;
     payment->order = index;
     payment->status = body->status;
@@ -220,5 +222,7 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
         payment->reply.applied = *reply;
     }
     payment_digest(engine, payment);
+    if (engine->lists != NULL)
+        lists_payment_changed(engine, added);
     return (enum outcome)payment->outcome;
 }

@@ -9,6 +9,7 @@
 #include "engine/retake.h"
 
 #include "engine/handlers.h"
+#include "engine/lists.h"
 #include "engine/order.h"
 #include "engine/source.h"
 #include "engine/tally.h"
@@ -141,6 +142,8 @@ static void write_elsewhere(struct engine *engine, uint32_t index, const struct 
 {
     struct order *order = order_edit(engine, index);
     struct money *money = order_money_edit(engine, index);
+    if (engine->lists != NULL)
+        lists_pieces_leave(engine, index);
     money->pieces = arena_take(&engine->pieces, plan->piece_count);
     money->piece_count = plan->piece_count;
     order->flags |= ORDER_IS_MOVED;
@@ -157,6 +160,8 @@ static void write_elsewhere(struct engine *engine, uint32_t index, const struct 
         stock->pieces = place | PIECE_IN_ARENA;
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
+    if (engine->lists != NULL)
+        lists_pieces_enter(engine, index);
 }
 
 /* The same pieces once more, from whatever its sale takes them from at this time. */

@@ -199,6 +199,10 @@ uint32_t engine_reply_bound(unsigned number, const void *body)
     }
     if (number == MESSAGE_stock_get)
         rows = ((const struct stock_get_body *)body)->item_count + 1u;
+    if (number == MESSAGE_order_list) {
+        uint16_t wanted = ((const struct order_list_body *)body)->wanted;
+        rows = wanted > 0 && wanted < rows ? wanted : rows;
+    }
     if (number == MESSAGE_stats)
         rows = METRIC_COUNT;
     uint32_t size = message->reply->size_bytes;

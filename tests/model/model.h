@@ -87,6 +87,7 @@ struct model_order {
     uint32_t sale;
     uint32_t version;
     uint32_t parked;
+    uint64_t moved;   /* seq at which a late payment took it from other places; 0: none did */
     bool awaits_word; /* placed as PAID, and no event has confirmed that payment yet */
     int line_first;
     int line_count;
@@ -142,6 +143,12 @@ struct model_epoch {
     uint64_t time;
 };
 
+/* An order that was refused in a sale. */
+struct model_refusal {
+    uint32_t sale;
+    uint16_t outcome;
+};
+
 #define MODEL_LISTS(LIST)                                                                          \
     LIST(struct model_sku, skus)                                                                   \
     LIST(struct model_stock, stocks)                                                               \
@@ -158,6 +165,7 @@ struct model_epoch {
     LIST(struct model_payment, payments)                                                           \
     LIST(struct model_key, keys)                                                                   \
     LIST(struct model_epoch, epochs)                                                               \
+    LIST(struct model_refusal, refusals)                                                           \
     LIST(uint8_t, bytes)
 
 /* A list: items, how many there are, and how many fit before it must grow. */
@@ -219,7 +227,8 @@ void model_decide(struct model *model, uint64_t now, const struct model_request 
 
 /* Records that the engine refused a request because a table is full, which the model cannot
  * know. */
-void model_refused(struct model *model, uint64_t now);
+void model_refused(struct model *model, uint64_t now, const struct model_request *request,
+                   enum outcome outcome);
 
 /* As engine_holds_due and engine_next_due_us. */
 uint64_t model_holds_due(const struct model *model, uint64_t now);
@@ -282,6 +291,7 @@ model_handler model_points_credit, model_points_balance;
 model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;
+model_handler model_order_list, model_attention_list, model_sale_get;
 
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */
 void model_answer_orders_concerned(const struct model *model, struct model_reply *reply,

@@ -25,6 +25,10 @@
 #define REFUND_ROWS_MAX      64
 #define POINTS_ROWS_MAX      64 /* lots, or entries of the ledger, in one page */
 #define CONCERNED_ORDERS_MAX 32
+#define LIST_ROWS_MAX        64   /* of a page of a list, which is made of */
+#define LIST_LOOKS_MAX       1024 /* so many entries at most, */
+#define STOCK_LOOKS_MAX      4096 /* or stocks */
+#define OUTCOMES_MAX         64
 #define TABLES_MAX           64  /* capacities */
 #define REPLICAS_MAX         16  /* that follow one server */
 #define METRIC_NUMBER_MAX    448 /* metrics: one reply has all of them */

@@ -54,7 +54,9 @@
     OUTCOME(30, CAPACITY, later, yes, "table", "limit", "a table is full")                         \
     OUTCOME(31, STORAGE_FULL, later, yes, "", "", "the log's disk is full")                        \
     OUTCOME(32, NO_QUORUM, later, yes, "", "",                                                     \
-            "fewer replicas follow than --acks asks for: nothing was decided")
+            "fewer replicas follow than --acks asks for: nothing was decided")                     \
+    OUTCOME(33, NOT_INDEXED, elsewhere, yes, "", "",                                               \
+            "this server keeps no lists (--indexes): ask one that does, mostly a replica")
 
 #define OUTCOME_ENUM(number, NAME, ...) OUTCOME_##NAME = (number),
 enum outcome { OUTCOMES(OUTCOME_ENUM) };

@@ -78,11 +78,13 @@ static uint64_t requests_max(const struct bench_options *options)
     return warm_up + measured;
 }
 
-static uint64_t engine_bytes(const struct engine_options *capacities)
+static uint64_t engine_bytes(const struct engine_options *capacities, bool has_lists)
 {
     char error[256];
     struct engine *engine = engine_create(capacities, error, sizeof error);
     uint64_t bytes = engine != NULL ? engine_memory_bytes(engine) : UINT64_MAX;
+    if (engine != NULL && has_lists)
+        bytes += engine_lists_bytes(capacities);
     if (engine != NULL)
         engine_destroy(engine);
     return bytes;
@@ -98,7 +100,7 @@ static bool fit_capacities(struct bench *bench)
     for (;; requests = requests * 7 / 8) {
         figures->capacities = engine_options_default;
         workload_capacities(&bench->workload, requests, &figures->capacities);
-        figures->memory_bytes = engine_bytes(&figures->capacities);
+        figures->memory_bytes = engine_bytes(&figures->capacities, bench->options.indexes);
         if (figures->memory_bytes <= room)
             break;
         if (requests < REQUESTS_MIN) {
@@ -315,12 +317,13 @@ static int bench_child(struct bench *bench, const char *scratch)
     char data[SCRATCH_PATH_SIZE + 8], log[SCRATCH_PATH_SIZE + 16], error[CHILD_ERROR_SIZE] = "";
     char connections[24], texts[2 * CAPACITY_COUNT][ARGUMENT_SIZE];
     char snapshot_log[24];
-    const char *arguments[2 * CAPACITY_COUNT + 5] = {"--connections", connections,
-                                                     "--no-snapshots"};
-    uint32_t own = 3;
+    const char *arguments[2 * CAPACITY_COUNT + 7] = {
+        "--indexes", bench->options.indexes ? "on" : "off", "--connections", connections,
+        "--no-snapshots"};
+    uint32_t own = 5;
     if (bench->options.snapshot_log > 0) {
         snprintf(snapshot_log, sizeof snapshot_log, "%u", bench->options.snapshot_log);
-        arguments[2] = "--snapshot-log";
+        arguments[4] = "--snapshot-log";
         arguments[own++] = snapshot_log;
     }
     uint32_t count = capacity_arguments(&bench->figures.capacities, texts);
@@ -380,6 +383,7 @@ static int bench_engine(struct bench *bench)
         .count = options->count,
         .json = options->json,
         .stages = options->stages,
+        .indexes = options->indexes,
         .capacities = bench->figures.capacities,
     };
     return engine_only(&bench->workload, &run, &bench->figures.machine);
@@ -430,6 +434,8 @@ static bool options_agree(const struct bench_options *options)
         wrong = "there are more --clients than --connections";
     else if (options->engine_only && (options->connect != NULL || options->plot != NULL))
         wrong = "--engine-only has no --connect and no --plot";
+    else if (options->indexes && options->connect != NULL)
+        wrong = "--indexes needs a server that the bench starts";
     else if (options->stages && !options->engine_only)
         wrong = "--stages needs --engine-only";
     else if ((options->allow_remote || options->into_a_live_shop) && options->connect == NULL)

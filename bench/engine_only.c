@@ -381,6 +381,7 @@ static bool run_init(struct engine_run *run)
     run->engine = engine_create(&run->options.capacities, error, sizeof error);
     run->memory = memory_map(run->memory_size);
     if (run->engine == NULL || run->memory == NULL ||
+        (run->options.indexes && !engine_list(run->engine)) ||
         !memory_populate(run->memory, run->memory_size, NULL) ||
         !engine_populate(run->engine, NULL) ||
         !share_init(&run->share, run->workload, 0, 1, CHUNK)) {

@@ -11,6 +11,7 @@ struct engine_run_options {
     uint64_t count; /* requests to measure; 0: as many as fit into the seconds */
     bool json;
     bool stages; /* measure each stage by itself instead of the decision alone */
+    bool indexes;
     struct engine_options capacities;
 };
 

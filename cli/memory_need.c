@@ -85,7 +85,7 @@ static bool judge(const struct memory_need *need, const struct memory_limit *lim
     return is_lazy;
 }
 
-bool memory_suffices(const struct server_options *options, const char *root)
+bool memory_suffices(const struct server_options *options, bool is_replica, const char *root)
 {
     char error[256];
     struct memory_limit limit;
@@ -94,8 +94,11 @@ bool memory_suffices(const struct server_options *options, const char *root)
         fprintf(stderr, "till serve: %s\n", error);
         return false;
     }
+    const bool has_lists = options->indexes == SERVER_INDEXES_ON ||
+                           (options->indexes == SERVER_INDEXES_OF_ROLE && is_replica);
     const struct memory_need need = {
-        .tables_bytes = engine_memory_bytes(engine),
+        .tables_bytes =
+            engine_memory_bytes(engine) + (has_lists ? engine_lists_bytes(&options->engine) : 0),
         .snapshots_bytes = options->snapshot_memory,
         .rest_bytes = (uint64_t)REST_MIB << 20,
         .connections_bytes = server_connections_bytes(options),

@@ -9,7 +9,7 @@
 
 /* False after a message on stderr: what is needed, what is left and why, and which options lower
  * it. With --lazy-memory, or when only many connections together need too much, it is a warning and
- * the result is true. root: see memory_limit_look. */
-bool memory_suffices(const struct server_options *options, const char *root);
+ * the result is true. is_replica: the server starts as one. root: see memory_limit_look. */
+bool memory_suffices(const struct server_options *options, bool is_replica, const char *root);
 
 #endif

@@ -20,6 +20,7 @@
 #include "cli/progress.h"
 #include "cli/units.h"
 #include "net/server.h"
+#include "net/shop.h"
 
 enum { EXIT_AGAIN = -1 };
 
@@ -259,6 +260,14 @@ static bool folders_are_apart(const struct serve *serve)
     return archive.path == NULL || paths_are_apart("till serve", archive, data);
 }
 
+/* As far as it can be told before the folder is recovered. */
+static bool starts_as_replica(const struct serve *serve, struct disk *disk)
+{
+    struct shop shop;
+    return serve->typed.replica_of != NULL ||
+           (shop_read(disk, &shop) == 0 && (shop.flags & SHOP_REPLICA) != 0);
+}
+
 static int serve_open(struct serve *serve)
 {
     const struct serve_options *typed = &serve->typed;
@@ -268,7 +277,7 @@ static int serve_open(struct serve *serve)
     bool had_archive = typed->archive == NULL || path_exists(typed->archive);
     if (folders_are_apart(serve) && open_folder(typed->data, &disk) &&
         (typed->archive == NULL || open_folder(typed->archive, &serve->options.archive)) &&
-        memory_suffices(&serve->options, ""))
+        memory_suffices(&serve->options, starts_as_replica(serve, disk), ""))
         code = serve_loop(serve, disk);
     disk_close(serve->options.archive);
     disk_close(disk);
@@ -277,6 +286,14 @@ static int serve_open(struct serve *serve)
     if (!had_data && code != EXIT_OK)
         path_forget(typed->data);
     return code;
+}
+
+/* The text was checked. */
+static enum server_indexes indexes_of(const struct serve_options *typed)
+{
+    if (typed->indexes == NULL)
+        return SERVER_INDEXES_OF_ROLE;
+    return strcmp(typed->indexes, "on") == 0 ? SERVER_INDEXES_ON : SERVER_INDEXES_OFF;
 }
 
 /* The options as typed, converted to the server's units. */
@@ -289,6 +306,7 @@ static struct server_options server_options_of(struct serve *serve)
     options.spin_us = typed->spin;
     options.output_chunks = typed->output_chunks;
     options.lazy_memory = typed->lazy_memory;
+    options.indexes = indexes_of(typed);
     options.wal_writes = typed->log_writes;
     options.wal_segment_size = (uint64_t)typed->log_segment << 20;
     options.rewrite_log_note = typed->rewrite_log_note;
@@ -326,6 +344,11 @@ static bool options_agree(const struct serve_options *typed)
     if (typed->name != NULL && strlen(typed->name) > NAME_SIZE) {
         fprintf(stderr, "till serve: --name %s: it has more than %d bytes\n", typed->name,
                 NAME_SIZE);
+        return false;
+    }
+    if (typed->indexes != NULL && strcmp(typed->indexes, "on") != 0 &&
+        strcmp(typed->indexes, "off") != 0) {
+        fprintf(stderr, "till serve: --indexes %s: expected on or off\n", typed->indexes);
         return false;
     }
     if (typed->members > 0 && typed->members <= typed->acks) {

@@ -441,6 +441,10 @@ static void run_folder(struct shell *shell, struct folder *folder, const char *p
     shell->folder = folder;
     shell->room = malloc(FRAME_SIZE_MAX);
     shell->has_failed = shell->room == NULL || !folder_open(folder, path) || !folder_read(folder);
+    if (!shell->has_failed && !engine_list(folder->replay.engine)) {
+        fprintf(stderr, "till shell: no memory for the lists of orders\n");
+        shell->has_failed = true;
+    }
     if (!shell->has_failed)
         run_input(shell);
     folder_close(folder);

@@ -416,6 +416,8 @@ static const struct value_kind kind_id = {read_id, write_id,
                                           "a number above zero, a UUID, or 32 hexadecimal digits"};
 static const struct value_kind kind_key_or_none = {
     read_key_or_none, write_id, "a number, a UUID, or 32 hexadecimal digits; 0 for none"};
+static const struct value_kind kind_cursor = {read_key_or_none, write_id,
+                                              "what an answer told as `next`; 0: the first page"};
 static const struct value_kind kind_unsigned = {read_unsigned, write_unsigned, NULL};
 static const struct value_kind kind_signed = {read_signed, write_signed,
                                               "a whole number, negative ones with -"};
@@ -441,6 +443,7 @@ static bool is_named(unsigned type)
 /* The kinds of the types that their coding does not tell. */
 static const struct value_kind *const special_kinds[FIELD_TYPE_COUNT] = {
     [FIELD_key_or_none] = &kind_key_or_none,
+    [FIELD_cursor] = &kind_cursor,
     [FIELD_hash] = &kind_hash,
     [FIELD_time] = &kind_time,
     [FIELD_seconds] = &kind_seconds,

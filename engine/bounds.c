@@ -457,7 +457,8 @@ static enum invariant check_order_money(struct bounds *bounds, const struct orde
         return INVARIANT_record_refers;
     const struct money *money = money_at(bounds->engine, order->money);
     if (money->order != index || is_moved != (money->pieces != 0) ||
-        is_moved != (money->piece_count != 0))
+        is_moved != (money->piece_count != 0) || is_moved != (money->moved != 0) ||
+        money->moved > order->version)
         return INVARIANT_record_refers;
     if (money->points_value > order->total)
         return INVARIANT_points_value;

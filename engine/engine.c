@@ -8,6 +8,7 @@
 #include "engine/fetch.h"
 #include "engine/keys.h"
 #include "engine/layout.h"
+#include "engine/lists.h"
 #include "engine/plant.h"
 
 typedef enum outcome handler(struct engine *engine, struct command *command);
@@ -172,9 +173,15 @@ void engine_decide_fetched(struct engine *engine, uint64_t now_us, struct comman
     if (now_us > engine->time_us)
         engine->time_us = now_us;
     for (uint32_t i = 0; i < count; i++) {
-        i += offers_decide(engine, &commands[i], count - i);
-        if (i < count)
-            decide_one(engine, &commands[i]);
+        uint32_t run = offers_decide(engine, &commands[i], count - i);
+        if (engine->lists != NULL && run > 0)
+            lists_decided(engine, &commands[i], run);
+        i += run;
+        if (i == count)
+            break;
+        decide_one(engine, &commands[i]);
+        if (engine->lists != NULL)
+            lists_decided(engine, &commands[i], 1);
     }
 }
 
@@ -196,6 +203,10 @@ uint32_t engine_reply_bound(unsigned number, const void *body)
     }
     if (number == MESSAGE_stock_get)
         rows = ((const struct stock_get_body *)body)->item_count + 1u;
+    if (number == MESSAGE_order_list) {
+        uint16_t wanted = ((const struct order_list_body *)body)->wanted;
+        rows = wanted > 0 && wanted < rows ? wanted : rows;
+    }
     if (number == MESSAGE_stats)
         rows = METRIC_COUNT;
     uint32_t size = message->reply->size_bytes;

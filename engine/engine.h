@@ -53,6 +53,7 @@ struct command {
     /* Private to the engine, from engine_fetch to the decision: of the ids of an order.place. */
     uint32_t order_hash;
     uint32_t customer_hash;
+    uint32_t order; /* that it placed, when it is accepted */
 };
 
 struct engine;
@@ -65,6 +66,17 @@ void engine_destroy(struct engine *engine);
  * False when there is not enough. Another thread may decide meanwhile: contents are not touched; it
  * ends the work early by setting `stop`, unless that is NULL. */
 bool engine_populate(struct engine *engine, const atomic_bool *stop);
+
+/* Makes lists of the orders in memory, and keeps them from now on: without them, queries for lists
+ * answer NOT_INDEXED. They take engine_lists_bytes more, at once, and deciding becomes slower; they
+ * are no part of the state. Between two batches, of an engine that is fully loaded. False when
+ * there is not enough memory. */
+bool engine_list(struct engine *engine);
+uint64_t engine_lists_bytes(const struct engine_options *options);
+
+/* Are the lists those that would be made of the records now? True without lists. False: error says
+ * what differs. Reads everything. */
+bool engine_check_lists(const struct engine *engine, char *error, size_t error_size);
 
 /* Bytes of all tables at capacity, and what each takes as lines for a person. */
 uint64_t engine_memory_bytes(const struct engine *engine);

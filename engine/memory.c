@@ -8,6 +8,7 @@
 
 #include "engine/image.h"
 #include "engine/keys.h"
+#include "engine/lists.h"
 #include "engine/memory.h"
 
 const struct engine_options engine_options_default = {
@@ -317,6 +318,7 @@ static void tables_deinit(struct engine *engine)
 {
     deadlines_deinit(&engine->deadlines);
     free(engine->offers);
+    lists_destroy(engine->lists);
     for (unsigned i = 0; i < ENGINE_TABLE_COUNT; i++) {
         const struct table_info *table = table_info((enum engine_table)i);
         if (!is_of_deadlines(table))
@@ -357,6 +359,8 @@ bool engine_populate(struct engine *engine, const atomic_bool *stop)
         if (arena != NULL)
             all = memory_populate(arena->records, arena->mapped_bytes, stop);
     }
+    if (all && engine->lists != NULL)
+        all = memory_populate(engine->lists->memory, engine->lists->memory_bytes, stop);
     return all;
 }
 
@@ -383,6 +387,8 @@ uint64_t engine_memory_bytes(const struct engine *engine)
     uint64_t total = 0;
     for (size_t i = 0; i < count; i++)
         total += capacity_bytes(engine, capacities[i].offset);
+    if (engine->lists != NULL)
+        total += engine_lists_bytes(&engine->options);
     return total;
 }
 
@@ -404,6 +410,11 @@ void engine_print_memory(const struct engine *engine,
         uint64_t bytes = capacity_bytes(engine, capacities[i].offset);
         snprintf(line, sizeof line, "  %-12s %11u  %9.1f MiB  %6.1f bytes each", capacities[i].name,
                  capacity, (double)bytes / (1 << 20), (double)bytes / (double)capacity);
+        print(context, line);
+    }
+    if (engine->lists != NULL) {
+        snprintf(line, sizeof line, "  %-12s %11s  %9.1f MiB", "lists", "",
+                 (double)engine_lists_bytes(&engine->options) / (1 << 20));
         print(context, line);
     }
     snprintf(line, sizeof line, "  %-12s %11s  %9.1f MiB", "in all", "",

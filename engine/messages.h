@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "base/metrics.h"
 #include "base/schema.h"
+#include "base/status.h"
 
 struct name {
     char bytes[NAME_SIZE]; /* zero-padded; all zero is "no name" */

@@ -226,6 +226,7 @@ ALWAYS_INLINE bool offer_decide(struct engine *engine, struct run *run, struct c
     if (customer == 0)
         return false;
     uint32_t index = reuses ? order_alloc(engine) : ++engine->orders.count; /* there is room */
+    command->order = index;
     offer_take(engine, run, command, offer, index, customer);
     index_put(line, place, OFFER_PLANT(ID_UNSEEN) ? 1 : command->order_hash, index);
     offer_reply(engine, run, command, offer);

@@ -22,6 +22,7 @@
 #include "engine/account.h"
 #include "engine/earning.h"
 #include "engine/keys.h"
+#include "engine/lists.h"
 #include "engine/payment.h"
 #include "engine/piece_list.h"
 #include "engine/points.h"
@@ -103,11 +104,14 @@ void order_move(struct engine *engine, uint32_t index, const struct piece *piece
 {
     struct order *order = order_edit(engine, index);
     struct money *money = order_money_edit(engine, index);
+    if (engine->lists != NULL)
+        lists_pieces_leave(engine, index);
     if ((order->flags & ORDER_IS_MOVED) != 0)
         pieces_forget(engine, money);
     order->flags |= ORDER_IS_MOVED;
     money->pieces = runs_take(&engine->pieces, count);
     money->piece_count = count;
+    money->moved = order->version + 1; /* that this command makes */
     TILL_ASSERT(money->pieces != 0);
     for (uint32_t i = 0; i < count; i++) {
         struct piece *piece = piece_new(engine, money->pieces + i);
@@ -118,6 +122,8 @@ void order_move(struct engine *engine, uint32_t index, const struct piece *piece
         digest_mix(engine, (uint64_t)piece->stock << 32 | piece->quantity,
                    (uint64_t)index << 32 | piece->line);
     }
+    if (engine->lists != NULL)
+        lists_pieces_enter(engine, index);
 }
 
 /* How many versions a jump passes. */
@@ -232,10 +238,13 @@ void order_enter(struct engine *engine, uint32_t index, uint8_t state)
     struct order *order = order_edit(engine, index);
     if (order->state == order_state_PENDING && order->version > 1)
         engine->steps_reserved--;
-    engine->orders_by_state[order->state]--;
+    uint8_t from_state = order->state;
+    engine->orders_by_state[from_state]--;
     engine->orders_by_state[state]++;
     order->state = state;
     order_step(engine, index);
+    if (engine->lists != NULL && state != from_state)
+        lists_entered(engine, index, from_state);
 }
 
 void order_commit(struct engine *engine, uint32_t index)
@@ -309,6 +318,8 @@ void order_refund_due_add(struct engine *engine, uint32_t index, int64_t amount)
     money->refund_due += amount;
     engine->refund_order_count += money->refund_due > 0;
     digest_mix(engine, (uint64_t)money->refund_due, (uint64_t)money->captured ^ index);
+    if (engine->lists != NULL)
+        lists_refund_changed(engine, order_at(engine, index)->money);
 }
 
 void order_status_reply(const struct engine *engine, uint32_t index,

@@ -11,6 +11,7 @@
 #include "engine/account.h"
 #include "engine/earning.h"
 #include "engine/keys.h"
+#include "engine/lists.h"
 #include "engine/order.h"
 #include "engine/retake.h"
 
@@ -126,8 +127,8 @@ static void payment_list(struct engine *engine, uint32_t order, uint32_t index)
     payment_push(engine, order_at(engine, order)->money, index);
 }
 
-static struct payment *payment_add(struct engine *engine, uint32_t order,
-                                   const struct payment_event_body *event)
+static uint32_t payment_add(struct engine *engine, uint32_t order,
+                            const struct payment_event_body *event)
 {
     uint32_t index = payment_alloc(engine);
     TILL_ASSERT(index != 0);
@@ -142,7 +143,7 @@ static struct payment *payment_add(struct engine *engine, uint32_t order,
     index_insert(&engine->payment_index, payment_hash(engine, event->event, event->provider),
                  index);
     payment_list(engine, order, index);
-    return payment;
+    return index;
 }
 
 static void payment_digest(struct engine *engine, const struct payment *payment)
@@ -287,7 +288,8 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     if (ended)
         order_give_back(engine, index, order_state_EXPIRED);
     payment_apply(engine, index, effect, body->amount, &retake);
-    struct payment *payment = payment_add(engine, index, body);
+    uint32_t added = payment_add(engine, index, body);
+    struct payment *payment = payment_new(engine, added);
     if (effect == EFFECT_PARK) {
         payment->outcome = (uint8_t)reject(engine, OUTCOME_AMOUNT_MISMATCH, order->currency,
                                            order_money_due(engine, order));
@@ -298,12 +300,9 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
         payment->reply.applied = *reply;
     }
     payment_digest(engine, payment);
+    if (engine->lists != NULL)
+        lists_payment_changed(engine, added);
     return (enum outcome)payment->outcome;
-}
-
-static bool payment_is_parked(const struct payment *payment)
-{
-    return payment->outcome != OUTCOME_OK && payment->settlement == 0;
 }
 
 /* May the order still be confirmed by what is accepted? */
@@ -368,6 +367,8 @@ static void write_settlement(struct engine *engine, uint32_t known, uint8_t sett
     engine->parked_count--;
     engine->settled_count++;
     payment_digest(engine, payment);
+    if (engine->lists != NULL)
+        lists_payment_changed(engine, known);
 }
 
 enum outcome handle_payment_settle(struct engine *engine, struct command *command)

@@ -500,6 +500,7 @@ enum outcome handle_order_place(struct engine *engine, struct command *command)
     engine_accept(engine);
     uint32_t index = write_order(engine, &plan, fingerprint_of(command));
     write_effects(engine, &plan, index);
+    command->order = index;
     offer_keep(engine, &plan, index);
     if (command->sink != NULL)
         place_reply(engine, command, index);

@@ -66,7 +66,7 @@ union payment_reply {
 #include "engine/tables/tables.h"
 
 static_assert(sizeof(struct order) == 128, "two cache lines an order");
-static_assert(sizeof(struct money) == 72, "most of it in one cache line");
+static_assert(sizeof(struct money) == 80, "most of it in one cache line");
 static_assert(sizeof(struct key_record) == 64, "one cache line");
 
 #endif

@@ -94,6 +94,8 @@ struct engine {
     uint64_t terms_generation; /* raised by each change of what terms are judged by */
     struct offers *offers;
 
+    struct lists *lists; /* of orders, for those who look (engine/lists.h); NULL: there are none */
+
     const struct metrics *metrics_shown; /* of the other layers, for `stats`; NULL: none */
 
     uint32_t loaded_capacity[ENGINE_TABLE_COUNT]; /* of the image being loaded */

@@ -58,11 +58,38 @@ static void list_payments(struct engine *engine)
     }
 }
 
+/* The version with which a late payment took the order from other places: it became CONFIRMED with
+ * that. Steps of such an image lead to lower numbers. */
+static uint32_t moved_version(const struct engine *engine, const struct order *order)
+{
+    uint32_t at = order->steps;
+    while (at != 0 && at <= engine->steps.count) {
+        const struct step *step = step_at(engine, at);
+        uint32_t before = step->previous < at ? step->previous : 0;
+        uint8_t from = before != 0 ? step_at(engine, before)->state : order->first_state;
+        if (step->state == order_state_CONFIRMED && from != order_state_CONFIRMED)
+            return step->version;
+        at = before;
+    }
+    return 2;
+}
+
+static void note_moves(struct engine *engine)
+{
+    for (uint32_t i = 1; i <= engine->orders.count; i++) {
+        const struct order *order = order_at(engine, i);
+        if ((order->flags & ORDER_IS_MOVED) != 0 && order->money != 0 &&
+            order->money <= engine->moneys.count)
+            money_edit(engine, order->money)->moved = moved_version(engine, order);
+    }
+}
+
 bool engine_upgrade(struct engine *engine, unsigned schema)
 {
     if (schema >= 3)
         return true;
     link_pieces(engine);
     list_payments(engine);
+    note_moves(engine);
     return true;
 }

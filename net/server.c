@@ -565,6 +565,22 @@ static bool recover(struct server *server)
     return true;
 }
 
+/* A server keeps the lists that it starts with, whatever it becomes: a replica that is promoted has
+ * them, and a primary that is made a replica gets them when it begins anew. */
+static bool make_lists(struct server *server)
+{
+    enum server_indexes indexes = server->options.indexes;
+    bool is_wanted = indexes == SERVER_INDEXES_ON ||
+                     (indexes == SERVER_INDEXES_OF_ROLE && members_is_replica(server));
+    if (!is_wanted || engine_list(server->engine))
+        return true;
+    snprintf(server->error, sizeof server->error,
+             "no memory for the lists of orders (%.0f MiB): lower the capacities, or give "
+             "--indexes off",
+             (double)engine_lists_bytes(&server->options.engine) / (1 << 20));
+    return false;
+}
+
 static bool listen_on(struct server *server)
 {
     const char *address = server->options.listen;
@@ -598,7 +614,8 @@ struct server *server_create(const struct server_options *options, struct io *io
     }
     /* Listen first: an address that is taken is reported before a long log is read. Whoever
      * connects meanwhile waits for the first turn. */
-    if (made && listen_on(server) && members_open(server) && recover(server)) {
+    if (made && listen_on(server) && members_open(server) && recover(server) &&
+        make_lists(server)) {
         if (!options->lazy_memory)
             memory_take(server);
         metrics_open(server);

@@ -20,6 +20,13 @@
 
 enum { SERVER_ERROR_SIZE = 768 };
 
+/* Lists of orders (engine_list) are kept from the start of a server to its end. */
+enum server_indexes {
+    SERVER_INDEXES_OF_ROLE, /* by one that starts as a replica */
+    SERVER_INDEXES_ON,
+    SERVER_INDEXES_OFF,
+};
+
 struct server_options {
     const char *listen; /* ADDR:PORT or [ADDR]:PORT; port 0: a free one */
     struct engine_options engine;
@@ -39,6 +46,7 @@ struct server_options {
     uint64_t archive_keep_us;    /* archived files that are older are removed; 0: never */
     uint64_t archive_keep_bytes; /* the oldest are removed while there is more; 0: never */
     bool reads_ahead;            /* the log at start, on a second thread (net/ahead.h) */
+    enum server_indexes indexes; /* does it keep lists of orders? */
     bool lazy_memory;            /* tables get memory when it is first used, not ahead of that */
     uint64_t clock_bound_us;     /* a wall clock that is off by more has jumped; 0: the default */
     bool accept_clock;           /* an operator says that the wall clock is right now */

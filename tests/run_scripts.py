@@ -10,7 +10,8 @@ A script is a session as a person would type it into `till shell`, with the answ
 * Every line is followed by `>` and its answer. A `*` in it stands for any characters but spaces.
   The answer's seq and key are compared only where the expected one names them.
 * `! wait 2s` waits; `! restart` kills the server, starts it again on the same folder and continues;
-  `! options --lots 4`, before the first line, starts the server with other capacities.
+  `! options --lots 4`, before the first line, starts the server with other capacities, and
+  `--indexes on` with lists of orders.
 
 Each script gets a fresh server on a fresh folder. When it has run, the server is asked to stop and
 must exit with 0, and `till verify` must find nothing wrong with the folder. Several scripts run at
@@ -40,6 +41,9 @@ CAPACITIES = {
     "payments": "4k", "keys": "4k", "earnings": "4k",
 }
 
+# Options of the server alone, which nothing else that reads the folder has.
+SERVER_OPTIONS = ("indexes",)
+
 
 class Failure(Exception):
     """The script cannot go on."""
@@ -60,6 +64,10 @@ def read_line(stream, seconds_max, what):
     return line.decode(errors="replace").rstrip("\n")
 
 
+def option_words(options):
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+
 class Session:
     """A server on a folder, and a shell connected to it."""
 
@@ -67,18 +75,20 @@ class Session:
         self.till = till
         self.folder = folder
         self.capacities = dict(CAPACITIES)
+        self.server_options = {}
         self.server = None
         self.shell = None
         self.refused = False
 
     def capacity_options(self):
-        return [word for name, value in self.capacities.items() for word in (f"--{name}", value)]
+        return option_words(self.capacities)
 
     def start(self):
         with open(f"{self.folder}.log", "ab") as log:
             self.server = subprocess.Popen(
                 [self.till, "serve", "--data", self.folder, "--listen", "127.0.0.1:0",
-                 *self.capacity_options()], stdout=subprocess.PIPE, stderr=log, bufsize=0)
+                 *self.capacity_options(), *option_words(self.server_options)],
+                stdout=subprocess.PIPE, stderr=log, bufsize=0)
         line = ""
         while not line.startswith("listening on "):
             line = read_line(self.server.stdout, START_SECONDS_MAX, "the server's start")
@@ -157,7 +167,9 @@ def direct(session, directive):
     elif word == "restart":
         session.restart()
     elif word == "options" and session.server is None:
-        session.capacities.update(zip((name.lstrip("-") for name in rest[::2]), rest[1::2]))
+        for name, value in zip((word.lstrip("-") for word in rest[::2]), rest[1::2]):
+            options = session.server_options if name in SERVER_OPTIONS else session.capacities
+            options[name] = value
     else:
         raise Failure(f"no directive: ! {directive}")
 

@@ -21,6 +21,7 @@ GROUP(bench, "The server: one is started and removed afterwards, unless --connec
 TEXT(bench, folder, ".", "DIR", "where to put its data during the run")
 COUNT(bench, snapshot_log, 0, 1, UINT32_MAX, "BYTES",
       "take a snapshot whenever its log has grown by this much; without it, none is taken")
+FLAG(bench, indexes, "with lists of orders (--indexes on)")
 FLAG(bench, unpinned, "let server and clients run on any core, not on one each")
 FLAG(bench, engine_only, "no server: the engine in this process, without network and log")
 FLAG(bench, stages, "with --engine-only: measure each stage of deciding an order by itself")

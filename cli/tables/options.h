@@ -50,6 +50,9 @@ COUNT(serve, output_chunks, 4 << 10, 16, 1u << 20, "N",
       "chunks of 32 KiB for replies, shared by all connections")
 FLAG(serve, lazy_memory,
      "allocate memory only when it is first used: slower orders, a smaller process")
+TEXT(serve, indexes, NULL, "on/off",
+     "keep lists of orders, which order.list and attention.list need: deciding becomes slower, and "
+     "more memory is taken; by default on for a server that starts as a replica, off for others")
 GROUP(serve, "Durability (the log)")
 COUNT(serve, log_writes, WAL_WRITES_DEFAULT, 1, WAL_WRITES_MAX, "N",
       "blocks of the log being written to the disk at the same time, at most")

@@ -9,6 +9,8 @@
  *       a value of an enumerated type, or a bit of a type of flags. Numbers are never used again
  *   FLAGS(type)
  *       a type of flags: its named values are bits that combine */
+#include "base/status.h"
+
 #ifndef FIELD_TYPE
 #define FIELD_TYPE(name, c_type, coding, separator)
 #endif
@@ -25,6 +27,7 @@ FIELD_TYPE(key_or_none, struct id, IDENTITY, ':')
 FIELD_TYPE(u64, uint64_t, UNSIGNED, ':')
 FIELD_TYPE(u32, uint32_t, UNSIGNED, ':')
 FIELD_TYPE(u16, uint16_t, UNSIGNED, ':')
+FIELD_TYPE(u8, uint8_t, UNSIGNED, ':')
 FIELD_TYPE(hash, uint64_t, UNSIGNED, ':')
 FIELD_TYPE(sku, uint64_t, UNSIGNED, ':')
 FIELD_TYPE(warehouse, uint32_t, UNSIGNED, '/')
@@ -57,6 +60,9 @@ FIELD_TYPE(ledger_kind, uint8_t, UNSIGNED, ':')
 FIELD_TYPE(metric, uint16_t, UNSIGNED, ':')
 FIELD_TYPE(warehouse_state, uint8_t, UNSIGNED, ':')
 FIELD_TYPE(zone, uint8_t, UNSIGNED, ':')
+FIELD_TYPE(cursor, struct id, IDENTITY, ':')
+FIELD_TYPE(attention, uint8_t, UNSIGNED, ':')
+FIELD_TYPE(outcome, uint16_t, UNSIGNED, ':')
 FIELD_TYPE(zero8, uint8_t, ZERO, ':')
 FIELD_TYPE(zero16, uint16_t, ZERO, ':')
 FIELD_TYPE(zero32, uint32_t, ZERO, ':')
@@ -66,6 +72,7 @@ FLAGS(place_flags)
 FLAGS(sale_flags)
 FLAGS(stock_flags)
 
+NAMED(order_state, 0, ANY)
 NAMED(order_state, 1, PENDING)
 NAMED(order_state, 2, CONFIRMED)
 NAMED(order_state, 3, PARTIALLY_SHIPPED)
@@ -133,6 +140,16 @@ NAMED(stock_flags, 2, DISCARD)
 NAMED(warehouse_state, 1, ONLINE)
 NAMED(warehouse_state, 2, DRAINING)
 NAMED(warehouse_state, 3, OFFLINE)
+NAMED(attention, 1, PARKED)
+NAMED(attention, 2, REFUND_DUE)
+NAMED(attention, 3, REFUND_FAILED)
+NAMED(attention, 4, OFFLINE)
+NAMED(attention, 5, DEFICIT)
+
+/* Whatever outcomes there are. */
+#define OUTCOME_VALUE(number, NAME, ...) NAMED(outcome, number, NAME)
+OUTCOMES(OUTCOME_VALUE)
+#undef OUTCOME_VALUE
 
 /* Whatever metrics there are. */
 #define METRIC(number, layer, kind, unit, name, help) NAMED(metric, number, name)

@@ -1028,6 +1028,124 @@ FIELD(table, 3, u64, capacity, 1, "records that there is room for")
 FIELD(table, 4, u64, reserve, 1, "part of the capacity that only operators may use")
 SHAPE_END(table)
 
+SHAPE(order_list)
+FIELD(order_list, 1, cursor, cursor, 3, "zero: the newest; else the `next` of the answer before")
+FIELD(order_list, 2, id, customer, 3, "a known customer; zero: of any")
+FIELD(order_list, 3, sku, sku, 3, "a known SKU of which the order took units; 0: of any")
+FIELD(order_list, 4, u32, sale, 3, "a known sale; 0: in any or none")
+FIELD(order_list, 5, warehouse, warehouse, 3, "where the order's units come from; 0: from any")
+FIELD(order_list, 6, order_state, state, 3, "of the order; ANY: whatever it is")
+FIELD(order_list, 7, zero8, reserved, 3, "")
+FIELD(order_list, 8, u16, wanted, 3, "orders to show, at most 64; 0: 64")
+FIELD(order_list, 9, zero32, reserved2, 3, "")
+SHAPE_END(order_list)
+
+SHAPE(order_list_reply)
+FIELD(order_list_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(order_list_reply, 2, cursor, next, 3, "zero: there are no more; else ask again with it")
+FIELD(order_list_reply, 3, count, order_count, 3, "the newest first")
+FIELD(order_list_reply, 4, zero16, reserved, 3, "")
+FIELD(order_list_reply, 5, zero32, reserved2, 3, "")
+SHAPE_END(order_list_reply)
+
+SHAPE(order)
+FIELD(order, 1, id, order, 3, "its id")
+FIELD(order, 2, order_state, state, 3, "now")
+FIELD(order, 3, money_state, money, 3, "now")
+FIELD(order, 4, currency, currency, 3, "of its money")
+FIELD(order, 5, u32, version, 3, "1 when placed, one more for each change")
+FIELD(order, 6, money, total, 3, "sum of allocated quantity x price")
+FIELD(order, 7, id, customer, 3, "who placed it")
+FIELD(order, 8, u64, placed_seq, 3, "position of its placing in the log")
+FIELD(order, 9, time, placed, 3, "when it was placed")
+FIELD(order, 10, u32, sale, 3, "0: none")
+FIELD(order, 11, zero32, reserved, 3, "")
+SHAPE_END(order)
+
+SHAPE(sale_get)
+FIELD(sale_get, 1, u32, sale, 3, "a known sale")
+FIELD(sale_get, 2, zero32, reserved, 3, "")
+SHAPE_END(sale_get)
+REQUIRED(sale_get, sale)
+
+SHAPE(sale_get_reply)
+FIELD(sale_get_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(sale_get_reply, 2, sale_state, state, 3, "now")
+FIELD(sale_get_reply, 3, u8, indexed, 3,
+      "1: this server keeps lists; 0: what follows from them is zero")
+FIELD(sale_get_reply, 4, sale_flags, flags, 3, "as sale.put has it")
+FIELD(sale_get_reply, 5, u32, pools, 3, "how many it has")
+FIELD(sale_get_reply, 6, stock, left, 3, "units in its pools that nobody has")
+FIELD(sale_get_reply, 7, stock, taken, 3, "units of its pools that orders hold or have")
+FIELD(sale_get_reply, 8, stock, held, 3, "indexed: units of PENDING orders, from pools or not")
+FIELD(sale_get_reply, 9, stock, sold, 3, "indexed: units of orders CONFIRMED to DELIVERED")
+FIELD(sale_get_reply, 10, u32, pending, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 11, u32, confirmed, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 12, u32, partially_shipped, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 13, u32, shipped, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 14, u32, delivered, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 15, u32, expired, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 16, u32, failed, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 17, u32, cancelled, 3, "indexed: orders in this state")
+FIELD(sale_get_reply, 18, time, opens, 3, "0: no bound")
+FIELD(sale_get_reply, 19, time, closes, 3, "0: no bound")
+FIELD(sale_get_reply, 20, points, points_max, 3, "cap of points per order; 0: no cap")
+FIELD(sale_get_reply, 21, seconds, hold, 3, "a hold's length")
+FIELD(sale_get_reply, 22, seconds, hold_max, 3, "its cap, from the placing on")
+FIELD(sale_get_reply, 23, u32, points_share, 3, "cap as a share of the total, in 1/10000")
+FIELD(sale_get_reply, 24, u32, rate_points, 3, "this many points ...")
+FIELD(sale_get_reply, 25, u32, rate_money, 3, "... are worth this many minor units")
+FIELD(sale_get_reply, 26, quantity, customer_sku_max, 3, "units of one SKU per customer")
+FIELD(sale_get_reply, 27, quantity, customer_sale_max, 3, "units in all per customer")
+FIELD(sale_get_reply, 28, count, rejection_count, 3, "one for each outcome that it had")
+FIELD(sale_get_reply, 29, zero16, reserved, 3, "")
+SHAPE_END(sale_get_reply)
+
+SHAPE(rejected)
+FIELD(rejected, 1, outcome, outcome, 3, "of order.place in this sale")
+FIELD(rejected, 2, zero16, reserved, 3, "")
+FIELD(rejected, 3, zero32, reserved2, 3, "")
+FIELD(rejected, 4, u64, count, 3, "how often, since this server keeps lists")
+SHAPE_END(rejected)
+
+SHAPE(attention_list)
+FIELD(attention_list, 1, cursor, cursor, 3,
+      "zero: the first page; else the `next` of the answer before")
+FIELD(attention_list, 2, attention, kind, 3,
+      "PARKED: payments; REFUND_DUE: orders; REFUND_FAILED: refunds; OFFLINE: orders promised from "
+      "an offline warehouse; DEFICIT: stock")
+FIELD(attention_list, 3, zero8, reserved, 3, "")
+FIELD(attention_list, 4, u16, wanted, 3, "rows to show, at most 64; 0: 64")
+FIELD(attention_list, 5, zero32, reserved2, 3, "")
+SHAPE_END(attention_list)
+REQUIRED(attention_list, kind)
+
+SHAPE(attention_list_reply)
+FIELD(attention_list_reply, 1, u64, seq, 3, "last change the answer shows")
+FIELD(attention_list_reply, 2, cursor, next, 3, "zero: there are no more; else ask again with it")
+FIELD(attention_list_reply, 3, count, concern_count, 3,
+      "the newest first; of DEFICIT by when the stock was added")
+FIELD(attention_list_reply, 4, zero16, reserved, 3, "")
+FIELD(attention_list_reply, 5, zero32, reserved2, 3, "")
+SHAPE_END(attention_list_reply)
+
+SHAPE(concern)
+FIELD(concern, 1, id, order, 3, "whose order; zero: OFFLINE and DEFICIT")
+FIELD(concern, 2, order_state, state, 3, "the order's, now")
+FIELD(concern, 3, money_state, money, 3, "the order's, now")
+FIELD(concern, 4, currency, currency, 3, "of the amount")
+FIELD(concern, 5, u32, provider, 3, "PARKED: of the payment")
+FIELD(concern, 6, id, event, 3, "PARKED: the payment's event")
+FIELD(concern, 7, money, amount, 3, "parked, or due for refund")
+FIELD(concern, 8, u64, since, 3, "position in the log of what brought it here; 0: not kept")
+FIELD(concern, 9, sku, sku, 3, "DEFICIT: of which there is too little")
+FIELD(concern, 10, stock, available, 3, "DEFICIT: below zero")
+FIELD(concern, 11, warehouse, warehouse, 3, "DEFICIT, OFFLINE: where")
+FIELD(concern, 12, zero32, reserved, 3, "")
+FIELD(concern, 13, u64, orders, 3, "OFFLINE: that have units there which were not shipped")
+FIELD(concern, 14, stock, units, 3, "OFFLINE: how many")
+SHAPE_END(concern)
+
 /* Messages. */
 
 MESSAGE(1, hello, "hello", SESSION, any, FREE, 1, hello, none, 0, hello_reply, none, 0,
@@ -1147,6 +1265,13 @@ MESSAGE(56, points_ledger, "points.ledger", QUERY, read, FREE, 3, points_page, n
         "every movement of a customer's points, page by page")
 MESSAGE(57, points_terms, "points.terms", COMMAND, points, KEYED, 3, points_terms, none, 0,
         seq_reply, none, 0, "what orders without a sale earn from now on")
+MESSAGE(59, order_list, "order.list", QUERY, read, FREE, 3, order_list, none, 0, order_list_reply,
+        order, LIST_ROWS_MAX,
+        "orders of a customer, a SKU, a sale, a warehouse or a state, page by page")
+MESSAGE(60, sale_get, "sale.get", QUERY, read, FREE, 3, sale_get, none, 0, sale_get_reply, rejected,
+        OUTCOMES_MAX, "a sale: its terms, what is left, sold and held, and what was rejected")
+MESSAGE(61, attention_list, "attention.list", QUERY, read, FREE, 3, attention_list, none, 0,
+        attention_list_reply, concern, LIST_ROWS_MAX, "what a person must look at, page by page")
 
 #undef SHAPE
 #undef FIELD

@@ -304,6 +304,8 @@ MEMBER(money, 20, uint32_t, payments, payments, 3, "newest event of the order")
 MEMBER(money, 13, uint32_t, account, accounts, 3,
        "what happened since the order was sold; 0: nothing")
 MEMBER(money, 14, uint32_t, earning, earnings, 3, "points that the order earns; 0: none")
+MEMBER(money, 21, uint32_t, moved, none, 3, "the order's version when it was moved last; 0: never")
+MEMBER(money, 22, uint32_t, zero, none, 3, "")
 RECORD_END(money)
 
 /* What has happened to an order since it was sold: shipped, returned, refunded. Made by the first

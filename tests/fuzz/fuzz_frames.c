@@ -48,14 +48,15 @@ static struct engine *small_engine(const struct engine_options *options)
 {
     char error[256];
     struct engine *engine = engine_create(options, error, sizeof error);
-    TILL_ASSERT(engine != NULL);
+    TILL_ASSERT(engine != NULL && engine_list(engine));
     return engine;
 }
 
 static void check_engine(const struct engine *engine)
 {
     char error[512];
-    if (engine_check(engine, error, sizeof error))
+    if (engine_check(engine, error, sizeof error) &&
+        engine_check_lists(engine, error, sizeof error))
         return;
     fprintf(stderr, "%s\n", error);
     abort();

@@ -31,7 +31,8 @@ struct generator {
     [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2, [MESSAGE_order_reallocate] = 6,       \
     [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3, [MESSAGE_warehouse_put] = 3,     \
     [MESSAGE_zone_put] = 2, [MESSAGE_points_lots] = 3, [MESSAGE_points_ledger] = 4,                \
-    [MESSAGE_points_adjust] = 5, [MESSAGE_points_terms] = 2
+    [MESSAGE_points_adjust] = 5, [MESSAGE_points_terms] = 2, [MESSAGE_order_list] = 6,                     \
+    [MESSAGE_attention_list] = 3, [MESSAGE_sale_get] = 3
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -899,6 +900,59 @@ static void make_order_history(struct generator *generator)
         body->cursor = below(generator, order->version + 3ULL);
 }
 
+/* A place in a list, mostly that of something in it; a hint is only given where no list is so long
+ * that it matters. */
+static struct id any_cursor(struct generator *generator)
+{
+    const struct model *model = generator->model;
+    struct id cursor = {.low = below(generator, model->seq + 3)};
+    if (model->steps.count > 0 && chance(generator, 70))
+        cursor.low = model->steps.items[below(generator, (uint64_t)model->steps.count)].body.seq;
+    if (chance(generator, 50))
+        cursor.high = below(generator, (uint64_t)model->orders.count + 2);
+    if (model->orders.count < LIST_LOOKS_MAX && model->payments.count < LIST_LOOKS_MAX)
+        cursor.high |= below(generator, (uint64_t)model->orders.count + 70) << 32;
+    return chance(generator, 50) ? (struct id){0} : cursor;
+}
+
+static void make_order_list(struct generator *generator)
+{
+    static const uint8_t states[] = {order_state_PENDING, order_state_CONFIRMED,
+                                     order_state_EXPIRED, order_state_FAILED,
+                                     order_state_CANCELLED};
+    struct order_list_body *body = body_start(generator, sizeof *body);
+    unsigned more = chance(generator, 30) ? 50 : 0;
+    uint64_t first = below(generator, 5);
+    body->cursor = any_cursor(generator);
+    if (first == 0 || chance(generator, more))
+        body->customer = any_customer(generator);
+    if (first == 1 || chance(generator, more))
+        body->sku = any_sku(generator);
+    if (first == 2 || chance(generator, more))
+        body->sale = any_sale(generator);
+    if (first == 3 || chance(generator, more))
+        body->warehouse = any_warehouse(generator);
+    if (first == 4 || chance(generator, more))
+        body->state = states[below(generator, sizeof states)];
+    if (chance(generator, 60))
+        body->wanted = (uint16_t)small(generator, LIST_ROWS_MAX);
+}
+
+static void make_attention_list(struct generator *generator)
+{
+    struct attention_list_body *body = body_start(generator, sizeof *body);
+    body->kind = (uint8_t)(1 + below(generator, attention_DEFICIT));
+    body->cursor = any_cursor(generator);
+    if (chance(generator, 60))
+        body->wanted = (uint16_t)small(generator, LIST_ROWS_MAX);
+}
+
+static void make_sale_get(struct generator *generator)
+{
+    struct sale_get_body *body = body_start(generator, sizeof *body);
+    body->sale = any_sale(generator);
+}
+
 static void make_stats(struct generator *generator)
 {
     body_start(generator, sizeof(struct empty_body));
@@ -943,6 +997,9 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_payment_settle] = make_payment_settle,
     [MESSAGE_payment_get] = make_payment_get,
     [MESSAGE_stats] = make_stats,
+    [MESSAGE_order_list] = make_order_list,
+    [MESSAGE_attention_list] = make_attention_list,
+    [MESSAGE_sale_get] = make_sale_get,
     [MESSAGE_time_jump] = make_time_jump,
     [MESSAGE_epoch_begin] = make_epoch_begin,
 };

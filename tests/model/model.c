@@ -276,6 +276,9 @@ static const struct {
     [MESSAGE_payment_settle] = {model_payment_settle, true},
     [MESSAGE_payment_get] = {model_payment_get, false},
     [MESSAGE_stats] = {model_stats, false},
+    [MESSAGE_order_list] = {model_order_list, false},
+    [MESSAGE_attention_list] = {model_attention_list, false},
+    [MESSAGE_sale_get] = {model_sale_get, false},
     [MESSAGE_time_jump] = {model_time_jump, false},
     [MESSAGE_epoch_begin] = {model_epoch_begin, false},
 };
@@ -286,10 +289,21 @@ static void pass_time(struct model *model, uint64_t now)
         model->now = now;
 }
 
-void model_refused(struct model *model, uint64_t now)
+/* Counts a refusal, also in the sale that it was about. */
+static void count_refused(struct model *model, const struct model_request *request,
+                          enum outcome outcome)
+{
+    const struct order_place_body *body = request->body;
+    model->rejected++;
+    if (request->number == MESSAGE_order_place && model_find_sale(model, body->sale) != MODEL_NONE)
+        *MODEL_ADD(&model->refusals) = (struct model_refusal){body->sale, (uint16_t)outcome};
+}
+
+void model_refused(struct model *model, uint64_t now, const struct model_request *request,
+                   enum outcome outcome)
 {
     pass_time(model, now);
-    model->rejected++;
+    count_refused(model, request, outcome);
 }
 
 void model_decide(struct model *model, uint64_t now, const struct model_request *request,
@@ -307,5 +321,5 @@ void model_decide(struct model *model, uint64_t now, const struct model_request 
     }
     if (!reply->accepted && reply->outcome != OUTCOME_OK && reply->outcome != OUTCOME_REPLAYED &&
         reply->outcome != OUTCOME_AMOUNT_MISMATCH)
-        model->rejected++;
+        count_refused(model, request, (enum outcome)reply->outcome);
 }

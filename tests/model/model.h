@@ -119,6 +119,7 @@ struct model_order {
     uint32_t version;
     uint32_t parked;
     struct model_earning earning;
+    uint64_t moved;   /* seq at which a late payment took it from other places; 0: none did */
     bool awaits_word; /* placed as PAID, and no event has confirmed that payment yet */
     int line_first;
     int line_count;
@@ -217,6 +218,12 @@ struct model_epoch {
     uint64_t time;
 };
 
+/* An order that was refused in a sale. */
+struct model_refusal {
+    uint32_t sale;
+    uint16_t outcome;
+};
+
 #define MODEL_LISTS(LIST)                                                                          \
     LIST(struct model_sku, skus)                                                                   \
     LIST(struct model_stock, stocks)                                                               \
@@ -238,6 +245,7 @@ struct model_epoch {
     LIST(struct model_epoch, epochs)                                                               \
     LIST(struct model_warehouse, warehouses)                                                       \
     LIST(struct model_zone, zones)                                                                 \
+    LIST(struct model_refusal, refusals)                                                           \
     LIST(uint8_t, bytes)
 
 /* A list: items, how many there are, and how many fit before it must grow. */
@@ -300,7 +308,8 @@ void model_decide(struct model *model, uint64_t now, const struct model_request 
 
 /* Records that the engine refused a request because a table is full, which the model cannot
  * know. */
-void model_refused(struct model *model, uint64_t now);
+void model_refused(struct model *model, uint64_t now, const struct model_request *request,
+                   enum outcome outcome);
 
 /* As engine_holds_due and engine_next_due_us. */
 uint64_t model_holds_due(const struct model *model, uint64_t now);
@@ -316,6 +325,10 @@ int model_find_zone(const struct model *model, uint8_t zone);
 
 /* Is the warehouse not ONLINE? One that was never put is. */
 bool model_is_shut(const struct model *model, uint32_t warehouse);
+
+/* What is promised from a warehouse, after model_sum_stock. */
+int64_t model_units_promised(const struct model *model, uint32_t warehouse);
+uint64_t model_orders_promised(const struct model *model, uint32_t warehouse);
 
 /* The warehouses of a zone, the cheapest first; returns how many. */
 int model_zone_warehouses(const struct model *model, int zone, uint32_t *warehouses);
@@ -417,6 +430,7 @@ model_handler model_refund_begin, model_refund_finish, model_refund_get, model_o
 model_handler model_payment_settle, model_payment_get;
 model_handler model_order_reallocate;
 model_handler model_order_ship, model_order_deliver, model_order_return, model_order_parcels;
+model_handler model_order_list, model_attention_list, model_sale_get;
 
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */
 void model_answer_orders_concerned(const struct model *model, struct model_reply *reply,

@@ -156,9 +156,11 @@ bool model_take_again(struct model *model, int index)
     struct model_order *order = &model->orders.items[index];
     int sale = model_find_sale(model, order->sale);
     model_sum_stock(model);
-    if (!may_be_taken_again(model, order) ||
-        (!same_places_give(model, order) && !model_allocate_again(model, index)))
+    bool is_elsewhere = !same_places_give(model, order);
+    if (!may_be_taken_again(model, order) || (is_elsewhere && !model_allocate_again(model, index)))
         return false;
+    if (is_elsewhere)
+        order->moved = model->seq;
     bool is_closed = sale != MODEL_NONE && model->sales.items[sale].state == sale_state_CLOSED;
     for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++) {
         struct model_piece *piece = &model->pieces.items[p];

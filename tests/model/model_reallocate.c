@@ -196,6 +196,7 @@ void model_order_reallocate(struct model *model, const struct model_request *req
         return;
     }
     model_accept(model, reply);
+    model->orders.items[index].moved = model->seq;
     for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++) {
         model->pieces.items[p].quantity = 0;
         model->pieces.items[p].shipped = 0;

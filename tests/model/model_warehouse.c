@@ -29,7 +29,7 @@ static bool has_units(const struct model *model, int order, uint32_t warehouse)
     return false;
 }
 
-static int64_t units_promised(const struct model *model, uint32_t warehouse)
+int64_t model_units_promised(const struct model *model, uint32_t warehouse)
 {
     int64_t units = 0;
     for (int i = 0; i < model->stocks.count; i++) {
@@ -38,6 +38,14 @@ static int64_t units_promised(const struct model *model, uint32_t warehouse)
             units += stock->reserved + stock->committed;
     }
     return units;
+}
+
+uint64_t model_orders_promised(const struct model *model, uint32_t warehouse)
+{
+    uint64_t orders = 0;
+    for (int i = 0; i < model->orders.count; i++)
+        orders += has_units(model, i, warehouse);
+    return orders;
 }
 
 void model_warehouse_put(struct model *model, const struct model_request *request,
@@ -58,9 +66,8 @@ void model_warehouse_put(struct model *model, const struct model_request *reques
     model->warehouses.items[known].state = body->state;
     model_sum_stock(model);
     struct warehouse_put_reply_body *answer = model_answer(model, reply, sizeof *answer);
-    for (int i = 0; i < model->orders.count; i++)
-        answer->orders += has_units(model, i, body->warehouse);
-    answer->units = units_promised(model, body->warehouse);
+    answer->orders = model_orders_promised(model, body->warehouse);
+    answer->units = model_units_promised(model, body->warehouse);
     answer->state = body->state;
 }
 

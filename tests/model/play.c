@@ -107,7 +107,8 @@ __attribute__((format(printf, 3, 4))) static void fail(struct player *player, en
 static void check_invariants(struct player *player, const struct engine *engine)
 {
     char error[ERROR_SIZE] = "";
-    if (!engine_check(engine, error, sizeof error))
+    if (!engine_check(engine, error, sizeof error) ||
+        !engine_check_lists(engine, error, sizeof error))
         fail(player, FAULT_INVARIANT, "%s%s", error,
              engine == player->engine ? "" : ", in the copy");
 }
@@ -160,6 +161,27 @@ static void adopt_unknown(struct stats_reply_body *expected, const struct stats_
     }
 }
 
+/* The nodes that cursors have as hints are the engine's own. */
+static void adopt_hint(struct id *expected, const struct id *actual)
+{
+    if (!id_is_zero(*expected))
+        expected->high |= actual->high & ~(uint64_t)UINT32_MAX;
+}
+
+static void adopt_hints(const struct model_request *request, struct model_reply *expected,
+                        const struct command *command)
+{
+    const struct attention_list_body *attention = request->body;
+    if (command->reply_size != expected->size || command->outcome != OUTCOME_OK)
+        return;
+    if (request->number == MESSAGE_order_list)
+        adopt_hint(&((struct order_list_reply_body *)expected->words)->next,
+                   &((const struct order_list_reply_body *)command->reply)->next);
+    if (request->number == MESSAGE_attention_list && attention->kind != attention_DEFICIT)
+        adopt_hint(&((struct attention_list_reply_body *)expected->words)->next,
+                   &((const struct attention_list_reply_body *)command->reply)->next);
+}
+
 /* Decides with the model what the engine has decided, and compares the two. */
 static void compare(struct player *player, const struct model_request *request,
                     const struct command *command, uint64_t time)
@@ -171,7 +193,7 @@ static void compare(struct player *player, const struct model_request *request,
         model_decide(copy, time, request, &expected);
         model_destroy(copy);
         if (expected.accepted && !command->accepted) {
-            model_refused(player->model, time);
+            model_refused(player->model, time, request, OUTCOME_CAPACITY);
             return;
         }
     } else {
@@ -180,6 +202,7 @@ static void compare(struct player *player, const struct model_request *request,
     if (request->number == MESSAGE_stats && command->reply_size == expected.size)
         adopt_unknown((struct stats_reply_body *)expected.words,
                       (const struct stats_reply_body *)command->reply);
+    adopt_hints(request, &expected, command);
     if (command->outcome == expected.outcome && command->accepted == expected.accepted &&
         command->reply_size == expected.size &&
         memcmp(command->reply, expected.words, expected.size) == 0)
@@ -450,6 +473,7 @@ static void replay_log(struct player *player, uint64_t skip)
         fail(player, FAULT_REPLAY, "replay leads to another digest");
     else if (engine_checksum(player->second) != engine_checksum(player->engine))
         fail(player, FAULT_REPLAY, "replay leads to the same digest and another state");
+    TILL_ASSERT(engine_list(player->second));
     check_invariants(player, player->second);
     check_epochs(player, player->second);
     if (player->failure.fault == FAULT_NONE)
@@ -561,10 +585,10 @@ struct failure play(const struct sequence *sequence, const struct play_options *
     TILL_ASSERT(player->ids != NULL && player->fields != NULL);
     player->writer = (struct column_writer){player->ids, player->fields};
     player->engine = engine_create(&options->engine, error, sizeof error);
-    TILL_ASSERT(player->engine != NULL);
+    TILL_ASSERT(player->engine != NULL && engine_list(player->engine));
     if (options->has_single) {
         player->single = engine_create(&options->engine, error, sizeof error);
-        TILL_ASSERT(player->single != NULL);
+        TILL_ASSERT(player->single != NULL && engine_list(player->single));
     }
     imager_init(&player->imager, player->engine);
     player->random = sequence->seed;

@@ -168,6 +168,9 @@ def queries():
         "order.history": {"order": order_id(5)},
         "stats": {},
         "tables": {},
+        "order.list": {"customer": 6, "state": "ANY"},
+        "sale.get": {"sale": 1},
+        "attention.list": {"kind": "REFUND_DUE"},
     }
     kinds = {name for name, message in PROTOCOL.messages.items() if message.kind == "QUERY"}
     check_equal(kinds, fields.keys(), "the queries that there are")
@@ -188,10 +191,11 @@ def comparable(body):
 
 @test
 def every_query_is_answered_as_on_the_primary(run):
-    primary, replica = pair(run)
+    primary, replica = pair(run, "--indexes", "on")
     replica.start()
     place(primary, 1, 100)
     with primary.client() as client:
+        client.call("sale.put", key=8, sale=1)
         client.call("points.credit", key=9, customer=3, points=700)
         client.call("order.cancel", key=10, order=order_id(5))
     wait_level(primary, replica)
@@ -202,6 +206,34 @@ def every_query_is_answered_as_on_the_primary(run):
         check_equal(answer(theirs, "order.get", unknown), answer(ours, "order.get", unknown),
                     "an order that is not there")
     finish(run, replica, primary)
+
+
+def listed(member):
+    """What a member answers to who asks for a customer's orders, and how many it shows."""
+    with member.client() as client:
+        reply = client.call("order.list", customer=1, state="ANY")
+        return reply.outcome, len(reply.rows or [])
+
+
+@test
+def lists_are_kept_by_who_starts_as_a_replica_and_stay_when_it_is_promoted(run):
+    primary, replica = pair(run)
+    replica.start()
+    place(primary, 100, 101)
+    wait_level(primary, replica)
+    check_equal(listed(primary), ("NOT_INDEXED", 0), "the primary")
+    check_equal(listed(replica), ("OK", 2), "the replica")
+    primary.kill()
+    promote(run, replica, primary)
+    wait_until(lambda: place(replica, 300, 1) == ["OK"], "an order of the new primary")
+    check_equal(listed(replica), ("OK", 3), "the replica that was promoted")
+    replica.stop()
+    replica.start()
+    check_equal(listed(replica), ("NOT_INDEXED", 0), "as a primary from its start on")
+    replica.stop()
+    replica.start("--indexes", "on")
+    check_equal(listed(replica), ("OK", 3), "with --indexes on")
+    finish(run, replica)
 
 
 @test

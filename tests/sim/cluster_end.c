@@ -192,6 +192,7 @@ static void judge_asides(struct node *node)
 
 void cluster_judge(struct cluster *cluster)
 {
+    char error[256];
     struct history_block *tip = NULL;
     uint64_t digest = engine_checksum(cluster->nodes[0].server->engine);
     for (unsigned i = 0; i < cluster->node_count; i++) {
@@ -202,6 +203,8 @@ void cluster_judge(struct cluster *cluster)
             tip = node->tip;
         CHECK(node->tip == NULL || node->tip == tip);
         CHECK_EQUAL(engine_checksum(node->server->engine), digest);
+        if (!engine_check_lists(node->server->engine, error, sizeof error))
+            test_fail(__FILE__, __LINE__, "of %s, %s", node_name(node), error);
     }
     history_judge(&cluster->history, tip);
     for (unsigned i = 0; i < cluster->node_count; i++) {

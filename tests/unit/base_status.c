@@ -54,7 +54,9 @@ TEST(outcome_numbers_are_those_of_the_protocol)
     CHECK(strcmp(outcome_name(OUTCOME_STORAGE_FULL), "STORAGE_FULL") == 0);
     CHECK_EQUAL(OUTCOME_STORAGE_FULL, 31);
     CHECK(strcmp(outcome_name(OUTCOME_NO_QUORUM), "NO_QUORUM") == 0);
-    CHECK_EQUAL(OUTCOME_NO_QUORUM, OUTCOME_COUNT - 1);
+    CHECK_EQUAL(OUTCOME_NO_QUORUM, 32);
+    CHECK(strcmp(outcome_name(OUTCOME_NOT_INDEXED), "NOT_INDEXED") == 0);
+    CHECK_EQUAL(OUTCOME_NOT_INDEXED, OUTCOME_COUNT - 1);
 }
 
 TEST(outcome_beyond_the_table_is_unknown)

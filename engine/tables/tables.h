@@ -364,9 +364,16 @@ MEMBER(payment, 9, uint32_t, zero, none, 1, "")
 MEMBER(payment, 10, union payment_reply, reply, none, 1, "its first answer")
 MEMBER(payment, 11, uint8_t, settlement, none, 3, "of a parked one; 0: none yet")
 MEMBER(payment, 12, uint8_t, zero2, none, 3, "")
-MEMBER(payment, 13, uint16_t, zero3, none, 3, "")
-MEMBER(payment, 14, uint32_t, zero4, none, 3, "")
+MEMBER(payment, 13, uint16_t, opaque_size, none, 3, "bytes of the provider's own")
+MEMBER(payment, 14, uint32_t, opaques, opaques, 3, "the first of the records that have them")
 RECORD_END(payment)
+
+/* Bytes that a payment event carried. */
+RECORD(opaque)
+MEMBER(opaque, 1, struct opaque_part, part, none, 3, "the bytes, zeros behind the last")
+MEMBER(opaque, 2, uint32_t, payment, payments, 3, "whose they are")
+MEMBER(opaque, 3, uint32_t, next, opaques, 3, "the rest of them, or the next free record")
+RECORD_END(opaque)
 
 RECORD(key_record)
 MEMBER(key_record, 1, struct id, key, none, 1, "the idempotency key")
@@ -420,6 +427,7 @@ TABLE(15, ARENA, lines, line, lines, 1, "lines of orders that have more than one
 TABLE(16, ARENA, ledger, ledger_entry, ledger, 1, "movements of points")
 TABLE(17, ARENA, steps, step, steps, 1, "transitions of orders after their first")
 TABLE(18, ARENA, payments, payment, payments, 1, "payment events with their first answers")
+TABLE(35, POOL, opaques, opaque, opaques, 3, "bytes that payment events carried")
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
 TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
 
@@ -478,6 +486,8 @@ SCALAR(64, STATE, parcels_free_count, parcels_free_count, 3, "records given back
 SCALAR(65, STATE, refunds_free, refunds_free, 3, "the record that was given back last")
 SCALAR(66, STATE, refunds_free_count, refunds_free_count, 3, "records given back")
 SCALAR(67, STATE, settled_count, settled_count, 3, "payment events that were parked")
+SCALAR(68, STATE, opaques_free, opaques_free, 3, "the record that was given back last")
+SCALAR(69, STATE, opaques_free_count, opaques_free_count, 3, "records given back")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 
@@ -503,6 +513,7 @@ CAPACITY(19, accounts, 2u << 20, "orders that were shipped, refunded or settled"
 CAPACITY(20, fulfilments, 2u << 20, "allocations of orders that were shipped or refunded by lines")
 CAPACITY(21, parcels, 4u << 20, "parcels shipped and parcels delivered")
 CAPACITY(22, refunds, 1u << 20, "refunds of the orders in memory")
+CAPACITY(23, opaques, 256u << 10, "bytes that payment events carry, 56 in each")
 
 #undef RECORD
 #undef MEMBER

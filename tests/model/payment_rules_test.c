@@ -1,5 +1,7 @@
 /* Every cell of the table of payments in docs/rules.md, by hand: what an event does, by the order's
  * state. Then what a person decides about those that were parked. */
+#include <string.h>
+
 #include "tests/model/by_hand.h"
 
 /* An order of one unit at 100, PENDING; FAILED at once if its payment fails. */
@@ -310,5 +312,68 @@ TEST(invalid_settlement_comes_before_what_is_not_found)
     check_rejection(order_state_CONFIRMED, 0);
     CHECK_EQUAL(payment(1)->amount, 100);
     CHECK_EQUAL(payment(1)->time, now);
+    script_end();
+}
+
+struct opaque_event {
+    struct payment_event_body fixed;
+    struct opaque_body rows[OPAQUE_ROWS_MAX];
+};
+
+static uint16_t pay_with(const struct opaque_event *event)
+{
+    return ask(MESSAGE_payment_event, event,
+               sizeof event->fixed + event->fixed.opaque_count * sizeof event->rows[0]);
+}
+
+TEST(event_keeps_the_bytes_that_it_carries)
+{
+    script_with_a_pending_order();
+    struct opaque_event event = {.fixed = {.event = id(1),
+                                           .order = id(1),
+                                           .amount = 100,
+                                           .provider = 1,
+                                           .status = payment_status_SUCCESS,
+                                           .currency = EURO,
+                                           .opaque_count = OPAQUE_ROWS_MAX,
+                                           .opaque_size = OPAQUE_SIZE_MAX}};
+    for (unsigned i = 0; i < OPAQUE_SIZE_MAX; i++)
+        ((uint8_t *)event.rows)[i] = (uint8_t)(i + 1);
+    CHECK_EQUAL(pay_with(&event), OUTCOME_OK);
+    const struct payment_get_reply_body *answer = payment(1);
+    CHECK_EQUAL(answer->opaque_size, OPAQUE_SIZE_MAX);
+    CHECK(memcmp(answer + 1, event.rows, OPAQUE_SIZE_MAX) == 0);
+    CHECK_EQUAL(pay_with(&event), OUTCOME_REPLAYED);
+    /* They are part of its content. */
+    event.rows[31].bytes ^= 1ULL << 63;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_EVENT_CONFLICT);
+    event.fixed.opaque_count = event.fixed.opaque_size = 0;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_EVENT_CONFLICT);
+    script_end();
+}
+
+TEST(bytes_of_an_event_fill_their_rows)
+{
+    script_with_a_pending_order();
+    struct opaque_event event = {.fixed = {.event = id(1),
+                                           .order = id(1),
+                                           .amount = 100,
+                                           .provider = 1,
+                                           .status = payment_status_SUCCESS,
+                                           .currency = EURO,
+                                           .opaque_count = 2,
+                                           .opaque_size = 8},
+                                 .rows = {{.bytes = 1}}};
+    CHECK_EQUAL(pay_with(&event), OUTCOME_INVALID);
+    check_rejection(payment_event_field_opaque_size, 0);
+    event.fixed.opaque_size = 17;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_INVALID);
+    event.fixed.opaque_size = 9;
+    event.rows[1].bytes = 0x100;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_INVALID);
+    check_rejection(ROW_FIELD + opaque_field_bytes, 0);
+    event.rows[1].bytes = 0xff;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_OK);
+    CHECK_EQUAL(payment(1)->opaque_size, 9);
     script_end();
 }

@@ -81,6 +81,7 @@ struct play_options play_options_for(int count)
         .fulfilments = 64 * n,
         .parcels = n,
         .refunds = n,
+        .opaques = 8 * n,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;

@@ -35,6 +35,7 @@ static struct engine *engine_made(void)
                                            .fulfilments = 4,
                                            .parcels = 4,
                                            .refunds = 4,
+                                           .opaques = 4,
                                            .stocks = 128,
                                            .sales = 8,
                                            .pools = 8,

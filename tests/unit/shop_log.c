@@ -33,6 +33,7 @@ struct engine_options shop_log_options(void)
         .fulfilments = 64,
         .parcels = 64,
         .refunds = 64,
+        .opaques = 64,
     };
 }
 

@@ -95,11 +95,17 @@ struct fulfilment *order_fulfilments_edit(struct engine *engine, uint32_t index)
     return fulfilments;
 }
 
+/* The order's run of fulfilments is nobody's from now on. */
+static void fulfilments_leave(struct engine *engine, uint32_t index)
+{
+    uint32_t count = order_pieces(engine, order_at(engine, index)).count;
+    memset(order_fulfilments_edit(engine, index), 0, count * sizeof(struct fulfilment));
+}
+
 void order_fulfilments_replace(struct engine *engine, uint32_t index,
                                const struct fulfilment *fulfilments, uint32_t count)
 {
-    uint32_t count_before = order_pieces(engine, order_at(engine, index)).count;
-    memset(order_fulfilments_edit(engine, index), 0, count_before * sizeof fulfilments[0]);
+    fulfilments_leave(engine, index);
     uint32_t first = arena_take(&engine->fulfilments, count);
     TILL_ASSERT(first != 0);
     memcpy(fulfilment_new(engine, first), fulfilments, count * sizeof fulfilments[0]);
@@ -119,6 +125,8 @@ void account_forget(struct engine *engine, uint32_t order)
     const struct account *account = account_at(engine, money->account);
     if (money->account == 0)
         return;
+    if (account->fulfilments != 0)
+        fulfilments_leave(engine, order);
     for (uint32_t at = account->parcels; at != 0;) {
         uint32_t next = parcel_at(engine, at)->next;
         parcel_free(engine, at);

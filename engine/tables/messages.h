@@ -610,6 +610,8 @@ FIELD(order_reallocate, 8, zero32, reserved3, 3, "")
 SHAPE_END(order_reallocate)
 REQUIRED(order_reallocate, key)
 REQUIRED(order_reallocate, order)
+REQUIRED(order_reallocate, warehouse)
+REQUIRED(order_reallocate, allocation)
 
 SHAPE(order_ship)
 FIELD(order_ship, 1, key, key, 3, "idempotency key")

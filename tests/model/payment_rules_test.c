@@ -23,7 +23,7 @@ static void script_with_a_pending_order(void)
                 OUTCOME_OK);
 }
 
-static void check_order(uint64_t order, uint8_t state, int64_t captured, int64_t refund_due,
+static void check_order(uint64_t order, unsigned state, int64_t captured, int64_t refund_due,
                         uint32_t parked)
 {
     const struct order_money_reply_body *answer = money(order);
@@ -106,7 +106,7 @@ TEST(ended_order_records_a_failure)
 }
 
 /* The states that a sold order of three units goes through. */
-static void go_on(uint8_t state)
+static void go_on(unsigned state)
 {
     struct moving one = {.fixed = {.order = id(1)}, .rows = {{.line = 1, .quantity = 1}}};
     if (state == order_state_PARTIALLY_SHIPPED)
@@ -133,9 +133,9 @@ static void script_with_a_sold_order(void)
 TEST(sold_order_owes_a_second_capture_of_the_right_amount)
 {
     script_with_a_sold_order();
-    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+    for (unsigned state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
         go_on(state);
-        int64_t times = state - order_state_CONFIRMED + 1;
+        int64_t times = (int64_t)state - order_state_CONFIRMED + 1;
         CHECK_EQUAL(pay(state, 1, 300, payment_status_SUCCESS), OUTCOME_OK);
         check_order(1, state, 300 + 300 * times, 300 * times, 0);
         CHECK_EQUAL(money(1)->kept, 300);
@@ -146,11 +146,11 @@ TEST(sold_order_owes_a_second_capture_of_the_right_amount)
 TEST(sold_order_owes_a_wrong_amount_and_parks_another_currency)
 {
     script_with_a_sold_order();
-    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+    for (unsigned state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
         go_on(state);
-        int64_t times = state - order_state_CONFIRMED + 1;
+        int64_t times = (int64_t)state - order_state_CONFIRMED + 1;
         CHECK_EQUAL(pay(state, 1, 7, payment_status_SUCCESS), OUTCOME_OK);
-        CHECK_EQUAL(pay_in(DOLLAR, 20u + state, 1, 300), OUTCOME_AMOUNT_MISMATCH);
+        CHECK_EQUAL(pay_in(DOLLAR, 20 + state, 1, 300), OUTCOME_AMOUNT_MISMATCH);
         check_order(1, state, 300 + 7 * times, 7 * times, (uint32_t)times);
     }
     script_end();
@@ -159,7 +159,7 @@ TEST(sold_order_owes_a_wrong_amount_and_parks_another_currency)
 TEST(sold_order_records_a_failure_which_never_undoes_a_capture)
 {
     script_with_a_sold_order();
-    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+    for (unsigned state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
         go_on(state);
         CHECK_EQUAL(pay(state, 1, 300, payment_status_FAILURE), OUTCOME_OK);
         check_order(1, state, 300, 0, 0);

@@ -120,17 +120,28 @@ static struct report_place break_far_count(struct engine *engine)
     return number(SCALAR_far_count);
 }
 
+/* Does the order have payments that were settled? */
+static bool order_has_settled(const struct engine *engine, uint32_t order)
+{
+    bool has = false;
+    for (uint32_t i = 1; i <= engine->payments.count; i++)
+        has |= payment_at(engine, i)->order == order && payment_at(engine, i)->settlement != 0;
+    return has;
+}
+
 /* Two successful payments of one order, whose sum overflows. */
 static struct report_place break_sum(struct engine *engine)
 {
     uint32_t first = 0;
     for (uint32_t i = 1; i <= engine->payments.count; i++) {
         struct payment *payment = payment_edit(engine, i);
-        if (payment->status != payment_status_SUCCESS || payment->outcome != OUTCOME_OK)
+        if (payment->status != payment_status_SUCCESS || payment->outcome != OUTCOME_OK ||
+            order_has_settled(engine, payment->order))
             continue;
         if (first != 0) {
             payment_edit(engine, first)->amount = payment->amount = INT64_MAX;
             payment->order = payment_at(engine, first)->order;
+            payment->currency = payment_at(engine, first)->currency;
             return record(TABLE_payments, i);
         }
         first = i;
@@ -429,9 +440,12 @@ static struct report_place break_take_owner(struct engine *engine)
     return nothing;
 }
 
+/* Has it lines, and nothing been refunded of its total? */
 static bool order_has_lines(const struct engine *engine, uint32_t index)
 {
-    return !order_is_inline(order_at(engine, index)) && order_at(engine, index)->total < TOTAL_MAX;
+    const struct order *order = order_at(engine, index);
+    return !order_is_inline(order) && order->total < TOTAL_MAX &&
+           order_account(engine, order)->worth == 0;
 }
 
 static struct report_place break_total(struct engine *engine)
@@ -662,7 +676,8 @@ static struct report_place break_tally_number(struct engine *engine)
 static bool is_of_two_steps(const struct engine *engine, uint32_t index)
 {
     const struct order *order = order_at(engine, index);
-    return order->version == 2 && order->state != order_state_PENDING;
+    return order->version == 2 && order->state != order_state_PENDING &&
+           order_account(engine, order)->order == 0;
 }
 
 static struct report_place break_version(struct engine *engine)

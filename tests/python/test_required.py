@@ -66,9 +66,9 @@ def required_by_shape():
 
 
 def set_up(server):
-    """SKU 1 has stock and a price, SKU 3 costs nothing, sale 2 is open, order 1 is PENDING and has a
-    parked payment, order 2 is sold and has a refund that has begun, order 3 is shipped and was paid
-    twice."""
+    """SKU 1 has stock and a price, SKU 3 costs nothing, sale 2 is open, order 1 is PENDING and has
+    a parked payment, order 2 is sold and has a refund that has begun, order 3 is shipped and was
+    paid twice."""
     paid = {"customer": 7, "flags": 2}
     payment = {"provider": 1, "status": "SUCCESS", "amount": PRICE, "currency": USD}
     units = [{"sku": 1, "quantity": 1, "price": PRICE}]

@@ -32,6 +32,8 @@
 #define TABLES_MAX           64  /* capacities */
 #define REPLICAS_MAX         16  /* that follow one server */
 #define METRIC_NUMBER_MAX    448 /* metrics: one reply has all of them */
+#define OPAQUE_SIZE_MAX      256 /* bytes that a payment event may carry, */
+#define OPAQUE_ROWS_MAX      32  /* eight in a row */
 #define NAME_SIZE            32  /* bytes of a SKU's name, zero-padded */
 
 /* Decisions. */
@@ -84,6 +86,7 @@
 static_assert(FRAME_SIZE_MAX % FRAME_ALIGN == 0, "frames are aligned");
 static_assert(WAL_BLOCK_SIZE_MAX % WAL_ALIGN == 0, "blocks are aligned");
 static_assert(WAL_SEGMENT_SIZE % WAL_BLOCK_SIZE_MAX == 0, "a segment holds whole blocks");
+static_assert(OPAQUE_ROWS_MAX * 8 == OPAQUE_SIZE_MAX, "a row has eight bytes");
 static_assert(ORDER_PIECES_MAX >= ORDER_LINES_MAX, "each line may have one warehouse at least");
 
 #endif

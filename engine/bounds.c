@@ -42,6 +42,7 @@
     CLAIM(fulfilments, fulfilments, fulfilments.records, "it is neither an order's nor free")      \
     CLAIM(parcels, parcels, parcels, "it is neither an order's nor free")                          \
     CLAIM(refunds, refunds, refunds, "it is neither an order's nor free")                          \
+    CLAIM(opaques, opaques, opaques, "it is neither an event's nor free")                          \
     CLAIM(point_takes, point_takes, point_takes, "it is neither an order's nor free")              \
     CLAIM(chunks, deadline_chunks, deadlines.chunks, "it is neither a bucket's nor free")          \
     CLAIM(lots, lots, lots, "it is neither in its customer's list nor free")                       \
@@ -641,6 +642,24 @@ static enum invariant check_step(struct bounds *bounds, uint32_t index)
                                                            : INVARIANT_holds;
 }
 
+/* The records of an event's opaque bytes: as many as these need. */
+static enum invariant check_opaques(struct bounds *bounds, const struct payment *payment,
+                                    uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    uint32_t room = 0;
+    if (payment->opaque_size > OPAQUE_SIZE_MAX)
+        return INVARIANT_record_range;
+    for (uint32_t at = payment->opaques; at != 0; at = opaque_at(engine, at)->next) {
+        if (!claim(bounds, CLAIM_opaques, at) || opaque_at(engine, at)->payment != index)
+            return INVARIANT_record_list;
+        room += OPAQUE_PART_SIZE;
+    }
+    return room < payment->opaque_size || room >= payment->opaque_size + (uint32_t)OPAQUE_PART_SIZE
+               ? INVARIANT_record_refers
+               : INVARIANT_holds;
+}
+
 static enum invariant check_payment(struct bounds *bounds, uint32_t index)
 {
     const struct payment *payment = payment_at(bounds->engine, index);
@@ -654,13 +673,13 @@ static enum invariant check_payment(struct bounds *bounds, uint32_t index)
         return INVARIANT_record_range;
     if (!is_one_of(payment->order, &bounds->engine->orders))
         return INVARIANT_record_refers;
-    if (payment->next == 0)
-        return INVARIANT_holds;
-    if (!claim(bounds, CLAIM_payments, payment->next))
-        return INVARIANT_record_list;
-    return payment_at(bounds->engine, payment->next)->order != payment->order
-               ? INVARIANT_record_refers
-               : INVARIANT_holds;
+    if (payment->next != 0) {
+        if (!claim(bounds, CLAIM_payments, payment->next))
+            return INVARIANT_record_list;
+        if (payment_at(bounds->engine, payment->next)->order != payment->order)
+            return INVARIANT_record_refers;
+    }
+    return check_opaques(bounds, payment, index);
 }
 
 static enum invariant check_key(struct bounds *bounds, uint32_t slot)

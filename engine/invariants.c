@@ -130,6 +130,9 @@ static void write_name(const struct engine *engine, struct report_place place,
     case TABLE_payments:
         write_payment(engine, index, name);
         break;
+    case TABLE_opaques:
+        write_payment(engine, in_use(&engine->payments, opaque_at(engine, index)->payment), name);
+        break;
     case TABLE_keys:
         write_id(name, "key", key_record_at(engine, index)->key);
         break;

@@ -8,6 +8,7 @@
  * do, before anything is done. What it parks waits for a person, who settles it. */
 #include "engine/payment.h"
 
+#include "base/bytes.h"
 #include "engine/account.h"
 #include "engine/earning.h"
 #include "engine/keys.h"
@@ -146,6 +147,61 @@ static uint32_t payment_add(struct engine *engine, uint32_t order,
     return index;
 }
 
+/* Records for so many opaque bytes. */
+static uint32_t opaques_needed(uint32_t size)
+{
+    return (size + OPAQUE_PART_SIZE - 1) / OPAQUE_PART_SIZE;
+}
+
+/* The bytes of the next record: all it can have, or the rest. */
+static uint32_t opaque_part_size(uint32_t left)
+{
+    return left < OPAQUE_PART_SIZE ? left : OPAQUE_PART_SIZE;
+}
+
+static void opaques_write(struct engine *engine, uint32_t index, const uint8_t *bytes,
+                          uint32_t size)
+{
+    struct payment *payment = payment_edit(engine, index);
+    uint32_t *place = &payment->opaques;
+    payment->opaque_size = (uint16_t)size;
+    while (size > 0) {
+        uint32_t part = opaque_part_size(size);
+        *place = opaque_alloc(engine);
+        TILL_ASSERT(*place != 0);
+        struct opaque *opaque = opaque_new(engine, *place);
+        opaque->payment = index;
+        memcpy(opaque->part.bytes, bytes, part);
+        digest_mix(engine, checksum64(bytes, part), index);
+        place = &opaque->next;
+        bytes += part;
+        size -= part;
+    }
+}
+
+/* Copies a payment's opaque bytes to where there is room for all that there may be. */
+static void opaques_read(const struct engine *engine, const struct payment *payment, uint8_t *room)
+{
+    uint32_t left = payment->opaque_size;
+    for (uint32_t at = payment->opaques; at != 0; at = opaque_at(engine, at)->next) {
+        uint32_t part = opaque_part_size(left);
+        memcpy(room, opaque_at(engine, at)->part.bytes, part);
+        room += part;
+        left -= part;
+    }
+}
+
+void opaques_forget(struct engine *engine, uint32_t index)
+{
+    struct payment *payment = payment_edit(engine, index);
+    for (uint32_t at = payment->opaques; at != 0;) {
+        uint32_t next = opaque_at(engine, at)->next;
+        opaque_free(engine, at);
+        at = next;
+    }
+    payment->opaques = payment->opaque_size = 0;
+}
+
 static void payment_digest(struct engine *engine, const struct payment *payment)
 {
     digest_mix(engine, payment->event.low ^ (uint64_t)payment->amount,
@@ -199,11 +255,13 @@ static void payment_apply(struct engine *engine, uint32_t index, enum effect eff
 
 /* Room for what the event does. */
 static enum outcome check_room(struct engine *engine, uint32_t index, enum effect effect,
-                               const struct retake *retake)
+                               const struct retake *retake, uint32_t opaque_size)
 {
     const struct order *order = order_at(engine, index);
     if (payment_room(engine) == 0)
         return REJECT_FULL(engine, payments);
+    if (opaque_room(engine) < opaques_needed(opaque_size))
+        return REJECT_FULL(engine, opaques);
     /* A PENDING order can always end. */
     bool ends = effect == EFFECT_CONFIRM || effect == EFFECT_FAIL;
     if (!ends && !order_has_step_room(engine, order))
@@ -223,9 +281,12 @@ static enum outcome payment_replay(struct engine *engine, struct command *comman
                                    const struct payment *payment)
 {
     const struct payment_event_body *body = command->body;
+    uint8_t opaque[OPAQUE_SIZE_MAX];
+    opaques_read(engine, payment, opaque);
     if (!id_equal(order_at(engine, payment->order)->id, body->order) ||
         payment->status != body->status || payment->amount != body->amount ||
-        payment->currency != body->currency)
+        payment->currency != body->currency || payment->opaque_size != body->opaque_size ||
+        memcmp(opaque, body + 1, body->opaque_size) != 0)
         return reject(engine, OUTCOME_EVENT_CONFLICT, body->provider, 0);
     if (payment->outcome != OUTCOME_OK) {
         struct rejection_body *reply = reply_room(engine, command, sizeof *reply);
@@ -235,6 +296,19 @@ static enum outcome payment_replay(struct engine *engine, struct command *comman
     struct order_status_body *reply = reply_room(engine, command, sizeof *reply);
     *reply = payment->reply.applied;
     return OUTCOME_REPLAYED;
+}
+
+/* As many rows as the bytes fill, and zeros behind the last byte. */
+static enum outcome check_opaque(struct engine *engine, const struct payment_event_body *body)
+{
+    const uint8_t *bytes = (const uint8_t *)(body + 1);
+    uint32_t room = body->opaque_count * (uint32_t)sizeof(struct opaque_body);
+    if (body->opaque_size > room || room - body->opaque_size >= sizeof(struct opaque_body))
+        return reject_field(engine, payment_event_field_opaque_size);
+    uint32_t rest = room - body->opaque_size;
+    if (rest > 0 && !bytes_are_zero(bytes + body->opaque_size, rest))
+        return reject_field(engine, ROW_FIELD + opaque_field_bytes);
+    return OUTCOME_OK;
 }
 
 static enum outcome check_event(struct engine *engine, const struct payment_event_body *body)
@@ -249,7 +323,7 @@ static enum outcome check_event(struct engine *engine, const struct payment_even
         return reject_field(engine, payment_event_field_provider);
     if (body->currency == 0 || body->currency > CURRENCY_MAX)
         return reject_field(engine, payment_event_field_currency);
-    return OUTCOME_OK;
+    return check_opaque(engine, body);
 }
 
 /* What was captured so far plus this amount must stay a number. */
@@ -280,7 +354,7 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
     bool captures = effect == EFFECT_CONFIRM || effect == EFFECT_RETAKE || effect == EFFECT_REFUND;
     if (captures && captured_would_overflow(engine, index, body->amount))
         return reject(engine, OUTCOME_OVERFLOW, 0, TOTAL_MAX);
-    outcome = check_room(engine, index, effect, &retake);
+    outcome = check_room(engine, index, effect, &retake, body->opaque_size);
     if (outcome != OUTCOME_OK)
         return outcome;
 
@@ -289,6 +363,7 @@ enum outcome handle_payment_event(struct engine *engine, struct command *command
         order_give_back(engine, index, order_state_EXPIRED);
     payment_apply(engine, index, effect, body->amount, &retake);
     uint32_t added = payment_add(engine, index, body);
+    opaques_write(engine, added, (const uint8_t *)(body + 1), body->opaque_size);
     struct payment *payment = payment_new(engine, added);
     if (effect == EFFECT_PARK) {
         payment->outcome = (uint8_t)reject(engine, OUTCOME_AMOUNT_MISMATCH, order->currency,
@@ -422,7 +497,10 @@ enum outcome handle_payment_get(struct engine *engine, struct command *command)
     if (index == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
     const struct payment *payment = payment_at(engine, index);
-    struct payment_get_reply_body *reply = reply_room(engine, command, sizeof *reply);
+    uint32_t rows = (payment->opaque_size + (uint32_t)sizeof(struct opaque_body) - 1) /
+                    (uint32_t)sizeof(struct opaque_body);
+    struct payment_get_reply_body *reply =
+        reply_begin(engine, command, (uint32_t)(sizeof *reply + rows * sizeof(struct opaque_body)));
     *reply = (struct payment_get_reply_body){
         .seq = engine->seq,
         .order = order_at(engine, payment->order)->id,
@@ -430,8 +508,11 @@ enum outcome handle_payment_get(struct engine *engine, struct command *command)
         .settlement = payment->settlement,
         .parked = payment_is_parked(payment),
         .currency = payment->currency,
+        .opaque_count = (uint16_t)rows,
         .amount = payment->amount,
         .time = payment->time_us,
+        .opaque_size = payment->opaque_size,
     };
+    opaques_read(engine, payment, (uint8_t *)(reply + 1));
     return OUTCOME_OK;
 }

@@ -20,5 +20,7 @@ void payment_index_loose(struct engine *engine, uint32_t payment);
 
 /* The order has been given money: that lists its events from now on. */
 void payments_gather(struct engine *engine, uint32_t order);
+/* Gives back the records of the opaque bytes that the event carried. */
+void opaques_forget(struct engine *engine, uint32_t payment);
 
 #endif

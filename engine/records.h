@@ -35,6 +35,12 @@ struct zone_warehouses {
     uint32_t at[ZONE_WAREHOUSES_MAX];
 };
 
+enum { OPAQUE_PART_SIZE = 56 };
+
+struct opaque_part {
+    uint8_t bytes[OPAQUE_PART_SIZE];
+};
+
 struct key_reply {
     uint8_t bytes[KEY_REPLY_SIZE];
 };
@@ -67,6 +73,7 @@ union payment_reply {
 
 static_assert(sizeof(struct order) == 128, "two cache lines an order");
 static_assert(sizeof(struct money) == 80, "most of it in one cache line");
+static_assert(sizeof(struct opaque) == 64, "one cache line");
 static_assert(sizeof(struct key_record) == 64, "one cache line");
 
 #endif

@@ -430,26 +430,17 @@ enum outcome handle_order_return(struct engine *engine, struct command *command)
     return OUTCOME_OK;
 }
 
-/* A cursor is the number of the parcel that the page begins with. One that is no parcel of this
- * order begins a page without any. */
-enum outcome handle_order_parcels(struct engine *engine, struct command *command)
+/* The parcels of an order from one of them on, to older ones; returns the one behind them, 0 when
+ * there is none. One that is not of this order has none behind it. */
+static uint32_t parcel_rows(const struct engine *engine, uint32_t index, uint32_t at,
+                            struct parcel_body rows[PARCEL_ROWS_MAX], uint16_t *count)
 {
-    const struct order_page_body *body = command->body;
-    if (id_is_zero(body->order))
-        return reject_field(engine, order_page_field_order);
-    uint32_t index = order_find(engine, body->order);
-    if (index == 0)
-        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
-    const struct order *order = order_at(engine, index);
-    uint32_t at = order_account(engine, order)->parcels;
-    if (body->cursor != 0)
-        at = body->cursor <= engine->parcels.count ? (uint32_t)body->cursor : 0;
-    struct parcel_body rows[PARCEL_ROWS_MAX];
-    uint16_t count = 0;
-    for (; count < PARCEL_ROWS_MAX && parcel_at(engine, at)->order == index; count++) {
+    for (*count = 0; parcel_at(engine, at)->order == index; at = parcel_at(engine, at)->next) {
         const struct parcel *parcel = parcel_at(engine, at);
-        struct step_body step = order_step_at(engine, order, parcel->version);
-        rows[count] = (struct parcel_body){
+        struct step_body step = order_step_at(engine, order_at(engine, index), parcel->version);
+        if (*count == PARCEL_ROWS_MAX)
+            return at;
+        rows[(*count)++] = (struct parcel_body){
             .seq = step.seq,
             .time = step.time,
             .state = parcel->state,
@@ -458,13 +449,30 @@ enum outcome handle_order_parcels(struct engine *engine, struct command *command
             .courier = parcel->courier,
             .tracking = parcel->tracking,
         };
-        at = parcel->next;
     }
+    return 0;
+}
+
+/* A cursor is the number of the parcel that the page begins with. */
+enum outcome handle_order_parcels(struct engine *engine, struct command *command)
+{
+    const struct order_page_body *body = command->body;
+    if (id_is_zero(body->order))
+        return reject_field(engine, order_page_field_order);
+    uint32_t index = order_find(engine, body->order);
+    if (index == 0)
+        return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
+    struct parcel_body rows[PARCEL_ROWS_MAX];
+    uint16_t count = 0;
+    uint32_t at = order_account(engine, order_at(engine, index))->parcels;
+    if (body->cursor != 0)
+        at = body->cursor <= engine->parcels.count ? (uint32_t)body->cursor : 0;
+    uint32_t next = parcel_rows(engine, index, at, rows, &count);
     struct order_parcels_reply_body *reply =
         reply_begin(engine, command, (uint32_t)(sizeof *reply + count * sizeof rows[0]));
     memcpy(reply + 1, rows, count * sizeof rows[0]);
     reply->seq = engine->seq;
-    reply->next = parcel_at(engine, at)->order == index ? at : 0;
+    reply->next = next;
     reply->parcel_count = count;
     return OUTCOME_OK;
 }

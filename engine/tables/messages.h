@@ -651,12 +651,19 @@ FIELD(payment_event, 4, u32, provider, 1, "not zero; (provider, event) is the ke
 FIELD(payment_event, 5, payment_status, status, 1, "SUCCESS or FAILURE")
 FIELD(payment_event, 6, zero8, reserved, 1, "")
 FIELD(payment_event, 7, currency, currency, 1, "of the amount")
+FIELD(payment_event, 8, count, opaque_count, 3, "0 to 32: opaque_size by eight, rounded up")
+FIELD(payment_event, 9, u16, opaque_size, 3, "bytes of the provider's own that follow, 0 to 256")
+FIELD(payment_event, 10, zero32, reserved2, 3, "")
 SHAPE_END(payment_event)
 REQUIRED(payment_event, event)
 REQUIRED(payment_event, order)
 REQUIRED(payment_event, provider)
 REQUIRED(payment_event, status)
 REQUIRED(payment_event, currency)
+
+SHAPE(opaque)
+FIELD(opaque, 1, hash, bytes, 3, "the next eight; those behind opaque_size are zero")
+SHAPE_END(opaque)
 
 SHAPE(order_change)
 FIELD(order_change, 1, key, key, 1, "idempotency key")
@@ -760,6 +767,8 @@ FIELD(order_reallocate, 8, zero32, reserved3, 3, "")
 SHAPE_END(order_reallocate)
 REQUIRED(order_reallocate, key)
 REQUIRED(order_reallocate, order)
+REQUIRED(order_reallocate, warehouse)
+REQUIRED(order_reallocate, allocation)
 
 SHAPE(order_ship)
 FIELD(order_ship, 1, key, key, 3, "idempotency key")
@@ -975,9 +984,12 @@ FIELD(payment_get_reply, 3, payment_status, status, 3, "as the event tells")
 FIELD(payment_get_reply, 4, settlement, settlement, 3, "of one that was parked; 0: none")
 FIELD(payment_get_reply, 5, u16, parked, 3, "1 while it waits for a person")
 FIELD(payment_get_reply, 6, currency, currency, 3, "of the amount")
-FIELD(payment_get_reply, 7, zero16, reserved, 3, "")
+FIELD(payment_get_reply, 7, count, opaque_count, 3, "opaque_size by eight, rounded up")
 FIELD(payment_get_reply, 8, money, amount, 3, "as the event tells")
 FIELD(payment_get_reply, 9, time, time, 3, "when it came")
+FIELD(payment_get_reply, 10, u16, opaque_size, 3, "bytes that the event carried")
+FIELD(payment_get_reply, 11, zero16, reserved, 3, "")
+FIELD(payment_get_reply, 12, zero32, reserved2, 3, "")
 SHAPE_END(payment_get_reply)
 
 SHAPE(hold_expire)
@@ -1199,8 +1211,8 @@ MESSAGE(25, points_balance, "points.balance", QUERY, read, FREE, 1, points_balan
         points_balance_reply, none, 0, "a customer's points")
 MESSAGE(26, order_place, "order.place", COMMAND, order, FREE, 1, order_place, line, ORDER_LINES_MAX,
         order_place_reply, take, ORDER_PIECES_MAX, "decides one order, all or nothing")
-MESSAGE(27, payment_event, "payment.event", COMMAND, payment, FREE, 1, payment_event, none, 0,
-        order_status, none, 0, "what a payment provider says about an order")
+MESSAGE(27, payment_event, "payment.event", COMMAND, payment, FREE, 1, payment_event, opaque,
+        OPAQUE_ROWS_MAX, order_status, none, 0, "what a payment provider says about an order")
 MESSAGE(28, order_cancel, "order.cancel", COMMAND, order, KEYED, 1, order_change, none, 0,
         order_status, none, 0, "gives everything back; money captured becomes due for refund")
 MESSAGE(29, hold_extend, "hold.extend", COMMAND, order, KEYED, 1, hold_extend, none, 0,
@@ -1239,7 +1251,7 @@ MESSAGE(50, refund_get, "refund.get", QUERY, read, FREE, 3, refund_id, none, 0, 
 MESSAGE(51, payment_settle, "payment.settle", COMMAND, payment, KEYED, 3, payment_settle, none, 0,
         order_status, none, 0, "decides about a payment that is parked")
 MESSAGE(52, payment_get, "payment.get", QUERY, read, FREE, 3, payment_id, none, 0,
-        payment_get_reply, none, 0, "a payment event, and what has become of it")
+        payment_get_reply, opaque, OPAQUE_ROWS_MAX, "a payment event, and what has become of it")
 MESSAGE(53, order_parcels, "order.parcels", QUERY, read, FREE, 3, order_page, none, 0,
         order_parcels_reply, parcel, PARCEL_ROWS_MAX,
         "what was shipped and delivered of an order, page by page")

@@ -416,9 +416,16 @@ MEMBER(payment, 11, uint32_t, next, payments, 3, "older one of the same order, o
 MEMBER(payment, 10, union payment_reply, reply, none, 1, "its first answer")
 MEMBER(payment, 15, uint8_t, settlement, none, 3, "of a parked one; 0: none yet")
 MEMBER(payment, 12, uint8_t, zero2, none, 3, "")
-MEMBER(payment, 13, uint16_t, zero3, none, 3, "")
-MEMBER(payment, 14, uint32_t, zero4, none, 3, "")
+MEMBER(payment, 13, uint16_t, opaque_size, none, 3, "bytes of the provider's own")
+MEMBER(payment, 14, uint32_t, opaques, opaques, 3, "the first of the records that have them")
 RECORD_END(payment)
+
+/* Bytes that a payment event carried. */
+RECORD(opaque)
+MEMBER(opaque, 1, struct opaque_part, part, none, 3, "the bytes, zeros behind the last")
+MEMBER(opaque, 2, uint32_t, payment, payments, 3, "whose they are")
+MEMBER(opaque, 3, uint32_t, next, opaques, 3, "the rest of them, or the next free record")
+RECORD_END(opaque)
 
 RECORD(key_record)
 MEMBER(key_record, 1, struct id, key, none, 1, "the idempotency key")
@@ -494,6 +501,7 @@ TABLE(15, RUNS, lines, line, lines, 1, "lines of orders that have more than one"
 TABLE(16, POOL, ledger, ledger_entry, ledger, 1, "movements of points")
 TABLE(17, POOL, steps, step, steps, 1, "transitions of orders after their first")
 TABLE(18, POOL, payments, payment, payments, 1, "payment events with their first answers")
+TABLE(35, POOL, opaques, opaque, opaques, 3, "bytes that payment events carried")
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
 TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
 TABLE(21, BESIDE, piece_links, piece_link, pieces, 3, "links of the pieces of those orders")
@@ -515,6 +523,7 @@ LINK(account, next)
 LINK(parcel, next)
 LINK(refund, next)
 LINK(earning, next)
+LINK(opaque, next)
 
 RUN(piece, next, quantity)
 RUN(line, price, quantity)
@@ -627,6 +636,8 @@ SCALAR(134, STATE, earn_points, earn_points, 3, "without a sale so many points a
 SCALAR(135, STATE, earn_money, earn_money, 3, "... by so many minor units that were paid")
 SCALAR(136, STATE, return_window_s, return_window_s, 3, "of orders without a sale")
 SCALAR(137, STATE, earn_life_s, earn_life_s, 3, "of orders without a sale")
+SCALAR(108, STATE, opaques_free, opaques_free, 3, "the record that was given back last")
+SCALAR(109, STATE, opaques_free_count, opaques_free_count, 3, "records given back")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 TIMER(2, lot_expiry, lots, 3, "points that expire")
@@ -657,6 +668,7 @@ CAPACITY(22, refunds, 1u << 20, "refunds of the orders in memory")
 CAPACITY(23, warehouses, 4u << 10, "warehouses")
 CAPACITY(24, zones, 255, "zones")
 CAPACITY(25, earnings, 512u << 10, "orders that earn points")
+CAPACITY(26, opaques, 256u << 10, "bytes that payment events carry, 56 in each")
 
 #undef RECORD
 #undef MEMBER

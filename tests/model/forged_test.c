@@ -226,7 +226,8 @@ static void forge_fields(struct forgery *forgery, const struct imager *original,
     const struct imager_chunk *from = &original->chunks[chunk];
     uint32_t size = from->place.size_bytes / from->place.count;
     for (uint32_t at = 0; at < size; at += sizeof(uint32_t)) {
-        size_t width = at % 8 == 0 ? sizeof(uint64_t) : sizeof(uint32_t);
+        bool is_wide = at % 8 == 0 && at + sizeof(uint64_t) <= size;
+        size_t width = is_wide ? sizeof(uint64_t) : sizeof(uint32_t);
         for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
             uint8_t *bytes = forgery->shop.imager.chunks[chunk].bytes;
             memcpy(bytes + (size_t)record * size + at, &values[i], sizeof(uint32_t));

@@ -614,6 +614,16 @@ static void make_payment_event(struct generator *generator)
     body->provider = 1 + (uint32_t)below(generator, 2);
     body->status = chance(generator, 75) ? payment_status_SUCCESS : payment_status_FAILURE;
     body->currency = order == NULL || chance(generator, 8) ? DOLLAR : order->currency;
+    if (!chance(generator, 20))
+        return;
+    body->opaque_size = (uint16_t)small(generator, OPAQUE_SIZE_MAX);
+    body->opaque_count = (uint16_t)((body->opaque_size + 7) / 8);
+    for (int i = 0; i < body->opaque_count; i++) {
+        struct opaque_body *row = body_row(generator, sizeof *row);
+        row->bytes = random_u64(generator);
+        if (i + 1 == body->opaque_count && body->opaque_size % 8 != 0 && !chance(generator, 2))
+            row->bytes &= (1ULL << (8 * (body->opaque_size % 8))) - 1;
+    }
 }
 
 static void make_order_change(struct generator *generator)

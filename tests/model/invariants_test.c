@@ -121,6 +121,15 @@ static struct report_place break_far_count(struct engine *engine)
     return number(SCALAR_far_count);
 }
 
+/* Does the order have payments that were settled? */
+static bool order_has_settled(const struct engine *engine, uint32_t order)
+{
+    bool has = false;
+    for (uint32_t i = 1; i <= engine->payments.count; i++)
+        has |= payment_at(engine, i)->order == order && payment_at(engine, i)->settlement != 0;
+    return has;
+}
+
 static bool payment_counts(const struct payment *payment)
 {
     return payment->status == payment_status_SUCCESS && payment->outcome == OUTCOME_OK;
@@ -139,7 +148,7 @@ static struct report_place break_sum(struct engine *engine)
             }
             at = payment_at(engine, at)->next;
         }
-        if (second == 0)
+        if (second == 0 || order_has_settled(engine, money_at(engine, i)->order))
             continue;
         payment_edit(engine, first)->amount = payment_edit(engine, second)->amount = INT64_MAX;
         return record(TABLE_payments, first > second ? first : second);
@@ -528,7 +537,9 @@ static struct report_place break_earning_owner(struct engine *engine)
 
 static bool order_has_lines(const struct engine *engine, uint32_t index)
 {
-    return !order_is_inline(order_at(engine, index)) && order_at(engine, index)->total < TOTAL_MAX;
+    const struct order *order = order_at(engine, index);
+    return !order_is_inline(order) && order->total < TOTAL_MAX &&
+           order_account(engine, order)->worth == 0;
 }
 
 static struct report_place break_total(struct engine *engine)
@@ -875,7 +886,8 @@ static struct report_place break_tally_number(struct engine *engine)
 static bool is_of_two_steps(const struct engine *engine, uint32_t index)
 {
     const struct order *order = order_at(engine, index);
-    return order->version == 2 && order->state != order_state_PENDING;
+    return order->version == 2 && order->state != order_state_PENDING &&
+           order_account(engine, order)->order == 0;
 }
 
 static struct report_place break_version(struct engine *engine)

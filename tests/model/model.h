@@ -185,7 +185,9 @@ struct model_payment {
     struct payment_event_body body;
     int order;
     uint64_t time;
-    uint8_t settlement; /* 0: none */
+    uint8_t settlement;  /* 0: none */
+    size_t request;      /* offset of its bytes */
+    size_t request_size; /* rows included */
     size_t reply;
     size_t reply_size;
     uint16_t outcome;

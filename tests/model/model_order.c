@@ -175,14 +175,16 @@ bool model_take_again(struct model *model, int index)
 }
 
 /* True when the event was seen before or is refused: then it is answered. */
-static bool event_was_seen(const struct model *model, const struct payment_event_body *body,
+static bool event_was_seen(const struct model *model, const struct model_request *request,
                            struct model_reply *reply)
 {
+    const struct payment_event_body *body = request->body;
     for (int i = 0; i < model->payments.count; i++) {
         const struct model_payment *seen = &model->payments.items[i];
         if (seen->body.provider != body->provider || !id_equal(seen->body.event, body->event))
             continue;
-        if (memcmp(&seen->body, body, sizeof *body) != 0) {
+        if (seen->request_size != request->size ||
+            memcmp(model->bytes.items + seen->request, body, request->size) != 0) {
             model_reject(model, reply, OUTCOME_EVENT_CONFLICT, body->provider, 0);
             return true;
         }
@@ -192,6 +194,19 @@ static bool event_was_seen(const struct model *model, const struct payment_event
         return true;
     }
     return false;
+}
+
+/* As many rows as the bytes need, and zeros behind the last of them. */
+static unsigned invalid_opaque_field(const struct payment_event_body *body)
+{
+    const uint8_t *bytes = (const uint8_t *)(body + 1);
+    if ((body->opaque_size + 7) / 8 != body->opaque_count)
+        return payment_event_field_opaque_size;
+    for (int i = body->opaque_size; i < 8 * body->opaque_count; i++) {
+        if (bytes[i] != 0)
+            return ROW_FIELD + opaque_field_bytes;
+    }
+    return 0;
 }
 
 static unsigned invalid_event_field(const struct payment_event_body *body)
@@ -206,7 +221,7 @@ static unsigned invalid_event_field(const struct payment_event_body *body)
         return payment_event_field_provider;
     if (body->currency == 0 || body->currency > CURRENCY_MAX)
         return payment_event_field_currency;
-    return 0;
+    return invalid_opaque_field(body);
 }
 
 static bool is_right(const struct model_order *order, const struct payment_event_body *body)
@@ -256,7 +271,7 @@ void model_payment_event(struct model *model, const struct model_request *reques
         model_reject(model, reply, OUTCOME_INVALID, invalid, 0);
         return;
     }
-    if (event_was_seen(model, body, reply))
+    if (event_was_seen(model, request, reply))
         return;
     int index = model_find_order(model, body->order);
     if (index == MODEL_NONE) {
@@ -288,10 +303,13 @@ void model_payment_event(struct model *model, const struct model_request *reques
     else
         model_answer_status(model, reply, index);
     size_t kept = model_keep(model, reply->words, reply->size);
+    size_t kept_request = model_keep(model, request->body, request->size);
     *MODEL_ADD(&model->payments) = (struct model_payment){
         .body = *body,
         .order = index,
         .time = model->now,
+        .request = kept_request,
+        .request_size = request->size,
         .reply = kept,
         .reply_size = reply->size,
         .outcome = reply->outcome,

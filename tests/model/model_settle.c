@@ -1,4 +1,6 @@
 /* The model's payments after they came: a person settles those that are parked. */
+#include <string.h>
+
 #include "tests/model/model.h"
 
 static int find_payment(const struct model *model, struct id event, uint32_t provider)
@@ -137,4 +139,9 @@ void model_payment_get(struct model *model, const struct model_request *request,
     answer->currency = payment->body.currency;
     answer->amount = payment->body.amount;
     answer->time = payment->time;
+    answer->opaque_size = payment->body.opaque_size;
+    answer->opaque_count = payment->body.opaque_count;
+    size_t size = payment->body.opaque_count * sizeof(struct opaque_body);
+    memcpy(model_answer_row(reply, size),
+           model->bytes.items + payment->request + sizeof payment->body, size);
 }

@@ -1,5 +1,7 @@
 /* Every cell of the table of payments in docs/rules.md, by hand: what an event does, by the order's
  * state. Then what a person decides about those that were parked. */
+#include <string.h>
+
 #include "tests/model/by_hand.h"
 
 /* An order of one unit at 100, PENDING; FAILED at once if its payment fails. */
@@ -21,7 +23,7 @@ static void script_with_a_pending_order(void)
                 OUTCOME_OK);
 }
 
-static void check_order(uint64_t order, uint8_t state, int64_t captured, int64_t refund_due,
+static void check_order(uint64_t order, unsigned state, int64_t captured, int64_t refund_due,
                         uint32_t parked)
 {
     const struct order_money_reply_body *answer = money(order);
@@ -104,7 +106,7 @@ TEST(ended_order_records_a_failure)
 }
 
 /* The states that a sold order of three units goes through. */
-static void go_on(uint8_t state)
+static void go_on(unsigned state)
 {
     struct moving one = {.fixed = {.order = id(1)}, .rows = {{.line = 1, .quantity = 1}}};
     if (state == order_state_PARTIALLY_SHIPPED)
@@ -131,9 +133,9 @@ static void script_with_a_sold_order(void)
 TEST(sold_order_owes_a_second_capture_of_the_right_amount)
 {
     script_with_a_sold_order();
-    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+    for (unsigned state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
         go_on(state);
-        int64_t times = state - order_state_CONFIRMED + 1;
+        int64_t times = (int64_t)state - order_state_CONFIRMED + 1;
         CHECK_EQUAL(pay(state, 1, 300, payment_status_SUCCESS), OUTCOME_OK);
         check_order(1, state, 300 + 300 * times, 300 * times, 0);
         CHECK_EQUAL(money(1)->kept, 300);
@@ -144,11 +146,11 @@ TEST(sold_order_owes_a_second_capture_of_the_right_amount)
 TEST(sold_order_owes_a_wrong_amount_and_parks_another_currency)
 {
     script_with_a_sold_order();
-    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+    for (unsigned state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
         go_on(state);
-        int64_t times = state - order_state_CONFIRMED + 1;
+        int64_t times = (int64_t)state - order_state_CONFIRMED + 1;
         CHECK_EQUAL(pay(state, 1, 7, payment_status_SUCCESS), OUTCOME_OK);
-        CHECK_EQUAL(pay_in(DOLLAR, 20u + state, 1, 300), OUTCOME_AMOUNT_MISMATCH);
+        CHECK_EQUAL(pay_in(DOLLAR, 20 + state, 1, 300), OUTCOME_AMOUNT_MISMATCH);
         check_order(1, state, 300 + 7 * times, 7 * times, (uint32_t)times);
     }
     script_end();
@@ -157,7 +159,7 @@ TEST(sold_order_owes_a_wrong_amount_and_parks_another_currency)
 TEST(sold_order_records_a_failure_which_never_undoes_a_capture)
 {
     script_with_a_sold_order();
-    for (uint8_t state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
+    for (unsigned state = order_state_CONFIRMED; state <= order_state_DELIVERED; state++) {
         go_on(state);
         CHECK_EQUAL(pay(state, 1, 300, payment_status_FAILURE), OUTCOME_OK);
         check_order(1, state, 300, 0, 0);
@@ -310,5 +312,68 @@ TEST(invalid_settlement_comes_before_what_is_not_found)
     check_rejection(order_state_CONFIRMED, 0);
     CHECK_EQUAL(payment(1)->amount, 100);
     CHECK_EQUAL(payment(1)->time, now);
+    script_end();
+}
+
+struct opaque_event {
+    struct payment_event_body fixed;
+    struct opaque_body rows[OPAQUE_ROWS_MAX];
+};
+
+static uint16_t pay_with(const struct opaque_event *event)
+{
+    return ask(MESSAGE_payment_event, event,
+               sizeof event->fixed + event->fixed.opaque_count * sizeof event->rows[0]);
+}
+
+TEST(event_keeps_the_bytes_that_it_carries)
+{
+    script_with_a_pending_order();
+    struct opaque_event event = {.fixed = {.event = id(1),
+                                           .order = id(1),
+                                           .amount = 100,
+                                           .provider = 1,
+                                           .status = payment_status_SUCCESS,
+                                           .currency = EURO,
+                                           .opaque_count = OPAQUE_ROWS_MAX,
+                                           .opaque_size = OPAQUE_SIZE_MAX}};
+    for (unsigned i = 0; i < OPAQUE_SIZE_MAX; i++)
+        ((uint8_t *)event.rows)[i] = (uint8_t)(i + 1);
+    CHECK_EQUAL(pay_with(&event), OUTCOME_OK);
+    const struct payment_get_reply_body *answer = payment(1);
+    CHECK_EQUAL(answer->opaque_size, OPAQUE_SIZE_MAX);
+    CHECK(memcmp(answer + 1, event.rows, OPAQUE_SIZE_MAX) == 0);
+    CHECK_EQUAL(pay_with(&event), OUTCOME_REPLAYED);
+    /* They are part of its content. */
+    event.rows[31].bytes ^= 1ULL << 63;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_EVENT_CONFLICT);
+    event.fixed.opaque_count = event.fixed.opaque_size = 0;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_EVENT_CONFLICT);
+    script_end();
+}
+
+TEST(bytes_of_an_event_fill_their_rows)
+{
+    script_with_a_pending_order();
+    struct opaque_event event = {.fixed = {.event = id(1),
+                                           .order = id(1),
+                                           .amount = 100,
+                                           .provider = 1,
+                                           .status = payment_status_SUCCESS,
+                                           .currency = EURO,
+                                           .opaque_count = 2,
+                                           .opaque_size = 8},
+                                 .rows = {{.bytes = 1}}};
+    CHECK_EQUAL(pay_with(&event), OUTCOME_INVALID);
+    check_rejection(payment_event_field_opaque_size, 0);
+    event.fixed.opaque_size = 17;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_INVALID);
+    event.fixed.opaque_size = 9;
+    event.rows[1].bytes = 0x100;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_INVALID);
+    check_rejection(ROW_FIELD + opaque_field_bytes, 0);
+    event.rows[1].bytes = 0xff;
+    CHECK_EQUAL(pay_with(&event), OUTCOME_OK);
+    CHECK_EQUAL(payment(1)->opaque_size, 9);
     script_end();
 }

@@ -84,6 +84,7 @@ struct play_options play_options_for(int count)
         .warehouses = n,
         .zones = 255,
         .earnings = n,
+        .opaques = 8 * n,
         .hash_seed = 0x9e3779b97f4a7c15ULL,
     };
     return options;

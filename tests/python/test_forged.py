@@ -126,7 +126,8 @@ class Image:
 
 
 def set_up_orders(server):
-    """Orders of every kind: with points, of several lines, paid, cancelled, in a sale; a zone."""
+    """Orders of every kind: with points, of several lines, paid, cancelled, in a sale, shipped and
+    refunded; a zone."""
     set_up(server)
     with server.client() as client:
         client.call("zone.put", key=9, zone=1, rows=[{"warehouse": 1, "cost": 5}])
@@ -144,6 +145,13 @@ def set_up_orders(server):
             client.call("hold.extend", key=20 + order, order=order, hold=1000)
             client.call("hold.extend", key=30 + order, order=order, hold=2000)
         client.call("order.cancel", key=40, order=3)
+        client.call("order.place", order=9, customer=7, flags=2, rows=[line, line])
+        client.call("order.ship", key=41, order=9, tracking="T1",
+                    rows=[{"line": 1, "quantity": 1}])
+        client.call("refund.begin", refund=1, order=9, kind="LINES",
+                    rows=[{"line": 2, "quantity": 1}])
+        client.call("payment.event", event=2, order=2, amount=1, provider=1, status="FAILURE",
+                    currency=840, opaque_count=1, opaque_size=3, rows=[{"bytes": 0x636261}])
 
 
 def folder_with_two(run):

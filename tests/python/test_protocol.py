@@ -132,7 +132,7 @@ def every_message_does_its_work(run):
         def told(reply, **fields):
             expect(reply, "OK", **fields)
 
-        told(call("tables"), table_count=21)
+        told(call("tables"), table_count=26)
         told(call("sku.put", key=key(), sku=7, price=1999, currency=USD, name="shoe"), seq=1)
         told(call("stock.adjust", key=key(), sku=7, delta=10, warehouse=1), seq=2, on_hand=10,
              available=10, order_count=0)
@@ -200,8 +200,33 @@ def every_message_does_its_work(run):
         placed = call("order.place", order=key(), customer=customer, allocation="CHEAPEST",
                       zone=200, rows=[line(7, 1, 1999)])
         check_equal(placed.rows[0]["warehouse"], 2, "the warehouse that takes orders")
+        told(call("refund.begin", refund=order, order=order, kind="DUE"), amount=3698,
+             state="CANCELLED", money="CAPTURED")
+        told(call("refund.finish", refund=order, status="SUCCESS"), state="SUCCEEDED",
+             money="REFUNDED")
+        told(call("refund.get", refund=order), order=order, amount=3698, kind="DUE")
+        told(call("order.money", order=order), refunded=3698, refund_count=1)
+        sold, event = key(), key()
+        call("order.place", order=sold, customer=customer, rows=[line(7, 2, 1999, 1)])
+        client.call("payment.event", event=event, order=sold, amount=3000, provider=1,
+                    status="SUCCESS", currency=USD, opaque_count=1, opaque_size=2,
+                    rows=[{"bytes": 0x6261}])
+        told(call("payment.settle", key=key(), event=event, provider=1, settlement="ACCEPT"),
+             state="CONFIRMED")
+        kept = call("payment.get", event=event, provider=1)
+        told(kept, order=sold, settlement="ACCEPT", opaque_size=2)
+        check_equal(kept.rows, [{"bytes": 0x6261}], "the bytes of the event")
+        told(call("order.reallocate", key=key(), order=sold, warehouse=1, allocation="RANK"),
+             version=4)
+        told(call("order.ship", key=key(), order=sold, courier=2, tracking="T1"), state="SHIPPED")
+        told(call("order.deliver", key=key(), order=sold), state="DELIVERED")
+        told(call("order.return", key=key(), order=sold,
+                  rows=[{"line": 1, "quantity": 1, "fate": "RESTOCK"}]), state="DELIVERED")
+        parcels = call("order.parcels", order=sold).rows
+        check_equal([(parcel["state"], parcel["units"], parcel["tracking"]) for parcel in parcels],
+                    [("DELIVERED", 2, ""), ("SHIPPED", 2, "T1")], "parcels")
         told(call("stats"), skus=1, stocks=2, sales=1, customers=1, orders=3, expired=1,
-             cancelled=1, payments=1, refund_orders=1)
+             cancelled=1, payments=2, refund_orders=0)
         asked = call("snapshot")
         deadline = time.monotonic() + 30
         seq = asked.body["seq"]

@@ -73,6 +73,8 @@ def a_changed_or_removed_row_is_refused(run):
             (FIELDS, "NAMED(order_state, 1, PENDING)", "NAMED(order_state, 1, WAITING)"),
             (MESSAGES, 'MESSAGE(26, order_place, "order.place"',
              'MESSAGE(26, order_place, "order.put"'),
+            (MESSAGES, "FREE, 1, order_place, line,", "FREE, 1, order_place, take,"),
+            (MESSAGES, "FREE, 1, order_place, line,", "FREE, 1, order_place, none,"),
             (TABLES, "MEMBER(order, 4, uint64_t, deadline_us",
              "MEMBER(order, 4, uint64_t, ends_us"),
             (TABLES, "PARTS(order_parts, piece,", "PARTS(order_parts, line,"),
@@ -96,6 +98,14 @@ def records_that_were_only_added_may_be_given_back(run):
         check_accepted(run, (TABLES, was, was.replace("ARENA", kind)))
     check_refused(run, "has become", (TABLES, "TABLE(8, POOL,", "TABLE(8, ARENA,"))
     check_refused(run, "has become", (TABLES, was, was.replace("ARENA, skus", "POOL, things")))
+
+
+@test
+def a_request_without_rows_may_get_them(run):
+    old = "order_cancel, \"order.cancel\", COMMAND, order, KEYED, 1, order_change, none, 0,"
+    new = old.replace("none, 0", "units, 4")
+    found = rows.problems(tree(run, (MESSAGES, old, new), schema=NEXT), RECORDED)
+    check_equal([line for line in found if "has become" in line], [], "the rows of order.cancel")
 
 
 @test

@@ -197,7 +197,7 @@ def large_answers_are_asked_for_a_few_at_a_time(run):
     with ScriptedServer() as server, piped(run, server.address) as process:
         say(process, "".join(f"order.get order={order}\n" for order in range(1, 101)))
         server.accept()
-        server.requests(64 * 1024 // 4096)
+        server.requests(64 * 1024 // 5120)
         while server.received:
             server.request()
         server.check_quiet()

@@ -86,6 +86,7 @@ static struct engine *engine_made(void)
                                            .warehouses = 8,
                                            .zones = 4,
                                            .earnings = 4,
+                                           .opaques = 4,
                                            .stocks = 64,
                                            .sales = 8,
                                            .pools = 8,

@@ -38,6 +38,7 @@ static struct engine *engine_made(void)
                                            .warehouses = 8,
                                            .zones = 4,
                                            .earnings = 4,
+                                           .opaques = 4,
                                            .stocks = 128,
                                            .sales = 8,
                                            .pools = 8,

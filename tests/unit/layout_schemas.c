@@ -107,6 +107,20 @@ TEST(request_of_a_size_that_no_older_schema_has_is_refused)
     }
 }
 
+/* A message whose request has got rows: their count came with them, so an older one has none. */
+TEST(request_from_before_its_message_had_rows_has_none)
+{
+    uint64_t old[6] = {1, 0, 2, 0, 100, 1ULL << 32 | 5};
+    uint64_t room[FRAME_SIZE_MAX / 8];
+    const struct message_info *event = message_info(MESSAGE_payment_event);
+    const struct payment_event_body *widened = (const struct payment_event_body *)room;
+    CHECK_EQUAL(layout_widen(event, old, sizeof old, room), sizeof *widened);
+    CHECK(memcmp(room, old, sizeof old) == 0);
+    CHECK_EQUAL(widened->opaque_count, 0);
+    CHECK_EQUAL(widened->opaque_size, 0);
+    CHECK_EQUAL(layout_widen(event, old, sizeof old - 8, room), 0);
+}
+
 TEST(message_that_has_not_grown_has_no_older_request)
 {
     uint64_t body[BODY_SIZE_MAX / 8] = {0};

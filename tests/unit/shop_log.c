@@ -36,6 +36,7 @@ struct engine_options shop_log_options(void)
         .warehouses = 8,
         .zones = 4,
         .earnings = 64,
+        .opaques = 64,
     };
 }
 

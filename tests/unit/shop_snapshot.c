@@ -23,6 +23,7 @@ static struct engine *engine_made(void)
                                            .warehouses = 8,
                                            .zones = 4,
                                            .earnings = 4,
+                                           .opaques = 4,
                                            .stocks = 16,
                                            .sales = 8,
                                            .pools = 8,

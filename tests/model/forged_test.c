@@ -61,6 +61,7 @@ static void change_bytes(uint8_t *bytes, size_t size)
 {
     static const size_t sizes[] = {1, 2, 4, 4, 4, 8, 8};
     size_t width = sizes[test_random_below(sizeof sizes / sizeof sizes[0])];
+    width = width < size ? width : size;
     size_t at = test_random_below(size / width) * width;
     uint64_t value = 0;
     memcpy(&value, bytes + at, width);

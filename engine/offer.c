@@ -167,12 +167,14 @@ ALWAYS_INLINE uint32_t customer_of(struct engine *engine, const struct command *
 
 /* Writes the order: everything was looked at. */
 ALWAYS_INLINE void offer_take(struct engine *engine, struct run *run, const struct command *command,
-                              const struct offer *offer, uint32_t index, uint32_t customer)
+                              const struct offer *offer, uint32_t index, uint32_t customer,
+                              bool is_plain)
 {
     const struct order_place_body *body = command->body;
     uint64_t fingerprint = checksum80(offer->fingerprint, body);
     struct order *order = order_new(engine, index);
-    struct stock *stock = stock_edit(engine, offer->stock);
+    struct stock *stock =
+        is_plain ? stock_new(engine, offer->stock) : stock_edit(engine, offer->stock);
     run->digest = digest_mixed(run->digest, ++run->seq, run->time_us);
     *order = offer->order;
     order->id = body->order;
@@ -182,7 +184,10 @@ ALWAYS_INLINE void offer_take(struct engine *engine, struct run *run, const stru
         order->deadline_us = run->time_us + offer->hold_us;
     order->fingerprint = fingerprint;
     order->customer = customer;
-    piece_push(engine, stock, &order->parts.piece, index);
+    if (is_plain)
+        piece_push_plain(engine, stock, &order->parts.piece, index);
+    else
+        piece_push(engine, stock, &order->parts.piece, index);
     source_take(engine, stock, offer->pool, offer->quantity);
     run->digest = stock_mixed(run->digest, stock, offer->stock);
     run->digest = digest_mixed(run->digest, fingerprint, (uint64_t)offer->order.total);
@@ -205,10 +210,10 @@ ALWAYS_INLINE void offer_reply(struct engine *engine, const struct run *run,
     reply->hold_ends = run->time_us + offer->hold_us;
 }
 
-/* Decides one order; false, with nothing done, when it needs another look. `reuses`: there may be
- * records that are used again. */
+/* Decides one order; false, with nothing done, when it needs another look. `is_plain`: no record is
+ * used again, and no snapshot has to keep what changes. */
 ALWAYS_INLINE bool offer_decide(struct engine *engine, struct run *run, struct command *command,
-                                const struct offer *offer, bool reuses)
+                                const struct offer *offer, bool is_plain)
 {
     const struct order_place_body *body = command->body;
     unsigned place = 0;
@@ -219,15 +224,15 @@ ALWAYS_INLINE bool offer_decide(struct engine *engine, struct run *run, struct c
     int64_t gives = source_left(engine, offer->pool, offer->stock);
     if (gives < offer->quantity && !OFFER_PLANT(SHORT_UNSEEN))
         return offer_refuse(engine, run->seq, command, offer, gives);
-    if ((reuses ? order_room(engine) : arena_room(&engine->orders)) == 0 ||
+    if ((is_plain ? arena_room(&engine->orders) : order_room(engine)) == 0 ||
         (!deadlines_has_room(&engine->deadlines) && !OFFER_PLANT(ROOM_UNSEEN)))
         return false;
     uint32_t customer = customer_of(engine, command);
     if (customer == 0)
         return false;
-    uint32_t index = reuses ? order_alloc(engine) : ++engine->orders.count; /* there is room */
+    uint32_t index = is_plain ? ++engine->orders.count : order_alloc(engine); /* there is room */
     command->order = index;
-    offer_take(engine, run, command, offer, index, customer);
+    offer_take(engine, run, command, offer, index, customer, is_plain);
     index_put(line, place, OFFER_PLANT(ID_UNSEEN) ? 1 : command->order_hash, index);
     offer_reply(engine, run, command, offer);
     return true;
@@ -235,7 +240,7 @@ ALWAYS_INLINE bool offer_decide(struct engine *engine, struct run *run, struct c
 
 /* An offer that holds is not voided on the way: orders change nothing that terms are judged by. */
 ALWAYS_INLINE uint32_t run_decide(struct engine *engine, struct command *commands, uint32_t count,
-                                  bool reuses)
+                                  bool is_plain)
 {
     struct run run = {.time_us = engine->time_us, .seq = engine->seq, .digest = engine->digest};
     const struct offer *offer = NULL;
@@ -248,7 +253,7 @@ ALWAYS_INLINE uint32_t run_decide(struct engine *engine, struct command *command
             offer_count(engine, offer, run.seq);
             offer = offer_for(engine, command->body);
         }
-        if (offer == NULL || !offer_decide(engine, &run, command, offer, reuses))
+        if (offer == NULL || !offer_decide(engine, &run, command, offer, is_plain))
             break;
     }
     offer_count(engine, offer, run.seq);
@@ -258,17 +263,17 @@ ALWAYS_INLINE uint32_t run_decide(struct engine *engine, struct command *command
     return decided;
 }
 
-__attribute__((noinline)) static uint32_t run_decide_reusing(struct engine *engine,
-                                                             struct command *commands,
-                                                             uint32_t count)
+__attribute__((noinline)) static uint32_t run_decide_any(struct engine *engine,
+                                                         struct command *commands, uint32_t count)
 {
-    return run_decide(engine, commands, count, true);
+    return run_decide(engine, commands, count, false);
 }
 
-/* Until the first orders are forgotten no record is used again, and none is looked for. */
+/* Most of the time no record is used again, and no snapshot is written: then neither is looked
+ * for at each order. */
 uint32_t offers_decide(struct engine *engine, struct command *commands, uint32_t count)
 {
-    if (engine->orders_free != 0)
-        return run_decide_reusing(engine, commands, count);
-    return run_decide(engine, commands, count, false);
+    if (engine->orders_free != 0 || engine->keeper != NULL)
+        return run_decide_any(engine, commands, count);
+    return run_decide(engine, commands, count, true);
 }

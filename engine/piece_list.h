@@ -35,6 +35,19 @@ static inline void piece_push(struct engine *engine, struct stock *stock, struct
         piece_newer_set(engine, older, place);
 }
 
+/* The same of a piece inside of an order while no snapshot has to keep what changes. */
+static inline void piece_push_plain(struct engine *engine, struct stock *stock, struct piece *piece,
+                                    uint32_t order)
+{
+    uint32_t older = stock->pieces;
+    piece->next = older;
+    stock->pieces = order;
+    if (__builtin_expect(older - 1 < PIECE_IN_ARENA - 1, 1)) /* not 0, and inside of an order */
+        order_new(engine, older)->parts.piece.order = order;
+    else if (older != 0)
+        piece_newer_set(engine, older, order);
+}
+
 /* The piece at this place leaves its stock's list. */
 static inline void piece_remove(struct engine *engine, uint32_t place)
 {

@@ -910,6 +910,13 @@ static void make_order_history(struct generator *generator)
         body->cursor = below(generator, order->version + 3ULL);
 }
 
+/* Is a list longer than a page looks at? How far a page comes there depends on its cursor's hint,
+ * the upper half of `high`, which the model does not know. */
+static bool lists_are_long(const struct model *model)
+{
+    return model->orders.count >= LIST_LOOKS_MAX || model->payments.count >= LIST_LOOKS_MAX;
+}
+
 /* A place in a list, mostly that of something in it; a hint is only given where no list is so long
  * that it matters. */
 static struct id any_cursor(struct generator *generator)
@@ -920,7 +927,7 @@ static struct id any_cursor(struct generator *generator)
         cursor.low = model->steps.items[below(generator, (uint64_t)model->steps.count)].body.seq;
     if (chance(generator, 50))
         cursor.high = below(generator, (uint64_t)model->orders.count + 2);
-    if (model->orders.count < LIST_LOOKS_MAX && model->payments.count < LIST_LOOKS_MAX)
+    if (!lists_are_long(model))
         cursor.high |= below(generator, (uint64_t)model->orders.count + 70) << 32;
     return chance(generator, 50) ? (struct id){0} : cursor;
 }
@@ -1111,8 +1118,23 @@ static uint16_t opening_message(const struct generator *generator, int index)
 }
 
 /* Decides the request with the model, so that later requests fit the state, and adds it. */
+/* See lists_are_long. */
+static void drop_hint(struct generator *generator)
+{
+    static_assert(offsetof(struct order_list_body, cursor) == 0 &&
+                      offsetof(struct attention_list_body, cursor) == 0,
+                  "they begin with it");
+    struct id cursor;
+    memcpy(&cursor, generator->body, sizeof cursor);
+    cursor.high &= UINT32_MAX;
+    memcpy(generator->body, &cursor, sizeof cursor);
+}
+
 static void add(struct generator *generator, uint16_t number)
 {
+    bool is_list = number == MESSAGE_order_list || number == MESSAGE_attention_list;
+    if (is_list && lists_are_long(generator->model))
+        drop_hint(generator);
     struct model_reply reply;
     struct model_request request = {generator->body, generator->size, number};
     const char *reason;

@@ -20,6 +20,10 @@ static void fill_terms(const struct sale *sale, struct sale_get_reply_body *repl
     reply->rate_money = sale->rate_money;
     reply->customer_sku_max = sale->customer_sku_max;
     reply->customer_sale_max = sale->customer_sale_max;
+    reply->earn_points = sale->earn_points;
+    reply->earn_money = sale->earn_money;
+    reply->return_window = sale->return_window_s;
+    reply->earn_life = sale->earn_life_s;
 }
 
 static void fill_pools(const struct engine *engine, const struct sale *sale,

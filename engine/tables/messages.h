@@ -1111,6 +1111,10 @@ FIELD(sale_get_reply, 26, quantity, customer_sku_max, 3, "units of one SKU per c
 FIELD(sale_get_reply, 27, quantity, customer_sale_max, 3, "units in all per customer")
 FIELD(sale_get_reply, 28, count, rejection_count, 3, "one for each outcome that it had")
 FIELD(sale_get_reply, 29, zero16, reserved, 3, "")
+FIELD(sale_get_reply, 30, u32, earn_points, 3, "this many points are earned ...")
+FIELD(sale_get_reply, 31, u32, earn_money, 3, "... by this many minor units paid; both 0: none")
+FIELD(sale_get_reply, 32, seconds, return_window, 3, "before they may be spent")
+FIELD(sale_get_reply, 33, seconds, earn_life, 3, "and how long; 0: ever")
 SHAPE_END(sale_get_reply)
 
 SHAPE(rejected)

@@ -386,6 +386,10 @@ static void answer_terms(const struct model_sale *sale, struct sale_get_reply_bo
     answer->rate_money = terms->rate_money;
     answer->customer_sku_max = terms->customer_sku_max;
     answer->customer_sale_max = terms->customer_sale_max;
+    answer->earn_points = terms->earn_points;
+    answer->earn_money = terms->earn_money;
+    answer->return_window = terms->return_window;
+    answer->earn_life = terms->earn_life;
 }
 
 void model_sale_get(struct model *model, const struct model_request *request,

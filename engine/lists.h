@@ -67,10 +67,10 @@ struct lists {
     uint64_t *entered; /* by order: seq at which it came into its state */
     uint64_t *moved;   /* by piece of the table: seq at which its order was moved there; 0: never */
     uint64_t *due;     /* by money: seq at which a refund became due */
-    struct sale_counts *counts;   /* by sale */
-    uint32_t *warehouse_of;       /* by stock */
-    uint32_t stocks_known;        /* stocks that are in it */
-    uint32_t entering_count;      /* orders in a new state, whose links do not show it yet */
+    struct sale_counts *counts; /* by sale */
+    uint32_t *warehouse_of;     /* by stock */
+    uint32_t stocks_known;      /* stocks that are in it */
+    uint32_t entering_count;    /* orders in a new state, whose links do not show it yet */
     uint32_t entering[LISTS_ENTERING_MAX];
 };
 

@@ -44,8 +44,9 @@ SETTLE_SECONDS = 2  # longer than from a deadline to its hold.expire
 JUMP_SECONDS = 90  # what a time.jump is logged for, from a minute on
 FAR_US = 4102444800 * 10**6  # the year 2100
 
-TEE, CUP, BOOK, SEAT, FILL, SHORT, RARE = range(1, 8)
-PRICES = {TEE: 2000, CUP: 500, BOOK: 700, SEAT: 9900, FILL: 100, SHORT: 50, RARE: 12345}
+TEE, CUP, BOOK, SEAT, FILL, SHORT, RARE, LAMP = range(1, 9)
+PRICES = {TEE: 2000, CUP: 500, BOOK: 700, SEAT: 9900, FILL: 100, SHORT: 50, RARE: 12345,
+          LAMP: 4500}
 WAREHOUSES = (1, 2, 3)
 EUR, USD = 978, 840
 ALLOCATIONS = ("SINGLE", "RANK", "EXPLICIT")
@@ -53,8 +54,8 @@ PLACE_FLAGS = ("PARTIAL", "PAID", "POINTS_EXACT")
 PROVIDER = 5
 
 # Customers, by what they have: points that do not expire, a lot that an order holds while it
-# expires, and one that nobody holds.
-BUYER, SAVER, HOLDER, LOSER = 1, 2, 3, 4
+# expires, and one that nobody holds; and one who earns points.
+BUYER, SAVER, HOLDER, LOSER, EARNER = 1, 2, 3, 4, 5
 
 
 def customer(act, role):
@@ -147,6 +148,16 @@ class Shop:
                          order=number, amount=amount, provider=provider, status=status,
                          currency=currency).body
 
+    def pay_with_bytes(self, number, amount, text, **fields):
+        """A payment event that carries bytes of the provider's own."""
+        self.event_count += 1
+        rows = [{"bytes": int.from_bytes(text[i:i + 8], "little")} for i in range(0, len(text), 8)]
+        event = order_id(10**8 + self.event_count)
+        self.call("payment.event", "AMOUNT_MISMATCH", rows, event=event, order=number,
+                  amount=amount, provider=PROVIDER, status="SUCCESS", currency=EUR,
+                  opaque_size=len(text), **fields)
+        return event
+
     def get(self, number):
         return self.call("order.get", order=number).body
 
@@ -175,7 +186,7 @@ def open_shop(shop):
     shop.call("sku.put", sku=CUP, price=PRICES[CUP], currency=EUR, name="shirt")
     shop.call("sku.put", sku=CUP, price=PRICES[CUP], currency=EUR)
     shop.call("sku.put", sku=BOOK, price=PRICES[BOOK], currency=USD, name="x" * 32)
-    for sku in (SEAT, FILL, SHORT, RARE):
+    for sku in (SEAT, FILL, SHORT, RARE, LAMP):
         shop.call("sku.put", sku=sku, price=PRICES[sku], currency=EUR)
     for warehouse in (3, 1, 2):
         shop.call("stock.adjust", sku=TEE, warehouse=warehouse, delta=400)
@@ -348,6 +359,84 @@ def pay_what_is_gone(shop, act):
     check_equal(shop.get(order(act, 401))["money"], "REFUND_DUE", "what was paid too late")
 
 
+def move_stock(shop, act):
+    """Units that are moved, set aside, brought back and discarded; warehouses that take no orders;
+    a zone, and orders that are sent from the cheapest of its warehouses and then from another."""
+    buyer = customer(act, BUYER)
+    shop.call("stock.adjust", sku=LAMP, warehouse=1, delta=30)
+    shop.call("stock.transfer", sku=LAMP, quantity=20, **{"from": 1, "to": 2})
+    shop.call("stock.unsellable", sku=LAMP, warehouse=2, delta=5)
+    shop.call("stock.unsellable", sku=LAMP, warehouse=2, delta=-2)
+    shop.call("stock.unsellable", sku=LAMP, warehouse=2, delta=-1, flags="DISCARD")
+    shop.call("zone.put", zone=act, rows=[{"warehouse": 1, "cost": 900},
+                                          {"warehouse": 2, "cost": 400}])
+    shop.place(order(act, 801), (LAMP, 2, 0), (LAMP, 1, 0), customer=buyer, zone=act,
+               allocation="CHEAPEST", flags="PAID")
+    shop.call("warehouse.put", warehouse=2, state="DRAINING")
+    shop.place(order(act, 802), (LAMP, 1, 0), customer=buyer, zone=act, allocation="CHEAPEST")
+    shop.call("warehouse.put", warehouse=2, state="OFFLINE")
+    shop.call("order.reallocate", order=order(act, 801), allocation="RANK")
+    shop.call("warehouse.put", warehouse=2, state="ONLINE")
+    shop.call("order.reallocate", order=order(act, 802), warehouse=1, to=2,
+              allocation="EXPLICIT")
+    shop.call("warehouse.put", warehouse=9, state="OFFLINE")
+
+
+def ship_and_refund(shop, act):
+    """Orders on their way and back, with money that goes back in each way that there is."""
+    buyer = customer(act, BUYER)
+    refunds = iter(range(10**7 * act + 1, 10**7 * act + 99))
+
+    def refund(number, kind, status=None, rows=(), **fields):
+        one = order_id(next(refunds))
+        shop.call("refund.begin", rows=rows, refund=one, order=number, kind=kind, **fields)
+        if status is not None:
+            shop.call("refund.finish", refund=one, status=status)
+
+    whole, parts, once = (order(act, number) for number in (811, 812, 813))
+    for one in (whole, parts):
+        shop.place(one, (TEE, 3, 1), (CUP, 4, 2), (TEE, 1, 0), customer=buyer, points=70)
+        shop.pay(one, shop.get(one)["money_due"])
+    shop.call("order.ship", order=whole, courier=3, tracking=f"parcel-{act}")
+    shop.call("order.deliver", order=whole)
+    shop.call("order.return", order=whole, rows=[
+        {"line": 1, "quantity": 1, "fate": "RESTOCK"},
+        {"line": 2, "quantity": 2, "fate": "SCRAP", "warehouse": 3}])
+    refund(whole, "LINES", "SUCCESS", rows=[{"line": 1, "quantity": 1}, {"line": 2, "quantity": 2}])
+    refund(whole, "AMOUNT", "FAILURE", amount=100, reason="late")
+    refund(whole, "DUE")
+    shop.call("order.ship", order=parts, rows=[{"line": 1, "quantity": 2},
+                                               {"line": 2, "quantity": 1, "warehouse": 2}])
+    shop.call("order.deliver", order=parts, rows=[{"line": 1, "quantity": 1}])
+    refund(parts, "LINES", rows=[{"line": 2, "quantity": 1}])
+    shop.place(once, (TEE, 1, 0), customer=buyer, flags="PAID")
+    shop.call("order.ship", order=once)
+
+    accepted, refused = order(act, 814), order(act, 815)
+    for one, settlement in ((accepted, "ACCEPT"), (refused, "REFUND")):
+        shop.place(one, (TEE, 1, 0), customer=buyer)
+        event = shop.pay_with_bytes(one, PRICES[TEE] - 1, b"reference of the provider")
+        shop.call("payment.settle", event=event, provider=PROVIDER, settlement=settlement)
+    shop.call("order.cancel", order=refused)
+
+
+def earn_points(shop, act):
+    """Points that are promised, earned, taken back, owed and corrected."""
+    earner, sale = customer(act, EARNER), 10 * act + 4
+    shop.call("points.terms", earn_points=1, earn_money=10, return_window=1, earn_life=86400)
+    shop.call("sale.put", sale=sale, earn_points=3, earn_money=7, return_window=604800)
+    shop.call("sale.open", sale=sale)
+    for number, fields in ((821, {}), (822, {}), (823, {"sale": sale}), (824, {"sale": sale})):
+        shop.place(order(act, number), (TEE, 1, 0), customer=earner, flags="PAID", **fields)
+    wait_until(lambda: shop.call("points.balance", customer=earner).body["balance"] > 0,
+               "the end of a return window")
+    shop.call("points.adjust", customer=earner, delta=-150, reason="a slip")
+    for number in (821, 823):
+        shop.call("order.cancel", order=order(act, number))
+    shop.call("points.adjust", customer=earner, delta=500, expires=FAR_US)
+    shop.call("points.terms")
+
+
 def let_time_pass(shop, act):
     """Holds that end, and lots that expire, one of them while an order holds points of it."""
     buyer, holder, loser = (customer(act, role) for role in (BUYER, HOLDER, LOSER))
@@ -393,6 +482,9 @@ def trade(shop, act):
     spend_points(shop, act)
     pay_in_every_way(shop, orders_in_every_state(shop, act, 410))
     pay_what_is_gone(shop, act)
+    move_stock(shop, act)
+    ship_and_refund(shop, act)
+    earn_points(shop, act)
     let_time_pass(shop, act)
     pay_as_the_hold_ends(shop, act)
     shop.settle()
@@ -437,8 +529,14 @@ def queries():
         f"item={sku}/{warehouse}" for sku in PRICES for warehouse in (0, *WAREHOUSES))]
     for act in (1, 2):
         asked += [f"points.balance customer={customer(act, role):032x}"
-                  for role in (BUYER, SAVER, HOLDER, LOSER)]
-        for number in (113, 203, 301, 303, 401, 413, 414, 502):
+                  for role in (BUYER, SAVER, HOLDER, LOSER, EARNER)]
+        asked += [f"{name} customer={customer(act, EARNER):032x}"
+                  for name in ("points.lots", "points.ledger")]
+        asked += [f"{name} order={order(act, number):032x}" for number in (811, 812)
+                  for name in ("order.parcels", "order.money")]
+        asked += [f"refund.get refund={order_id(10**7 * act + 1):032x}",
+                  f"sale.get sale={10 * act + 4}"]
+        for number in (113, 203, 301, 303, 401, 413, 414, 502, 801, 802, 811, 812, 814, 815, 823):
             asked += [f"{name} order={order(act, number):032x}"
                       for name in ("order.get", "order.history")]
     return asked

@@ -31,7 +31,7 @@ struct generator {
     [MESSAGE_payment_settle] = 6, [MESSAGE_payment_get] = 2, [MESSAGE_order_reallocate] = 6,       \
     [MESSAGE_stock_transfer] = 3, [MESSAGE_stock_unsellable] = 3, [MESSAGE_warehouse_put] = 3,     \
     [MESSAGE_zone_put] = 2, [MESSAGE_points_lots] = 3, [MESSAGE_points_ledger] = 4,                \
-    [MESSAGE_points_adjust] = 5, [MESSAGE_points_terms] = 2, [MESSAGE_order_list] = 6,                     \
+    [MESSAGE_points_adjust] = 5, [MESSAGE_points_terms] = 2, [MESSAGE_order_list] = 6,             \
     [MESSAGE_attention_list] = 3, [MESSAGE_sale_get] = 3
 
 const struct profile profiles[PROFILE_COUNT] = {

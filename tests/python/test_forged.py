@@ -127,7 +127,7 @@ class Image:
 
 def set_up_orders(server):
     """Orders of every kind: with points, of several lines, paid, cancelled, in a sale, shipped and
-    refunded; a zone."""
+    refunded, one that earns points; a zone."""
     set_up(server)
     with server.client() as client:
         client.call("zone.put", key=9, zone=1, rows=[{"warehouse": 1, "cost": 5}])
@@ -145,6 +145,7 @@ def set_up_orders(server):
             client.call("hold.extend", key=20 + order, order=order, hold=1000)
             client.call("hold.extend", key=30 + order, order=order, hold=2000)
         client.call("order.cancel", key=40, order=3)
+        client.call("points.terms", key=50, earn_points=1, earn_money=10, return_window=1000)
         client.call("order.place", order=9, customer=7, flags=2, rows=[line, line])
         client.call("order.ship", key=41, order=9, tracking="T1",
                     rows=[{"line": 1, "quantity": 1}])

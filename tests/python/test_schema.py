@@ -182,7 +182,7 @@ def what_older_clients_could_not_give_or_read_is_refused(run):
                    'SHAPE_END(order_get_reply)'),
                   schema=NEXT)
     check_accepted(run, (MESSAGES, "SHAPE_END(points_balance_reply)",
-                         f'FIELD(points_balance_reply, 7, u64, gift, {NEXT}, "")\n'
+                         f'FIELD(points_balance_reply, 9, u64, gift, {NEXT}, "")\n'
                          'SHAPE_END(points_balance_reply)'),
                    schema=NEXT)
 

@@ -536,8 +536,7 @@ def queries():
                   for name in ("points.lots", "points.ledger")]
         asked += [f"{name} order={order(act, number):032x}" for number in (911, 912)
                   for name in ("order.parcels", "order.money")]
-        asked += [f"refund.get refund={order_id(10**7 * act + 1):032x}",
-                  f"sale.get sale={10 * act + 4}"]
+        asked.append(f"refund.get refund={order_id(10**7 * act + 1):032x}")
         for number in (113, 203, 301, 303, 401, 413, 414, 502, 901, 902, 911, 912, 914, 915, 923):
             asked += [f"{name} order={order(act, number):032x}"
                       for name in ("order.get", "order.history")]

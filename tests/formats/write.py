@@ -254,7 +254,7 @@ def place_all_kinds(shop, act):
 def place_at_once(shop, act, number, buyer=None):
     """Orders of many lines that go into one block of some pages, which is worth compressing; when
     they have the same buyer, its ids too."""
-    for one in (order(act, number + i) for i in range(50)):
+    for one in (order(act, number + i) for i in range(40)):
         lines = [(FILL, 1 + (one >> 2 * i) % 2**27, 0) for i in range(32)]
         fields, rows = shop.placing(one, lines, customer=buyer or one ^ 2**127, flags="PAID")
         shop.queue("order.place", rows, **fields)

@@ -55,6 +55,11 @@ SMALL = {
     "payments": 400_000,
     "keys": 400_000,
     "earnings": 100_000,
+    "accounts": 100_000,
+    "fulfilments": 100_000,
+    "parcels": 100_000,
+    "refunds": 50_000,
+    "opaques": 20_000,
 }
 
 # Taking 300 MB of tables at each start costs more than most tests; suites that test memory, or a

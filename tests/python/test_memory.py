@@ -81,8 +81,9 @@ def tables_above_the_limit_of_the_group_are_refused_with_the_numbers(run):
 def a_server_that_fits_its_group_serves(run):
     with group(LIMIT_MIB + REPLICAS_MIB) as (inside, _):
         small = ("--orders", "16k", "--steps", "16k", "--deadlines", "16k", "--payments", "16k",
-                 "--moneys", "16k", "--keys", "16k", "--earnings", "16k", "--connections", "64",
-                 "--output-chunks", "64", "--snapshot-memory", "1m")
+                 "--moneys", "16k", "--keys", "16k", "--earnings", "16k", "--accounts", "16k",
+                 "--fulfilments", "16k", "--parcels", "16k", "--refunds", "16k",
+                 "--connections", "64", "--output-chunks", "64", "--snapshot-memory", "1m")
         server = run.serve(options=small, prefix=inside)
         check_equal(server.errors(), "", "warnings")
         with server.client() as client:

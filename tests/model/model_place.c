@@ -323,6 +323,8 @@ bool model_allocate_again(struct model *model, int index)
         lines[i].quantity = 0;
     for (int p = order->piece_first; p < order->piece_first + order->piece_count; p++)
         lines[model->pieces.items[p].line].quantity += (uint32_t)model->pieces.items[p].quantity;
+    for (int i = 0; i < body->line_count && body->allocation == allocation_CHEAPEST; i++)
+        lines[i].warehouse = lines[i].quantity == 0 ? 0 : lines[i].warehouse;
     list_warehouses(model, &draft);
     fill(model, &draft);
     if (first_unfilled(&draft) != MODEL_NONE || draft.piece_count > ORDER_PIECES_MAX)

@@ -21,9 +21,13 @@ SKU = 0x5E11E12  # the witness's, which no random frame hits
 STATS = PROTOCOL.messages["stats"].number
 PLACE = PROTOCOL.messages["order.place"].number
 GET = PROTOCOL.messages["stock.get"].number
+WAREHOUSE = 777  # that no random request shuts or empties
 ATTEMPTS = 3000
 BATCH = 64  # requests that the server decides together
 SALE_POOLS_MAX = 64
+# Rows with which a request of an earlier schema, whose body was shorter, is as long as one of today
+# without rows.
+ROWS_BEFORE = {"sale.put": 1}
 MEMORY_BYTES_MAX = 256 << 20  # for connections, whatever they do
 
 
@@ -38,7 +42,9 @@ class Witness:
         self.random = run.random
         self.calls = 0
         self.check_call("sku.put", key=self.key(), sku=SKU, price=100, currency=USD)
-        self.check_call("stock.adjust", key=self.key(), sku=SKU, delta=10**9, warehouse=1)
+        for warehouse in (1, WAREHOUSE):
+            self.check_call("stock.adjust", key=self.key(), sku=SKU, delta=10**9,
+                            warehouse=warehouse)
 
     def key(self):
         return self.random.getrandbits(128) | 1
@@ -174,6 +180,8 @@ def malformed_bodies_are_told_and_closed(run):
             if kind.name == "count":
                 for count in (1, message.request_rows_max, message.request_rows_max + 1, 65535):
                     patch = count.to_bytes(2, "little")
+                    if count == ROWS_BEFORE.get(message.name):
+                        continue
                     broken(f"{count} rows and none", good[:offset] + patch + good[offset + 2 :])
             offset += kind.size
         if message.request_row:
@@ -236,7 +244,8 @@ def sample_frames(random):
             elif kind.by_value:
                 chosen[name] = random.choice(list(kind.by_value))
             elif kind.coding != "zero" and kind.name != "count":
-                chosen[name] = random.choice((0, 1, 2, 9, 100, USD))
+                known = (0, 1, 2, 9, 100, USD)
+                chosen[name] = random.choice([one for one in known if one < 256**kind.size])
         return chosen
 
     rows = []

@@ -34,7 +34,7 @@ $(TARGETS): | $(filter deps deps-check clean,$(MAKECMDGOALS))
 
 all: ## build ./till
 	$(BUILD) $(if $(filter release,$(MODE)),till,$(B)/till)
-run: all ## a small flash sale with a kill -9 in the middle, checked afterwards
+run: all ## a small flash sale with a kill -9 in the middle, and what comes after; checked
 	./till demo
 bench: all ## measure a server on this machine
 	./till bench

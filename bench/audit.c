@@ -5,9 +5,9 @@
  * cart must not exist. One that was paid after its hold had ended may have its units from other
  * warehouses than it had them from first: those count then. An order that is there with less than
  * was acknowledged counts as lost, with more than was asked for as doubled. Then the sums: what the
- * confirmed orders took from each (SKU, warehouse) must be what the server says it committed, no
- * more than was put in, and nothing may be held any more. Last, each customer's points less what
- * his confirmed orders spent must be his balance. */
+ * confirmed orders took from each (SKU, warehouse), less what was shipped since, must be what the
+ * server says it committed, all of it no more than was put in, and nothing may be held any more.
+ * Last, each customer's points less what his confirmed orders spent must be his balance. */
 #include "bench/audit.h"
 
 #include <inttypes.h>
@@ -16,7 +16,9 @@
 
 #include "bench/load.h"
 
-enum { IN_FLIGHT = 64, TIMEOUT_MS = 10 * 1000, ROWS_PER_CALL = STOCK_ITEMS_MAX };
+#define TIMEOUT_NS 30000000000ULL
+
+enum { IN_FLIGHT = 64, TURN_MS = 1000, ROWS_PER_CALL = STOCK_ITEMS_MAX };
 
 static bool next_question(void *context, struct frame *frame, uint64_t *token)
 {
@@ -137,7 +139,7 @@ static void add_up(struct audit *audit, uint32_t number)
     uint32_t buyer = crowd_buyer(number);
     for (uint32_t i = 0; i < cart->take_count; i++) {
         uint64_t sku = crowd_line_sku(audit->crowd, number, cart->takes[i].line);
-        audit->sold[sku][cart->takes[i].warehouse] += cart->takes[i].quantity;
+        audit->units[sku][cart->takes[i].warehouse].sold += cart->takes[i].quantity;
     }
     if (buyer % POINTS_EVERY == 0)
         audit->points_spent[buyer / POINTS_EVERY] += cart->points_used;
@@ -162,6 +164,7 @@ static void check_order(struct audit *audit, uint32_t number, const struct frame
     check_versions(crowd, number, order);
     check_money(crowd, number, order);
     cart->state = order->state;
+    cart->refund_due = order->refund_due;
     audit->refunds += order->refund_due != 0;
     for (uint32_t act = 0; act < ACT_COUNT; act++)
         audit->payments[act] += cart->applied >> act & 1;
@@ -198,53 +201,53 @@ static void lose_question(void *context, uint64_t token)
     (void)token;
 }
 
-static bool ask_all(struct audit *audit, const char *text, uint32_t connections, char *error,
-                    size_t error_size)
+bool audit_ask(const struct load_driver *driver, const char *text, uint32_t connections,
+               char *error, size_t error_size)
 {
     struct load load;
     struct load_address address;
-    const struct load_driver driver = {audit, next_question, take_answer, lose_question};
-    bool asked =
-        load_address_read(&address, text) && load_init(&load, &driver, connections, IN_FLIGHT);
-    if (!asked) {
+    if (!load_address_read(&address, text) || !load_init(&load, driver, connections, IN_FLIGHT)) {
         snprintf(error, error_size, "%s cannot be asked", text);
         return false;
     }
-    asked = load_connect(&load, &address);
-    if (asked)
+    uint64_t end_ns = load_clock_ns() + TIMEOUT_NS;
+    bool goes_on = load_connect(&load, &address);
+    load_fill(&load);
+    while (goes_on && load.in_flight != 0) {
+        goes_on = load_turn(&load, TURN_MS) && load_clock_ns() < end_ns;
         load_fill(&load);
-    while (asked && load.in_flight != 0) {
-        uint64_t before = load.in_flight + audit->asked;
-        asked = load_turn(&load, TIMEOUT_MS) && load.in_flight + audit->asked != before;
     }
-    if (!asked)
-        snprintf(error, error_size, "the audit's questions: %s",
-                 load.error[0] != '\0' ? load.error : "no answer");
+    if (!goes_on)
+        snprintf(error, error_size, "%s", load.error[0] != '\0' ? load.error : "no answer");
     load_deinit(&load);
-    return asked;
+    return goes_on;
 }
 
 /* One row of stock against what was put in and what the orders add up to. */
 static void check_stock(struct audit *audit, const struct stock_row_body *row)
 {
     struct crowd *crowd = audit->crowd;
+    const struct audit_units *units = &audit->units[row->sku][row->warehouse];
     int64_t put_in = crowd_stock(row->sku, row->warehouse);
-    int64_t sold = audit->sold[row->sku][row->warehouse];
     int64_t promised = row->reserved_for_orders + row->committed;
-    int64_t most = sold > promised ? sold : promised;
+    int64_t given = promised + units->shipped;
+    int64_t most = units->sold > given ? units->sold : given;
     if (most > put_in)
         audit->oversold += (uint64_t)(most - put_in);
-    if (row->on_hand != put_in || row->committed != sold || row->reserved_for_orders != 0 ||
-        row->available < 0 || row->pooled < 0 || row->unsellable != 0 ||
-        row->available + row->pooled + promised != row->on_hand)
+    int64_t on_hand = put_in - units->shipped + units->restocked + units->scrapped;
+    int64_t committed = units->sold - units->shipped;
+    if (row->on_hand != on_hand || row->committed != committed || row->reserved_for_orders != 0 ||
+        row->available < 0 || row->pooled < 0 || row->unsellable != units->scrapped ||
+        row->available + row->pooled + promised + row->unsellable != row->on_hand)
         crowd_complain(crowd, &crowd->wrong, NO_CART,
-                       "SKU %" PRIu64 " in %u: %" PRId64 " committed, the orders say %" PRId64,
-                       row->sku, row->warehouse, row->committed, sold);
+                       "SKU %" PRIu64 " in %u: %" PRId64 " of %" PRId64
+                       " committed, the orders say %" PRId64 " of %" PRId64,
+                       row->sku, row->warehouse, row->committed, row->on_hand, committed, on_hand);
     if (crowd_is_hot(row->sku))
-        audit->hot_left += (uint64_t)(row->available + row->pooled);
+        audit->hot_left += (uint64_t)(row->available + row->pooled - units->restocked);
 }
 
-static bool check_stocks(struct audit *audit, struct client *client)
+bool audit_stocks(struct audit *audit, struct client *client)
 {
     struct {
         struct stock_get_body get;
@@ -311,11 +314,12 @@ bool audit_run(struct audit *audit, struct crowd *crowd, const char *address, ui
     struct client client;
     memset(audit, 0, sizeof *audit);
     audit->crowd = crowd;
-    if (!ask_all(audit, address, connections, error, error_size))
+    const struct load_driver driver = {audit, next_question, take_answer, lose_question};
+    if (!audit_ask(&driver, address, connections, error, error_size))
         return false;
     bool whole = client_open(&client, address, 0);
     if (whole) {
-        whole = check_stocks(audit, &client);
+        whole = audit_stocks(audit, &client);
         client_close(&client);
     }
     if (!whole)

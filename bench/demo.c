@@ -4,7 +4,10 @@
  *   rush       100,000 buyers at once, over real connections; kill -9 in the middle
  *   aftermath  abandoned carts end and their goods are fought over; kill -9 once more
  *   audit      every order, stock and balance against the notes of every answer
- *   end        SIGTERM, which has to end with 0, and `till verify` on the folder
+ *   aftersale  much of what was sold is shipped and delivered, some comes back and is refunded
+ *   next day   SIGTERM, which has to end with 0, and a start with the clocks a day ahead: return
+ *              windows have closed and points were earned; every balance and stock once more
+ *   end        SIGTERM again, and `till verify` on the folder
  *
  * After a kill the answers that had already left the server are still read from the sockets: they
  * are acknowledgements, and must hold. Then it starts again on the same folder, and every request
@@ -18,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/aftersale.h"
 #include "bench/audit.h"
 #include "bench/child.h"
 #include "bench/crowd.h"
@@ -46,9 +50,27 @@ enum {
     VERDICT_SIZE = 512,
 };
 
+/* Capacities for this crowd and a reserve: a small server recovers fastest. The first argument is
+ * for the next day, when the clocks are a day ahead. */
+enum { NEXT_DAY_ARGUMENTS = 1 };
+static const char *const server_arguments[] = {
+    "--clock-ahead=86400", "--skus=4k",
+    "--stocks=8k",         "--tallies=512k",
+    "--customers=256k",    "--lots=128k",
+    "--ledger=256k",       "--orders=256k",
+    "--lines=256k",        "--pieces=256k",
+    "--point-takes=64k",   "--moneys=256k",
+    "--steps=512k",        "--payments=256k",
+    "--deadlines=512k",    "--keys=256k",
+    "--earnings=128k",     "--accounts=128k",
+    "--fulfilments=128k",  "--parcels=128k",
+    "--refunds=32k",       NULL,
+};
+
 struct demo {
     struct crowd crowd;
     struct audit audit;
+    struct aftersale aftersale;
     struct load load;
     struct child server;
     struct child_options server_options;
@@ -121,6 +143,10 @@ static bool set_up(struct demo *demo)
         .customer_sku_max = CUSTOMER_SKU_MAX,
         .customer_sale_max = CUSTOMER_SALE_MAX,
         .flags = sale_flags_FAIL_AT_ONCE,
+        .earn_points = 1,
+        .earn_money = EARN_MONEY,
+        .return_window = RETURN_WINDOW_S,
+        .earn_life = EARN_LIFE_S,
     };
     if (!client_open(&client, demo->server.address, 0))
         return fail(demo, "setting up", client.error);
@@ -266,12 +292,16 @@ static bool await_holds(struct demo *demo)
     return ended;
 }
 
-/* Stops the server and lets `till verify` read the folder; its last line is the verdict. */
-static bool stop_and_verify(struct demo *demo)
+static bool stop_server(struct demo *demo)
 {
-    char error[CHILD_ERROR_SIZE], text[4096];
-    if (!child_stop(&demo->server, STOP_TIMEOUT_MS, error))
-        return fail(demo, "stopping", error);
+    char error[CHILD_ERROR_SIZE];
+    return child_stop(&demo->server, STOP_TIMEOUT_MS, error) || fail(demo, "stopping", error);
+}
+
+/* Lets `till verify` read the folder; its last line is the verdict. */
+static void verify(struct demo *demo)
+{
+    char text[4096];
     int code =
         child_run("verify", demo->server_options.folder, VERIFY_TIMEOUT_MS, text, sizeof text);
     size_t size = strlen(text);
@@ -283,28 +313,50 @@ static bool stop_and_verify(struct demo *demo)
     else
         snprintf(demo->verdict, sizeof demo->verdict, "%.*s", (int)sizeof demo->verdict - 1,
                  *line != '\0' ? line : "no answer");
-    return true;
 }
 
-/* Runs all phases of the demo; false when it could not be completed. */
-static bool run(struct demo *demo)
+/* The sale, until its last cart has ended, and its audit. */
+static bool hold_sale(struct demo *demo)
 {
     const struct load_driver driver = crowd_driver(&demo->crowd);
-    tell(demo, "%d buyers for %d units of hot goods, %d other SKUs, 2 warehouses; data in %s",
-         BUYERS, HOT_UNITS, COMMON_SKUS, demo->server_options.folder);
+    char error[CHILD_ERROR_SIZE];
     if (!load_init(&demo->load, &driver, CONNECTIONS, IN_FLIGHT))
         return fail(demo, "starting", demo->load.error);
     if (!start_server(demo) || !set_up(demo) || !connect_crowd(demo) || !sell(demo))
         return false;
     tell(demo, "Waiting for the last abandoned carts, then the audit.");
     load_disconnect(&demo->load);
+    return await_holds(demo) && (audit_run(&demo->audit, &demo->crowd, demo->server.address,
+                                           CONNECTIONS, error, sizeof error) ||
+                                 fail(demo, "auditing", error));
+}
+
+/* What was sold is shipped, and some of it comes back; then a day passes. */
+static bool live_on(struct demo *demo)
+{
     char error[CHILD_ERROR_SIZE];
-    if (!await_holds(demo))
+    tell(demo, "Parcels, returns and refunds.");
+    if (!aftersale_init(&demo->aftersale, &demo->audit))
+        return fail(demo, "after the sale", "no memory");
+    if (!aftersale_run(&demo->aftersale, demo->server.address, CONNECTIONS, error, sizeof error))
+        return fail(demo, "after the sale", error);
+    tell(demo, "The next day, and a last audit.");
+    demo->server_options.arguments = server_arguments;
+    return stop_server(demo) && start_server(demo) &&
+           (aftersale_audit(&demo->aftersale, demo->server.address, CONNECTIONS, error,
+                            sizeof error) ||
+            fail(demo, "the next day", error));
+}
+
+/* Runs all phases of the demo; false when it could not be completed. */
+static bool run(struct demo *demo)
+{
+    tell(demo, "%d buyers for %d units of hot goods, %d other SKUs, 2 warehouses; data in %s",
+         BUYERS, HOT_UNITS, COMMON_SKUS, demo->server_options.folder);
+    if (!hold_sale(demo) || !live_on(demo) || !stop_server(demo))
         return false;
-    if (!audit_run(&demo->audit, &demo->crowd, demo->server.address, CONNECTIONS, error,
-                   sizeof error))
-        return fail(demo, "auditing", error);
-    return stop_and_verify(demo);
+    verify(demo);
+    return true;
 }
 
 static int report_on(const struct demo *demo, double seconds, bool json)
@@ -312,6 +364,7 @@ static int report_on(const struct demo *demo, double seconds, bool json)
     const struct report report = {
         .crowd = &demo->crowd,
         .audit = &demo->audit,
+        .aftersale = &demo->aftersale,
         .verdict = demo->verdict,
         .recovery_ms = demo->recovery_ms,
         .killed_in_flight = demo->killed_in_flight,
@@ -327,15 +380,6 @@ static int report_on(const struct demo *demo, double seconds, bool json)
     return report_is_good(&report) ? EXIT_OK : EXIT_FAILED;
 }
 
-/* Capacities for this crowd and a reserve: a small server recovers fastest. */
-static const char *const capacities[] = {
-    "--skus",     "4k",   "--stocks",      "8k",   "--tallies", "512k", "--customers", "256k",
-    "--lots",     "16k",  "--ledger",      "256k", "--orders",  "256k", "--lines",     "256k",
-    "--pieces",   "256k", "--point-takes", "64k",  "--moneys",  "256k", "--steps",     "512k",
-    "--payments", "256k", "--deadlines",   "256k", "--keys",    "64k",  "--earnings",  "4k",
-    NULL,
-};
-
 /* Runs the demo in a scratch folder of its own. */
 static int demo_in(struct demo *demo, const struct demo_options *options)
 {
@@ -347,11 +391,12 @@ static int demo_in(struct demo *demo, const struct demo_options *options)
     }
     snprintf(data, sizeof data, "%s/data", scratch);
     snprintf(log, sizeof log, "%s/server.log", scratch);
-    demo->server_options = (struct child_options){.folder = data,
-                                                  .log = log,
-                                                  .arguments = capacities,
-                                                  .core = -1,
-                                                  .timeout_ms = START_TIMEOUT_MS};
+    demo->server_options =
+        (struct child_options){.folder = data,
+                               .log = log,
+                               .arguments = &server_arguments[NEXT_DAY_ARGUMENTS],
+                               .core = -1,
+                               .timeout_ms = START_TIMEOUT_MS};
     int code = EXIT_FAILED;
     if (run(demo))
         code = report_on(demo, (double)(clock_ms() - started_ms) / 1000, options->json);
@@ -359,6 +404,7 @@ static int demo_in(struct demo *demo, const struct demo_options *options)
         fprintf(stderr, "till demo: %s\n", demo->error);
     demo->crowd.paused = true;
     load_deinit(&demo->load);
+    aftersale_deinit(&demo->aftersale);
     child_kill(&demo->server);
     if (options->keep)
         fprintf(stderr, "The data is in %s; till verify %s reads it.\n", data, data);
@@ -375,7 +421,7 @@ int cli_demo(int argc, char **argv)
     if (operands == OPTIONS_HELP) {
         options_print_usage(stdout, &demo_table);
         printf("A flash sale with a hundred thousand buyers and a server that is killed in the "
-               "middle.\n\n");
+               "middle;\nthen parcels, returns and refunds, and the day after.\n\n");
         options_print(stdout, &demo_table);
         return EXIT_OK;
     }

@@ -118,6 +118,21 @@ static void print_events(const struct report *report)
            percentile_us(report, 0.999), (double)crowd->latency.maximum / 1000);
 }
 
+static void print_aftersale(const struct aftersale *aftersale)
+{
+    char number[NUMBER_SIZE], other[NUMBER_SIZE];
+    print_row("shipped", aftersale->shipped);
+    printf("orders, %s of them delivered; ", grouped(aftersale->delivered, number));
+    printf("%s units came back\n", grouped(aftersale->returned, number));
+    print_row("refunds", aftersale->refunds);
+    printf("of %s.%02u EUR and %s points; ", grouped((uint64_t)aftersale->money_back / 100, number),
+           (unsigned)(aftersale->money_back % 100),
+           grouped((uint64_t)aftersale->points_back, other));
+    printf("%s failed and were begun again\n", grouped(aftersale->bounced, number));
+    print_row("points", (uint64_t)aftersale->points_earned);
+    printf("earned by %s orders, a day later\n", grouped(aftersale->earners, number));
+}
+
 void report_print(const struct report *report)
 {
     const struct crowd *crowd = report->crowd;
@@ -125,6 +140,7 @@ void report_print(const struct report *report)
     printf("\nWhat happened\n");
     print_orders(report);
     print_events(report);
+    print_aftersale(report->aftersale);
     printf("\nWhat was proven, from notes of every answer that any buyer was given\n");
     print_row("oversold", report->audit->oversold);
     printf("units of %d SKUs in %d warehouses\n", SKUS, WAREHOUSES);
@@ -154,6 +170,16 @@ static void print_json_text(const char *text)
     putchar('"');
 }
 
+static void print_json_aftersale(const struct aftersale *aftersale)
+{
+    printf(", \"shipped\": %u, \"delivered\": %u, \"units_returned\": %u, \"refunds\": %u"
+           ", \"refunds_failed\": %u, \"money_back\": %" PRId64 ", \"points_back\": %" PRId64
+           ", \"points_earned\": %" PRId64,
+           aftersale->shipped, aftersale->delivered, aftersale->returned, aftersale->refunds,
+           aftersale->bounced, aftersale->money_back, aftersale->points_back,
+           aftersale->points_earned);
+}
+
 void report_print_json(const struct report *report)
 {
     const struct crowd *crowd = report->crowd;
@@ -176,11 +202,12 @@ void report_print_json(const struct report *report)
         recovery_ms = recovery_ms > report->recovery_ms[i] ? recovery_ms : report->recovery_ms[i];
     printf("}, \"hot_units\": %d, \"hot_sold\": %u, \"hot_left\": %" PRIu64
            ", \"orders_per_second\": %.0f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f"
-           ", \"max_us\": %.1f, \"kills\": %u, \"recovery_ms\": %" PRIu64
-           ", \"seconds\": %.1f, \"verify\": ",
+           ", \"max_us\": %.1f, \"kills\": %u, \"recovery_ms\": %" PRIu64,
            HOT_UNITS, crowd->hot_confirmed, report->audit->hot_left, report->orders_per_second,
            percentile_us(report, 0.50), percentile_us(report, 0.99), percentile_us(report, 0.999),
-           (double)crowd->latency.maximum / 1000, report->kills, recovery_ms, report->seconds);
+           (double)crowd->latency.maximum / 1000, report->kills, recovery_ms);
+    print_json_aftersale(report->aftersale);
+    printf(", \"seconds\": %.1f, \"verify\": ", report->seconds);
     print_json_text(report->verdict);
     if (crowd->first_wrong[0] != '\0') {
         printf(", \"first_wrong\": ");

@@ -5,12 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bench/aftersale.h"
 #include "bench/audit.h"
 #include "bench/crowd.h"
 
 struct report {
     const struct crowd *crowd;
     const struct audit *audit;
+    const struct aftersale *aftersale;
     const char *verdict; /* of till verify: "ok", or what it found */
     const uint64_t *recovery_ms;
     const uint64_t *killed_in_flight;

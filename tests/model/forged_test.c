@@ -242,10 +242,28 @@ static void forge_fields(struct forgery *forgery, const struct imager *original,
     }
 }
 
+static uint32_t tables_of(const struct imager *imager)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < imager->chunk_count; i++)
+        count += i == 0 || imager->chunks[i].place.table != imager->chunks[i - 1].place.table;
+    return count;
+}
+
+/* A shop that has records of every table; of the rarest ones not every shop has any. */
+static void forgery_init_whole(struct forgery *forgery)
+{
+    forgery_init(forgery, &profiles[PROFILE_MIXED]);
+    for (unsigned i = 0; i < 50 && tables_of(&forgery->shop.imager) < ENGINE_TABLE_COUNT; i++) {
+        shop_deinit(&forgery->shop);
+        forgery_init(forgery, &profiles[PROFILE_MIXED]);
+    }
+}
+
 TEST(forged_fields_are_refused_or_lived_with)
 {
     struct forgery forgery;
-    forgery_init(&forgery, &profiles[PROFILE_MIXED]);
+    forgery_init_whole(&forgery);
     struct imager original = forgery.shop.imager;
     forgery.shop.imager = imager_copy(&original);
     uint32_t table = UINT32_MAX;
@@ -257,7 +275,7 @@ TEST(forged_fields_are_refused_or_lived_with)
         CHECK(place->count > 1);
         forge_fields(&forgery, &original, chunk, 1 + (uint32_t)test_random_below(place->count - 1));
     }
-    CHECK_EQUAL(table, ENGINE_TABLE_COUNT - 1);
+    CHECK_EQUAL(tables_of(&original), ENGINE_TABLE_COUNT);
     copy_deinit(&forgery.shop.imager);
     forgery.shop.imager = original;
     shop_deinit(&forgery.shop);

@@ -824,11 +824,18 @@ static bool order_is_cheapest(const struct engine *engine, uint32_t index)
     return order_allocation(order_at(engine, index)) == allocation_CHEAPEST;
 }
 
+/* The first piece that the order was placed with, which has its zone. */
+static struct piece *first_placed(struct engine *engine, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    return order_is_inline(order) ? &order->parts.piece : piece_edit(engine, order->parts.pieces);
+}
+
 static struct report_place break_order_zone(struct engine *engine)
 {
     uint32_t order = find(engine, engine->orders.count, order_is_cheapest);
     if (order != 0)
-        order_pieces_edit(engine, order_edit(engine, order))->flags &= (1u << PIECE_ZONE_SHIFT) - 1;
+        first_placed(engine, order)->flags &= (1u << PIECE_ZONE_SHIFT) - 1;
     return record(TABLE_orders, order);
 }
 
@@ -837,7 +844,7 @@ static struct report_place break_order_zone_number(struct engine *engine)
 {
     uint32_t order = find(engine, engine->orders.count, order_is_cheapest);
     if (order != 0)
-        order_pieces_edit(engine, order_edit(engine, order))->flags = UINT8_MAX << PIECE_ZONE_SHIFT;
+        first_placed(engine, order)->flags = UINT8_MAX << PIECE_ZONE_SHIFT;
     return zone_find(engine, UINT8_MAX) == 0 ? record(TABLE_orders, order) : nothing;
 }
 

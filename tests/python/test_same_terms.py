@@ -146,7 +146,10 @@ def answer(reply):
     shape = message.reply
     if reply.outcome not in ("OK", "REPLAYED"):
         shape = PROTOCOL.shapes["rejection"]
-    return (reply.message, reply.outcome, timeless(shape, reply.body),
+    body = timeless(shape, reply.body)
+    if reply.outcome == "HOLD_EXPIRED":
+        del body["value"]  # when it ended
+    return (reply.message, reply.outcome, body,
             [timeless(message.reply_row, row) for row in reply.rows])
 
 

@@ -50,6 +50,10 @@
 #define POINTS_GRACE_US      (24ULL * 3600 * US_PER_SECOND)     /* after a late return, */
 #define POINTS_GRACE_MAX_US  (7ULL * 24 * 3600 * US_PER_SECOND) /* at most, after their expiry */
 #define HOLDS_PER_EXPIRE_MAX 4096 /* holds that one hold.expire may end */
+#define RETAIN_ORDERS_US     (30ULL * 24 * 3600 * US_PER_SECOND) /* closed, unless told otherwise */
+#define RETAIN_LEDGER_US     (30ULL * 24 * 3600 * US_PER_SECOND)
+#define RETAIN_MAX_S         (100U * 365 * 24 * 3600) /* anything, when told otherwise */
+#define FORGET_RECORDS_MAX   4096                     /* records that one memory.forget may free */
 
 /* How the log's time follows the machine's clocks, see net/clock.h. */
 #define CLOCK_SLEW     20                   /* at most one part in so many faster or slower */

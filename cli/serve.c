@@ -277,6 +277,11 @@ static int serve_open(struct serve *serve)
 }
 
 /* The options as typed, converted to the server's units. */
+static uint64_t retention_us(uint32_t seconds)
+{
+    return seconds != OPTION_NOT_GIVEN ? seconds * US_PER_SECOND : 0;
+}
+
 static struct server_options server_options_of(struct serve *serve)
 {
     const struct serve_options *typed = &serve->typed;
@@ -294,6 +299,13 @@ static struct server_options server_options_of(struct serve *serve)
     options.snapshot_log_bytes = typed->snapshot_log;
     options.snapshot_memory = typed->no_snapshots ? 0 : typed->snapshot_memory;
     options.snapshot_at_stop = true;
+    options.retention = (struct engine_retention){
+        .orders_us = retention_us(typed->retain_orders),
+        .orders_max = typed->retain_orders_max == OPTION_NOT_GIVEN ? 0
+                      : typed->retain_orders_max == 0              ? RETENTION_ANY
+                                                                   : typed->retain_orders_max,
+        .ledger_us = retention_us(typed->retain_ledger),
+        .keys_us = retention_us(typed->retain_keys)};
     options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * typed->archive_days;
     options.archive_keep_bytes = (uint64_t)typed->archive_mib << 20;
     options.clock_bound_us = typed->clock_bound * US_PER_SECOND;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "engine/forget.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
@@ -49,6 +50,7 @@ struct bounds {
     struct report report;
     uint64_t *claimed[CLAIM_COUNT]; /* bitmaps by record */
     uint32_t counts[CLAIM_COUNT];   /* of the records that may be claimed */
+    uint32_t queued;                /* closed orders found in the queue */
 };
 
 /* Always false. */
@@ -381,8 +383,51 @@ static enum invariant check_history(struct bounds *bounds, const struct order *o
     return step->version != order->version ? INVARIANT_record_refers : INVARIANT_holds;
 }
 
+/* Its place in the queue: behind one that was changed before, or with it. */
+static enum invariant check_closing(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct closing *closing = closing_at(engine, index);
+    uint32_t older = closing->older;
+    bool is_queued = order_is_queued(engine, index);
+    bounds->queued += is_queued;
+    if (is_queued != order_is_closed(engine, order_at(engine, index)))
+        return INVARIANT_closing_queue;
+    if (!is_queued)
+        return closing->newer != 0 ? INVARIANT_closing_queue : INVARIANT_holds;
+    if (older != 0 && (closing_at(engine, older)->newer != index ||
+                       order_changed_seq(engine, order_at(engine, older)) >
+                           order_changed_seq(engine, order_at(engine, index))))
+        return INVARIANT_closing_queue;
+    bool is_last = closing->newer == 0;
+    return is_last != (engine->closing_last == index) ||
+                   (!is_last && closing_at(engine, closing->newer)->older != index)
+               ? INVARIANT_closing_queue
+               : INVARIANT_holds;
+}
+
+/* Of an order that is being forgotten the steps and events are left. */
+static enum invariant check_forgotten(struct bounds *bounds, uint32_t index)
+{
+    const struct engine *engine = bounds->engine;
+    const struct order *order = order_at(engine, index);
+    const struct order left = {
+        .money = order->money, .steps = order->steps, .flags = order->flags & ORDER_HAS_LOOSE};
+    if (index != engine->orders_forgetting || memcmp(order, &left, sizeof left) != 0)
+        return INVARIANT_record_range;
+    if (order->steps != 0 && !claim(bounds, CLAIM_steps, order->steps))
+        return INVARIANT_record_list;
+    const struct money *money = money_at(engine, order->money);
+    const struct money listed = {.payments = money->payments, .order = money->order};
+    if (memcmp(money, &listed, sizeof listed) != 0)
+        return INVARIANT_record_range;
+    return check_order_money(bounds, order, index);
+}
+
 static enum invariant check_order(struct bounds *bounds, uint32_t index)
 {
+    if (!order_is_there(bounds->engine, index))
+        return check_forgotten(bounds, index);
     const struct engine *engine = bounds->engine;
     const struct order *order = order_at(engine, index);
     uint64_t deadline_us_max = engine->time_us + HOLD_MAX_S * US_PER_SECOND;
@@ -402,7 +447,9 @@ static enum invariant check_order(struct bounds *bounds, uint32_t index)
     enum invariant invariant = check_parts(bounds, order, index);
     if (invariant == INVARIANT_holds)
         invariant = check_order_money(bounds, order, index);
-    return invariant != INVARIANT_holds ? invariant : check_history(bounds, order);
+    if (invariant == INVARIANT_holds)
+        invariant = check_history(bounds, order);
+    return invariant == INVARIANT_holds ? check_closing(bounds, index) : invariant;
 }
 
 static enum invariant check_line(struct bounds *bounds, uint32_t index)
@@ -860,6 +907,45 @@ static bool check_claims(struct bounds *bounds)
     return true;
 }
 
+/* Each order of the queue names those before and behind it, so that it does not go round: when it
+ * is as long as there are closed orders, it has all of them. */
+static bool check_queue(struct bounds *bounds)
+{
+    const struct engine *engine = bounds->engine;
+    uint32_t count = 0;
+    uint32_t last = 0;
+    for (uint32_t i = 1; i <= engine->closings.count; i++) {
+        const struct closing *closing = closing_at(engine, i);
+        if (!order_is_there(engine, i) && (closing->older != 0 || closing->newer != 0))
+            return broken_at(bounds, TABLE_closings, i, INVARIANT_closing_queue);
+    }
+    report_look_number(&bounds->report, SCALAR_closing_first);
+    for (uint32_t at = engine->closing_first; at != 0; at = closing_at(engine, at)->newer) {
+        if (!is_one_of(at, &engine->orders) || !order_is_there(engine, at))
+            return report_broken(&bounds->report, INVARIANT_closing_queue);
+        last = at;
+        count++;
+    }
+    report_look_number(&bounds->report, SCALAR_closing_count);
+    if (count == bounds->queued && count == engine->closing_count && last == engine->closing_last)
+        return true;
+    return report_violated(&bounds->report, INVARIANT_closing_queue,
+                           "%u, %u in the queue, %u closed orders", engine->closing_count, count,
+                           bounds->queued);
+}
+
+/* Is the order that is being forgotten one of which something is left? */
+static bool check_forgetting(struct bounds *bounds)
+{
+    const struct engine *engine = bounds->engine;
+    uint32_t index = engine->orders_forgetting;
+    report_look_number(&bounds->report, SCALAR_orders_forgetting);
+    return index == 0 ||
+           (is_one_of(index, &engine->orders) && !order_is_there(engine, index) &&
+            !table_record_is_free(engine, TABLE_orders, index)) ||
+           report_broken(&bounds->report, INVARIANT_record_refers);
+}
+
 static bool check_time(struct bounds *bounds)
 {
     const struct engine *engine = bounds->engine;
@@ -890,8 +976,9 @@ bool engine_check_bounds(const struct engine *engine, char *error, size_t error_
         .report = {.engine = engine, .error = error, .error_size = error_size},
     };
     bool holds = claims_init(&bounds) && check_time(&bounds) && check_nones(&bounds) &&
-                 check_all_rows(&bounds) && check_tables(&bounds) && check_keys(&bounds) &&
-                 check_deadlines(&bounds) && check_free_lists(&bounds) && check_claims(&bounds);
+                 check_all_rows(&bounds) && check_tables(&bounds) && check_queue(&bounds) &&
+                 check_forgetting(&bounds) && check_keys(&bounds) && check_deadlines(&bounds) &&
+                 check_free_lists(&bounds) && check_claims(&bounds);
     for (unsigned i = 0; i < CLAIM_COUNT; i++)
         free(bounds.claimed[i]);
     return holds;

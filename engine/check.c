@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "engine/forget.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/keys.h"
@@ -225,7 +226,7 @@ static bool check_orders(struct check *check)
 {
     deadlines_each(&check->engine->deadlines, note_deadline, check);
     for (uint32_t i = 1; i <= check->engine->orders.count; i++) {
-        if (table_record_is_free(check->engine, TABLE_orders, i))
+        if (!order_is_there(check->engine, i))
             continue;
         if (!check_order(check, i))
             return false;
@@ -237,9 +238,9 @@ static bool check_payments(struct check *check)
 {
     const struct engine *engine = check->engine;
     for (uint32_t i = 1; i <= engine->payments.count; i++) {
-        if (table_record_is_free(engine, TABLE_payments, i))
-            continue;
         const struct payment *payment = payment_at(engine, i);
+        if (!order_is_there(engine, payment->order))
+            continue;
         bool is_parked = payment->outcome != OUTCOME_OK;
         report_look(&check->report, TABLE_payments, i);
         if (payment_find(engine, payment->event, payment->provider) != i)

@@ -113,6 +113,21 @@ struct engine_epoch engine_epoch_at(const struct engine *engine, uint32_t index)
 uint64_t engine_holds_due(struct engine *engine, uint64_t now_us);
 uint64_t engine_next_due_us(const struct engine *engine);
 
+/* How long what is over stays in memory: retention.put tells it, and it is a part of the state. */
+struct engine_retention {
+    uint64_t orders_us;  /* closed orders, from their last change on */
+    uint64_t orders_max; /* closed orders at most; 0: any number */
+    uint64_t ledger_us;
+    uint64_t keys_us;
+};
+
+struct engine_retention engine_retention(const struct engine *engine);
+
+/* How many records memory.forget may find to forget at that time, at most (0: none), and the time
+ * from which on there is one: UINT64_MAX without any. */
+uint64_t engine_forget_due(const struct engine *engine, uint64_t now_us);
+uint64_t engine_next_forget_us(const struct engine *engine);
+
 /* How full the table of a capacity is. Records that are reserved for orders to end count as used;
  * records that are due to be forgotten do not. */
 struct table_fill {

@@ -20,6 +20,8 @@
  */
 #include "engine/keys.h"
 
+#include "engine/forget.h"
+
 enum { KEYS_RESERVE_SHARE = 16 };
 
 uint32_t keys_reserve(const struct engine *engine)
@@ -31,7 +33,8 @@ static bool key_is_old(const void *context, const void *record)
 {
     const struct engine *engine = context;
     const struct key_record *key = record;
-    return key->kept_us + KEY_RETENTION_US <= engine_kept_us(engine);
+    return key->kept_us + retain_keys_us(engine) <= engine_kept_us(engine) ||
+           key->kept_us < engine->keys_known_us;
 }
 
 const struct key_record *key_find(const struct engine *engine, struct id key)

@@ -47,7 +47,7 @@ enum message_number {
 #include "engine/tables/messages.h"
 };
 
-enum { MESSAGE_NUMBER_MAX = 63 };
+enum { MESSAGE_NUMBER_MAX = 127 };
 
 enum message_kind {
     KIND_SESSION = 1,

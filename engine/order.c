@@ -17,6 +17,7 @@
  * hold, a step is kept in reserve. */
 #include "engine/order.h"
 
+#include "engine/forget.h"
 #include "engine/keys.h"
 #include "engine/payment.h"
 #include "engine/points.h"
@@ -141,6 +142,7 @@ void order_step(struct engine *engine, uint32_t index)
         write_first_step(engine, order);
     else
         write_step(engine, order);
+    order_queue(engine, index);
     digest_mix(engine, (uint64_t)index << 32 | order->version,
                order->deadline_us ^ (uint64_t)order->state << 56);
 }

@@ -27,7 +27,8 @@ uint32_t step_find(const struct engine *engine, uint32_t newest, uint32_t versio
 struct piece *order_pieces_edit(struct engine *engine, struct order *order);
 struct money *order_money_edit(struct engine *engine, uint32_t order);
 
-/* Records a change of the order: one more version. order_enter changes its state too. */
+/* Records a change of the order: one more version. order_enter changes its state too. They come
+ * after all other changes of the order and its money: by these it is closed, or not. */
 void order_step(struct engine *engine, uint32_t order);
 void order_enter(struct engine *engine, uint32_t order, uint8_t state);
 

@@ -81,6 +81,21 @@ static inline struct line order_line(const struct engine *engine, const struct o
                          .quantity = piece->quantity};
 }
 
+/* Of the order's last change. */
+static inline uint64_t order_changed_seq(const struct engine *engine, const struct order *order)
+{
+    if (order->steps != 0)
+        return step_at(engine, order->steps)->seq;
+    return order->version > 1 ? order->first_seq : order->placed_seq;
+}
+
+static inline uint64_t order_changed_us(const struct engine *engine, const struct order *order)
+{
+    if (order->steps != 0)
+        return step_at(engine, order->steps)->time_us;
+    return order->version > 1 ? order->first_us : order->placed_us;
+}
+
 /* Does the order hold or have its pieces, or have they gone back? */
 static inline bool order_has_pieces(const struct order *order)
 {

@@ -8,6 +8,7 @@
  * do, before anything is done. */
 #include "engine/payment.h"
 
+#include "engine/forget.h"
 #include "engine/handlers.h"
 #include "engine/order.h"
 #include "engine/retake.h"
@@ -54,9 +55,11 @@ uint32_t payment_find(const struct engine *engine, struct id event, uint32_t pro
     struct index_walk walk =
         index_walk(&engine->payment_index, payment_hash(engine, event, provider));
     uint32_t index = 0;
-    while ((index = index_next(&walk)) != 0 &&
-           (!id_equal(payment_at(engine, index)->event, event) ||
-            payment_at(engine, index)->provider != provider)) {
+    while ((index = index_next(&walk)) != 0) {
+        const struct payment *payment = payment_at(engine, index);
+        if (id_equal(payment->event, event) && payment->provider == provider &&
+            order_is_there(engine, payment->order))
+            break;
     }
     return index;
 }
@@ -109,6 +112,40 @@ void payments_gather(struct engine *engine, uint32_t index)
     money_edit(engine, order->money)->payments = newest;
     index_remove(&engine->payment_index, loose_hash(engine, index), newest);
     order->flags &= (uint8_t)~ORDER_HAS_LOOSE;
+}
+
+/* Takes the newest event of an order out of its list; 0: there is none. */
+static uint32_t payment_pop(struct engine *engine, uint32_t index)
+{
+    struct order *order = order_edit(engine, index);
+    bool is_loose = (order->flags & ORDER_HAS_LOOSE) != 0;
+    uint32_t newest =
+        is_loose ? payment_loose(engine, index) : money_at(engine, order->money)->payments;
+    uint32_t older = payment_at(engine, newest)->next;
+    if (newest == 0)
+        return 0;
+    if (!is_loose) {
+        money_edit(engine, order->money)->payments = older;
+        return newest;
+    }
+    index_remove(&engine->payment_index, loose_hash(engine, index), newest);
+    if (older != 0)
+        index_insert(&engine->payment_index, loose_hash(engine, index), older);
+    else
+        order->flags &= (uint8_t)~ORDER_HAS_LOOSE;
+    return newest;
+}
+
+bool payment_forget(struct engine *engine, uint32_t order)
+{
+    uint32_t index = payment_pop(engine, order);
+    if (index == 0)
+        return false;
+    const struct payment *payment = payment_at(engine, index);
+    index_remove(&engine->payment_index, payment_hash(engine, payment->event, payment->provider),
+                 index);
+    payment_free(engine, index);
+    return true;
 }
 
 /* Lists an event of an order. One that changes no money of an order that has none makes none

@@ -21,4 +21,7 @@ void payment_index_loose(struct engine *engine, uint32_t payment);
 /* The order has been given money: that lists its events from now on. */
 void payments_gather(struct engine *engine, uint32_t order);
 
+/* Forgets the newest event of an order that is being forgotten; false when it has none left. */
+bool payment_forget(struct engine *engine, uint32_t order);
+
 #endif

@@ -342,6 +342,18 @@ void points_return(struct engine *engine, uint32_t order)
     takes_free(engine, money);
 }
 
+/* What it has spent will never come back. */
+void points_forget(struct engine *engine, uint32_t order)
+{
+    const struct order *spender = order_at(engine, order);
+    if (money_at(engine, spender->money)->takes == 0)
+        return;
+    struct money *money = money_edit(engine, spender->money);
+    for (uint32_t index = money->takes; index != 0; index = point_take_at(engine, index)->next)
+        customer_edit(engine, spender->customer)->spent -= point_take_at(engine, index)->points;
+    takes_free(engine, money);
+}
+
 /* What a credit sweeps first: the expired lots, which stand at the head of the list. */
 static uint32_t expired_count(const struct engine *engine, uint32_t customer)
 {

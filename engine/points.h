@@ -47,6 +47,9 @@ void points_spend(struct engine *engine, uint32_t order);
 /* The order is CONFIRMED no longer, and what it spent comes back. */
 void points_return(struct engine *engine, uint32_t order);
 
+/* The order is DELIVERED, and leaves memory: what it spent is over. */
+void points_forget(struct engine *engine, uint32_t order);
+
 /* From how many lots the order took points. */
 uint32_t points_take_count(const struct engine *engine, const struct order *order);
 

@@ -205,7 +205,8 @@ METRIC_IS(skus, engine->skus.count)
 METRIC_IS(stocks, engine->stocks.count)
 METRIC_IS(sales, engine->sales.count)
 METRIC_IS(customers, engine->customers.count)
-METRIC_IS(orders, engine->orders.count - engine->orders_free_count)
+METRIC_IS(orders,
+          engine->orders.count - engine->orders_free_count - (engine->orders_forgetting != 0))
 METRIC_IS(pending, engine->orders_by_state[order_state_PENDING])
 METRIC_IS(confirmed, engine->orders_by_state[order_state_CONFIRMED])
 METRIC_IS(expired, engine->orders_by_state[order_state_EXPIRED])
@@ -217,6 +218,8 @@ METRIC_IS(refund_orders, engine->refund_order_count)
 METRIC_IS(keys, memory_ring_count(&engine->keys))
 METRIC_IS(holds_due, deadlines_due(&engine->deadlines, engine->time_us))
 METRIC_IS(rejected, engine->rejected_count)
+METRIC_IS(orders_closed, engine->closing_count)
+METRIC_IS(orders_forgotten, engine->orders_forgotten)
 #undef METRIC_IS
 
 #define FILL_engine(name) metrics->name = metric_of_##name(engine);

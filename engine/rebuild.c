@@ -4,6 +4,7 @@
  * Records come in their order and their slots at random: each slot is prefetched some records
  * before it is filled, so that the memory latencies overlap. The hash seed is the engine's own;
  * nothing here depends on the engine that the image was taken of. */
+#include "engine/forget.h"
 #include "engine/image.h"
 #include "engine/memory.h"
 #include "engine/payment.h"
@@ -58,7 +59,8 @@ static struct id customer_index_id(const struct engine *engine, uint32_t record)
 
 static uint64_t order_index_hash(const struct engine *engine, uint32_t record)
 {
-    return hash_id(engine, order_at(engine, record)->id);
+    return order_is_there(engine, record) ? hash_id(engine, order_at(engine, record)->id)
+                                          : NOT_INDEXED;
 }
 
 static uint64_t keys_hash(const struct engine *engine, uint32_t record)

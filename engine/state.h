@@ -71,6 +71,16 @@ struct engine {
 
     uint64_t orders_by_state[order_state_CANCELLED + 1];
     uint64_t orders_forgotten;
+    uint32_t orders_forgetting; /* of which only steps and events are left; 0: none is */
+    uint32_t closing_first;     /* the queue of closed orders */
+    uint32_t closing_last;
+    uint32_t closing_count;
+    uint64_t retain_orders_us; /* as told; 0: not */
+    uint64_t retain_orders_max;
+    uint64_t retain_ledger_us;
+    uint64_t retain_keys_us;
+    uint64_t
+        keys_known_us; /* engine_kept_us: what was kept before is forgotten, however long kept */
     int64_t on_hand_total; /* of all stocks: no sum over some of them is larger */
     uint64_t parked_count;
     uint64_t refund_order_count;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "engine/forget.h"
 #include "engine/image.h"
 #include "engine/invariants.h"
 #include "engine/memory.h"
@@ -57,7 +58,7 @@ static bool sum_orders(struct totals *totals)
 {
     const struct engine *engine = totals->engine;
     for (uint32_t i = 1; i <= engine->orders.count; i++) {
-        if (table_record_is_free(engine, TABLE_orders, i))
+        if (!order_is_there(engine, i))
             continue;
         const struct order *order = order_at(engine, i);
         totals->states[order->state]++;

@@ -4,6 +4,7 @@
  * record that there is, and no list is walked. What comes of a file that nobody should have written
  * is refused afterwards, like the rest of it (engine/bounds.c). What must hold: the state is the
  * one, to each record, that a replay of the log leads to, since it may be compared with that. */
+#include "engine/forget.h"
 #include "engine/image.h"
 #include "engine/order_parts.h"
 #include "engine/payment.h"
@@ -64,5 +65,5 @@ bool engine_upgrade(struct engine *engine, unsigned schema)
         return true;
     link_pieces(engine);
     list_payments(engine);
-    return true;
+    return closings_rebuild(engine);
 }

@@ -26,8 +26,8 @@
 enum {
     TIME_RECORD_SIZE_MAX = 16,
     BATCH_ENCODED_MAX = WAL_COLUMN_SIZE_MAX - TIME_RECORD_SIZE_MAX,
-    EXPIRE_HOLDS_MIN = 256, /* one hold.expire ends up to so many holds, */
-    EXPIRE_SHARE = 256,     /* or this fraction of those due (1/256), if that is more */
+    OWN_MIN = 256,   /* one hold.expire or memory.forget does so much, */
+    OWN_SHARE = 256, /* or this fraction of what is due (1/256), if that is more */
     OWN_RETRY_US = US_PER_SECOND,
 };
 
@@ -217,15 +217,49 @@ static uint64_t own_wait_us(const struct server *server)
                : clock_left_us(server->turn_us, server->own_refused_us, OWN_RETRY_US);
 }
 
+static uint64_t told_or(uint64_t told, uint64_t has)
+{
+    return told != 0 ? told : has;
+}
+
+void pipeline_log_retention(struct server *server)
+{
+    const struct engine_retention *told = &server->options.retention;
+    struct engine_retention has = engine_retention(server->engine);
+    struct engine_retention wanted = {.orders_us = told_or(told->orders_us, has.orders_us),
+                                      .orders_max = told_or(told->orders_max, has.orders_max),
+                                      .ledger_us = told_or(told->ledger_us, has.ledger_us),
+                                      .keys_us = told_or(told->keys_us, has.keys_us)};
+    if (wanted.orders_max == RETENTION_ANY)
+        wanted.orders_max = 0;
+    if (memcmp(&wanted, &has, sizeof has) == 0 || !members_is_primary(server) ||
+        server->is_stalled || server->batch_count > 0 || own_wait_us(server) > 0)
+        return;
+    server->retention = (struct retention_put_body){.orders = wanted.orders_us,
+                                                    .orders_max = wanted.orders_max,
+                                                    .ledger = wanted.ledger_us,
+                                                    .keys = wanted.keys_us};
+    begin_with(server, MESSAGE_retention_put, &server->retention, sizeof server->retention);
+}
+
 uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us)
 {
     uint64_t due_us = engine_next_due_us(server->engine);
     uint64_t wait_us = own_wait_us(server);
     if (!members_is_primary(server))
         return UINT64_MAX;
+    uint64_t forget_us = engine_next_forget_us(server->engine);
+    due_us = forget_us < due_us ? forget_us : due_us;
     if (due_us > now_us && due_us - now_us > wait_us)
         wait_us = due_us - now_us;
     return wait_us;
+}
+
+/* How much of what is due one command of the server's own does. */
+static uint32_t own_share(uint64_t due, uint32_t most)
+{
+    uint64_t share = due / OWN_SHARE > OWN_MIN ? due / OWN_SHARE : OWN_MIN;
+    return (uint32_t)(share < most ? share : most);
 }
 
 void pipeline_expire_holds(struct server *server)
@@ -234,13 +268,18 @@ void pipeline_expire_holds(struct server *server)
         own_wait_us(server) > 0)
         return;
     /* Not asked on a replica: it moves the engine's deadlines on to this machine's time. */
-    uint64_t due = engine_holds_due(server->engine, server->now_us);
-    if (due == 0)
-        return;
-    uint64_t holds = due / EXPIRE_SHARE > EXPIRE_HOLDS_MIN ? due / EXPIRE_SHARE : EXPIRE_HOLDS_MIN;
-    server->expire = (struct hold_expire_body){
-        .holds = (uint32_t)(holds < HOLDS_PER_EXPIRE_MAX ? holds : HOLDS_PER_EXPIRE_MAX)};
-    begin_with(server, MESSAGE_hold_expire, &server->expire, sizeof server->expire);
+    uint64_t holds = engine_holds_due(server->engine, server->now_us);
+    uint64_t closed = engine_forget_due(server->engine, server->now_us);
+    if (closed > 0 && (holds == 0 || server->has_expired)) {
+        server->has_expired = false;
+        server->forget =
+            (struct memory_forget_body){.records = own_share(closed, FORGET_RECORDS_MAX)};
+        begin_with(server, MESSAGE_memory_forget, &server->forget, sizeof server->forget);
+    } else if (holds > 0) {
+        server->has_expired = true;
+        server->expire = (struct hold_expire_body){.holds = own_share(holds, HOLDS_PER_EXPIRE_MAX)};
+        begin_with(server, MESSAGE_hold_expire, &server->expire, sizeof server->expire);
+    }
 }
 
 /* If the batch began with epoch.begin or time.jump, that is in the log now. */

@@ -23,12 +23,16 @@ bool pipeline_decide(struct server *server);
 
 /* Begin a batch with a command of the server itself, if one is due: epoch.begin, the first of an
  * epoch; time.jump, before anything else
- * is decided after a start; hold.expire, when deadlines have passed. */
+ * is decided after a start; retention.put, when this server was told another retention than the
+ * shop has; hold.expire, when deadlines have passed, and memory.forget, when closed orders are due,
+ * in turns. */
 void pipeline_log_epoch(struct server *server);
 void pipeline_log_jump(struct server *server);
+void pipeline_log_retention(struct server *server);
 void pipeline_expire_holds(struct server *server);
 
-/* How long until pipeline_expire_holds may have something to do; now_us is the log's time. */
+/* How long until pipeline_expire_holds may have something to expire or forget; now_us is the log's
+ * time. */
 uint64_t pipeline_expire_wait_us(const struct server *server, uint64_t now_us);
 
 /* Writes a reply that does not come from the engine: to the request of this header. The batch must

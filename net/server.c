@@ -321,6 +321,7 @@ int server_turn(struct server *server, uint64_t timeout_us)
         pipeline_decide(server);
     pipeline_log_epoch(server);
     pipeline_log_jump(server);
+    pipeline_log_retention(server);
     pipeline_expire_holds(server);
     for (int i = 0; i < count; i++) {
         if (!handle_event(server, &events[i]))

@@ -20,6 +20,9 @@
 
 enum { SERVER_ERROR_SIZE = 768 };
 
+/* Of the closed orders that are kept at most: any number. */
+#define RETENTION_ANY UINT64_MAX
+
 struct server_options {
     const char *listen; /* ADDR:PORT or [ADDR]:PORT; port 0: a free one */
     struct engine_options engine;
@@ -42,6 +45,10 @@ struct server_options {
     bool lazy_memory;            /* tables get memory when it is first used, not ahead of that */
     uint64_t clock_bound_us;     /* a wall clock that is off by more has jumped; 0: the default */
     bool accept_clock;           /* an operator says that the wall clock is right now */
+
+    /* What is told to the shop about its retention (engine/engine.h), while this server decides for
+     * it; what is 0 stays as it is. */
+    struct engine_retention retention;
 
     /* Replicas. */
     const char *replica_of;      /* ADDR:PORT of the server to follow; NULL: as the folder says */

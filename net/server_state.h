@@ -366,6 +366,9 @@ struct server {
     struct hold_expire_body expire; /* the bodies of the server's own commands */
     struct time_jump_body jump;
     struct epoch_begin_body epoch_begin;
+    struct retention_put_body retention;
+    struct memory_forget_body forget;
+    bool has_expired;        /* hold.expire was the last of the two: memory.forget comes next */
     uint64_t own_refused_us; /* when the log last had no room for a command of the server's own; 0:
                                 the last such command was logged, or none was refused yet */
 

@@ -7,8 +7,9 @@
  * checksum, taken from the engine's memory, must then be the one that the writer added up.
  *
  * An image of an older schema says which fields its records have: they are moved, record by record,
- * to where this till has them, by their numbers; what is not there is zero, or follows from the rest
- * (engine/upgrade.c). A table that the image does not have is empty. Numbers of the folder are none of the engine's (snapshot/image.h).
+ * to where this till has them, by their numbers; what is not there is zero, or follows from the
+ * rest (engine/upgrade.c). A table that the image does not have is empty. Numbers of the folder are
+ * none of the engine's (snapshot/image.h).
  *
  *   found                                                   decision
  *   a whole image of this schema or an older one            load it

@@ -10,7 +10,7 @@ A script is a session as a person would type it into `till shell`, with the answ
 * Every line is followed by `>` and its answer. A `*` in it stands for any characters but spaces.
   The answer's seq and key are compared only where the expected one names them.
 * `! wait 2s` waits; `! restart` kills the server, starts it again on the same folder and continues;
-  `! options --lots 4`, before the first line, starts the server with other capacities.
+  `! options --lots 4`, before the first line, starts the server with other options.
 
 Each script gets a fresh server on a fresh folder. When it has run, the server is asked to stop and
 must exit with 0, and `till verify` must find nothing wrong with the folder. Several scripts run at
@@ -67,6 +67,7 @@ class Session:
         self.till = till
         self.folder = folder
         self.capacities = dict(CAPACITIES)
+        self.options = []
         self.server = None
         self.shell = None
         self.refused = False
@@ -78,7 +79,7 @@ class Session:
         with open(f"{self.folder}.log", "ab") as log:
             self.server = subprocess.Popen(
                 [self.till, "serve", "--data", self.folder, "--listen", "127.0.0.1:0",
-                 *self.capacity_options()], stdout=subprocess.PIPE, stderr=log, bufsize=0)
+                 *self.capacity_options(), *self.options], stdout=subprocess.PIPE, stderr=log, bufsize=0)
         line = ""
         while not line.startswith("listening on "):
             line = read_line(self.server.stdout, START_SECONDS_MAX, "the server's start")
@@ -157,7 +158,11 @@ def direct(session, directive):
     elif word == "restart":
         session.restart()
     elif word == "options" and session.server is None:
-        session.capacities.update(zip((name.lstrip("-") for name in rest[::2]), rest[1::2]))
+        for name, value in zip(rest[::2], rest[1::2]):
+            if name.lstrip("-") in CAPACITIES:
+                session.capacities[name.lstrip("-")] = value
+            else:
+                session.options += [name, value]
     else:
         raise Failure(f"no directive: ! {directive}")
 

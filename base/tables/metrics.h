@@ -106,5 +106,8 @@ METRIC(60, connections, GAUGE, COUNT, sessions_waiting,
        "connections whose requests wait for their turn")
 METRIC(61, connections, GAUGE, COUNT, sessions_starved,
        "connections whose requests wait for a chunk to write replies to")
+METRIC(62, engine, GAUGE, COUNT, orders_closed, "orders that are closed, with nothing due")
+METRIC(63, engine, COUNTER, COUNT, orders_forgotten,
+       "closed orders that have left memory; kept across restarts")
 
 #undef METRIC

@@ -73,6 +73,16 @@ COUNT(serve, archive_days, 0, 0, 100 * 365, "DAYS",
       "remove archived log that is older than this; 0: keep it whatever its age")
 COUNT(serve, archive_mib, 64u << 10, 0, UINT32_MAX, "MIB",
       "remove the oldest archived log beyond this size; 0: keep it whatever its size")
+GROUP(serve, "Retention: how long what is over stays in memory. It is a part of the shop's state,\n"
+             "which replicas and later starts have too: what is not given stays as it is")
+COUNT(serve, retain_orders, OPTION_NOT_GIVEN, 1, RETAIN_MAX_S, "SECONDS",
+      "forget closed orders so long after their last change; 30 days in a new shop")
+COUNT(serve, retain_orders_max, OPTION_NOT_GIVEN, 0, UINT32_MAX - 1, "N",
+      "keep so many closed orders at most; 0: any number, as in a new shop")
+COUNT(serve, retain_ledger, OPTION_NOT_GIVEN, 1, RETAIN_MAX_S, "SECONDS",
+      "forget entries of the points ledger after so long; 30 days in a new shop")
+COUNT(serve, retain_keys, OPTION_NOT_GIVEN, KEY_RETENTION_US / US_PER_SECOND, RETAIN_MAX_S,
+      "SECONDS", "forget idempotency keys after so long; 24 hours in a new shop")
 GROUP(serve, "Replicas")
 ADDRESS(serve, replica_of, NULL, "ADDR:PORT",
         "be a replica of that server, whatever the data folder was before. It is obeyed once: what "

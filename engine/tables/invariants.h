@@ -71,4 +71,7 @@ INVARIANT(10, 1, time_order, "jumps <= time of the last change <= time, and with
 INVARIANT(10, 2, epoch_order,
           "epochs ascend from 2 on, as do their first changes; none is yet to come")
 
+INVARIANT(14, 1, closing_queue,
+          "closed orders are in the queue, by their last change, and no others")
+
 #undef INVARIANT

@@ -597,6 +597,21 @@ FIELD(time_jump, 1, u64, jump, 1,
       "microseconds by which the clock jumped ahead since the last change")
 SHAPE_END(time_jump)
 
+SHAPE(retention_put)
+FIELD(retention_put, 1, u64, orders, 3,
+      "microseconds that a closed order is kept after its last change; 0: 30 days")
+FIELD(retention_put, 2, u64, orders_max, 3, "closed orders that are kept at most; 0: any number")
+FIELD(retention_put, 3, u64, ledger, 3,
+      "microseconds that entries of the points ledger are kept; 0: 30 days")
+FIELD(retention_put, 4, u64, keys, 3,
+      "microseconds that idempotency keys are kept, 24 hours at least; 0: 24 hours")
+SHAPE_END(retention_put)
+
+SHAPE(memory_forget)
+FIELD(memory_forget, 1, u32, records, 3, "orders, and their steps and events, at most")
+FIELD(memory_forget, 2, zero32, reserved, 3, "")
+SHAPE_END(memory_forget)
+
 SHAPE(epoch_begin)
 FIELD(epoch_begin, 1, u64, epoch, 2, "newer than all before it; the first one, 1, is not begun")
 FIELD(epoch_begin, 2, hash, previous, 2, "checksum of the last block before it; 0: there is none")
@@ -709,6 +724,10 @@ MESSAGE(36, tables, "tables", QUERY, read, FREE, 1, empty, none, 0, tables_reply
         "how full each table is")
 MESSAGE(37, epoch_begin, "epoch.begin", INTERNAL, server, FREE, 2, epoch_begin, none, 0, seq_reply,
         none, 0, "the first change of a new primary: what follows is of the next epoch")
+MESSAGE(38, retention_put, "retention.put", INTERNAL, server, FREE, 3, retention_put, none, 0,
+        seq_reply, none, 0, "how long what is over stays in memory")
+MESSAGE(39, memory_forget, "memory.forget", INTERNAL, server, FREE, 3, memory_forget, none, 0,
+        seq_reply, none, 0, "forgets closed orders that are due, the oldest first")
 
 #undef SHAPE
 #undef FIELD

@@ -278,6 +278,12 @@ MEMBER(order, 21, uint64_t, first_us, none, 1, "time of that transition")
 MEMBER(order, 22, union order_parts, parts, none, 1, "a piece, or where lines and pieces stand")
 RECORD_END(order)
 
+/* The place of a closed order in the queue of those that are to be forgotten. */
+RECORD(closing)
+MEMBER(closing, 1, uint32_t, older, orders, 3, "the order that is forgotten before it")
+MEMBER(closing, 2, uint32_t, newer, orders, 3, "the order that is forgotten after it")
+RECORD_END(closing)
+
 /* An order's money, from the first points or payment on, a parked one included. */
 RECORD(money)
 MEMBER(money, 1, int64_t, points_used, none, 1, "held, spent or given back, by state")
@@ -362,8 +368,11 @@ TABLE(8, POOL, point_takes, point_take, point_takes, 1, "points that orders took
 TABLE(9, BUCKETS, deadline_buckets, deadline_bucket, deadlines, 1, "near and far times")
 TABLE(10, CHUNKS, deadline_chunks, deadline_chunk, deadlines, 1, "what ends at those times")
 TABLE(11, POOL, moneys, money, moneys, 1, "money of orders that have points or payments")
+TABLE(22, BESIDE, closings, closing, orders, 3, "the queue of closed orders")
 TABLE(12, POOL, orders, order, orders, 1, "orders")
 TABLE(13, RING, keys, key_record, keys, 1, "idempotency keys with their first answers")
+TABLE(21, BESIDE, piece_links, piece_link, pieces, 3,
+      "links of the pieces of orders that have more than one")
 TABLE(14, RUNS, pieces, piece, pieces, 1, "allocations of orders that have more than one")
 TABLE(15, RUNS, lines, line, lines, 1, "lines of orders that have more than one")
 TABLE(16, POOL, ledger, ledger_entry, ledger, 1, "movements of points")
@@ -371,7 +380,6 @@ TABLE(17, POOL, steps, step, steps, 1, "transitions of orders after their first"
 TABLE(18, POOL, payments, payment, payments, 1, "payment events with their first answers")
 TABLE(19, ARENA, customer_ids, customer_id, customers, 1, "ids of customers")
 TABLE(20, ARENA, epochs, epoch, epochs, 2, "epochs after the first")
-TABLE(21, BESIDE, piece_links, piece_link, pieces, 3, "links of the pieces of those orders")
 
 LINK(tally, customer)
 LINK(lot, next)
@@ -463,6 +471,16 @@ SCALAR(58, STATE, ledger_free_count, ledger_free_count, 3, "records given back")
 SCALAR(59, STATE, tallies_free, tallies_free, 3, "the record that was given back last")
 SCALAR(60, STATE, tallies_free_count, tallies_free_count, 3, "records given back")
 SCALAR(61, STATE, orders_forgotten, orders_forgotten, 3, "orders that have left memory")
+SCALAR(62, STATE, orders_forgetting, orders_forgetting, 3, "its steps and events are still there")
+SCALAR(63, STATE, closing_first, closing_first, 3,
+       "first of the closed orders: changed longest ago")
+SCALAR(64, STATE, closing_last, closing_last, 3, "last of the closed orders")
+SCALAR(65, STATE, closing_count, closing_count, 3, "closed orders")
+SCALAR(66, STATE, retain_orders_us, retain_orders_us, 3, "how long they are kept; 0: 30 days")
+SCALAR(67, STATE, retain_orders_max, retain_orders_max, 3, "how many at most; 0: any number")
+SCALAR(68, STATE, retain_ledger_us, retain_ledger_us, 3, "how long entries are kept; 0: 30 days")
+SCALAR(69, STATE, retain_keys_us, retain_keys_us, 3, "how long keys are kept; 0: 24 hours")
+SCALAR(70, STATE, keys_known_us, keys_known_us, 3, "keys kept before it are forgotten")
 
 TIMER(0, hold, orders, 1, "the hold of a PENDING order")
 

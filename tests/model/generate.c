@@ -25,7 +25,7 @@ struct generator {
     [MESSAGE_stock_get] = 4, [MESSAGE_sale_put] = 4, [MESSAGE_sale_open] = 3,                      \
     [MESSAGE_sale_pause] = 1, [MESSAGE_sale_close] = 1, [MESSAGE_points_balance] = 4,              \
     [MESSAGE_order_get] = 5, [MESSAGE_order_history] = 5, [MESSAGE_stats] = 3,                     \
-    [MESSAGE_epoch_begin] = 3
+    [MESSAGE_epoch_begin] = 3, [MESSAGE_retention_put] = 1, [MESSAGE_memory_forget] = 2
 
 const struct profile profiles[PROFILE_COUNT] = {
     [PROFILE_MIXED] =
@@ -494,6 +494,26 @@ static void make_hold_expire(struct generator *generator)
         body->holds = 1 + (uint32_t)below(generator, 4);
 }
 
+/* So short that orders are forgotten, at times by their number. */
+static void make_retention_put(struct generator *generator)
+{
+    struct retention_put_body *body = body_start(generator, sizeof *body);
+    if (chance(generator, 70))
+        body->orders = 1 + small(generator, 20 * generator->profile->step_max);
+    if (chance(generator, 30))
+        body->orders_max = 1 + below(generator, 12);
+    if (chance(generator, 30))
+        body->ledger = 1 + small(generator, 20 * generator->profile->step_max);
+    if (chance(generator, 30))
+        body->keys = KEY_RETENTION_US + below(generator, 3600 * US_PER_SECOND);
+}
+
+static void make_memory_forget(struct generator *generator)
+{
+    struct memory_forget_body *body = body_start(generator, sizeof *body);
+    body->records = chance(generator, 30) ? FORGET_RECORDS_MAX : 1 + (uint32_t)below(generator, 6);
+}
+
 /* Mostly all of the time since the last change, as after a start. */
 static void make_time_jump(struct generator *generator)
 {
@@ -555,6 +575,8 @@ static void (*const makers[MESSAGE_NUMBER_MAX + 1])(struct generator *generator)
     [MESSAGE_stats] = make_stats,
     [MESSAGE_time_jump] = make_time_jump,
     [MESSAGE_epoch_begin] = make_epoch_begin,
+    [MESSAGE_retention_put] = make_retention_put,
+    [MESSAGE_memory_forget] = make_memory_forget,
 };
 
 static uint64_t hostile_value(struct generator *generator)
@@ -755,6 +777,12 @@ void sequence_generate(struct sequence *sequence, const struct profile *profile,
             (profile->is_wealthy || chance(&generator, 80))) {
             make_hold_expire(&generator);
             add(&generator, MESSAGE_hold_expire);
+            sequence->items[sequence->count - 1].ends_batch = false;
+            commands = commands == 1 ? 1 : commands - 1;
+        }
+        if (model_next_forget(generator.model) <= generator.now && chance(&generator, 40)) {
+            make_memory_forget(&generator);
+            add(&generator, MESSAGE_memory_forget);
             sequence->items[sequence->count - 1].ends_batch = false;
             commands = commands == 1 ? 1 : commands - 1;
         }

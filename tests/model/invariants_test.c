@@ -60,12 +60,17 @@ static struct report_place break_reserved_bytes(struct engine *engine)
     return record(TABLE_skus, 1);
 }
 
+static bool payment_is_there(const struct engine *engine, uint32_t index)
+{
+    return !id_is_zero(payment_at(engine, index)->event);
+}
+
 static struct report_place break_reference(struct engine *engine)
 {
-    if (engine->payments.count == 0)
-        return nothing;
-    payment_edit(engine, 1)->order = engine->orders.count + 1;
-    return record(TABLE_payments, 1);
+    uint32_t payment = find(engine, engine->payments.count, payment_is_there);
+    if (payment != 0)
+        payment_edit(engine, payment)->order = engine->orders.count + 1;
+    return record(TABLE_payments, payment);
 }
 
 static bool sku_has_stocks(const struct engine *engine, uint32_t index)
@@ -747,6 +752,34 @@ static struct report_place break_epoch_time(struct engine *engine)
     return record(TABLE_epochs, epoch);
 }
 
+/* The first two closed orders change their places. */
+static struct report_place break_queue_order(struct engine *engine)
+{
+    uint32_t first = engine->closing_first;
+    uint32_t second = closing_at(engine, first)->newer;
+    uint32_t third = closing_at(engine, second)->newer;
+    if (third == 0 || order_changed_seq(engine, order_at(engine, first)) ==
+                          order_changed_seq(engine, order_at(engine, second)))
+        return nothing;
+    engine->closing_first = second;
+    *closing_edit(engine, second) = (struct closing){.newer = first};
+    *closing_edit(engine, first) = (struct closing){.older = second, .newer = third};
+    closing_edit(engine, third)->older = first;
+    return record(TABLE_orders, first);
+}
+
+static struct report_place break_queue_count(struct engine *engine)
+{
+    engine->closing_count++;
+    return number(SCALAR_closing_count);
+}
+
+static struct report_place break_free_runs(struct engine *engine)
+{
+    engine->lines.free_count++;
+    return number(SCALAR_lines_free_count);
+}
+
 static const struct {
     enum invariant invariant;
     struct report_place (*change)(struct engine *engine);
@@ -758,6 +791,9 @@ static const struct {
     {INVARIANT_record_list, break_list},
     {INVARIANT_record_listed, break_membership},
     {INVARIANT_free_count, break_free_takes},
+    {INVARIANT_free_count, break_free_runs},
+    {INVARIANT_closing_queue, break_queue_order},
+    {INVARIANT_closing_queue, break_queue_count},
     {INVARIANT_key_ring, break_key_numbers},
     {INVARIANT_deadline_count, break_near_count},
     {INVARIANT_deadline_count, break_far_count},

@@ -163,9 +163,13 @@ static void model_metrics(const struct model *model, struct metrics *metrics)
     metrics->stocks = (uint64_t)model->stocks.count;
     metrics->sales = (uint64_t)model->sales.count;
     metrics->customers = (uint64_t)model->customers.count;
-    metrics->orders = (uint64_t)model->orders.count;
+    metrics->orders = (uint64_t)model->orders.count - model->forgotten;
+    metrics->orders_forgotten = model->forgotten;
     for (int i = 0; i < model->orders.count; i++) {
         const struct model_order *order = &model->orders.items[i];
+        if (order->is_gone)
+            continue;
+        metrics->orders_closed += model_order_is_closed(order);
         metrics->pending += order->state == order_state_PENDING;
         metrics->confirmed += order->state == order_state_CONFIRMED;
         metrics->expired += order->state == order_state_EXPIRED;
@@ -173,7 +177,7 @@ static void model_metrics(const struct model *model, struct metrics *metrics)
         metrics->cancelled += order->state == order_state_CANCELLED;
         metrics->refund_orders += order->refund_due > 0;
     }
-    metrics->payments = (uint64_t)model->payments.count;
+    metrics->payments = (uint64_t)(model->payments.count + model->payments_left);
     for (int i = 0; i < model->payments.count; i++)
         metrics->parked += model->payments.items[i].outcome == OUTCOME_AMOUNT_MISMATCH;
     for (int i = 0; i < model->keys.count; i++)
@@ -257,6 +261,8 @@ static const struct {
     [MESSAGE_stats] = {model_stats, false},
     [MESSAGE_time_jump] = {model_time_jump, false},
     [MESSAGE_epoch_begin] = {model_epoch_begin, false},
+    [MESSAGE_retention_put] = {model_retention_put, false},
+    [MESSAGE_memory_forget] = {model_memory_forget, false},
 };
 
 static void pass_time(struct model *model, uint64_t now)

@@ -87,6 +87,11 @@ struct model_order {
     uint32_t sale;
     uint32_t version;
     uint32_t parked;
+    uint64_t changed;     /* time and seq of the last step, */
+    uint64_t changed_seq; /* and the place among those of one seq */
+    uint64_t rank;
+    int slot;         /* where it is kept; used again when it is forgotten */
+    bool is_gone;     /* forgotten */
     bool awaits_word; /* placed as PAID, and no event has confirmed that payment yet */
     int line_first;
     int line_count;
@@ -115,7 +120,7 @@ struct model_step {
 
 /* A deadline that was set; it is kept until hold.expire has handled it. */
 struct model_deadline {
-    int order;
+    int slot; /* of the order: it ends whichever has it then */
     uint64_t time;
 };
 
@@ -158,6 +163,7 @@ struct model_epoch {
     LIST(struct model_payment, payments)                                                           \
     LIST(struct model_key, keys)                                                                   \
     LIST(struct model_epoch, epochs)                                                               \
+    LIST(int, free_slots)                                                                          \
     LIST(uint8_t, bytes)
 
 /* A list: items, how many there are, and how many fit before it must grow. */
@@ -175,6 +181,13 @@ struct model {
     uint64_t changed; /* time of the last accepted command */
     uint64_t jumped;  /* sum of the jumps: the part of time_us that nothing has shown to pass */
     uint64_t rejected;
+    uint64_t forgotten;
+    uint64_t ranks; /* given since the first order was forgotten */
+    int slot_count;
+    int slot_left; /* of an order that is gone, some of whose records are there for a while */
+    int steps_left;
+    int payments_left;
+    struct retention_put_body retention;
 };
 
 /* The time by which keys age. */
@@ -185,7 +198,8 @@ static inline uint64_t model_kept(const struct model *model)
 
 static inline bool model_key_is_known(const struct model *model, const struct model_key *key)
 {
-    return model_kept(model) - key->kept < KEY_RETENTION_US;
+    uint64_t kept = model->retention.keys != 0 ? model->retention.keys : KEY_RETENTION_US;
+    return model_kept(model) - key->kept < kept;
 }
 
 void *model_list_grown(void *items, int *room, int count, size_t item_size);
@@ -224,6 +238,9 @@ void model_refused(struct model *model, uint64_t now);
 /* As engine_holds_due and engine_next_due_us. */
 uint64_t model_holds_due(const struct model *model, uint64_t now);
 uint64_t model_next_due(const struct model *model);
+
+/* As engine_next_forget_us. */
+uint64_t model_next_forget(const struct model *model);
 
 /* Look-ups; MODEL_NONE when there is no such thing. */
 int model_find_sku(const struct model *model, uint64_t sku);
@@ -273,6 +290,7 @@ void model_add_step(struct model *model, int order);
 uint8_t model_money_state(const struct model_order *order);
 void model_set_deadline(struct model *model, int order, uint64_t time);
 bool model_order_is_live(const struct model_order *order);
+bool model_order_is_closed(const struct model_order *order);
 
 typedef void model_handler(struct model *model, const struct model_request *request,
                            struct model_reply *reply);
@@ -282,6 +300,7 @@ model_handler model_points_credit, model_points_balance;
 model_handler model_order_place, model_payment_event, model_order_cancel;
 model_handler model_hold_extend, model_hold_release, model_hold_expire;
 model_handler model_order_get, model_order_history;
+model_handler model_memory_forget, model_retention_put;
 
 /* The orders concerned by a deficit, newest first, as rows of a stock_level reply. */
 void model_answer_orders_concerned(const struct model *model, struct model_reply *reply,

@@ -16,7 +16,7 @@ enum { QUARTER_SECOND_BITS = 18 };
 int model_find_order(const struct model *model, struct id order)
 {
     for (int i = 0; i < model->orders.count; i++) {
-        if (id_equal(model->orders.items[i].order, order))
+        if (!model->orders.items[i].is_gone && id_equal(model->orders.items[i].order, order))
             return i;
     }
     return MODEL_NONE;
@@ -42,6 +42,9 @@ void model_add_step(struct model *model, int index)
 {
     struct model_order *order = &model->orders.items[index];
     order->version++;
+    order->changed = model->now;
+    order->changed_seq = model->seq;
+    order->rank = model->forgotten == 0 ? (uint64_t)index : UINT32_MAX + model->ranks++;
     *MODEL_ADD(&model->steps) = (struct model_step){
         .order = index,
         .body =
@@ -58,7 +61,7 @@ void model_add_step(struct model *model, int index)
 void model_set_deadline(struct model *model, int order, uint64_t time)
 {
     model->orders.items[order].hold_ends = time;
-    *MODEL_ADD(&model->deadlines) = (struct model_deadline){order, time};
+    *MODEL_ADD(&model->deadlines) = (struct model_deadline){model->orders.items[order].slot, time};
 }
 
 /* The order that the request names in this field; MODEL_NONE when there is none, which has been
@@ -406,6 +409,15 @@ static struct model_deadline deadline_remove(struct model *model, int index)
     return removed;
 }
 
+static int find_slot(const struct model *model, int slot)
+{
+    for (int i = 0; i < model->orders.count; i++) {
+        if (!model->orders.items[i].is_gone && model->orders.items[i].slot == slot)
+            return i;
+    }
+    return MODEL_NONE;
+}
+
 void model_hold_expire(struct model *model, const struct model_request *request,
                        struct model_reply *reply)
 {
@@ -424,8 +436,9 @@ void model_hold_expire(struct model *model, const struct model_request *request,
         if (next == MODEL_NONE)
             break;
         struct model_deadline deadline = deadline_remove(model, next);
-        if (hold_has_ended(model, &model->orders.items[deadline.order]))
-            expire(model, deadline.order);
+        int order = find_slot(model, deadline.slot);
+        if (order != MODEL_NONE && hold_has_ended(model, &model->orders.items[order]))
+            expire(model, order);
     }
     model_answer(model, reply, sizeof(struct seq_reply_body));
 }

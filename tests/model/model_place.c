@@ -504,6 +504,8 @@ static void place(struct model *model, const struct draft *draft,
     order.request_size = request->size;
     order.reply = model_keep(model, reply->words, reply->size);
     order.reply_size = reply->size;
+    order.slot = model->free_slots.count > 0 ? model->free_slots.items[--model->free_slots.count]
+                                             : model->slot_count++;
     *MODEL_ADD(&model->orders) = order;
     model_customer_comes_to_be(model, body->customer);
     model_points_take(model, index, order.points_used);

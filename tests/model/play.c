@@ -210,6 +210,12 @@ static void check_between(struct player *player, uint64_t seq_before, uint64_t d
     if (due != model_holds_due(player->model, now))
         fail(player, FAULT_STATE, "%" PRIu64 " holds are due, must be %" PRIu64, due,
              model_holds_due(player->model, now));
+    uint64_t forget = engine_next_forget_us(engine);
+    if (forget != model_next_forget(player->model))
+        fail(player, FAULT_STATE, "the next order is forgotten at %" PRIu64 ", not %" PRIu64,
+             forget, model_next_forget(player->model));
+    if ((engine_forget_due(engine, now) > 0) != (forget <= now))
+        fail(player, FAULT_STATE, "something is to be forgotten, or nothing");
     uint64_t next = engine_next_due_us(engine);
     uint64_t next_expected = model_next_due(player->model);
     if (due == 0 ? next != next_expected : next > now)
@@ -375,7 +381,7 @@ static void ask_both_history(struct player *player, struct id order)
 {
     struct order_history_body page = {.order = order};
     int index = model_find_order(player->model, order);
-    uint32_t steps = player->model->orders.items[index].version;
+    uint32_t steps = index != MODEL_NONE ? player->model->orders.items[index].version : 1;
     for (uint32_t first = 1; first <= steps; first += HISTORY_ROWS_MAX) {
         ask_both(player, MESSAGE_order_history, &page, sizeof page);
         page.cursor = first + HISTORY_ROWS_MAX;

@@ -97,10 +97,8 @@ static void trade(struct watcher *watcher)
     }
 }
 
-/* A payment that fails ends an order of such a sale at once. */
-static void fail_an_order(struct watcher *watcher)
+static void fail_in_a_shop(struct watcher *watcher)
 {
-    begin(watcher);
     start(watcher);
     struct sku_put_body sku = {.sku = 900, .price = 5, .currency = 840};
     struct stock_set_body stock = {.sku = 900, .warehouse = 1, .on_hand = 5};
@@ -130,6 +128,36 @@ static void fail_an_order(struct watcher *watcher)
     call(watcher, MESSAGE_sale_open, &opening, sizeof opening);
     call(watcher, MESSAGE_order_place, &placing, sizeof placing);
     call(watcher, MESSAGE_payment_event, &payment, sizeof payment);
+    turn(watcher);
+}
+
+/* A payment that fails ends an order of such a sale at once. */
+static void fail_an_order(struct watcher *watcher)
+{
+    begin(watcher);
+    fail_in_a_shop(watcher);
+    end(watcher);
+}
+
+/* One more closed order than are kept. */
+static void forget_an_order(struct watcher *watcher)
+{
+    begin(watcher);
+    watcher->world->retain_orders_max = 1;
+    fail_in_a_shop(watcher);
+    for (uint64_t order = 5; order <= 6; order++) {
+        struct {
+            struct order_place_body body;
+            struct line_body line;
+        } placing = {
+            .body = {.order = {.low = order, .high = 9}, .customer = {.low = 77}, .line_count = 1},
+            .line = {.sku = 900, .quantity = 1, .price = 5}};
+        struct order_change_body cancel = {.key = {.low = order, .high = 10},
+                                           .order = placing.body.order};
+        call(watcher, MESSAGE_order_place, &placing, sizeof placing);
+        call(watcher, MESSAGE_order_cancel, &cancel, sizeof cancel);
+    }
+    turn(watcher);
     turn(watcher);
     end(watcher);
 }
@@ -397,6 +425,8 @@ static const struct {
     {METRIC_keys, trade},
     {METRIC_holds_due, fill_the_disk},
     {METRIC_rejected, trade},
+    {METRIC_orders_closed, trade},
+    {METRIC_orders_forgotten, forget_an_order},
     {METRIC_wal_blocks, trade},
     {METRIC_wal_commands, trade},
     {METRIC_wal_bytes_raw, trade},

@@ -100,6 +100,7 @@ bool world_start(struct world *world)
                                    << sim_random_below(world->machine, 3);
     snapshot_options(world, &options);
     archive_options(world, &options);
+    options.retention.orders_max = world->retain_orders_max;
     options.wal_writes = world->wal_writes;
     if (options.wal_writes == 0)
         options.wal_writes = writes[sim_random_below(world->machine, 4)];

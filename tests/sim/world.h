@@ -32,6 +32,7 @@ struct world {
     uint32_t connections_max;
     uint32_t output_chunks;
     uint32_t io_buffers;
+    uint64_t retain_orders_max;    /* what the server tells the shop; 0: nothing */
     bool no_snapshots;             /* else they are taken often, with random triggers */
     bool is_unattended;            /* starts do not get --accept-clock */
     struct disk *archive;          /* of the live server; NULL: this world has none */

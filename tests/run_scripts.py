@@ -79,7 +79,8 @@ class Session:
         with open(f"{self.folder}.log", "ab") as log:
             self.server = subprocess.Popen(
                 [self.till, "serve", "--data", self.folder, "--listen", "127.0.0.1:0",
-                 *self.capacity_options(), *self.options], stdout=subprocess.PIPE, stderr=log, bufsize=0)
+                 *self.capacity_options(), *self.options],
+                stdout=subprocess.PIPE, stderr=log, bufsize=0)
         line = ""
         while not line.startswith("listening on "):
             line = read_line(self.server.stdout, START_SECONDS_MAX, "the server's start")

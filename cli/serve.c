@@ -304,7 +304,6 @@ static struct server_options server_options_of(struct serve *serve)
         .orders_max = typed->retain_orders_max == OPTION_NOT_GIVEN ? 0
                       : typed->retain_orders_max == 0              ? RETENTION_ANY
                                                                    : typed->retain_orders_max,
-        .ledger_us = retention_us(typed->retain_ledger),
         .keys_us = retention_us(typed->retain_keys)};
     options.archive_keep_us = 24ULL * 3600 * US_PER_SECOND * typed->archive_days;
     options.archive_keep_bytes = (uint64_t)typed->archive_mib << 20;

@@ -79,8 +79,6 @@ COUNT(serve, retain_orders, OPTION_NOT_GIVEN, 1, RETAIN_MAX_S, "SECONDS",
       "forget closed orders so long after their last change; 30 days in a new shop")
 COUNT(serve, retain_orders_max, OPTION_NOT_GIVEN, 0, UINT32_MAX - 1, "N",
       "keep so many closed orders at most; 0: any number, as in a new shop")
-COUNT(serve, retain_ledger, OPTION_NOT_GIVEN, 1, RETAIN_MAX_S, "SECONDS",
-      "forget entries of the points ledger after so long; 30 days in a new shop")
 COUNT(serve, retain_keys, OPTION_NOT_GIVEN, KEY_RETENTION_US / US_PER_SECOND, RETAIN_MAX_S,
       "SECONDS", "forget idempotency keys after so long; 24 hours in a new shop")
 GROUP(serve, "Replicas")

@@ -254,6 +254,47 @@ static bool forget_one(struct engine *engine)
     return true;
 }
 
+/* Orders of the queue were last touched long ago. So their memory is asked for some ahead: first
+ * the records, then, of those that are there, what they lead to. */
+enum { RECORDS_AHEAD = 16, LINKS_AHEAD = 8 };
+
+struct ahead {
+    uint32_t records;
+    uint32_t links;
+};
+
+static void ahead_of_records(const struct engine *engine, struct ahead *ahead)
+{
+    const uint8_t *order = (const uint8_t *)order_at(engine, ahead->records);
+    __builtin_prefetch(order);
+    __builtin_prefetch(order + sizeof(struct order) / 2);
+    ahead->records = closing_at(engine, ahead->records)->newer;
+    __builtin_prefetch(closing_at(engine, ahead->records));
+}
+
+static void ahead_of_links(const struct engine *engine, struct ahead *ahead)
+{
+    const struct order *order = order_at(engine, ahead->links);
+    __builtin_prefetch(lines_home_at(&engine->order_index.lines, hash_id(engine, order->id)));
+    if (order_is_inline(order)) {
+        __builtin_prefetch(piece_of(engine, order->parts.piece.next));
+        __builtin_prefetch(piece_of(engine, order->parts.piece.order));
+    }
+    if (order->steps != 0)
+        __builtin_prefetch(step_at(engine, order->steps));
+    ahead->links = closing_at(engine, ahead->links)->newer;
+}
+
+static struct ahead ahead_begin(const struct engine *engine)
+{
+    struct ahead ahead = {engine->closing_first, engine->closing_first};
+    for (unsigned i = 0; i < RECORDS_AHEAD; i++)
+        ahead_of_records(engine, &ahead);
+    for (unsigned i = 0; i < LINKS_AHEAD; i++)
+        ahead_of_links(engine, &ahead);
+    return ahead;
+}
+
 enum outcome handle_memory_forget(struct engine *engine, struct command *command)
 {
     const struct memory_forget_body *body = command->body;
@@ -262,9 +303,13 @@ enum outcome handle_memory_forget(struct engine *engine, struct command *command
     if (engine_forget_due(engine, engine->time_us) == 0)
         return reject(engine, OUTCOME_NOT_FOUND, 0, 0);
     engine_accept(engine);
+    struct ahead ahead = ahead_begin(engine);
     uint32_t left = body->records;
-    while (left > 0 && forget_one(engine))
+    while (left > 0 && forget_one(engine)) {
+        ahead_of_records(engine, &ahead);
+        ahead_of_links(engine, &ahead);
         left--;
+    }
     struct seq_reply_body *reply = reply_begin(engine, command, sizeof *reply);
     reply->seq = engine->seq;
     return OUTCOME_OK;

@@ -53,4 +53,12 @@ void points_forget(struct engine *engine, uint32_t order);
 /* From how many lots the order took points. */
 uint32_t points_take_count(const struct engine *engine, const struct order *order);
 
+/* The order of a ledger entry; 0: it has none, or it has left memory: whichever has its record
+ * since then was placed after the entry. */
+static inline uint32_t ledger_order(const struct engine *engine, const struct ledger_entry *entry)
+{
+    const struct order *order = order_at(engine, entry->order);
+    return !id_is_zero(order->id) && order->placed_seq <= entry->seq ? entry->order : 0;
+}
+
 #endif

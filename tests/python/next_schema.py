@@ -35,7 +35,7 @@ FIELD(order_place, 12, zero32, reserved2, {NUMBER}, "")
     ("engine/tables/tables.h", "RECORD_END(sale)",
      f'MEMBER(sale, 20, uint64_t, gift, none, {NUMBER}, "made up")'),
     ("engine/tables/tables.h", 'TIMER(0, hold, orders, 1, "the hold of a PENDING order")',
-     f'SCALAR(31, STATE, gift_total, gift_total, {NUMBER}, "of all gifts")'),
+     f'SCALAR(120, STATE, gift_total, gift_total, {NUMBER}, "of all gifts")'),
     ("engine/state.h", "    uint64_t parked_count;", "    uint64_t gift_total;"),
     ("engine/gift.c", "    timer_set(engine, TIMER_gift, index, ends_us);",
      "    engine->gift_total += body->value;"),

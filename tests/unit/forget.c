@@ -5,6 +5,7 @@
 #include "engine/forget.h"
 #include "engine/image.h"
 #include "engine/memory.h"
+#include "engine/points.h"
 #include "engine/sum.h"
 #include "tests/test.h"
 
@@ -221,6 +222,28 @@ TEST(order_with_many_steps_and_events_is_forgotten_in_pieces)
     CHECK_EQUAL(table_records_used(engine, TABLE_payments), 0);
     CHECK_EQUAL(table_records_used(engine, TABLE_orders), 0);
     CHECK_EQUAL(table_records_used(engine, TABLE_lines), 0);
+    engine_destroy(engine);
+}
+
+TEST(ledger_entries_tell_of_no_order_that_has_left_memory)
+{
+    struct engine *engine = make_engine();
+    struct id first = fresh_id();
+    CHECK_EQUAL(place(engine, first, 1, 50), OUTCOME_OK);
+    end(engine, first);
+    for (uint32_t i = 2; i <= engine->ledger.count; i++)
+        CHECK_EQUAL(ledger_order(engine, ledger_entry_at(engine, i)), 1);
+    uint32_t entries = engine->ledger.count;
+    retain(engine, 1, 0);
+    now_us += US_PER_SECOND;
+    CHECK_EQUAL(forget(engine, 1), OUTCOME_OK);
+    for (uint32_t i = 1; i <= entries; i++)
+        CHECK_EQUAL(ledger_order(engine, ledger_entry_at(engine, i)), 0);
+    CHECK_EQUAL(place(engine, fresh_id(), 1, 50), OUTCOME_OK);
+    for (uint32_t i = 1; i <= entries; i++)
+        CHECK_EQUAL(ledger_order(engine, ledger_entry_at(engine, i)), 0);
+    CHECK_EQUAL(ledger_order(engine, ledger_entry_at(engine, engine->ledger.count)), 1);
+    check_state(engine);
     engine_destroy(engine);
 }
 

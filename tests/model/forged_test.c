@@ -61,6 +61,7 @@ static void change_bytes(uint8_t *bytes, size_t size)
 {
     static const size_t sizes[] = {1, 2, 4, 4, 4, 8, 8};
     size_t width = sizes[test_random_below(sizeof sizes / sizeof sizes[0])];
+    width = width < size ? width : size;
     size_t at = test_random_below(size / width) * width;
     uint64_t value = 0;
     memcpy(&value, bytes + at, width);
@@ -218,7 +219,8 @@ static void forge_fields(struct forgery *forgery, const struct imager *original,
     const struct imager_chunk *from = &original->chunks[chunk];
     uint32_t size = from->place.size_bytes / from->place.count;
     for (uint32_t at = 0; at < size; at += sizeof(uint32_t)) {
-        size_t width = at % 8 == 0 ? sizeof(uint64_t) : sizeof(uint32_t);
+        size_t width =
+            at % 8 == 0 && size - at > sizeof(uint32_t) ? sizeof(uint64_t) : sizeof(uint32_t);
         for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
             uint8_t *bytes = forgery->shop.imager.chunks[chunk].bytes;
             memcpy(bytes + (size_t)record * size + at, &values[i], sizeof(uint32_t));

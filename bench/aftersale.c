@@ -418,11 +418,31 @@ static void expect_customers(struct aftersale *aftersale)
     }
 }
 
+/* Is it closed when its day has ended? What is on its way or was never sent is not, and a payment
+ * of a wrong amount waits for a person. */
+static bool is_closed(const struct aftersale *aftersale, uint32_t number)
+{
+    const struct cart *cart = &aftersale->crowd->carts[number];
+    return !cart->has_parked &&
+           (cart->state != order_state_CONFIRMED || aftersale->orders[number].is_delivered);
+}
+
+/* The orders that the server must still have in memory. */
+static uint64_t count_kept(const struct aftersale *aftersale)
+{
+    uint64_t kept = 0;
+    for (uint32_t i = 0; i < CARTS; i++)
+        kept += aftersale->crowd->carts[i].seq != 0 && !is_closed(aftersale, i);
+    return kept;
+}
+
 /* Waits until nothing is due any more, and nothing was decided for a while. */
 static bool await_day(struct aftersale *aftersale, struct client *client)
 {
     struct crowd *crowd = aftersale->crowd;
     static const struct empty_body question;
+    uint64_t kept = count_kept(aftersale);
+    uint64_t orders = 0;
     uint64_t seq = 0;
     for (unsigned i = 0; i < TIMEOUT_MS / PAUSE_MS; i++) {
         const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
@@ -436,14 +456,18 @@ static bool await_day(struct aftersale *aftersale, struct client *client)
             return false;
         }
         const struct stats_reply_body *stats = reply.body;
-        if (seq == stats->seq && stats_metric(stats, METRIC_holds_due) == 0) {
+        orders = stats_metric(stats, METRIC_orders);
+        aftersale->forgotten = stats_metric(stats, METRIC_orders_forgotten);
+        if (seq == stats->seq && orders == kept && stats_metric(stats, METRIC_holds_due) == 0) {
             if (stats_metric(stats, METRIC_refund_orders) != 0)
                 crowd_complain(crowd, &crowd->wrong, NO_CART, "money is due, and was paid back");
             return true;
         }
         seq = stats->seq;
     }
-    crowd_complain(crowd, &crowd->wrong, NO_CART, "the day's work did not come to its end");
+    crowd_complain(crowd, &crowd->wrong, NO_CART,
+                   "%" PRIu64 " orders in memory a day later, %" PRIu64 " by the notes", orders,
+                   kept);
     return true;
 }
 

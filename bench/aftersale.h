@@ -23,7 +23,8 @@ struct aftersale {
     int64_t money_back;
     int64_t points_back;
     int64_t points_earned; /* once the day has passed, */
-    uint32_t earners;      /* by so many orders */
+    uint32_t earners;      /* by so many orders; */
+    uint64_t forgotten;    /* so many have left memory */
 
     /* Private. */
     struct audit *audit;
@@ -46,7 +47,7 @@ bool aftersale_run(struct aftersale *aftersale, const char *address, uint32_t co
                    char *error, size_t error_size);
 
 /* Once a day has passed: waits until the server has done what the day brought, and compares every
- * balance and all stock with the notes. */
+ * balance, all stock and how many orders are in memory with the notes. */
 bool aftersale_audit(struct aftersale *aftersale, const char *address, uint32_t connections,
                      char *error, size_t error_size);
 

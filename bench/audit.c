@@ -165,6 +165,7 @@ static void check_order(struct audit *audit, uint32_t number, const struct frame
     check_money(crowd, number, order);
     cart->state = order->state;
     cart->refund_due = order->refund_due;
+    cart->has_parked = order->parked != 0;
     audit->refunds += order->refund_due != 0;
     for (uint32_t act = 0; act < ACT_COUNT; act++)
         audit->payments[act] += cart->applied >> act & 1;

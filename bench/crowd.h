@@ -81,6 +81,7 @@ struct cart {
     uint8_t applied; /* acts that took effect, a bit for each */
     bool decided;    /* the placing was answered OK, not REPLAYED */
     bool answered;
+    bool has_parked; /* payments, by the audit */
 };
 
 struct crowd {

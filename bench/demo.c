@@ -6,7 +6,8 @@
  *   audit      every order, stock and balance against the notes of every answer
  *   aftersale  much of what was sold is shipped and delivered, some comes back and is refunded
  *   next day   SIGTERM, which has to end with 0, and a start with the clocks a day ahead: return
- *              windows have closed and points were earned; every balance and stock once more
+ *              windows have closed, points were earned, and orders that are over have left memory;
+ *              every balance and stock once more
  *   end        SIGTERM again, and `till verify` on the folder
  *
  * After a kill the answers that had already left the server are still read from the sockets: they
@@ -50,21 +51,17 @@ enum {
     VERDICT_SIZE = 512,
 };
 
-/* Capacities for this crowd and a reserve: a small server recovers fastest. The first argument is
- * for the next day, when the clocks are a day ahead. */
+/* Capacities for this crowd and a reserve: a small server recovers fastest. Orders that are over
+ * are kept for half a day. The first argument is for the next day, when the clocks are a day ahead.
+ */
 enum { NEXT_DAY_ARGUMENTS = 1 };
 static const char *const server_arguments[] = {
-    "--clock-ahead=86400", "--skus=4k",
-    "--stocks=8k",         "--tallies=512k",
-    "--customers=256k",    "--lots=128k",
-    "--ledger=256k",       "--orders=256k",
-    "--lines=256k",        "--pieces=256k",
-    "--point-takes=64k",   "--moneys=256k",
-    "--steps=512k",        "--payments=256k",
-    "--deadlines=512k",    "--keys=256k",
-    "--earnings=128k",     "--accounts=128k",
-    "--fulfilments=128k",  "--parcels=128k",
-    "--refunds=32k",       NULL,
+    "--clock-ahead=86400", "--retain-orders=43200", "--opaques=4k",     "--skus=4k",
+    "--stocks=8k",         "--tallies=512k",        "--customers=256k", "--lots=128k",
+    "--ledger=256k",       "--orders=256k",         "--lines=256k",     "--pieces=256k",
+    "--point-takes=64k",   "--moneys=256k",         "--steps=512k",     "--payments=256k",
+    "--deadlines=512k",    "--keys=256k",           "--earnings=128k",  "--accounts=128k",
+    "--fulfilments=128k",  "--parcels=128k",        "--refunds=32k",    NULL,
 };
 
 struct demo {

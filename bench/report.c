@@ -131,6 +131,8 @@ static void print_aftersale(const struct aftersale *aftersale)
     printf("%s failed and were begun again\n", grouped(aftersale->bounced, number));
     print_row("points", (uint64_t)aftersale->points_earned);
     printf("earned by %s orders, a day later\n", grouped(aftersale->earners, number));
+    print_row("forgotten", aftersale->forgotten);
+    printf("orders that were over by then\n");
 }
 
 void report_print(const struct report *report)
@@ -174,10 +176,10 @@ static void print_json_aftersale(const struct aftersale *aftersale)
 {
     printf(", \"shipped\": %u, \"delivered\": %u, \"units_returned\": %u, \"refunds\": %u"
            ", \"refunds_failed\": %u, \"money_back\": %" PRId64 ", \"points_back\": %" PRId64
-           ", \"points_earned\": %" PRId64,
+           ", \"points_earned\": %" PRId64 ", \"orders_forgotten\": %" PRIu64,
            aftersale->shipped, aftersale->delivered, aftersale->returned, aftersale->refunds,
            aftersale->bounced, aftersale->money_back, aftersale->points_back,
-           aftersale->points_earned);
+           aftersale->points_earned, aftersale->forgotten);
 }
 
 void report_print_json(const struct report *report)

@@ -74,8 +74,8 @@ bool engine_add_warehouses(struct engine *engine, char *error, size_t error_size
 void engine_rebuild(struct engine *engine);
 
 /* Brings the records of an image of an older schema to what this one has beside, once the rest is
- * rebuilt. False without memory for it. */
-bool engine_upgrade(struct engine *engine, unsigned schema);
+ * rebuilt. */
+void engine_upgrade(struct engine *engine, unsigned schema);
 
 /* The engine's time becomes that of its last change, as after a replay of the log. What was asked
  * since then left no trace but the time; and the next change may be of another primary, whose clock

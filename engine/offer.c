@@ -184,10 +184,7 @@ ALWAYS_INLINE void offer_take(struct engine *engine, struct run *run, const stru
         order->deadline_us = run->time_us + offer->hold_us;
     order->fingerprint = fingerprint;
     order->customer = customer;
-    if (is_plain)
-        piece_push_plain(engine, stock, &order->parts.piece, index);
-    else
-        piece_push(engine, stock, &order->parts.piece, index);
+    piece_push(engine, stock, &order->parts.piece, index, is_plain);
     source_take(engine, stock, offer->pool, offer->quantity);
     run->digest = stock_mixed(run->digest, stock, offer->stock);
     run->digest = digest_mixed(run->digest, fingerprint, (uint64_t)offer->order.total);

@@ -118,7 +118,7 @@ void order_move(struct engine *engine, uint32_t index, const struct piece *piece
         *piece = pieces[i];
         piece->order = index;
         piece_push(engine, stock_edit(engine, piece->stock), piece,
-                   (money->pieces + i) | PIECE_IN_ARENA);
+                   (money->pieces + i) | PIECE_IN_ARENA, false);
         digest_mix(engine, (uint64_t)piece->stock << 32 | piece->quantity,
                    (uint64_t)index << 32 | piece->line);
     }

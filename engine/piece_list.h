@@ -22,30 +22,20 @@ static inline void piece_newer_set(struct engine *engine, uint32_t place, uint32
         piece_link_edit(engine, place & ~PIECE_IN_ARENA)->newer = newer;
 }
 
-/* The piece at this place becomes the newest of its stock; there is none that is newer yet. */
+/* The piece at this place becomes the newest of its stock; there is none that is newer yet. Plain,
+ * which a caller knows when it is compiled: no snapshot has to keep what changes. */
 static inline void piece_push(struct engine *engine, struct stock *stock, struct piece *piece,
-                              uint32_t place)
+                              uint32_t place, bool is_plain)
 {
     uint32_t older = stock->pieces;
     piece->next = older;
     stock->pieces = place;
-    if (__builtin_expect(older != 0 && (older & PIECE_IN_ARENA) == 0, 1))
-        order_edit(engine, older)->parts.piece.order = place;
-    else if (older != 0)
+    if (__builtin_expect(older - 1 < PIECE_IN_ARENA - 1, 1)) { /* not 0, and inside of an order */
+        struct order *order = is_plain ? order_new(engine, older) : order_edit(engine, older);
+        order->parts.piece.order = place;
+    } else if (older != 0) {
         piece_newer_set(engine, older, place);
-}
-
-/* The same of a piece inside of an order while no snapshot has to keep what changes. */
-static inline void piece_push_plain(struct engine *engine, struct stock *stock, struct piece *piece,
-                                    uint32_t order)
-{
-    uint32_t older = stock->pieces;
-    piece->next = older;
-    stock->pieces = order;
-    if (__builtin_expect(older - 1 < PIECE_IN_ARENA - 1, 1)) /* not 0, and inside of an order */
-        order_new(engine, older)->parts.piece.order = order;
-    else if (older != 0)
-        piece_newer_set(engine, older, order);
+    }
 }
 
 /* The piece at this place leaves its stock's list. */

@@ -346,7 +346,7 @@ static void write_parts(struct engine *engine, const struct plan *plan, uint32_t
                                    .pool = planned->pool,
                                    .line = (uint16_t)planned->line,
                                    .flags = plan_piece_flags(plan, planned->line)};
-        piece_push(engine, stock, &pieces[i], place);
+        piece_push(engine, stock, &pieces[i], place, false);
         stock_take(engine, stock, planned->stock, planned->pool, planned->quantity);
     }
     warehouses_enter(engine, index);

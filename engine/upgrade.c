@@ -84,12 +84,11 @@ static void note_moves(struct engine *engine)
     }
 }
 
-bool engine_upgrade(struct engine *engine, unsigned schema)
+void engine_upgrade(struct engine *engine, unsigned schema)
 {
     if (schema >= 3)
-        return true;
+        return;
     link_pieces(engine);
     list_payments(engine);
     note_moves(engine);
-    return true;
 }

@@ -1128,8 +1128,8 @@ SHAPE(attention_list)
 FIELD(attention_list, 1, cursor, cursor, 3,
       "zero: the first page; else the `next` of the answer before")
 FIELD(attention_list, 2, attention, kind, 3,
-      "PARKED: payments; REFUND_DUE: orders; REFUND_FAILED: refunds; OFFLINE: orders promised from "
-      "an offline warehouse; DEFICIT: stock")
+      "PARKED: payments; REFUND_DUE: orders; REFUND_FAILED: of these, orders with a failed refund; "
+      "OFFLINE: offline warehouses that orders wait for; DEFICIT: stock")
 FIELD(attention_list, 3, zero8, reserved, 3, "")
 FIELD(attention_list, 4, u16, wanted, 3, "rows to show, at most 64; 0: 64")
 FIELD(attention_list, 5, zero32, reserved2, 3, "")
